@@ -1,0 +1,3 @@
+"""Vestibule: the entrance hall for web apps."""
+
+__version__ = "0.1.0"

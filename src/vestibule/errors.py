@@ -1,0 +1,125 @@
+"""Every exception of the program, by whose fault it is.
+
+::
+
+    VestibuleError
+    ├── ConfigError            the operator's: carries every fault with its place
+    ├── ClientError            the client's
+    │   ├── BadRequest         a request that no gateway should forward (400, 408, 413, 414, 421, 431 …)
+    │   └── FlowError          a sign-in that can't go on: expired, replayed, another browser's
+    ├── ProviderError          the identity provider's
+    │   ├── ProviderUnavailable   it can't be reached, or is failing: nothing is known, try again
+    │   ├── ProviderRefused       it answered with an OAuth error: what it said is in `error`
+    │   └── ProviderInvalid       it answered with what its protocol forbids, or can't be believed
+    ├── BackendError           the backend's: no connection, no answer, a broken one
+    └── StoreError             the store's: it can't be reached, is full, is broken
+
+Each class has a stable `code` (logs, JSON answers, tests) and the HTTP `status` it ends in by default.
+The message is safe to show to a person; what isn't goes into `detail`, which only the log sees.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class VestibuleError(Exception):
+    """The root: whatever this program raises on purpose."""
+
+    code: str = "internal_error"
+    status: int = 500
+
+    def __init__(self, message: str = "", *, detail: str = "", code: str = "", status: int = 0) -> None:
+        super().__init__(message or self.code)
+        self.detail = detail
+        if code:
+            self.code = code
+        if status:
+            self.status = status
+
+    @property
+    def message(self) -> str:
+        """The text that may be shown to the person."""
+        return str(self.args[0])
+
+
+class ConfigError(VestibuleError):
+    """The configuration can't be used; `faults` are all that is wrong with it, each `file:line:col: message`."""
+
+    code = "config_error"
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class ClientError(VestibuleError):
+    """The client sent what can't be served."""
+
+    code = "client_error"
+    status = 400
+
+
+class BadRequest(ClientError):
+    """The request breaks the rules of HTTP or a limit; the connection it came on is closed."""
+
+    code = "bad_request"
+
+
+class FlowError(ClientError):
+    """The sign-in that this callback belongs to can't go on; starting again is the way out."""
+
+    code = "flow_expired"
+    #: the codes a FlowError may carry, each with a page text of its own
+    CODES: ClassVar[tuple[str, ...]] = (
+        "flow_expired",
+        "flow_replayed",
+        "flow_other_browser",
+        "flow_unknown",
+    )
+
+
+class ProviderError(VestibuleError):
+    """The identity provider is at fault."""
+
+    code = "provider_error"
+    status = 502
+
+
+class ProviderUnavailable(ProviderError):
+    """The provider can't be reached or fails (timeout, connection, 5xx, 429): nothing was learned about the person."""
+
+    code = "provider_unavailable"
+    status = 503
+
+
+class ProviderRefused(ProviderError):
+    """The provider answered with an OAuth error (RFC 6749 section 5.2, 4.1.2.1), kept in `error`."""
+
+    code = "provider_refused"
+    status = 403
+
+    def __init__(self, error: str, description: str = "") -> None:
+        super().__init__(f"the provider answered: {error}", detail=description)
+        self.error = error
+        self.description = description
+
+
+class ProviderInvalid(ProviderError):
+    """The provider's answer breaks its protocol or fails a check (signature, issuer, nonce …)."""
+
+    code = "provider_invalid"
+
+
+class BackendError(VestibuleError):
+    """The backend can't be reached or broke off."""
+
+    code = "backend_unavailable"
+    status = 502
+
+
+class StoreError(VestibuleError):
+    """The store can't be reached or can't be written; nobody is signed in or out by it."""
+
+    code = "store_unavailable"
+    status = 503

@@ -1,0 +1,167 @@
+"""The plain immutable values that every rung speaks of.
+
+Times are UNIX seconds (`_at`) or spans in seconds (`_s`), as floats. Nothing here knows where it is kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+
+class Secret:
+    """A text that must not be seen: its repr and str are masked; `reveal()` gives it out, deliberately."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        """Equality for tests and de-duplication only; comparing with what a client sent is hmac.compare_digest's."""
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who a provider says has come. A person is (issuer, subject), never an e-mail address."""
+
+    client: str
+    """Full name of the identity client that vouches: its ID at top level, `HOST/ID` inside a host."""
+    issuer: str
+    subject: str
+    login: str = ""
+    """Preferred username, for show."""
+    name: str = ""
+    """Display name."""
+    email: str = ""
+    """Verified address, lower-case domain; empty when there is none or it is not verified."""
+    groups: tuple[str, ...] = ()
+    orgs: tuple[str, ...] = ()
+    claims: dict[str, Any] = {}  # noqa: RUF012 - msgspec copies the default
+    """Further claims that were asked for by name; never tokens."""
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """What a token endpoint answered (RFC 6749 section 5.1)."""
+
+    access_token: Secret
+    token_type: str = "Bearer"  # noqa: S105 - a type name
+    refresh_token: Secret | None = None
+    expires_at: float | None = None
+    """None: the answer had no expires_in; then only a 401 of the API says that it has expired."""
+    scopes: tuple[str, ...] = ()
+    id_token: Secret | None = None
+    """Kept as the hint for sign-out at the provider only."""
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """The credentials one session (or, later, person) holds at one client; apart from who they are."""
+
+    owner: str
+    """The session's permanent id."""
+    client: str
+    """Full name of the client."""
+    tokens: Tokens
+    obtained_at: float
+    version: int = 0
+    """Grows by one with each write; the compare-and-set key."""
+    refreshing_since: float | None = None
+    """When a refresh was sent whose result is not yet stored; found after a crash, the old token is tried once."""
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the browser or program that holds a session."""
+
+    user_agent: str = ""
+    address: str = ""
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """One signed-in browser. Its `id` is permanent and never leaves; the handle in the cookie is replaceable."""
+
+    id: str
+    host: str
+    """The host it is good for."""
+    created_at: float
+    seen_at: float
+    expires_at: float
+    """Absolute end."""
+    idle_s: float
+    """It also ends when it was not seen for this long."""
+    user_id: str = ""
+    """The person here (`User-Id`); empty where only plain OAuth credentials were given."""
+    identities: tuple[Identity, ...] = ()
+    clients: tuple[str, ...] = ()
+    """Full names of the clients with live credentials, in the order they came (`Proxy-Provider`)."""
+    device: Device = Device()
+    version: int = 0
+    parent_id: str = ""
+    """The session at `auth_host` it was handed on from (later); empty for its own."""
+
+    def is_live(self, now: float) -> bool:
+        """True while neither its absolute nor its idle end has come."""
+        return now < self.expires_at and now < self.seen_at + self.idle_s
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """A person as this installation knows them."""
+
+    id: str
+    created_at: float
+    name: str = ""
+    email: str = ""
+    valid_from: float = 0.0
+    """Sessions made before this are dead, whatever the session store says."""
+    disabled: bool = False
+
+
+class Allow(msgspec.Struct, frozen=True):
+    """The request may go to the backend. Made in `core.policy.decide` only."""
+
+    reason: str
+
+
+class SignIn(msgspec.Struct, frozen=True):
+    """Nobody is signed in, and signing in could help."""
+
+    reason: str
+
+
+class StepUp(msgspec.Struct, frozen=True):
+    """Somebody is signed in, but this route asks for a fresher or stronger sign-in."""
+
+    reason: str
+
+
+class Deny(msgspec.Struct, frozen=True):
+    """No: with the HTTP status (403, 405 …), a stable code, and the reason in words."""
+
+    status: int
+    code: str
+    reason: str
+
+
+class Unavailable(msgspec.Struct, frozen=True):
+    """It can't be decided now (the store is away): 503 with Retry-After, cookies untouched."""
+
+    reason: str
+    retry_after_s: int = 2
+
+
+Decision: TypeAlias = Allow | SignIn | StepUp | Deny | Unavailable

@@ -1,0 +1,106 @@
+"""What an identity client can do, as small Protocols; a provider is a frozen configuration whose `open()` makes one.
+
+Nothing here holds a socket, request, response, store or clock. Capabilities are checked by `isinstance` when the
+configuration loads, never while a person waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from vestibule.model import Identity, Secret, Tokens
+from vestibule.providers.kit import Flow
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider needs to send a person off. Verifier and nonce stay at the server."""
+
+    redirect_uri: str
+    state: str
+    nonce: str
+    verifier: Secret
+    """PKCE code verifier (RFC 7636); only its S256 challenge goes into the URL."""
+    hints: Mapping[str, str] = {}  # noqa: RUF012 - msgspec copies the default
+    """Passed on from `/@/signin`: login_hint, prompt, hd …; only names the provider's file allows."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back to the callback, with what was sent off."""
+
+    params: Mapping[str, str]
+    """The callback's parameters, each at most once."""
+    redirect_uri: str
+    nonce: str
+    verifier: Secret
+    now: float
+
+
+class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
+    """What a flow ends in: an identity, tokens, or both."""
+
+    identity: Identity | None = None
+    tokens: Tokens | None = None
+
+
+class Provider(Protocol):
+    """Anything that `open()` of a provider's configuration makes."""
+
+    @property
+    def name(self) -> str:
+        """Full name of the client."""
+
+    @property
+    def title(self) -> str:
+        """What the button says."""
+
+
+class ProviderConfig(Protocol):
+    """A provider's frozen configuration: the factory."""
+
+    def open(self) -> Provider:
+        """The provider; pure, fetches nothing."""
+
+
+@runtime_checkable
+class RedirectLogin(Protocol):
+    """Signs people in by sending their browser away and back."""
+
+    @property
+    def identifies(self) -> bool:
+        """False where it yields credentials only (plain OAuth 2.0 without userinfo_url or a known type)."""
+
+    def start(self, start: Start) -> Flow[str]:
+        """The URL to send the browser to."""
+
+    def finish(self, answer: Answer) -> Flow[SignedIn]:
+        """Who came back and with what. Raises ProviderRefused, ProviderInvalid, ProviderUnavailable."""
+
+
+@runtime_checkable
+class Refresh(Protocol):
+    """Gets a fresh access token for a refresh token."""
+
+    def refresh(self, tokens: Tokens, now: float) -> Flow[Tokens]:
+        """The tokens to keep from now on (the old refresh token where no new one came). Raises ProviderRefused."""
+
+
+@runtime_checkable
+class SignOut(Protocol):
+    """Tells the provider that the person has left."""
+
+    def sign_out_url(self, tokens: Tokens, return_to: str) -> Flow[str | None]:
+        """Where to send the browser for RP-initiated logout; None where the provider has no such page."""
+
+    def revoke(self, tokens: Tokens) -> Flow[None]:
+        """Revoke what can be revoked (RFC 7009); best effort."""
+
+
+@runtime_checkable
+class TokenSource(Protocol):
+    """Gets an access token of the app's own: client credentials or a service account."""
+
+    def token(self, now: float) -> Flow[Tokens]:
+        """A fresh token. Raises ProviderRefused, ProviderInvalid, ProviderUnavailable."""

@@ -1,0 +1,74 @@
+"""What a provider's flow may ask for, and what it is sent back.
+
+A flow is a generator: it yields an `Ask`, is sent the answer, and returns its result. Whoever drives it
+(`service.flow`) owns sockets, time-outs, caches and the address guard; the flow owns none.
+The driver raises `ProviderUnavailable` into the flow when nothing could be fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
+
+from vestibule.errors import ProviderInvalid
+from vestibule.model import Secret
+
+T = TypeVar("T")
+
+
+class Get(msgspec.Struct, frozen=True, kw_only=True):
+    """Fetch this URL; answered by a `Reply` of any status below 500."""
+
+    url: str
+    bearer: Secret | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class PostForm(msgspec.Struct, frozen=True, kw_only=True):
+    """Post this form; `basic` is (client id, secret) for client_secret_basic, form-encoded first (RFC 6749 2.3.1)."""
+
+    url: str
+    form: tuple[tuple[str, str], ...]
+    basic: tuple[str, Secret] | None = None
+    bearer: Secret | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Discovery(msgspec.Struct, frozen=True):
+    """Ask for the metadata of an issuer (OIDC Discovery 1.0); answered by the cached or fetched `dict`."""
+
+    issuer: str
+    url: str = ""
+    """Where it stands, when not at the well-known place."""
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """Ask for the provider's key set; fetched anew (within the flood limit) when `kid` is not among the cached keys.
+
+    Answered by a tuple of JWK dicts.
+    """
+
+    url: str
+    kid: str | None = None
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An HTTP answer, whole: status, headers (lower-case names), body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON. Raises ProviderInvalid when it isn't."""
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            raise ProviderInvalid("the provider's answer is not JSON", detail=f"status {self.status}") from exc
+
+
+Ask: TypeAlias = Get | PostForm | Discovery | Keys
+Flow: TypeAlias = Generator[Ask, Any, T]
