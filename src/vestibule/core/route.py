@@ -1,0 +1,135 @@
+"""Which host and which route a request belongs to: tables compiled once, looked up at a cost that does not grow.
+
+A host is found by its exact canonical name. A route is chosen by path alone: whole segments, the longest prefix
+wins, and `/admin/` also owns `/admin`. A method a route does not list is a 405 of that route, never another route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from vestibule.core.policy import Policy
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """One address of a backend or of an API."""
+
+    host: str = ""
+    """Name or IP address to connect to; empty for a Unix socket."""
+    port: int = 0
+    path: str = ""
+    """Path of a Unix socket; empty for TCP."""
+    tls: bool = False
+    verify: bool = True
+    """False only where the operator wrote `insecure = true`."""
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        scheme = "https" if self.tls else "http"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{self.port}"
+
+
+class Backend(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a route leads: servers (balanced), a directory, or a built-in application; exactly one of the three."""
+
+    servers: tuple[Server, ...] = ()
+    static_dir: str = ""
+    internal: str = ""
+    """`echo`."""
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of a host's paths."""
+
+    prefix: bytes
+    """Without its last slash: `/admin`; empty for the host itself."""
+    backend: Backend
+    policy: Policy
+    body_limit_bytes: int | None = None
+    """None: no limit; bodies are streamed."""
+    place: str = ""
+    """`file:line` it was written at, for explanations."""
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """One host name of the configuration, with everything a request to it needs."""
+
+    name: bytes
+    """Canonical: lower case, no trailing dot, no port."""
+    title: str
+    clients: Mapping[str, str]
+    """Client ID in paths → full name: the clients that have `/@ID/…` on this host."""
+    sign_in: tuple[str, ...] = ()
+    """Full names of the identifying clients, in the order of the buttons."""
+    base_url: str = ""
+    """`public_url`, without trailing slash; empty: made from the listener."""
+    routes: Mapping[bytes, Route] = {}  # noqa: RUF012 - msgspec copies the default
+    """Route by `prefix`; the host itself stands under `b""`."""
+    depth: int = 0
+    """Most segments any prefix has, so that a long path costs no more than a short one."""
+    place: str = ""
+
+    def route(self, path: bytes) -> Route:
+        """The route that owns this canonical path; there is always one."""
+        routes = self.routes
+        if not self.depth:
+            return routes[b""]
+        key = b"/".join(path.split(b"/", self.depth + 1)[: self.depth + 1])
+        while key:
+            route = routes.get(key.rstrip(b"/"))
+            if route is not None:
+                return route
+            key = key[: key.rfind(b"/")]
+        return routes[b""]
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """A host as people reach it by one listener."""
+
+    base_url: str
+    """`https://app.example` or `http://localhost:8000`, no trailing slash."""
+    cookie: str
+    """Name of the session cookie; flow cookies are `<cookie>-flow-<id>`."""
+    secure: bool
+
+
+def site_of(host: Host, scheme: str, port: int) -> Site:
+    """The site of *host* on a listener; from the configuration, never from what a client sent."""
+    if host.base_url:
+        secure = host.base_url.startswith("https://")
+        return Site(base_url=host.base_url, cookie=cookie_name(port, secure=secure), secure=secure)
+    secure = scheme == "https"
+    shown = "" if port == (443 if secure else 80) else f":{port}"
+    return Site(
+        base_url=f"{scheme}://{host.name.decode()}{shown}",
+        cookie=cookie_name(port, secure=secure),
+        secure=secure,
+    )
+
+
+def cookie_name(port: int, *, secure: bool) -> str:
+    """`__Host-vestibule` over https, `vestibule-PORT` over plain http: ports of one host share their cookies."""
+    return "__Host-vestibule" if secure else f"vestibule-{port}"
+
+
+class RouteTable:
+    """Hosts by name; replaced whole when the configuration changes."""
+
+    __slots__ = ("hosts",)
+
+    def __init__(self, hosts: Iterable[Host]) -> None:
+        self.hosts: dict[bytes, Host] = {host.name: host for host in hosts}
+
+    def host(self, name: bytes) -> Host | None:
+        """The host of this canonical name, or None: an unknown host has no default."""
+        return self.hosts.get(name)
+
+
+def routes_of(routes: Iterable[Route]) -> tuple[dict[bytes, Route], int]:
+    """Routes by prefix, and the depth `Host.depth` wants."""
+    table = {route.prefix: route for route in routes}
+    return table, max((prefix.count(b"/") for prefix in table), default=0)
