@@ -1,0 +1,140 @@
+"""A server process of a test: started, waited for, its log shown when something fails, always stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+READY_WITHIN_S = 60.0
+STOP_WITHIN_S = 10.0
+
+
+class Process:
+    """One process in a process group of its own; all of its output goes to one log file."""
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str | Path],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        log: Path | None = None,
+    ) -> None:
+        self.name = name
+        self._own_log = log is None
+        self._log = log or _new_file(f"vestibule-{name}-")
+        with self._log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                [*_die_with_parent(), *map(str, argv)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                cwd=cwd,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process itself (`setpriv` execs, so there is no wrapper in between)."""
+        return self._popen.pid
+
+    @property
+    def log(self) -> str:
+        """All it wrote so far."""
+        return self._log.read_text("utf-8", "replace") if self._log.exists() else ""
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended, None while it runs."""
+        return self._popen.poll()
+
+    def wait_port(self, port: int, *, host: str = "127.0.0.1") -> None:
+        """Returns once something accepts on the port; fails the test when the process ends or the time is up."""
+        self.wait_until(lambda: _accepts((host, port)), f"accepts on {host}:{port}")
+
+    def wait_log(self, text: str) -> None:
+        """Returns once the process has written `text`."""
+        self.wait_until(lambda: text in self.log, f"writes {text!r}")
+
+    def wait_until(self, is_ready: Callable[[], bool], what: str) -> None:
+        """Returns once `is_ready()`; looks again every 20 ms."""
+        deadline = time.monotonic() + READY_WITHIN_S
+        while not is_ready():
+            if self.returncode is not None:
+                pytest.fail(f"{self.name} ended with {self.returncode} before it {what}:\n{self.log}")
+            if time.monotonic() > deadline:
+                pytest.fail(f"{self.name} did not come to {what!r} in {READY_WITHIN_S:.0f} s:\n{self.log}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Ends it as a power cut would: kill -9 to the whole group, no goodbye."""
+        self._signal(signal.SIGKILL)
+        self._popen.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends the signal to the process alone."""
+        self._popen.send_signal(number)
+
+    def wait(self, timeout_s: float = STOP_WITHIN_S) -> int:
+        """Its exit status."""
+        return self._popen.wait(timeout_s)
+
+    def stop(self) -> None:
+        """Ends the process and all it started: SIGTERM, then SIGKILL to the group for what is left."""
+        if self._popen.poll() is None:
+            self._popen.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(STOP_WITHIN_S)
+        self._signal(signal.SIGKILL)
+        self._popen.wait()
+        if self._own_log:
+            self._log.unlink(missing_ok=True)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, number)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def keeper(show: Callable[[str], object]) -> Iterator[Callable[..., Process]]:
+        """A starter of processes; at the end `show` gets their logs and every one of them is stopped."""
+        with contextlib.ExitStack() as stack:
+
+            def start(name: str, argv: Sequence[str | Path], **options: object) -> Process:
+                process = Process(name, argv, **options)  # type: ignore[arg-type]  # handed on as they came
+                stack.callback(process.stop)
+                stack.callback(lambda: show(f"--- {name}\n{process.log}"))
+                return process
+
+            yield start
+
+
+def _die_with_parent() -> list[str]:
+    """The server goes when pytest is killed too, where the machine has `setpriv` (util-linux)."""
+    return ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+
+
+def _new_file(prefix: str) -> Path:
+    descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=".log")
+    os.close(descriptor)
+    return Path(name)
+
+
+def _accepts(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=1).close()
+    except OSError:
+        return False
+    return True
