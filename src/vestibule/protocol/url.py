@@ -1,15 +1,18 @@
-"""Request targets, authorities and return addresses (RFC 3986, RFC 9110 section 4, RFC 9112 section 3.2).
+r"""Request targets, authorities and return addresses (RFC 3986, RFC 9110 section 4, RFC 9112 section 3.2).
 
-One rule stands behind this module: what was decided on is what is forwarded. So a target is brought to one canonical
-form, once, and whatever servers are known to read in more than one way is refused instead of guessed at:
+One rule stands behind this module: what was decided on is what is forwarded. So a target is brought to one
+canonical form, once, and whatever servers are known to read in more than one way is refused instead of
+guessed at:
 
-- a raw `#`, `\\`, control character, space or byte above 0x7f; a `%` without two hex digits; `%00`;
+- a raw `#`, `\`, control character, space or byte above 0x7f; a `%` without two hex digits; `%00`;
 - in the path also every encoded control character, `%2F` and `%5C`, and text that is not UTF-8 when decoded;
-- dot segments in disguise: behind a path parameter (`/..;x/`, which Tomcat resolves) or encoded more than once.
+- dot segments in disguise: behind a path parameter (`/..;x/`, which Tomcat resolves) or encoded more than
+  once.
 
-What is left is rewritten: dot segments are resolved, runs of `/` become one (so that `//admin` is `/admin` for the
-rule and for the backend), unreserved characters are decoded, other escapes are upper-cased, and characters that no URI
-may hold but browsers send (`|`, `[`, `^` …) are encoded. The query is checked but never rewritten.
+What is left is rewritten: dot segments are resolved, runs of `/` become one (so that `//admin` is `/admin`
+for the rule and for the backend), unreserved characters are decoded, other escapes are upper-cased, and
+characters that no URI may hold but browsers send (`|`, `[`, `^` …) are encoded. The query is checked but
+never rewritten.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from vestibule.errors import BadRequest
 
 
 class Authority(NamedTuple):
-    """A host in lower case without a trailing dot, an IPv6 literal compressed and in brackets; a port if one was given."""
+    """A host in lower case without trailing dot (IPv6 in brackets), and a port if one was given."""
 
     host: bytes
     port: int | None
@@ -41,7 +44,7 @@ class Target(msgspec.Struct, frozen=True):
     full: bytes
     """The bytes to forward: path, and `?` and query where there was a `?`."""
     plain: bytes
-    """The path without path parameters (`/admin;x/y` -> `/admin/y`), as Tomcat and its kin see it; mostly `path` itself.
+    """The path without path parameters (`/admin;x/y` -> `/admin/y`), as Tomcat and its kin see it.
 
     A target whose `path` and `plain` belong to different routes has two meanings and must be refused.
     """
@@ -51,7 +54,7 @@ class Target(msgspec.Struct, frozen=True):
 
 _QUERY = rb"(?:[^\x00-\x20\x7f-\xff#\\%]|%(?!00)[0-9A-Fa-f]{2})*+"
 _QUERY_RE = re.compile(_QUERY)
-#: Canonical already, and without anything that needs a second look (`;`, `%`, a segment that begins with a dot).
+#: Canonical already, and nothing in it needs a second look (`;`, `%`, a segment that begins with a dot).
 _PLAIN_RE = re.compile(
     rb"(/(?:[\w~!$&'()*+,=:@-][\w~!$&'()*+,=:@.-]*+(?:/[\w~!$&'()*+,=:@-][\w~!$&'()*+,=:@.-]*+)*+/?+)?+)"
     rb"(?:\?(" + _QUERY + rb"))?+"
@@ -76,11 +79,12 @@ _ESCAPES: tuple[bytes | None, ...] = tuple(
 def canonical(raw: bytes) -> Target:
     """The target in the one form that is matched and forwarded; `canonical(t.full).full == t.full`.
 
-    Takes the origin-, absolute- and asterisk-form; whether the method fits the form is the caller's to check, as are
-    the length and that an absolute-form's authority equals Host.
+    Takes the origin-, absolute- and asterisk-form; whether the method fits the form is the caller's to check,
+    as are the length and that an absolute-form's authority equals Host.
 
-    Raises: BadRequest. Spec: RFC 9112 section 3.2, RFC 3986 section 6.2.2. Threat: the gateway and the backend reading
-    one path differently. Not covered: backends that fold case or drop trailing dots and spaces.
+    Raises: BadRequest. Spec: RFC 9112 section 3.2, RFC 3986 section 6.2.2. Threat: the gateway and the
+    backend reading one path differently. Not covered: backends that fold case or drop trailing dots and
+    spaces.
     """
     if found := _PLAIN_RE.fullmatch(raw):
         path, query = found.groups()
@@ -92,7 +96,7 @@ def canonical(raw: bytes) -> Target:
     if found := _ABSOLUTE_RE.fullmatch(raw):
         rest: bytes = found[2]
         return _origin_form(rest if rest[:1] == b"/" else b"/" + rest, authority(found[1]))
-    _refuse("is of no known form")
+    return _refuse("is of no known form")
 
 
 def _origin_form(raw: bytes, of: Authority | None) -> Target:
@@ -153,7 +157,7 @@ def _resolved(path: bytes) -> bytes:
 
 
 def _hides_dots(segment: bytes) -> bool:
-    """True if some reader sees a dot segment here: by dropping a path parameter, or decoding again and again."""
+    """True if some reader sees a dot segment here, by dropping a path parameter or decoding once more."""
     for _round in range(4):
         if any(part.partition(b";")[0] in {b".", b".."} for part in re.split(rb"[/\\]", segment)):
             return True
@@ -185,11 +189,11 @@ _IPV4_RE = re.compile(_OCTET + rb"(?:\." + _OCTET + rb"){3}")
 def authority(raw: bytes) -> Authority:
     """The host and port of a Host field or an absolute target, ready for an exact look-up.
 
-    A name is lower-cased and loses one trailing dot; a name beyond ASCII must come as A-labels, and one that ends in a
-    number must be an IPv4 address in its usual form (`127.1` and `0x7f.1` are refused).
+    A name is lower-cased and loses one trailing dot; a name beyond ASCII must come as A-labels, and one that
+    ends in a number must be an IPv4 address in its usual form (`127.1` and `0x7f.1` are refused).
 
-    Raises: BadRequest. Spec: RFC 9110 section 7.2, RFC 3986 section 3.2. Threat: userinfo, zone ids, other spellings of
-    a host that slip past a rule made for it.
+    Raises: BadRequest. Spec: RFC 9110 section 7.2, RFC 3986 section 3.2. Threat: userinfo, zone ids, other
+    spellings of a host that slip past a rule made for it.
     """
     found = _HOST_PORT_RE.fullmatch(raw.lower())
     port = int(found[2]) if found and found[2] else None
@@ -219,15 +223,16 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def safe_return(rd: str, *, base_url: str, hosts: frozenset[str]) -> str | None:
-    """Where a person may be sent after signing in or out: a path of this host, or a whole URL of a configured one.
+    r"""Where a person may be sent after signing in or out: a path of this host, a URL of a configured one.
 
-    `rd` is what the form or query decoding gave, decoded once. `base_url` is this host's own ("https://app.example").
-    `hosts` are the other hosts that may be named, lower-case, with a port where it isn't the scheme's default
-    ("b.example", "b.example:8443"); their scheme is that of `base_url`. A URL of `base_url` itself comes back as a path.
-    The answer is ASCII, canonical, and begins with exactly one `/` or with the scheme. None: go to `/` instead.
+    `rd` is what the form or query decoding gave, decoded once. `base_url` is this host's own
+    ("https://app.example"). `hosts` are the other hosts that may be named, lower-case, with a port where it
+    isn't the scheme's default ("b.example", "b.example:8443"); their scheme is that of `base_url`. A URL of
+    `base_url` itself comes back as a path. The answer is ASCII, canonical, and begins with exactly one `/` or
+    with the scheme. None: go to `/` instead.
 
-    Threat: open redirect. Nothing is repaired on the way to the host name: whatever a browser would strip, fold or
-    turn into a slash there (tab, line end, `\\`, full-width letters, `https:/x`, userinfo) is refused.
+    Threat: open redirect. Nothing is repaired on the way to the host name: whatever a browser would strip,
+    fold or turn into a slash there (tab, line end, `\`, full-width letters, `https:/x`, userinfo) is refused.
     """
     if not rd or len(rd) > MAX_RETURN_BYTES or _RETURN_FORBIDDEN_RE.search(rd):
         return None
