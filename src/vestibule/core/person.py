@@ -1,7 +1,7 @@
-"""Who is who: when two identities are one person, when an address may be believed, what a newcomer's record holds.
+"""Who is who: when two identities are one person, which address is believed, what a newcomer's record holds.
 
-A person is (issuer, subject). An e-mail address never identifies anybody (attacks.md O1): it is only shown, and
-tested by rules once it is verified.
+A person is (issuer, subject). An e-mail address never identifies anybody (attacks.md O1): it is only shown,
+and tested by rules once it is verified.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """What a finished flow means: the only dispatcher of sign-ins.
 
-==========================  ===================  =====================  ==========================================
+==========================  ===================  =====================  =====================================
 what the flow yielded       nobody here          credentials only here  a person here
-==========================  ===================  =====================  ==========================================
+==========================  ===================  =====================  =====================================
 credentials only            Enter, no person     AddCredentials         AddCredentials
 the same person             Enter                Adopt                  Renew
 another person              Enter                Adopt                  Replace
-an account unknown here     Enter, register      Adopt, register        AddCredentials (Replace: issuer's other account)
-==========================  ===================  =====================  ==========================================
+an account unknown here     Enter, register      Adopt, register        AddCredentials, or Replace (see 6, 7)
+==========================  ===================  =====================  =====================================
 
 An identity counts only from a client the host signs people in with; from any other it is credentials.
 Every step but Refuse ends in a new handle.
@@ -30,7 +30,7 @@ class Enter(msgspec.Struct, frozen=True):
 
 
 class Adopt(msgspec.Struct, frozen=True):
-    """The session had credentials and no person: it becomes this person's, and its old handle dies at once."""
+    """The session had credentials and no person: it becomes this person's, its old handle dies."""
 
     identity: Identity
 
@@ -66,8 +66,9 @@ def next_step(
 ) -> Step:
     """What to do with what a flow yielded.
 
-    `owner` is the person the identity belongs to already, None when nobody's; `signs_in` is true for the clients
-    the host lists in `sign_in`. Does NOT check whether the access rules admit the person: every request does.
+    `owner` is the person the identity belongs to already, None when nobody's; `signs_in` is true for the
+    clients the host lists in `sign_in`. Does NOT check whether the access rules admit the person: every
+    request does.
     """
     # 1. Only a client of the host's sign_in list says who somebody is; other clients' tokens are added, but
     #    never those of a different account at the issuer the person came from.
@@ -94,7 +95,8 @@ def next_step(
     # 6. Somebody else: known here as another person, or a second account at the same issuer.
     if owner is not None or is_another_account(session, identity):
         return Replace(identity)
-    # 7. An account nobody has here, at another issuer: credentials of the person who is here, never an identity.
+    # 7. An account nobody has here, at another issuer: credentials of the person who is here, never an
+    # identity.
     if any(known.issuer == identity.issuer for known in session.identities):
         return Replace(identity)  # the account is the session's own, but its record is gone: start afresh
     return AddCredentials()

@@ -73,8 +73,8 @@ class SignIn:
     async def finish(self, visit: Visit, client: str, params: Mapping[str, str]) -> Finished:
         """End a flow; `params` are the callback's, one sent twice left out. Raises FlowError, ProviderError.
 
-        Refusals (`other_person`, `user_disabled`) are ClientErrors with status 403. On any error the page gets
-        its way back from `failed()`.
+        Refusals (`other_person`, `user_disabled`) are ClientErrors with status 403. On any error the page
+        gets its way back from `failed()`.
         """
         raise NotImplementedError
 

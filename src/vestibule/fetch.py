@@ -1,0 +1,435 @@
+"""The only outgoing HTTP of the control plane: discovery, key sets, token endpoints, provider APIs.
+
+One exchange goes one way: URL checked → name resolved once → every address checked → connected to one of just
+those addresses → answer read up to a cap → a redirect of a GET goes back to the first step. All hops together
+have one deadline. No cookies, no proxy environment, no credentials to another origin, no compressed bodies.
+
+The address guard has three modes; which one holds follows from where the URL came from:
+
+=========  =======================================================  ==========================================
+mode       for                                                      connects to
+=========  =======================================================  ==========================================
+LOOPBACK   http:// URLs the operator wrote                          loopback only
+TRUSTED    https:// URLs the operator wrote, and their own host     anything but link-local, multicast, "any"
+PUBLIC     URLs that came from elsewhere (a discovery document      public Internet addresses only, https
+           naming another host, a redirect to another host)
+=========  =======================================================  ==========================================
+
+A URL from elsewhere has the freedom of the operator's URL that led to it when that one is itself private:
+inside a private network, issuer and endpoints may well be two hosts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import ipaddress
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any, Final, Protocol, TypeAlias
+
+import aiohttp
+import msgspec
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from vestibule.errors import ProviderInvalid, ProviderUnavailable
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolve: TypeAlias = Callable[[str, int], Awaitable[tuple[Address, ...]]]
+
+CONNECT_S: Final = 5.0
+DEADLINE_S: Final = 10.0
+BODY_MAX_BYTES: Final = 1024 * 1024
+REDIRECTS_MAX: Final = 3
+#: shorter than the 5 s after which Node servers hang up, so that a kept connection is rarely found dead
+KEEP_ALIVE_S: Final = 4.0
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_HOST_MAX_CHARS: Final = 253
+
+
+class Guard(enum.Enum):
+    """Which addresses a request may go to; see the module's table."""
+
+    LOOPBACK = "loopback"
+    TRUSTED = "trusted"
+    PUBLIC = "public"
+
+    def admits(self, address: Address) -> bool:
+        """True when this mode lets a request go to the address, seen through its v6 disguises."""
+        real = unwrapped(address)
+        if self is Guard.LOOPBACK:
+            return real.is_loopback
+        if self is Guard.PUBLIC:
+            return is_public(real)
+        return not (real.is_unspecified or real.is_multicast or real.is_link_local)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An HTTP answer, whole: status, headers (lower-case names, repeated ones joined), body, where from."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One hop, ready to be sent to one of `addresses` and nowhere else."""
+
+    method: str
+    url: URL
+    headers: Mapping[str, str]
+    body: bytes | None
+    addresses: tuple[Address, ...]
+    guard: Guard
+    """Connections are shared only among requests of one mode."""
+
+
+class Incoming(Protocol):
+    """An answer whose body is still to be read."""
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers with lower-case names."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes."""
+
+
+class Transport(Protocol):
+    """Sends one hop; raises ProviderUnavailable when it can't. The real one is `AiohttpTransport`."""
+
+    def send(self, request: Request) -> Any:
+        """An asynchronous context manager around an `Incoming`."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+class Fetcher:
+    """Fetches by the rules of this module; made once, closed at the end."""
+
+    def __init__(
+        self,
+        *,
+        transport: Transport | None = None,
+        resolve: Resolve | None = None,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        self._transport = transport or AiohttpTransport()
+        self._resolve = resolve or resolve_by_system
+        self._deadline_s = deadline_s
+
+    async def get(self, url: str, *, headers: Mapping[str, str] | None = None, via: str = "") -> Answer:
+        """The answer of whatever status, after at most three redirects.
+
+        `via`: the operator's URL that led to this one; empty when the operator wrote it.
+        Raises ProviderUnavailable (not reached, too slow) and ProviderInvalid (refused address, body too
+        large).
+        """
+        sent = {"accept": "application/json", **_lower(headers)}
+        async with self._deadline():
+            for _ in range(REDIRECTS_MAX + 1):
+                answer = await self._hop("GET", url, sent, None, via)
+                if answer.status not in _REDIRECTS:
+                    return answer
+                url, via, sent = _redirected(answer, via or url, sent)
+        raise ProviderInvalid("the provider redirects too often", detail=url)
+
+    async def post_form(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, via: str = ""
+    ) -> Answer:
+        """The answer of whatever status; sent once, on a connection of its own, never redirected.
+
+        Raises like `get`. After ProviderUnavailable it is unknown whether the server acted on it.
+        """
+        sent = {
+            "accept": "application/json",
+            "content-type": "application/x-www-form-urlencoded",
+            **_lower(headers),
+        }
+        async with self._deadline():
+            answer = await self._hop("POST", url, sent, body, via)
+        if answer.status in _REDIRECTS:
+            raise ProviderInvalid("the provider redirects a request that can't be", detail=url)
+        return answer
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._transport.close()
+
+    async def _hop(
+        self, method: str, raw_url: str, headers: Mapping[str, str], body: bytes | None, via: str
+    ) -> Answer:
+        url = checked_url(raw_url)
+        guard = await self._guard_of(url, via)
+        addresses = await self._checked_addresses(url, guard)
+        request = Request(
+            method=method, url=url, headers=headers, body=body, addresses=addresses, guard=guard
+        )
+        async with self._transport.send(request) as incoming:
+            read = await _read(incoming)
+            return Answer(incoming.status, incoming.headers, read, str(url))
+
+    async def _guard_of(self, url: URL, via: str) -> Guard:
+        trusted = not via or await self._is_trusted_by(url, checked_url(via))
+        if url.scheme == "http":
+            if not trusted:
+                raise ProviderInvalid("a URL from the provider isn't https", detail=str(url))
+            return Guard.LOOPBACK
+        return Guard.TRUSTED if trusted else Guard.PUBLIC
+
+    async def _is_trusted_by(self, url: URL, via: URL) -> bool:
+        if via.host == url.host:
+            return True
+        found = await self._addresses(via)
+        return not any(is_public(unwrapped(address)) for address in found)
+
+    async def _checked_addresses(self, url: URL, guard: Guard) -> tuple[Address, ...]:
+        """All addresses of the host; one that is not admitted refuses the whole name.
+
+        Threat: SSRF by names of private addresses, by literals in any spelling, by DNS rebinding (the
+        connection goes to just these addresses, nothing is resolved again).
+        """
+        found = await self._addresses(url)
+        refused = [str(address) for address in found if not guard.admits(address)]
+        if refused:
+            raise ProviderInvalid(
+                "the provider's address may not be called",
+                detail=f"{url.host} is {', '.join(refused)}; only {guard.value} addresses here",
+                code="address_refused",
+            )
+        return found
+
+    async def _addresses(self, url: URL) -> tuple[Address, ...]:
+        host, port = url.host or "", url.port or 443
+        try:
+            return (ipaddress.ip_address(host),)
+        except ValueError:
+            pass
+        try:
+            found = await self._resolve(host, port)
+        except (OSError, UnicodeError) as exc:
+            raise ProviderUnavailable("the provider's name can't be resolved", detail=host) from exc
+        if not found:
+            raise ProviderUnavailable("the provider's name has no address", detail=host)
+        return found
+
+    @asynccontextmanager
+    async def _deadline(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                yield
+        except TimeoutError as exc:
+            raise ProviderUnavailable("the provider didn't answer in time") from exc
+
+
+def checked_url(raw: str) -> URL:
+    """The URL as it will be connected to. Raises ProviderInvalid for what no provider's URL has.
+
+    Refused: other schemes, userinfo, fragments, a zone, controls and blanks, a host that isn't ASCII.
+    """
+    try:
+        url = URL(raw)
+        port = url.port
+    except ValueError as exc:
+        raise ProviderInvalid("the provider's URL can't be read", detail=raw[:200]) from exc
+    host = url.raw_host or ""
+    strange = (
+        url.scheme not in {"http", "https"}
+        or not host
+        or port == 0
+        or len(host) > _HOST_MAX_CHARS
+        or url.raw_user is not None
+        or url.raw_password is not None
+        or "#" in raw
+        or "%" in host
+        or "\\" in raw
+        or any(ch <= " " or ch == "\x7f" for ch in raw)
+        or not raw.isascii()
+    )
+    if strange:
+        raise ProviderInvalid("the provider's URL is not one that may be called", detail=raw[:200])
+    return url
+
+
+def unwrapped(address: Address) -> Address:
+    """The IPv4 address inside a mapped, NAT64, 6to4 or Teredo address; any other address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    return address
+
+
+def is_public(address: Address) -> bool:
+    """True for a unicast address of the public Internet."""
+    if isinstance(address, ipaddress.IPv6Address) and (address.scope_id is not None or address.is_site_local):
+        return False
+    return address.is_global and not (
+        address.is_multicast or address.is_reserved or address.is_unspecified or address.is_loopback
+    )
+
+
+async def resolve_by_system(host: str, port: int) -> tuple[Address, ...]:
+    """The addresses the system's resolver gives, in its order. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found))
+
+
+def _lower(headers: Mapping[str, str] | None) -> dict[str, str]:
+    return {name.lower(): value for name, value in (headers or {}).items()}
+
+
+def _redirected(answer: Answer, via: str, headers: dict[str, str]) -> tuple[str, str, dict[str, str]]:
+    """Where the redirect leads, via which operator's URL, with which headers: credentials stay behind."""
+    here = checked_url(answer.url)
+    raw = answer.headers.get("location", "")
+    try:
+        target = here.join(URL(raw))
+    except ValueError as exc:
+        raise ProviderInvalid("the provider redirects to what isn't a URL") from exc
+    if not raw or (here.scheme == "https" and target.scheme != "https"):
+        raise ProviderInvalid("the provider redirects to where it may not", detail=str(target)[:200])
+    if target.origin() != here.origin():
+        headers = {"accept": headers["accept"]}
+    return str(target), via, headers
+
+
+async def _read(incoming: Incoming) -> bytes:
+    if incoming.headers.get("content-encoding", "identity") not in {"identity", ""}:
+        raise ProviderInvalid("the provider's answer is compressed though that was not asked for")
+    read = bytearray()
+    async for chunk in incoming.chunks():
+        read += chunk
+        if len(read) > BODY_MAX_BYTES:
+            raise ProviderInvalid("the provider's answer is too large")
+    return bytes(read)
+
+
+_pinned: ContextVar[tuple[Address, ...]] = ContextVar("pinned addresses")
+
+
+class _Pinned(AbstractResolver):
+    """Gives aiohttp the addresses that were checked for this very request, and asks nobody."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        del family  # the addresses say theirs
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address),
+                port=port,
+                family=socket.AF_INET if address.version == 4 else socket.AF_INET6,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in _pinned.get()
+        ]
+
+    async def close(self) -> None:
+        return
+
+
+class AiohttpTransport:
+    """Sends hops by aiohttp over verified TLS: GETs keep connections, a POST has one of its own.
+
+    A kept connection that the server has just closed makes it unknown whether a POST was acted on, and a POST
+    of a code or of a rotating refresh token can't be repeated; so none goes out on a connection used before.
+    """
+
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
+        self._clients: dict[tuple[Guard, bool], aiohttp.ClientSession] = {}
+
+    @asynccontextmanager
+    async def send(self, request: Request) -> AsyncIterator[Incoming]:
+        """Connect to one of the request's addresses, send, and give the answer's head."""
+        client = self._client(request.guard, keep=request.method == "GET")
+        token = _pinned.set(request.addresses)
+        try:
+            async with client.request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                data=request.body,
+                allow_redirects=False,
+            ) as response:
+                yield _AiohttpIncoming(response)
+        except aiohttp.ClientConnectorCertificateError as exc:
+            raise ProviderUnavailable(
+                "the provider's certificate can't be verified", detail=str(exc)
+            ) from exc
+        except (aiohttp.ClientError, OSError) as exc:
+            raise ProviderUnavailable("the provider can't be reached", detail=type(exc).__name__) from exc
+        finally:
+            _pinned.reset(token)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        clients, self._clients = list(self._clients.values()), {}
+        for client in clients:
+            await client.close()
+
+    def _client(self, guard: Guard, *, keep: bool) -> aiohttp.ClientSession:
+        """The client of this mode: a connection opened under one mode never serves another."""
+        client = self._clients.get((guard, keep))
+        if client is None:
+            if self._tls is None:
+                self._tls = ssl.create_default_context()
+            connector = aiohttp.TCPConnector(
+                ssl=self._tls,
+                resolver=_Pinned(),
+                use_dns_cache=False,
+                limit=64,
+                **({"keepalive_timeout": KEEP_ALIVE_S} if keep else {"force_close": True}),
+            )
+            client = self._clients[guard, keep] = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+                headers={"User-Agent": "vestibule", "Accept-Encoding": "identity"},
+            )
+        return client
+
+
+class _AiohttpIncoming:
+    """aiohttp's answer as an `Incoming`."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.status = response.status
+        self.headers = _joined(response)
+        self._response = response
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for chunk in self._response.content.iter_any():
+            yield chunk
+
+
+def _joined(response: aiohttp.ClientResponse) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in response.headers.items():
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return headers
