@@ -6,7 +6,9 @@
     ├── ConfigError            the operator's: carries every fault with its place
     ├── ClientError            the client's
     │   ├── BadRequest         a request that no gateway should forward (400, 408, 413, 414, 421, 431 …)
-    │   └── FlowError          a sign-in that can't go on: expired, replayed, another browser's
+    │   ├── FlowError          a sign-in that can't go on: expired, replayed, another browser's
+    │   ├── CredentialGone     the session holds no live credentials at that client: signing in there is the way out
+    │   └── UserDisabled       this person's account is switched off here
     ├── ProviderError          the identity provider's
     │   ├── ProviderUnavailable   it can't be reached, or is failing: nothing is known, try again
     │   ├── ProviderRefused       it answered with an OAuth error: what it said is in `error`
@@ -77,6 +79,20 @@ class FlowError(ClientError):
         "flow_other_browser",
         "flow_unknown",
     )
+
+
+class CredentialGone(ClientError):
+    """No live credentials at this client: never given (`no_credential`), or the provider refused to refresh them."""
+
+    code = "credential_gone"
+    status = 401
+
+
+class UserDisabled(ClientError):
+    """This person's account was switched off here; signing in again does not help."""
+
+    code = "user_disabled"
+    status = 403
 
 
 class ProviderError(VestibuleError):

@@ -1,7 +1,7 @@
 """Sealing and signing with a key ring: AES-256-GCM boxes, HMAC-SHA-256 marks, derived secrets.
 
 A sealed value is `version (1) | length of key id (1) | key id | nonce (12) | ciphertext and tag`. Each
-purpose has subkeys of its own (HKDF, RFC 5869), so a box made for one purpose never opens as another; the part
+purpose has subkeys of its own (HKDF, RFC 5869), so a box for one purpose never opens as another; the part
 in front of the ciphertext, and whatever the caller binds it to (`aad`), is authenticated with it.
 
 Nonces are random and given by the caller: with 96 random bits, a subkey is good for 2^32 boxes (NIST SP

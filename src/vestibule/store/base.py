@@ -26,25 +26,43 @@ class SealedGrant(msgspec.Struct, frozen=True, kw_only=True):
     """When the row may be swept: the end of the owner."""
 
 
+class Held(msgspec.Struct, frozen=True):
+    """A session found by a handle, and until when that handle is honoured."""
+
+    session: Session
+    good_until: float
+    """The session's absolute end for its current handle; earlier for the one before a renewal."""
+
+
 class Sessions(Protocol):
     """Sessions by permanent id and by the hash of their current handle."""
 
     async def create(self, session: Session, handle_hash: bytes) -> None:
         """Store a new session; durable against kill -9 and power cut on return."""
 
-    async def by_handle(self, handle_hash: bytes, now: float) -> Session | None:
-        """The session whose current handle, or honoured previous one, has this hash; None if none lives."""
+    async def by_handle(self, handle_hash: bytes, now: float) -> Held | None:
+        """The session whose current handle, or honoured previous one, has this hash; None if none lives.
+
+        A session lives while neither its absolute nor its idle end has come and its user, if it has one, exists, is
+        not disabled, and is not valid only from a later time on.
+        """
 
     async def by_id(self, session_id: str, now: float) -> Session | None:
-        """The live session of this permanent id, or None."""
+        """The session of this permanent id if it lives, or None."""
 
     async def save(self, session: Session, expect_version: int) -> bool:
-        """Replace the session if its stored version is `expect_version`; False when someone was faster."""
+        """Replace the session if its stored version is `expect_version`; False when someone was faster or ended it.
+
+        The stored version becomes `expect_version + 1`; last-seen never goes backwards. Durable on return.
+        """
 
     async def renew_handle(
         self, session: Session, expect_version: int, handle_hash: bytes, *, old_good_until: float
     ) -> bool:
-        """Like `save`, and put a new handle in force; the old one is honoured until `old_good_until`, none older."""
+        """Like `save`, and put a new handle in force; the old one is honoured until `old_good_until`, none older.
+
+        Durable on return.
+        """
 
     async def delete(self, session_id: str) -> bool:
         """End it and its grants; durable on return. False when it was not there."""
@@ -65,11 +83,14 @@ class Grants(Protocol):
     async def put(self, grant: SealedGrant, expect_version: int | None) -> bool:
         """Insert (`expect_version` None, replaces any) or replace by compare-and-set; durable on return."""
 
-    async def delete(self, owner: str, client: str) -> bool:
-        """Drop it; False when it was not there."""
+    async def delete(self, owner: str, client: str, expect_version: int | None = None) -> bool:
+        """Drop it, if its version is the expected one; False when it was not there. Durable on return."""
 
     async def of(self, owner: str) -> tuple[SealedGrant, ...]:
-        """All grants of an owner."""
+        """All grants of an owner, in order of their clients."""
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Delete at most `limit` grants whose owner's end has passed; how many went."""
 
 
 class Marks(Protocol):
@@ -86,10 +107,16 @@ class Leases(Protocol):
     """Who may do a job or a refresh now."""
 
     async def acquire(self, name: str, owner: str, now: float, ttl_s: float) -> int | None:
-        """A fencing number (grows with each acquisition), or None while another holds it."""
+        """A fencing number, or None while another owner holds it.
+
+        It is greater than every earlier one of this store. The owner who holds it gets it anew, for longer.
+        """
 
     async def release(self, name: str, owner: str) -> None:
         """Give it up early; nothing happens when it is not this owner's."""
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Delete at most `limit` leases that ran out; how many went."""
 
 
 class People(Protocol):
@@ -99,7 +126,10 @@ class People(Protocol):
         """The user this identity belongs to, or None."""
 
     async def register(self, user: User, issuer: str, subject: str, client: str, now: float) -> User:
-        """Insert user and identity together; when the identity came to exist meanwhile, that identity's user."""
+        """Insert user and identity together; when the identity came to exist meanwhile, that identity's user.
+
+        `client` is the identity client that vouched first. Durable on return.
+        """
 
     async def user(self, user_id: str) -> User | None:
         """The user, or None."""

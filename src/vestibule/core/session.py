@@ -1,0 +1,110 @@
+"""What becomes of a session: its handle, its life times, what a sign-in adds to it and a sign-out takes from it.
+
+A session has a permanent id that never leaves and a handle in the cookie that is replaced at every sign-in; a store
+sees the hash of a handle only. Randomness and time are arguments.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from vestibule.model import Device, Identity, Session
+
+HANDLE_BYTES: Final = 32
+HANDLE_CHARS: Final = 43
+ID_BYTES: Final = 16
+OLD_HANDLE_S: Final = 30.0
+"""How long the handle before the last renewal is honoured: requests under way still carry it."""
+SEEN_EVERY_S: Final = 60.0
+
+_HANDLE_ALPHABET: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a session lives (INTERFACES.md section 2)."""
+
+    idle_s: float = 24 * 3600.0
+    absolute_s: float = 7 * 24 * 3600.0
+
+
+def text_of(random: bytes) -> str:
+    """Random bytes as base64url without padding: 43 characters for a handle, 22 for an id."""
+    return base64.urlsafe_b64encode(random).rstrip(b"=").decode()
+
+
+def is_handle(text: str) -> bool:
+    """True for what could be a handle: 43 characters of base64url. Whether a session has it, a store knows."""
+    return len(text) == HANDLE_CHARS and _HANDLE_ALPHABET.issuperset(text)
+
+
+def hash_of(handle: str) -> bytes:
+    """What a store is told of a handle: its SHA-256. The handle has 256 random bits, so no salt is owed."""
+    return hashlib.sha256(handle.encode()).digest()
+
+
+def begun(
+    *,
+    session_id: str,
+    host: str,
+    user_id: str,
+    identities: Iterable[Identity],
+    clients: Iterable[str],
+    device: Device,
+    lifetimes: Lifetimes,
+    now: float,
+) -> Session:
+    """The session as it begins."""
+    return Session(
+        id=session_id,
+        host=host,
+        created_at=now,
+        seen_at=now,
+        expires_at=now + lifetimes.absolute_s,
+        idle_s=lifetimes.idle_s,
+        user_id=user_id,
+        identities=tuple(identities),
+        clients=tuple(clients),
+        device=device,
+    )
+
+
+def with_client(session: Session, client: str) -> Session:
+    """The session with live credentials at `client`; a client it had already keeps its place."""
+    return session if client in session.clients else replace(session, clients=(*session.clients, client))
+
+
+def without_client(session: Session, client: str) -> Session:
+    """The session without credentials at `client`; who the person is stays."""
+    return replace(session, clients=tuple(name for name in session.clients if name != client))
+
+
+def with_identity(session: Session, identity: Identity) -> Session:
+    """The session with this identity, in place of what the same client said before."""
+    others = tuple(known for known in session.identities if known.client != identity.client)
+    return replace(session, identities=(*others, identity))
+
+
+def seen(session: Session, now: float) -> Session:
+    """The session as seen at `now`, never earlier than it was."""
+    return replace(session, seen_at=max(now, session.seen_at))
+
+
+def is_touch_due(session: Session, now: float) -> bool:
+    """True when last-seen is old enough to be written again: a minute, or a tenth of a short idle time."""
+    unseen_s = now - session.seen_at
+    return unseen_s >= SEEN_EVERY_S or unseen_s * 10.0 >= session.idle_s
+
+
+def old_handle_until(before: Session, after: Session, now: float) -> float:
+    """Until when the handle of `before` is honoured beside the new one.
+
+    Threat: session fixation. A handle from before a sign-in, which somebody else may have planted, is never honoured
+    after it.
+    """
+    return now + OLD_HANDLE_S if before.user_id == after.user_id else 0.0

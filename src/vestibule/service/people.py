@@ -1,0 +1,42 @@
+"""People as this installation knows them: found by what a provider vouches for, registered when they are new."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from vestibule.core import session as rules
+from vestibule.errors import UserDisabled
+from vestibule.model import Identity, User
+from vestibule.store import base
+
+
+class People:
+    """Finds and registers users."""
+
+    def __init__(self, store: base.People, *, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
+        self._store = store
+        self._random = random
+
+    async def admit(self, identity: Identity, now: float) -> User:
+        """The user this identity belongs to, registered if new, with name and address as told just now.
+
+        A person is (issuer, subject): an address that another user has too joins nobody. Whether the person may come
+        in is not asked here. Raises UserDisabled, StoreError.
+        """
+        user = await self._store.user_of(identity.issuer, identity.subject)
+        if user is None:
+            new = User(
+                id=rules.text_of(self._random(rules.ID_BYTES)),
+                created_at=now,
+                name=identity.name,
+                email=identity.email,
+            )
+            user = await self._store.register(new, identity.issuer, identity.subject, identity.client, now)
+        if user.disabled:
+            raise UserDisabled("This account has been switched off.", detail=f"user {user.id}")
+        told = replace(user, name=identity.name or user.name, email=identity.email or user.email)
+        await self._store.seen(told, now)
+        return told

@@ -1,0 +1,281 @@
+"""Sessions as the gateway and the control plane use them: a cache in front of the store, and every change of one.
+
+The cache holds one copy of a session for all its handles. A change made here is published through `Changes`, which
+calls back at once and so empties the entry before the change returns; a change made elsewhere comes the same way,
+and while no heartbeat says so, an entry older than a second is read again (DESIGN.md section 2).
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from msgspec.structs import replace
+
+from vestibule.core import session as rules
+from vestibule.core.session import Lifetimes
+from vestibule.errors import StoreError
+from vestibule.model import Device, Identity, Session
+from vestibule.store import base
+
+SESSION = "session"
+"""Kind of change: the session of this permanent id was changed or ended."""
+USER = "user"
+"""Kind of change: the user of this id was changed; sessions of theirs may be dead."""
+UNCONFIRMED_S = 1.0
+"""How old an entry may be that no heartbeat vouches for."""
+
+
+class _Cached:
+    """One session in the cache, shared by its handles."""
+
+    __slots__ = ("handles", "read_mono", "session")
+
+    def __init__(self, session: Session, read_mono: float) -> None:
+        self.session = session
+        self.read_mono = read_mono
+        self.handles: dict[str, float] = {}
+        """Handle to the end of its being honoured."""
+
+
+class Sessions:
+    """Signed-in browsers, by handle and by permanent id."""
+
+    def __init__(
+        self,
+        store: base.Sessions,
+        changes: base.Changes,
+        *,
+        now: Callable[[], float] = time.time,
+        mono: Callable[[], float] = time.monotonic,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+        lifetimes: Lifetimes | None = None,
+        grace_s: float = 30.0,
+        capacity: int = 10_000,
+    ) -> None:
+        self._store = store
+        self._changes = changes
+        self._now = now
+        self._mono = mono
+        self._random = random
+        self._lifetimes = lifetimes or Lifetimes()
+        self._grace_s = grace_s
+        self._capacity = capacity
+        self._by_handle: dict[str, _Cached] = {}
+        self._by_id: dict[str, _Cached] = {}
+        self._seen: dict[str, float] = {}
+        self._forgotten = 0
+        changes.subscribe(SESSION, self._forget)
+        changes.subscribe(USER, self._forget_user)
+
+    def peek(self, handle: str) -> Session | None:
+        """The session of this handle if the cache may answer for it; None says nothing but: ask `load`."""
+        cached = self._by_handle.get(handle)
+        if cached is None:
+            return None
+        now = self._now()
+        return cached.session if now < cached.handles[handle] and self._is_good(cached, now) else None
+
+    def peek_id(self, session_id: str) -> Session | None:
+        """Like `peek`, by permanent id: for what refers to a session without its handle."""
+        cached = self._by_id.get(session_id)
+        return cached.session if cached is not None and self._is_good(cached, self._now()) else None
+
+    async def load(self, handle: str) -> Session | None:
+        """The live session of this handle, or None when there is none. Raises StoreError when that can't be known.
+
+        While the store is away, a session that was verified less than `grace_s` ago is still answered.
+        """
+        if not rules.is_handle(handle):
+            return None
+        forgotten = self._forgotten
+        try:
+            held = await self._store.by_handle(rules.hash_of(handle), self._now())
+        except StoreError:
+            cached = self._by_handle.get(handle)
+            if cached is not None and self._now() < cached.handles[handle] and self._is_in_grace(cached):
+                return cached.session
+            raise
+        if held is None:
+            self._drop_handle(handle)
+            return None
+        if forgotten == self._forgotten:
+            cached = self._keep(held.session)
+            cached.handles[handle] = held.good_until
+            self._by_handle[handle] = cached
+        return held.session
+
+    async def by_id(self, session_id: str) -> Session | None:
+        """The live session of this permanent id, or None. Raises StoreError as `load` does, with the same grace."""
+        forgotten = self._forgotten
+        try:
+            session = await self._store.by_id(session_id, self._now())
+        except StoreError:
+            cached = self._by_id.get(session_id)
+            if cached is not None and self._is_in_grace(cached):
+                return cached.session
+            raise
+        if session is None:
+            self._forget(session_id)
+        elif forgotten == self._forgotten:
+            self._keep(session)
+        return session
+
+    async def start(
+        self,
+        *,
+        host: str,
+        user_id: str,
+        identities: Iterable[Identity],
+        clients: Iterable[str],
+        device: Device,
+        now: float,
+    ) -> tuple[Session, str]:
+        """A new session and its handle; durable on return."""
+        session = rules.begun(
+            session_id=rules.text_of(self._random(rules.ID_BYTES)),
+            host=host,
+            user_id=user_id,
+            identities=identities,
+            clients=clients,
+            device=device,
+            lifetimes=self._lifetimes,
+            now=now,
+        )
+        handle = self._new_handle()
+        await self._store.create(session, rules.hash_of(handle))
+        return session, handle
+
+    async def renew(
+        self, session: Session, change: Callable[[Session], Session] | None = None
+    ) -> tuple[Session, str] | None:
+        """The session under a new handle, changed in the same step; None when it has ended meanwhile.
+
+        The handle it had is honoured for 30 s, unless `change` brings a person or another person: then not at all.
+        """
+        handle = self._new_handle()
+        handle_hash = rules.hash_of(handle)
+
+        async def write(before: Session, after: Session) -> Session | None:
+            good_until = rules.old_handle_until(before, after, self._now())
+            written = await self._store.renew_handle(
+                after, before.version, handle_hash, old_good_until=good_until
+            )
+            return _next_version(after, before) if written else None
+
+        renewed = await self._changed(session.id, change or _same, write)
+        return None if renewed is None else (renewed, handle)
+
+    async def update(self, session_id: str, change: Callable[[Session], Session]) -> Session | None:
+        """The session after `change`, which may be called again with what someone else wrote; None when it has ended.
+
+        A `change` that returns what it was given writes nothing.
+        """
+
+        async def write(before: Session, after: Session) -> Session | None:
+            if after == before:
+                return before
+            written = await self._store.save(after, before.version)
+            return _next_version(after, before) if written else None
+
+        return await self._changed(session_id, change, write)
+
+    async def end(self, session_id: str) -> bool:
+        """End it with its grants, everywhere; durable on return. False when it was not there."""
+        try:
+            return await self._store.delete(session_id)
+        finally:
+            self._seen.pop(session_id, None)
+            self._changes.publish(SESSION, session_id)
+
+    def touch(self, session: Session, now: float) -> None:
+        """Note that it was seen: at once in the cache, in the store with the next `flush`; mostly does nothing."""
+        if not rules.is_touch_due(session, now):
+            return
+        self._seen[session.id] = now
+        cached = self._by_id.pop(session.id, None)
+        if cached is not None:
+            cached.session = rules.seen(cached.session, now)
+            self._by_id[session.id] = cached
+
+    async def flush(self) -> int:
+        """Write what `touch` noted; how many sessions. After a StoreError the notes are kept for the next time."""
+        seen, self._seen = self._seen, {}
+        if not seen:
+            return 0
+        try:
+            await self._store.touch(tuple(seen.items()))
+        except StoreError:
+            self._seen = seen | self._seen
+            raise
+        return len(seen)
+
+    async def _changed(
+        self,
+        session_id: str,
+        change: Callable[[Session], Session],
+        write: Callable[[Session, Session], Awaitable[Session | None]],
+    ) -> Session | None:
+        while (before := await self._store.by_id(session_id, self._now())) is not None:
+            try:
+                after = await write(before, change(before))
+            finally:
+                self._changes.publish(SESSION, session_id)
+            if after is not None:
+                return after
+        return None
+
+    def _is_good(self, cached: _Cached, now: float) -> bool:
+        if not cached.session.is_live(now):
+            return False
+        mono = self._mono()
+        return self._changes.is_current(mono) or mono - cached.read_mono < UNCONFIRMED_S
+
+    def _is_in_grace(self, cached: _Cached) -> bool:
+        return cached.session.is_live(self._now()) and self._mono() - cached.read_mono < self._grace_s
+
+    def _new_handle(self) -> str:
+        return rules.text_of(self._random(rules.HANDLE_BYTES))
+
+    def _keep(self, session: Session) -> _Cached:
+        """Put what the store just said into the cache, at its young end; the oldest goes when it is full."""
+        session = rules.seen(session, self._seen.get(session.id, 0.0))
+        cached = self._by_id.pop(session.id, None)
+        if cached is None:
+            cached = _Cached(session, self._mono())
+        cached.session = session
+        cached.read_mono = self._mono()
+        self._by_id[session.id] = cached
+        if len(self._by_id) > self._capacity:
+            self._drop(next(iter(self._by_id)))
+        return cached
+
+    def _drop_handle(self, handle: str) -> None:
+        cached = self._by_handle.pop(handle, None)
+        if cached is not None:
+            del cached.handles[handle]
+
+    def _drop(self, session_id: str) -> None:
+        cached = self._by_id.pop(session_id, None)
+        if cached is not None:
+            for handle in cached.handles:
+                del self._by_handle[handle]
+
+    def _forget(self, session_id: str) -> None:
+        self._forgotten += 1
+        self._drop(session_id)
+
+    def _forget_user(self, user_id: str) -> None:
+        self._forgotten += 1
+        for cached in tuple(self._by_id.values()):
+            if cached.session.user_id == user_id:
+                self._drop(cached.session.id)
+
+
+def _same(session: Session) -> Session:
+    return session
+
+
+def _next_version(after: Session, before: Session) -> Session:
+    return replace(after, version=before.version + 1)
