@@ -1,0 +1,1 @@
+"""The demo: an OpenID provider of its own, an app that knows no OAuth, and the stage both stand on."""
