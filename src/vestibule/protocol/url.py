@@ -48,8 +48,8 @@ class Target(msgspec.Struct, frozen=True):
 
     A target whose `path` and `plain` belong to different routes has two meanings and must be refused.
     """
-    authority: Authority | None = None
-    """Of an absolute-form target only; it must equal the Host field (RFC 9112 section 3.2.2)."""
+    authority: bytes = b""
+    """Of an absolute-form target only, as it came but well-formed; it must be the one of the Host field."""
 
 
 _QUERY = rb"(?:[^\x00-\x20\x7f-\xff#\\%]|%(?!00)[0-9A-Fa-f]{2})*+"
@@ -92,14 +92,15 @@ def canonical(raw: bytes) -> Target:
     if raw == b"*":
         return Target(raw, b"", raw, raw)
     if raw[:1] == b"/":
-        return _origin_form(raw, None)
+        return _origin_form(raw, b"")
     if found := _ABSOLUTE_RE.fullmatch(raw):
-        rest: bytes = found[2]
-        return _origin_form(rest if rest[:1] == b"/" else b"/" + rest, authority(found[1]))
+        named, rest = found.groups()
+        authority(named)
+        return _origin_form(rest if rest[:1] == b"/" else b"/" + rest, named)
     return _refuse("is of no known form")
 
 
-def _origin_form(raw: bytes, of: Authority | None) -> Target:
+def _origin_form(raw: bytes, of: bytes) -> Target:
     raw_path, mark, query = raw.partition(b"?")
     if not _QUERY_RE.fullmatch(query):
         _refuse("has a query with a forbidden character or escape")

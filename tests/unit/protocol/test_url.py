@@ -323,8 +323,10 @@ def test_plain_is_the_path_of_servers_that_drop_parameters(raw: bytes, plain: by
 
 
 def test_an_absolute_target_tells_its_authority() -> None:
-    assert canonical(b"http://APP.example.:8080/a").authority == Authority(b"app.example", 8080)
-    assert canonical(b"/a").authority is None
+    named = canonical(b"http://APP.example.:8080/a").authority
+    assert named == b"APP.example.:8080"
+    assert url.authority(named) == Authority(b"app.example", 8080)
+    assert canonical(b"/a").authority == b""
 
 
 # Authorities (attacks.md P3).
