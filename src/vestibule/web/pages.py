@@ -15,7 +15,7 @@ import msgspec
 from minijinja import Environment
 
 from vestibule.model import Session
-from vestibule.web.assets import Assets, load_assets
+from vestibule.web.assets import STATIC_PATH, Assets, load_assets
 from vestibule.web.texts import Text, text_of
 
 #: What every answer of the gateway carries, static files aside. Spec: RFC 9111 section 5.2.2.5, RFC 9110
@@ -26,6 +26,12 @@ COMMON_HEADERS: tuple[tuple[str, str], ...] = (
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
     ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+)
+_STATIC_HEADERS = (
+    ("cache-control", "public, max-age=31536000, immutable"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("x-content-type-options", "nosniff"),
     ("cross-origin-resource-policy", "same-origin"),
 )
 _JSON_CSP = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -63,8 +69,8 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     """Where to go after signing in or out; already through `protocol.url.safe_return`."""
     again: str = ""
     """Path (with query) that "Try again" leads to; empty: the address of the page itself."""
-    sign_in: str = SIGN_IN_PATH
-    """Path of the sign-in that "Sign in" and "Use another account" lead to."""
+    other_ways: bool = False
+    """True where the host has more than one way to sign in."""
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,12 +163,10 @@ class Pages:
             text = Text(200, "You are signed in", "Your session on this site is open.", "", actions)
         return self._page("message.html", 200, text, scene, actions=_actions(text, scene), reason="")
 
-    def confirm_sign_out(self, scene: Scene, *, action: str, what: str = "", return_origin: str = "") -> Page:
+    def confirm_sign_out(self, scene: Scene, *, action: str, what: str = "") -> Page:
         """Asks whether to sign out: one button that POSTs to `action`.
 
         `what` names the one client whose credentials would go; empty: the whole session ends.
-        `return_origin` is where the answer to the POST will redirect to, when that is another origin:
-        browsers hold `form-action` against redirects too.
         """
         sentence = (
             f"The connection with {what} will be ended." if what else "Your session on this site will end."
@@ -170,15 +174,29 @@ class Pages:
         text = Text(200, "Sign out?", sentence)
         actions = [
             {"href": action, "label": "Sign out", "post": True},
-            {"href": _path(scene.again) or "/", "label": "Stay signed in", "post": False},
+            {"href": "/", "label": "Stay signed in", "post": False},
         ]
-        return self._page(
-            "message.html", 200, text, scene, actions=actions, reason="", form_origin=return_origin
-        )
+        return self._page("message.html", 200, text, scene, actions=actions, reason="")
 
-    def _page(
-        self, template: str, status: int, text: Text, scene: Scene, *, form_origin: str = "", **context: Any
-    ) -> Page:
+    def leaving(self, scene: Scene, *, location: str) -> Page:
+        """Signed out here, and on to `location` (a checked URL of another origin) at once, by itself.
+
+        Instead of a redirect after a form's POST, against which browsers hold `form-action`.
+        """
+        text = Text(200, "You are signed out", "Your session on this site has ended.")
+        actions = [{"href": location, "label": "Continue", "post": False}]
+        scene = msgspec.structs.replace(scene, who="")
+        page = self._page("message.html", 200, text, scene, actions=actions, reason="")
+        return page.with_headers(("refresh", f"0; url={location}"))
+
+    def static(self, path: str) -> Page | None:
+        """The file at `/@/static/NAME`, or None: never changes under its name, the same for everybody."""
+        asset = self.assets.get(path.removeprefix(STATIC_PATH))
+        if asset is None:
+            return None
+        return Page(200, (("content-type", asset.content_type), *_STATIC_HEADERS), asset.body)
+
+    def _page(self, template: str, status: int, text: Text, scene: Scene, **context: Any) -> Page:
         alone = not scene.host
         body = self._environment.render_template(
             template,
@@ -195,16 +213,15 @@ class Pages:
         has_form = any(action["post"] for action in context.get("actions", ()))
         headers = (
             ("content-type", "text/html; charset=utf-8"),
-            ("content-security-policy", self._policy(alone=alone, form_origin=form_origin)),
+            ("content-security-policy", self._policy(alone=alone)),
             *(_WITH_FORM if has_form else COMMON_HEADERS),
         )
         return Page(status, headers, body.encode())
 
-    def _policy(self, *, alone: bool, form_origin: str) -> str:
+    def _policy(self, *, alone: bool) -> str:
         style, images = (self.assets.style_source, "'none'") if alone else ("'self'", "'self'")
-        forms = f"'self' {form_origin}" if form_origin else "'self'"
         return (
-            f"default-src 'none'; style-src {style}; img-src {images}; form-action {forms}; "
+            f"default-src 'none'; style-src {style}; img-src {images}; form-action 'self'; "
             "frame-ancestors 'none'; base-uri 'none'"
         )
 
@@ -252,13 +269,15 @@ def _ways(scene: Scene) -> dict[str, str]:
     again = _path(scene.again)
     if not scene.host:
         return {"again": again}
-    sign_in = _path(scene.sign_in) or SIGN_IN_PATH
+    sign_in = with_query(SIGN_IN_PATH, rd=scene.rd)
     ways = {
         "again": again,
         "home": "/",
-        "sign_in": with_query(sign_in, rd=scene.rd),
+        "sign_in": sign_in,
         "switch": with_query(SIGN_IN_PATH, prompt="select_account", rd=scene.rd),
     }
+    if scene.other_ways:
+        ways["other_way"] = sign_in
     if scene.who:
         ways["sign_out"] = SIGN_OUT_PATH
     return ways

@@ -15,7 +15,7 @@ import msgspec
 class Text(msgspec.Struct, frozen=True):
     """One page's words. `actions` are ways on by name, each with its label; the first stands out.
 
-    The names: `again`, `home`, `sign_in`, `switch` (another account), `sign_out`.
+    The names: `again`, `home`, `sign_in`, `switch` (another account), `other_way`, `sign_out`.
     """
 
     status: int
@@ -248,7 +248,7 @@ TEXTS: dict[str, Text] = {
         "The sign-in service is not answering",
         "We could not reach the service that signs you in, so nobody was signed in or out.",
         _COME_BACK,
-        (_AGAIN, ("switch", "Sign in another way")),
+        (_AGAIN, ("other_way", "Sign in another way")),
     ),
     "provider_invalid": Text(
         502,

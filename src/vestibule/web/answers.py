@@ -1,0 +1,134 @@
+"""Answers of the control plane: pages, redirects and errors as Starlette responses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from vestibule.errors import ProviderRefused, ProviderUnavailable, StoreError, VestibuleError
+from vestibule.service.signin import SignIn
+from vestibule.web.asking import Ask
+from vestibule.web.pages import COMMON_HEADERS, SIGN_IN_PATH, Page, Pages, Scene, with_query
+from vestibule.web.texts import TEXTS
+
+_OAUTH_ERROR = re.compile(r"[a-z][a-z0-9_]{1,39}")
+_UNAVAILABLE_ERRORS = {"temporarily_unavailable", "server_error"}
+_REDIRECT_HEADERS = (
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    *COMMON_HEADERS,
+)
+
+
+class Desk(msgspec.Struct, frozen=True, kw_only=True):
+    """What the handlers work with."""
+
+    signin: SignIn
+    pages: Pages
+    hosts: Callable[[], frozenset[str]]
+    """The hosts a return address may name (`protocol.url.safe_return`)."""
+    log: Callable[..., Any]
+    """Called as `log(event, **fields)`."""
+
+
+def answer(page: Page, set_cookies: Iterable[str] = ()) -> Response:
+    """The page as a response."""
+    return _with_headers(Response(page.body, page.status), page.headers, set_cookies)
+
+
+def redirect(location: str, set_cookies: Iterable[str] = ()) -> Response:
+    """Send the browser on with 303: whatever the method was, a GET follows. Spec: RFC 9700 section 4.12."""
+    headers = (("location", checked_location(location)), *_REDIRECT_HEADERS)
+    return _with_headers(Response(b"", 303), headers, set_cookies)
+
+
+def checked_location(location: str) -> str:
+    """The address, as one that may stand in a header and a link. Raises VestibuleError.
+
+    Threat: header splitting and script addresses, should one get past those who make the addresses. That it leads
+    to a place of ours is not checked here.
+    """
+    is_plain = location.isascii() and location.isprintable() and " " not in location
+    if not is_plain or not location.startswith(("/", "https://", "http://")):
+        raise VestibuleError(detail="a redirect to an address that can't be one")
+    return location
+
+
+def failure(
+    desk: Desk, ask: Ask, error: VestibuleError, scene: Scene | None = None, set_cookies: Iterable[str] = ()
+) -> Response:
+    """The answer to an error raised on purpose, as a page or as JSON, and one line in the log."""
+    code, status = _code_and_status(error)
+    desk.log(
+        "request_failed",
+        request_id=ask.visit.request_id,
+        code=code,
+        status=status,
+        path=ask.path,
+        message=error.message,
+        detail=error.detail,
+    )
+    reason = _reason(error, code)
+    if ask.wants_json:
+        page = problem(desk, ask, status, code, reason=reason)
+    else:
+        page = desk.pages.error(status, code, reason=reason, scene=scene or ask.scene(again=_again(ask)))
+    if isinstance(error, StoreError | ProviderUnavailable):
+        page = page.with_headers(("retry-after", "5"))
+    return answer(page, set_cookies)
+
+
+def problem(desk: Desk, ask: Ask, status: int, code: str, *, reason: str = "") -> Page:
+    """The JSON form of an error; a 401 says where to sign in."""
+    sign_in = ask.visit.site.base_url + SIGN_IN_PATH if status == 401 else ""
+    return desk.pages.problem(status, code, reason=reason, request_id=ask.visit.request_id, sign_in=sign_in)
+
+
+def crash(desk: Desk, ask: Ask, error: Exception) -> Response:
+    """The answer to an error nobody meant: its kind goes to the log, nothing of it to the page."""
+    desk.log(
+        "request_crashed",
+        request_id=ask.visit.request_id,
+        code="internal_error",
+        status=500,
+        path=ask.path,
+        message=type(error).__name__,
+        exc_info=error,
+    )
+    if ask.wants_json:
+        return answer(problem(desk, ask, 500, "internal_error"))
+    return answer(desk.pages.error(500, "internal_error", scene=ask.scene(again=_again(ask))))
+
+
+def _code_and_status(error: VestibuleError) -> tuple[str, int]:
+    if isinstance(error, ProviderRefused):
+        if error.error == "access_denied":
+            return "access_denied", 403
+        if error.error in _UNAVAILABLE_ERRORS:
+            return "provider_unavailable", 503
+    return error.code, error.status
+
+
+def _reason(error: VestibuleError, code: str) -> str:
+    """What the page adds to its own words. Threat: text of somebody else's choosing on a page of ours."""
+    if code == "provider_refused" and isinstance(error, ProviderRefused):
+        return f"It answered: {error.error}" if _OAUTH_ERROR.fullmatch(error.error) else ""
+    return "" if code in TEXTS else error.message
+
+
+def _again(ask: Ask) -> str:
+    """Trying again means the same sign-in from its start; elsewhere the same address."""
+    return with_query(f"/@{ask.client}/signin", rd=ask.rd) if ask.client else ""
+
+
+def _with_headers(
+    response: Response, headers: Iterable[tuple[str, str]], set_cookies: Iterable[str]
+) -> Response:
+    for name, value in headers:
+        response.headers[name] = value
+    for cookie in set_cookies:
+        response.headers.append("set-cookie", cookie)
+    return response

@@ -1,0 +1,114 @@
+"""The control plane's application: the table of the gateway's own paths, and what holds for all of them.
+
+It is called with `scope["state"]["visit"]` set (`service.visit.Visit`); the gateway has read host, cookies
+and target before, and nothing here reads them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from vestibule.errors import BadRequest, ClientError, VestibuleError
+from vestibule.service.signin import SignIn
+from vestibule.web import callback, session, signin, signout
+from vestibule.web.answers import Desk, answer, crash, failure
+from vestibule.web.asking import Ask, ask_of, check_post
+from vestibule.web.pages import Pages
+
+Handler: TypeAlias = Callable[[Desk, Ask], Awaitable[Response]]
+
+
+async def static(desk: Desk, ask: Ask) -> Response:
+    """`/@/static/NAME`: a file of the pages, good for ever under this name."""
+    page = desk.pages.static(ask.path)
+    if page is None:
+        raise ClientError("there is no such file", code="not_found", status=404)
+    return answer(page)
+
+
+#: path → handler by method; HEAD is answered as GET, what stands nowhere is 404 and any other method 405
+PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
+    {
+        "/@/signin": {"GET": signin.sign_in},
+        "/@/signout": {"GET": signout.sign_out, "POST": signout.sign_out_by_post},
+        "/@/signedout": {"GET": signout.signed_out},
+        "/@/session": {"GET": session.session},
+        "/@/static/{name}": {"GET": static},
+        "/@{client}/signin": {"GET": signin.client_sign_in},
+        "/@{client}/callback": {"GET": callback.callback, "POST": callback.form_post},
+        "/@{client}/signout": {"GET": signout.sign_out, "POST": signout.sign_out_by_post},
+    }
+)
+#: the one handler that gets POSTs of other origins: providers send them, and it does nothing
+_ANY_ORIGIN = callback.form_post
+
+
+def build(
+    signin: SignIn, pages: Pages, *, hosts: Callable[[], frozenset[str]], log: Callable[..., Any]
+) -> Starlette:
+    """The ASGI application.
+
+    `hosts` gives the hosts a return address may name (`protocol.url.safe_return`), asked at every use so that
+    a reload counts. `log` is called as `log(event, **fields)`, once for every error, with the `request_id`
+    that the page shows.
+    """
+    desk = Desk(signin=signin, pages=pages, hosts=hosts, log=log)
+    routes = [
+        Route(path, _endpoint(desk, handlers), methods=list(handlers), name=path)
+        for path, handlers in PATHS.items()
+    ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _unrouted(desk)})
+    app.router.redirect_slashes = False
+    return app
+
+
+def _endpoint(desk: Desk, handlers: Mapping[str, Handler]) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return await _guarded(desk, request, handlers["GET" if request.method == "HEAD" else request.method])
+
+    return endpoint
+
+
+async def _guarded(desk: Desk, request: Request, handler: Handler) -> Response:
+    """Run the handler behind the checks all share; whatever is raised becomes a page, never a traceback."""
+    try:
+        ask = ask_of(request)
+    except BadRequest as error:
+        return failure(desk, ask_of(_without_query(request)), error)
+    try:
+        if ask.method not in {"GET", "HEAD"} and handler is not _ANY_ORIGIN:
+            check_post(ask)
+        if ask.client and ask.client not in ask.visit.host.clients:
+            raise ClientError("this site has no such sign-in", code="client_unknown", status=404)  # noqa: TRY301
+        return await handler(desk, ask)
+    except VestibuleError as error:
+        return failure(desk, ask, error)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: logged with its id, answered with a page
+        return crash(desk, ask, error)
+
+
+def _unrouted(desk: Desk) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """The answer where no path or no method matched."""
+
+    async def unrouted(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        code = "method_not_allowed" if status == 405 else "not_found"
+        ask = ask_of(_without_query(request))
+        response = failure(desk, ask, ClientError(code, code=code, status=status))
+        for name, value in (getattr(error, "headers", None) or {}).items():
+            response.headers[name] = value
+        return response
+
+    return unrouted
+
+
+def _without_query(request: Request) -> Request:
+    return Request({**request.scope, "query_string": b""})

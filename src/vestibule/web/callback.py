@@ -1,0 +1,38 @@
+"""The redirect URI of a client: where the provider sends people back."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from starlette.responses import Response
+
+from vestibule.errors import ClientError, StoreError, VestibuleError
+from vestibule.web.answers import Desk, answer, failure, redirect
+from vestibule.web.asking import Ask, parameters_of
+
+
+async def callback(desk: Desk, ask: Ask) -> Response:
+    """`/@CLIENT/callback`: the end of a flow; the 303 takes the code out of the address."""
+    if ask.method == "HEAD":
+        raise ClientError("a sign-in is finished by GET", code="method_not_allowed", status=405)
+    try:
+        finished = await desk.signin.finish(ask.visit, ask.client, ask.params)
+    except VestibuleError as error:
+        return _way_back(desk, ask, error)
+    return redirect(finished.location, finished.set_cookies)
+
+
+async def form_post(desk: Desk, ask: Ask) -> Response:
+    """A provider's answer by form, which is not taken yet; it comes from the provider's origin, as it must."""
+    page = desk.pages.error(405, "form_post", scene=ask.scene())
+    return answer(page.with_headers(("allow", "GET")))
+
+
+def _way_back(desk: Desk, ask: Ask, error: VestibuleError) -> Response:
+    """The page of a sign-in that failed: it leads to the same sign-in, to the same destination."""
+    failed = desk.signin.failed(ask.visit, ask.client, ask.params)
+    rd = parameters_of(urlsplit(failed.again_url).query.encode()).get("rd", "")
+    scene = ask.scene(rd=rd, again=failed.again_url, other_ways=len(ask.visit.host.sign_in) > 1)
+    # While the store is away nothing is known, so no cookie is touched.
+    set_cookies = () if isinstance(error, StoreError) else failed.set_cookies
+    return failure(desk, ask, error, scene, set_cookies)

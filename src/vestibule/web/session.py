@@ -1,0 +1,42 @@
+"""Who is signed in, as JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.responses import Response
+
+from vestibule.model import Session
+from vestibule.web.answers import Desk, answer, problem
+from vestibule.web.asking import Ask
+
+
+async def session(desk: Desk, ask: Ask) -> Response:
+    """`/@/session`: who, by which clients, until when; 401 when nobody is. Never a token or the session's id."""
+    if ask.visit.session is None:
+        return answer(problem(desk, ask, 401, "sign_in_required"))
+    return answer(desk.pages.json(200, describe(ask.visit.session)))
+
+
+def describe(session: Session) -> dict[str, Any]:
+    """The session in public. `user` is null where only plain OAuth credentials were given."""
+    person = session.identities[0] if session.identities else None
+    return {
+        "user": {
+            "id": session.user_id,
+            "login": person.login,
+            "name": person.name,
+            "email": person.email,
+        }
+        if person is not None
+        else None,
+        "providers": list(session.clients),
+        "signed_in_at": _iso(session.created_at),
+        "expires_at": _iso(min(session.expires_at, session.seen_at + session.idle_s)),
+        "ends_at": _iso(session.expires_at),
+    }
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

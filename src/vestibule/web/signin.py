@@ -1,0 +1,75 @@
+"""The sign-in page, and the start of a client's flow."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from vestibule.errors import ClientError, VestibuleError
+from vestibule.model import Session
+from vestibule.protocol.url import safe_return
+from vestibule.service.signin import Choice
+from vestibule.web import pages
+from vestibule.web.answers import Desk, answer, failure, redirect
+from vestibule.web.asking import Ask
+
+#: parameters of ours; every other one is a hint, of which a provider takes those it knows
+_OWN = {"rd", "provider", "switch"}
+
+
+async def sign_in(desk: Desk, ask: Ask) -> Response:
+    """`/@/signin`: one button per provider; straight on where there is one, or where nobody need choose."""
+    hints = hints_of(ask)
+    # 1. Somebody is signed in and did not ask for another account: there is nothing to do here.
+    if "prompt" not in hints and is_signed_in(ask.visit.session, ask.visit.host.sign_in):
+        return redirect(return_address(desk, ask) or "/")
+    choices = desk.signin.chooser(ask.visit, rd=ask.rd, hints=hints)
+    if not choices:
+        raise ClientError("this site has no sign-in", code="no_choices", status=404)
+    # 2. One provider, or one named: straight on.
+    chosen = _chosen(choices, ask.params.get("provider", ""))
+    if chosen is not None:
+        return await _begin(desk, ask, chosen.client, chosen.url, other_ways=len(choices) > 1)
+    # 3. The person chooses.
+    buttons = [pages.Choice(title=c.title, href=c.url, kind=c.client) for c in choices]
+    return answer(desk.pages.signin(buttons, ask.scene()))
+
+
+async def client_sign_in(desk: Desk, ask: Ask) -> Response:
+    """`/@CLIENT/signin`: off to the provider."""
+    return await _begin(desk, ask, ask.client, pages.with_query(ask.path, rd=ask.rd))
+
+
+async def _begin(desk: Desk, ask: Ask, client: str, again: str, *, other_ways: bool = False) -> Response:
+    try:
+        begun = await desk.signin.begin(ask.visit, client, rd=ask.rd, hints=hints_of(ask))
+    except VestibuleError as error:
+        rd = return_address(desk, ask)
+        return failure(desk, ask, error, ask.scene(rd=rd, again=again, other_ways=other_ways))
+    return redirect(begun.url, begun.set_cookies)
+
+
+def hints_of(ask: Ask) -> dict[str, str]:
+    """The parameters to pass on to the provider; `switch` is short for asking which account."""
+    hints = {name: value for name, value in ask.params.items() if name not in _OWN and value}
+    if "switch" in ask.params:
+        hints.setdefault("prompt", "select_account")
+    return hints
+
+
+def is_signed_in(session: Session | None, sign_in: tuple[str, ...]) -> bool:
+    """True if the session holds a person by one of these clients, which is what a rule of the host looks at.
+
+    Credentials alone, or an identity of a client the host no longer lists, would only come back here: a loop.
+    """
+    return session is not None and any(identity.client in sign_in for identity in session.identities)
+
+
+def return_address(desk: Desk, ask: Ask) -> str:
+    """The checked form of `rd`; empty where there is none or it leads elsewhere."""
+    return safe_return(ask.rd, base_url=ask.visit.site.base_url, hosts=desk.hosts()) or ""
+
+
+def _chosen(choices: tuple[Choice, ...], provider: str) -> Choice | None:
+    if len(choices) == 1:
+        return choices[0]
+    return next((choice for choice in choices if choice.client == provider), None)
