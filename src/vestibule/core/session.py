@@ -1,7 +1,7 @@
-"""What becomes of a session: its handle, its life times, what a sign-in adds to it and a sign-out takes from it.
+"""What becomes of a session: its handle, its life times, what a sign-in adds and a sign-out takes.
 
-A session has a permanent id that never leaves and a handle in the cookie that is replaced at every sign-in; a store
-sees the hash of a handle only. Randomness and time are arguments.
+A session has a permanent id that never leaves and a handle in the cookie that is replaced at every sign-in;
+a store sees the hash of a handle only. Randomness and time are arguments.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ def text_of(random: bytes) -> str:
 
 
 def is_handle(text: str) -> bool:
-    """True for what could be a handle: 43 characters of base64url. Whether a session has it, a store knows."""
+    """True for what could be a handle: 43 characters of base64url.
+
+    Whether a session has it, a store knows.
+    """
     return len(text) == HANDLE_CHARS and _HANDLE_ALPHABET.issuperset(text)
 
 
@@ -104,7 +107,7 @@ def is_touch_due(session: Session, now: float) -> bool:
 def old_handle_until(before: Session, after: Session, now: float) -> float:
     """Until when the handle of `before` is honoured beside the new one.
 
-    Threat: session fixation. A handle from before a sign-in, which somebody else may have planted, is never honoured
-    after it.
+    Threat: session fixation. A handle from before a sign-in, which somebody else may have planted, is never
+    honoured after it.
     """
     return now + OLD_HANDLE_S if before.user_id == after.user_id else 0.0

@@ -1,9 +1,9 @@
 """Grants: the credentials a session holds at a client, sealed in the store, and their refresh, once each.
 
-A grant is sealed bound to (owner, client, version), so that no row can be put in the place of another. One refresh
-is done per grant, across tasks, workers and nodes: callers in this process share a flight, processes a lease that
-outlasts the request's hard deadline; the intent is written before the request is sent, the result by
-compare-and-set, so that a sign-out meanwhile wins (DESIGN.md section 2).
+A grant is sealed bound to (owner, client, version), so that no row can be put in the place of another. One
+refresh is done per grant, across tasks, workers and nodes: callers in this process share a flight, processes
+a lease that outlasts the request's hard deadline; the intent is written before the request is sent, the
+result by compare-and-set, so that a sign-out meanwhile wins (DESIGN.md section 2).
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Grants:
     async def keep(self, session: Session, client: str, tokens: Tokens, now: float) -> None:
         """Keep what a sign-in brought, in place of what was there; durable on return.
 
-        Nothing is kept when the session has ended meanwhile. The session's `clients` are the caller's to change.
+        Nothing is kept when the session has ended meanwhile. The session's `clients` are the caller's to
+        change.
         """
         raise NotImplementedError
 
@@ -71,12 +72,12 @@ class Grants:
         raise NotImplementedError
 
     async def access_token(self, session: Session, client: str, *, rejected: Secret | None = None) -> Tokens:
-        """Tokens with a live access token, refreshed when it has expired or when it is `rejected` (the API said 401).
+        """Tokens with a live access token, refreshed when it expired or is `rejected` (the API said 401).
 
-        What comes back may be `rejected` itself, where nothing better is to be had: no refresh token, or a fresh one
-        was rejected just before; then the API's 401 stands.
-        Raises CredentialGone (`no_credential` where there never was one, `credential_gone` when the provider refused
-        to refresh it: then the session's `clients` no longer name it), ProviderUnavailable (nothing has changed),
-        StoreError.
+        What comes back may be `rejected` itself, where nothing better is to be had: no refresh token, or a
+        fresh one was rejected just before; then the API's 401 stands.
+        Raises CredentialGone (`no_credential` where there never was one, `credential_gone` when the provider
+        refused to refresh it: then the session's `clients` no longer name it), ProviderUnavailable (nothing
+        has changed), StoreError.
         """
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""People as this installation knows them: found by what a provider vouches for, registered when they are new."""
+"""People as this installation knows them: found by what a provider vouches for, registered when new."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class People:
     async def admit(self, identity: Identity, now: float) -> User:
         """The user this identity belongs to, registered if new, with name and address as told just now.
 
-        A person is (issuer, subject): an address that another user has too joins nobody. Whether the person may come
-        in is not asked here. Raises UserDisabled, StoreError.
+        A person is (issuer, subject): an address that another user has too joins nobody. Whether the person
+        may come in is not asked here. Raises UserDisabled, StoreError.
         """
         user = await self._store.user_of(identity.issuer, identity.subject)
         if user is None:

@@ -1,8 +1,9 @@
-"""Sessions as the gateway and the control plane use them: a cache in front of the store, and every change of one.
+"""Sessions as gateway and control plane use them: a cache in front of the store, and every change of one.
 
-The cache holds one copy of a session for all its handles. A change made here is published through `Changes`, which
-calls back at once and so empties the entry before the change returns; a change made elsewhere comes the same way,
-and while no heartbeat says so, an entry older than a second is read again (DESIGN.md section 2).
+The cache holds one copy of a session for all its handles. A change made here is published through `Changes`,
+which calls back at once and so empties the entry before the change returns; a change made elsewhere comes
+the same way, and while no heartbeat says so, an entry older than a second is read again (DESIGN.md section
+2).
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Sessions:
         return cached.session if cached is not None and self._is_good(cached, self._now()) else None
 
     async def load(self, handle: str) -> Session | None:
-        """The live session of this handle, or None when there is none. Raises StoreError when that can't be known.
+        """The live session of this handle, or None. Raises StoreError when that can't be known.
 
         While the store is away, a session that was verified less than `grace_s` ago is still answered.
         """
@@ -107,7 +108,10 @@ class Sessions:
         return held.session
 
     async def by_id(self, session_id: str) -> Session | None:
-        """The live session of this permanent id, or None. Raises StoreError as `load` does, with the same grace."""
+        """The live session of this permanent id, or None.
+
+        Raises StoreError as `load` does, with the same grace.
+        """
         forgotten = self._forgotten
         try:
             session = await self._store.by_id(session_id, self._now())
@@ -152,7 +156,8 @@ class Sessions:
     ) -> tuple[Session, str] | None:
         """The session under a new handle, changed in the same step; None when it has ended meanwhile.
 
-        The handle it had is honoured for 30 s, unless `change` brings a person or another person: then not at all.
+        The handle it had is honoured for 30 s, unless `change` brings a person or another person: then not
+        at all.
         """
         handle = self._new_handle()
         handle_hash = rules.hash_of(handle)
@@ -168,9 +173,10 @@ class Sessions:
         return None if renewed is None else (renewed, handle)
 
     async def update(self, session_id: str, change: Callable[[Session], Session]) -> Session | None:
-        """The session after `change`, which may be called again with what someone else wrote; None when it has ended.
+        """The session after `change`; None when it has ended.
 
-        A `change` that returns what it was given writes nothing.
+        `change` may be called again, with what someone else wrote; when it returns what it was given, nothing is
+        written.
         """
 
         async def write(before: Session, after: Session) -> Session | None:
@@ -190,7 +196,7 @@ class Sessions:
             self._changes.publish(SESSION, session_id)
 
     def touch(self, session: Session, now: float) -> None:
-        """Note that it was seen: at once in the cache, in the store with the next `flush`; mostly does nothing."""
+        """Note that it was seen, if that is due: in the cache at once, in the store with the next `flush`."""
         if not rules.is_touch_due(session, now):
             return
         self._seen[session.id] = now
@@ -200,7 +206,10 @@ class Sessions:
             self._by_id[session.id] = cached
 
     async def flush(self) -> int:
-        """Write what `touch` noted; how many sessions. After a StoreError the notes are kept for the next time."""
+        """Write what `touch` noted; how many sessions.
+
+        After a StoreError the notes are kept for the next time.
+        """
         seen, self._seen = self._seen, {}
         if not seen:
             return 0

@@ -1,8 +1,8 @@
 """What the program asks of a store, as Protocols. A backend is one file beside this one.
 
-Every method may raise `StoreError` (away, full, broken) and nothing else of its own. `now` is UNIX seconds and
-always an argument. Hashes are SHA-256 of the handle; a handle itself never reaches a store.
-A method that writes returns only when the write is durable as far as its docstring says.
+Every method may raise `StoreError` (away, full, broken) and nothing else of its own. `now` is UNIX seconds
+and always an argument. Hashes are SHA-256 of the handle; a handle itself never reaches a store. A method
+that writes returns only when the write is durable as far as its docstring says.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ class Sessions(Protocol):
     async def by_handle(self, handle_hash: bytes, now: float) -> Held | None:
         """The session whose current handle, or honoured previous one, has this hash; None if none lives.
 
-        A session lives while neither its absolute nor its idle end has come and its user, if it has one, exists, is
-        not disabled, and is not valid only from a later time on.
+        A session lives while neither its absolute nor its idle end has come and its user, if it has one,
+        exists, is not disabled, and is not valid only from a later time on.
         """
 
     async def by_id(self, session_id: str, now: float) -> Session | None:
         """The session of this permanent id if it lives, or None."""
 
     async def save(self, session: Session, expect_version: int) -> bool:
-        """Replace the session if its stored version is `expect_version`; False when someone was faster or ended it.
+        """Replace the session if its stored version is `expect_version`; False when someone changed or ended it.
 
         The stored version becomes `expect_version + 1`; last-seen never goes backwards. Durable on return.
         """
@@ -59,7 +59,7 @@ class Sessions(Protocol):
     async def renew_handle(
         self, session: Session, expect_version: int, handle_hash: bytes, *, old_good_until: float
     ) -> bool:
-        """Like `save`, and put a new handle in force; the old one is honoured until `old_good_until`, none older.
+        """Like `save`, with a new handle; the old one is honoured until `old_good_until`, none older.
 
         Durable on return.
         """
@@ -97,7 +97,7 @@ class Marks(Protocol):
     """Things that may happen once: consumed flows, hand-off codes, replay marks."""
 
     async def consume(self, kind: str, key: bytes, now: float, expires_at: float) -> bool:
-        """True for the first caller with this (kind, key), False for every later one until it expires; durable."""
+        """True for the first caller with this (kind, key), False for later ones until it expires; durable."""
 
     async def sweep(self, now: float, limit: int = 200) -> int:
         """Delete expired marks; how many went."""

@@ -1,0 +1,102 @@
+"""The key ring in a file: JSON that only its owner may read, made at the first start.
+
+::
+
+    {"keys": [{"id": "3f9a1c07", "secret": "base64 of 32 bytes"}, …]}
+
+The first key is the active one. Losing the file signs everybody out and loses the grants; whoever reads it
+can open them, so it is refused when others on the machine could.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from vestibule.core.seal import SECRET_BYTES, Key, KeyRing
+from vestibule.errors import StoreError
+
+_ID_BYTES: Final = 4
+_MAX_BYTES: Final = 64 * 1024
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the file holds."""
+
+    keys: tuple[Key, ...]
+
+
+def read_or_create(path: Path, *, random: Callable[[int], bytes] = secrets.token_bytes) -> KeyRing:
+    """The ring in this file, which is made with one fresh key when there is none.
+
+    Raises StoreError when it can't be read or written, is not a key ring, or is open to group or others.
+    """
+    try:
+        return read(path)
+    except FileNotFoundError:
+        pass
+    except OSError as exc:
+        raise _unusable(path, exc.strerror) from exc
+    try:
+        _create(path, new_key(random))
+        return read(path)
+    except OSError as exc:
+        raise _unusable(path, exc.strerror) from exc
+
+
+def read(path: Path) -> KeyRing:
+    """The ring in this file. Raises OSError, and StoreError where the file is not fit to be one."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise _unusable(path, "it is not a file")
+        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise _unusable(path, f"others may read it; run: chmod 600 {path}")
+        raw = file.read(_MAX_BYTES)
+    try:
+        return KeyRing(msgspec.json.decode(raw, type=_File).keys)
+    except ValueError as exc:  # msgspec's errors are ValueErrors too
+        raise _unusable(path, "it holds no key ring") from exc
+
+
+def new_key(random: Callable[[int], bytes] = secrets.token_bytes) -> Key:
+    """A fresh key with a fresh id."""
+    return Key(random(_ID_BYTES).hex(), random(SECRET_BYTES))
+
+
+def _create(path: Path, key: Key) -> None:
+    """Put the file there whole, or find that somebody was faster; on disk with its name when this returns."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(_File((key,))) + b"\n")
+            file.flush()
+            os.fsync(descriptor)
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return
+    finally:
+        draft.unlink()
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unusable(path: Path, why: str | None) -> StoreError:
+    return StoreError(f"The key file {path} can't be used: {why}.")

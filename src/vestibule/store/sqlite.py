@@ -1,0 +1,351 @@
+"""Sessions, grants, marks and leases in one SQLite file, by sqlite3 itself.
+
+The tables are made by `store.migrations`. A dead session is one whose `ends_at` has come: the earlier of its
+absolute and its idle end, kept with each write, so that one index serves reading and sweeping.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from vestibule.errors import StoreError
+from vestibule.model import Device, Identity, Session
+from vestibule.store import migrations
+from vestibule.store.base import Held, SealedGrant
+from vestibule.store.database import Database, Row
+
+_PREFIX: Final = "sqlite:"
+
+_SESSION: Final = """
+    SELECT s.id, s.user_id, s.parent_id, s.created_at, s.seen_at, s.expires_at, s.idle_s, s.version, s.data,
+           s.old_until
+    FROM sessions AS s LEFT JOIN users AS u ON u.id = s.user_id
+    WHERE (s.user_id = '' OR (u.disabled = 0 AND u.valid_from <= s.created_at))
+"""
+_BY_ID: Final = _SESSION + "AND s.id = ?1 AND s.ends_at > ?2"
+_BY_HANDLE: Final = _SESSION + "AND s.handle = ?1 AND s.ends_at > ?2"
+_BY_OLD_HANDLE: Final = _SESSION + "AND s.old_handle = ?1 AND s.ends_at > ?2 AND s.old_until > ?2"
+_CREATE: Final = """
+    INSERT INTO sessions (id, user_id, parent_id, created_at, seen_at, expires_at, idle_s, version, data,
+    ends_at,
+                          handle, old_handle, old_until)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 0)
+"""
+_SAVE: Final = """
+    UPDATE sessions SET user_id = ?3, parent_id = ?4, created_at = ?5, seen_at = max(seen_at, ?6), expires_at
+    = ?7,
+                        idle_s = ?8, version = version + 1, data = ?9, ends_at = min(?7, max(seen_at, ?6) +
+                        ?8)
+    WHERE id = ?1 AND version = ?2
+"""
+_RENEW: Final = """
+    UPDATE sessions SET old_handle = handle, old_until = ?3, handle = ?2 WHERE id = ?1
+"""
+_TOUCH: Final = """
+    UPDATE sessions SET seen_at = ?2, ends_at = min(expires_at, ?2 + idle_s) WHERE id = ?1 AND seen_at < ?2
+"""
+
+_GRANTS: Final = "SELECT owner, client, version, sealed, expires_at FROM grants WHERE owner = ? "
+_PUT: Final = "REPLACE INTO grants (owner, client, version, sealed, expires_at) VALUES (?, ?, ?, ?, ?)"
+_REPLACE: Final = """
+    UPDATE grants SET version = ?3, sealed = ?4, expires_at = ?5 WHERE owner = ?1 AND client = ?2 AND version
+    = ?6
+"""
+_DROP: Final = "DELETE FROM grants WHERE owner = ? AND client = ? "
+_CONSUME: Final = """
+    INSERT INTO marks (kind, key, expires_at) VALUES (?1, ?2, ?3)
+    ON CONFLICT (kind, key) DO UPDATE SET expires_at = excluded.expires_at WHERE marks.expires_at <= ?4
+"""
+
+
+class _Data(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What of a session no query asks for; JSON, so that a person can read it.
+
+    Fields may be added, never reused.
+    """
+
+    host: str
+    identities: tuple[Identity, ...] = ()
+    clients: tuple[str, ...] = ()
+    device: Device = Device()
+
+
+_decode: Final = msgspec.json.Decoder(_Data).decode
+
+
+class Sessions:
+    """`store.base.Sessions`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, session: Session, handle_hash: bytes) -> None:
+        """Insert it; synced."""
+        values = (*_columns(session), min(session.expires_at, session.seen_at + session.idle_s), handle_hash)
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(_CREATE, values)
+
+        await self._database.write(work)
+
+    async def by_handle(self, handle_hash: bytes, now: float) -> Held | None:
+        """Ask for the current handle first, then for the one before it."""
+        row = await self._database.row(_BY_HANDLE, (handle_hash, now))
+        if row is not None:
+            session = _session(row)
+            return Held(session, session.expires_at)
+        row = await self._database.row(_BY_OLD_HANDLE, (handle_hash, now))
+        return None if row is None else Held(_session(row), row[-1])
+
+    async def by_id(self, session_id: str, now: float) -> Session | None:
+        """Ask by the primary key."""
+        row = await self._database.row(_BY_ID, (session_id, now))
+        return None if row is None else _session(row)
+
+    async def save(self, session: Session, expect_version: int) -> bool:
+        """Update where the version is still the expected one; synced."""
+        values = _saved(session, expect_version)
+        return await self._database.write(lambda connection: connection.execute(_SAVE, values).rowcount == 1)
+
+    async def renew_handle(
+        self, session: Session, expect_version: int, handle_hash: bytes, *, old_good_until: float
+    ) -> bool:
+        """Update session and handles in one step; synced."""
+        values = _saved(session, expect_version)
+
+        def work(connection: sqlite3.Connection) -> bool:
+            if connection.execute(_SAVE, values).rowcount != 1:
+                return False
+            connection.execute(_RENEW, (session.id, handle_hash, old_good_until))
+            return True
+
+        return await self._database.write(work)
+
+    async def delete(self, session_id: str) -> bool:
+        """Delete it and what it owns in one step; synced."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            connection.execute("DELETE FROM grants WHERE owner = ?", (session_id,))
+            return connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,)).rowcount == 1
+
+        return await self._database.write(work)
+
+    async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
+        """Update all in one write, which alone isn't worth a sync."""
+        rows = tuple(seen)
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany(_TOUCH, rows)
+
+        await self._database.write(work, is_durable=False)
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Delete the longest dead first; they are dead with or without it, so it isn't synced."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            dead = connection.execute(
+                "SELECT id FROM sessions WHERE ends_at <= ? ORDER BY ends_at LIMIT ?", (now, limit)
+            ).fetchall()
+            connection.executemany("DELETE FROM grants WHERE owner = ?", dead)
+            connection.executemany("DELETE FROM sessions WHERE id = ?", dead)
+            return len(dead)
+
+        return await self._database.write(work, is_durable=False)
+
+
+class Grants:
+    """`store.base.Grants`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, owner: str, client: str) -> SealedGrant | None:
+        """Ask by the primary key."""
+        row = await self._database.row(_GRANTS + "AND client = ?", (owner, client))
+        return None if row is None else _grant(row)
+
+    async def put(self, grant: SealedGrant, expect_version: int | None) -> bool:
+        """Insert or update; synced."""
+        values = (grant.owner, grant.client, grant.version, grant.sealed, grant.expires_at)
+
+        def work(connection: sqlite3.Connection) -> bool:
+            if expect_version is None:
+                return connection.execute(_PUT, values).rowcount == 1
+            return connection.execute(_REPLACE, (*values, expect_version)).rowcount == 1
+
+        return await self._database.write(work)
+
+    async def delete(self, owner: str, client: str, expect_version: int | None = None) -> bool:
+        """Delete by the primary key; synced."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            if expect_version is None:
+                return connection.execute(_DROP, (owner, client)).rowcount == 1
+            return (
+                connection.execute(_DROP + "AND version = ?", (owner, client, expect_version)).rowcount == 1
+            )
+
+        return await self._database.write(work)
+
+    async def of(self, owner: str) -> tuple[SealedGrant, ...]:
+        """Ask by the first half of the primary key."""
+        return tuple(map(_grant, await self._database.rows(_GRANTS + "ORDER BY client", (owner,))))
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Delete grants that outlived their owner; not synced."""
+        return await _swept(self._database, "grants", now, limit)
+
+
+class Marks:
+    """`store.base.Marks`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def consume(self, kind: str, key: bytes, now: float, expires_at: float) -> bool:
+        """Insert, or take over an expired one; synced."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            return connection.execute(_CONSUME, (kind, key, expires_at, now)).rowcount == 1
+
+        return await self._database.write(work)
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Delete expired ones; not synced."""
+        return await _swept(self._database, "marks", now, limit)
+
+
+class Leases:
+    """`store.base.Leases`.
+
+    Who comes back after a power cut finds no process that held one: nothing is synced.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def acquire(self, name: str, owner: str, now: float, ttl_s: float) -> int | None:
+        """Replace the row unless another owner's is still good; AUTOINCREMENT never gives a number twice."""
+
+        def work(connection: sqlite3.Connection) -> int | None:
+            held = connection.execute(
+                "SELECT 1 FROM leases WHERE name = ? AND owner <> ? AND expires_at > ?", (name, owner, now)
+            ).fetchone()
+            if held is not None:
+                return None
+            connection.execute("DELETE FROM leases WHERE name = ?", (name,))
+            cursor = connection.execute(
+                "INSERT INTO leases (name, owner, expires_at) VALUES (?, ?, ?)", (name, owner, now + ttl_s)
+            )
+            return cursor.lastrowid
+
+        return await self._database.write(work, is_durable=False)
+
+    async def release(self, name: str, owner: str) -> None:
+        """Delete the owner's row."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM leases WHERE name = ? AND owner = ?", (name, owner))
+
+        await self._database.write(work, is_durable=False)
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Delete those that ran out; not synced."""
+        return await _swept(self._database, "leases", now, limit)
+
+
+class Store:
+    """All that one file keeps for the data plane."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.sessions = Sessions(database)
+        self.grants = Grants(database)
+        self.marks = Marks(database)
+        self.leases = Leases(database)
+
+    async def close(self) -> None:
+        """Finish the writes that wait, then let go of the file."""
+        await self._database.close()
+
+
+async def open_store(url: str) -> Store:
+    """The store at `sqlite:PATH`, made or brought up to date first.
+
+    Raises StoreError, with what to do about it.
+    """
+    path = path_of(url)
+    await asyncio.to_thread(migrations.bring_up, path)
+    return Store(await Database.open(path))
+
+
+def path_of(url: str) -> Path:
+    """The file a `sqlite:PATH` URL names. Raises ValueError for any other."""
+    path = url.removeprefix(_PREFIX)
+    if path == url or not path or path.startswith("//"):
+        raise ValueError(f"the URL of an SQLite store is {_PREFIX}PATH")
+    return Path(path)
+
+
+async def _swept(database: Database, table: str, now: float, limit: int) -> int:
+    sql = f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE expires_at <= ? LIMIT ?)"  # noqa: S608 - our own names
+
+    def work(connection: sqlite3.Connection) -> int:
+        return connection.execute(sql, (now, limit)).rowcount
+
+    return await database.write(work, is_durable=False)
+
+
+def _columns(session: Session) -> tuple[str | float | bytes, ...]:
+    """The columns from id to data, in the order of `_CREATE`."""
+    data = _Data(session.host, session.identities, session.clients, session.device)
+    return (
+        session.id,
+        session.user_id,
+        session.parent_id,
+        session.created_at,
+        session.seen_at,
+        session.expires_at,
+        session.idle_s,
+        session.version,
+        msgspec.json.encode(data),
+    )
+
+
+def _saved(session: Session, expect_version: int) -> tuple[str | float | bytes, ...]:
+    """The arguments of `_SAVE`."""
+    session_id, user_id, parent_id, created_at, seen_at, expires_at, idle_s, _, data = _columns(session)
+    return session_id, expect_version, user_id, parent_id, created_at, seen_at, expires_at, idle_s, data
+
+
+def _session(row: Row) -> Session:
+    session_id, user_id, parent_id, created_at, seen_at, expires_at, idle_s, version, raw_data, _ = row
+    try:
+        data = _decode(raw_data)
+    except msgspec.DecodeError as exc:
+        raise StoreError("The store is broken.", detail=f"session {session_id}: {exc}") from exc
+    return Session(
+        id=session_id,
+        host=data.host,
+        created_at=created_at,
+        seen_at=seen_at,
+        expires_at=expires_at,
+        idle_s=idle_s,
+        user_id=user_id,
+        identities=data.identities,
+        clients=data.clients,
+        device=data.device,
+        version=version,
+        parent_id=parent_id,
+    )
+
+
+def _grant(row: Row) -> SealedGrant:
+    owner, client, version, sealed, expires_at = row
+    return SealedGrant(owner=owner, client=client, version=version, sealed=sealed, expires_at=expires_at)
