@@ -10,13 +10,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 10.0
+GROUP_GONE_WITHIN_S = 2.0  # a zombie its new parent never collects keeps a group in the table, but no port
 
 
 class Process:
@@ -80,7 +81,7 @@ class Process:
 
     def kill(self) -> None:
         """Ends it as a power cut would: kill -9 to the whole group, no goodbye."""
-        self._signal(signal.SIGKILL)
+        self._kill_group()
         self._popen.wait()
 
     def signal(self, number: signal.Signals) -> None:
@@ -97,28 +98,19 @@ class Process:
             self._popen.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._popen.wait(STOP_WITHIN_S)
-        self._signal(signal.SIGKILL)
+        self._kill_group()
         self._popen.wait()
         if self._own_log:
             self._log.unlink(missing_ok=True)
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._popen.pid, number)
-
-    @staticmethod
-    @contextlib.contextmanager
-    def keeper(show: Callable[[str], object]) -> Iterator[Callable[..., Process]]:
-        """A starter of processes; at the end `show` gets their logs and every one of them is stopped."""
-        with contextlib.ExitStack() as stack:
-
-            def start(name: str, argv: Sequence[str | Path], **options: object) -> Process:
-                process = Process(name, argv, **options)  # type: ignore[arg-type]  # handed on as they came
-                stack.callback(process.stop)
-                stack.callback(lambda: show(f"--- {name}\n{process.log}"))
-                return process
-
-            yield start
+            os.killpg(self._popen.pid, signal.SIGKILL)
+            deadline = time.monotonic() + GROUP_GONE_WITHIN_S
+            while time.monotonic() < deadline:  # its ports are free once all of it is gone
+                os.killpg(self._popen.pid, 0)
+                self._popen.poll()
+                time.sleep(0.005)
 
 
 def _die_with_parent() -> list[str]:

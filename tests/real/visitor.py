@@ -1,0 +1,32 @@
+"""A person's browser without the pages: an HTTP client with a cookie jar, for which every name is this machine."""
+
+from __future__ import annotations
+
+import socket
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+
+class Loopback(AbstractResolver):
+    """Resolves every name to 127.0.0.1."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0)
+        ]
+
+    async def close(self) -> None:
+        return None
+
+
+def new_visitor(*, user_agent: str = "visitor/1") -> aiohttp.ClientSession:
+    """A new browser profile: no cookies yet; takes those of addresses too; follows redirects unless told not to."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(resolver=Loopback(), limit=0),
+        cookie_jar=aiohttp.CookieJar(unsafe=True),
+        headers={"User-Agent": user_agent},
+        timeout=aiohttp.ClientTimeout(total=30),
+    )
