@@ -1,0 +1,123 @@
+"""Files and environment to a configuration that has been checked: the one door into this package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from vestibule.config import environment, hcl
+from vestibule.config.check import Checked, check
+from vestibule.config.place import Place, Report, in_order
+from vestibule.config.schema import Config, General
+from vestibule.config.shape import read
+from vestibule.errors import ConfigError
+from vestibule.model import Secret
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration without faults."""
+
+    config: Config
+    checked: Checked
+    files: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    """What is legal but risky, each `file:line:col: message`."""
+    session_key: Secret | None = None
+    """`VESTIBULE_SESSION_KEY`: stands for the key file."""
+
+    @property
+    def summary(self) -> str:
+        """One line on what it holds."""
+        config = self.config
+        routes = sum(len(host.route) for host in config.host)
+        calls = len(config.call) + sum(len(host.call) for host in config.host)
+        counts = (
+            (len(config.host), "host"),
+            (routes, "route"),
+            (len(self.checked.clients), "identity client"),
+            (calls, "calling interface"),
+        )
+        return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts)
+
+
+def load(paths: Sequence[Path], environ: Mapping[str, str]) -> Loaded:
+    """The configuration in these files, or without any, in the environment. Raises ConfigError with every fault."""
+    report = Report()
+    files = tuple(str(path) for path in paths)
+    if paths:
+        documents = [_document(path, environ, report) for path in paths]
+        environment.beside_file(environ, report)
+    else:
+        documents = [environment.document(environ, report)]
+    torn = bool(report.faults)
+    root = environment.overridden(_joined(documents, report), environ, report)
+    config = read(Config, root, report)
+    # What a broken file should have held would only be reported missing.
+    checked = Checked() if torn and not config.host else check(config, report)
+    key = _session_key(environ, report)
+    if report.faults:
+        raise ConfigError(in_order(report.faults, files))
+    return Loaded(
+        config=config,
+        checked=checked,
+        files=files,
+        warnings=in_order(report.warnings, files),
+        session_key=key,
+    )
+
+
+def _document(path: Path, environ: Mapping[str, str], report: Report) -> hcl.Block:
+    place = Place(str(path), 1, 1)
+    try:
+        text = path.read_text("utf-8-sig")
+    except OSError as exc:
+        report.fault(Place(str(path)), f"can't be read: {exc.strerror or exc}")
+        return hcl.Block("", place)
+    except ValueError:
+        report.fault(Place(str(path)), "is not UTF-8 text")
+        return hcl.Block("", place)
+    return hcl.parse(text, hcl.Source(path, environ), report)
+
+
+def _joined(documents: Sequence[hcl.Block], report: Report) -> hcl.Block:
+    """All files as one block; blocks that may be split become one."""
+    attributes: dict[str, hcl.Attribute] = {}
+    blocks: list[hcl.Block] = []
+    split: dict[str, hcl.Block] = {}
+    for document in documents:
+        attributes |= document.attributes
+        for block in document.blocks:
+            if block.type in Config.GENERAL and not block.labels:
+                read(General, block, report)
+            elif block.type in Config.SPLIT and not block.labels:
+                first = split.get(block.type)
+                split[block.type] = block if first is None else _merged(first, block, report)
+            else:
+                blocks.append(block)
+    return hcl.Block("", documents[0].place, (), attributes, (*split.values(), *blocks))
+
+
+def _merged(first: hcl.Block, second: hcl.Block, report: Report) -> hcl.Block:
+    attributes = dict(first.attributes)
+    for name, attribute in second.attributes.items():
+        if name in attributes:
+            place = attributes[name].place.short
+            report.fault(attribute.place, f"`{name}` stands here twice; the first is at {place}")
+        else:
+            attributes[name] = attribute
+    return hcl.Block(first.type, first.place, (), attributes, (*first.blocks, *second.blocks))
+
+
+def _session_key(environ: Mapping[str, str], report: Report) -> Secret | None:
+    """Threat: a key that can be guessed opens every stored credential."""
+    key = environ.get(environment.SESSION_KEY, "")
+    if not key:
+        return None
+    if len(key) < 32 or len(set(key)) < 8:
+        report.fault(
+            Place(environment.SESSION_KEY),
+            "is too easy to guess: at least 32 random characters, as `openssl rand -base64 32` prints",
+        )
+    return Secret(key)

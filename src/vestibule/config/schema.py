@@ -1,0 +1,382 @@
+"""What a configuration may hold. The text under each field is its page in the manual (`docs/configuration.md`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from vestibule.config.shape import Node
+from vestibule.config.value import (
+    Api,
+    ClientId,
+    FilePath,
+    HeaderName,
+    Method,
+    Network,
+    Origin,
+    Pattern,
+    Reference,
+    Seconds,
+    Size,
+    StoreUrl,
+)
+from vestibule.core.listener import Listener
+from vestibule.core.policy import Rule
+from vestibule.core.route import Backend
+from vestibule.model import Secret
+
+_ACCESS_LATER = {"rule": "write allow and deny", "policy": "write allow and deny"}
+_EDGE = "let an edge proxy in front speak TLS, and write public_url into the host"
+
+
+class Gateway(Node, kw_only=True):
+    """How the gateway itself runs. Without this block it listens on `127.0.0.1:8000`.
+
+    May be split: several `gateway` blocks, in one file or many, are read as one.
+    """
+
+    LATER: ClassVar[Mapping[str, str]] = {
+        "https": _EDGE,
+        "forward_auth": "",
+        "log": "",
+        "proxy_protocol": "",
+    }
+
+    http: tuple[Listener, ...] = ()
+    """Addresses to listen on, as in `["127.0.0.1:8000"]`. A port that is not on loopback takes plain HTTP from
+    other machines: then an edge proxy in front must speak TLS, and each host with sign-in needs `public_url`."""
+    workers: int = 1
+    """Number of processes; 1 in this version."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Addresses or ranges (`["10.0.0.0/8"]`) of the edge proxies in front, whose `X-Forwarded-For` and `Forwarded`
+    are believed. Empty: nobody's."""
+    state: FilePath = FilePath("state")
+    """Directory of what the gateway keeps: the database and the key. Made when it is not there. A path that does
+    not begin with `/` counts from the folder of the file it stands in (without a file: the working directory)."""
+
+
+class Store(Node, kw_only=True):
+    """Where sessions, credentials and people are kept. Without this block: SQLite in the state directory.
+
+    May be split like `gateway`.
+    """
+
+    LATER: ClassVar[Mapping[str, str]] = {"sessions": "sessions stand in the database of `url`", "prefix": ""}
+
+    url: StoreUrl = StoreUrl("")
+    """`sqlite:PATH`; without it `vestibule.db` in the state directory."""
+    key_file: FilePath = FilePath("")
+    """File of the key ring that seals and signs; made at the first start, readable by its owner only. Without it
+    `vestibule.key` in the state directory. Who has it can read every stored credential: keep it as safe as one."""
+
+
+class Lifetimes(Node, kw_only=True):
+    """How long things live: `"30s"`, `"10m"`, `"24h"`, `"7d"`. May be split like `gateway`."""
+
+    LATER: ClassVar[Mapping[str, str]] = {"remember_me": "", "restriction": ""}
+
+    pending_flow: Seconds = Seconds(600.0)
+    """A sign-in that was begun and not finished (10 minutes)."""
+    session_idle: Seconds = Seconds(86400.0)
+    """A session that is not used (24 hours)."""
+    session_absolute: Seconds = Seconds(7 * 86400.0)
+    """A session, used or not (7 days)."""
+    handle: Seconds = Seconds(3600.0)
+    """The `Proxy-Session` handle a backend gets (1 hour)."""
+    cached_session: Seconds = Seconds(1.0)
+    """How long a session is believed without looking at the store when no heartbeat came (1 second): the bound on
+    how long a revoked session can still be used."""
+    grace: Seconds = Seconds(30.0)
+    """How long known sessions are served while the store can't be reached (30 seconds); nobody new gets in then."""
+
+
+class AuthorizeParameter(Node, kw_only=True):
+    """A parameter to add to the authorization URL."""
+
+    REQUIRED: ClassVar[tuple[str, ...]] = ("name", "value")
+
+    name: str = ""
+    """Its name."""
+    value: str = ""
+    """Its value."""
+
+
+class OAuth(Node, kw_only=True):
+    """A plain OAuth 2.0 client with explicit URLs, as in IO. The redirect URL to register is
+    `https://HOST/@ID/callback`.
+
+    It yields credentials for `call` blocks, and tells who the person is only with `userinfo_url` or a known type.
+    """
+
+    LABEL: ClassVar[str] = "the client's ID"
+    OPEN: ClassVar[bool] = True
+    LATER: ClassVar[Mapping[str, str]] = {"credentials": "credentials stay with the session"}
+
+    authorize_parameter: tuple[AuthorizeParameter, ...] = ()
+    """Parameters to add to the authorization URL; any number of blocks."""
+
+
+class Provider(Node, kw_only=True):
+    """A known kind of identity provider. At top level it serves every host that lists it in `sign_in`; inside a host,
+    that host. The redirect URL to register is `https://HOST/@ID/callback`."""
+
+    LABEL: ClassVar[str] = "the client's ID"
+    OPEN: ClassVar[bool] = True
+    LATER: ClassVar[Mapping[str, str]] = {
+        "allowed_orgs": "restrict by `access` with email: and domain: rules",
+        "allowed_teams": "restrict by `access` with email: and domain: rules",
+        "email_domains": "",
+        "credentials": "credentials stay with the session",
+        "restriction": "",
+    }
+
+    type: str = ""
+    """Its kind; without it, the ID is the kind (`google`, `github`). `oidc` is any OpenID provider."""
+    authorize_parameter: tuple[AuthorizeParameter, ...] = ()
+    """Parameters to add to the authorization URL; any number of blocks."""
+
+
+class Access(Node, kw_only=True):
+    """Who gets in. What no rule allows is denied.
+
+    Rules: `public` (no sign-in needed), `anyone` (any signed-in person), `email:ADDRESS`, `domain:NAME` (of the
+    verified e-mail address).
+    """
+
+    LATER: ClassVar[Mapping[str, str]] = _ACCESS_LATER
+
+    allow: tuple[Rule, ...] = ()
+    """Rules; one that holds is enough. A route's list replaces the host's."""
+    deny: tuple[Rule, ...] = ()
+    """Rules; one that holds refuses, whatever `allow` says, and so does one that can't be answered. A host's list
+    applies on all its routes."""
+
+
+_REQUEST_LATER = {
+    "header": "",
+    "rewrite": "",
+    "identity_headers": "the backend gets Proxy-… and User-… headers",
+    "assertion": "",
+    "timeout": "",
+}
+
+
+class Route(Node, kw_only=True):
+    """A part of a host's paths, chosen by path alone: whole segments, the longest wins; `/admin/` also owns
+    `/admin`. What is not set here is as in the host."""
+
+    LABEL: ClassVar[str] = "its path"
+    EITHER: ClassVar[tuple[str, ...]] = ("backend",)
+    LATER: ClassVar[Mapping[str, str]] = _REQUEST_LATER
+
+    methods: tuple[Method, ...] = ()
+    """The methods it takes; any other is answered 405. Without it: all."""
+    backend: tuple[Backend, ...] = ()
+    """As in `host`."""
+    insecure: bool | None = None
+    """As in `host`."""
+    max_body: Size | None = None
+    """As in `host`."""
+    access: Access | None = None
+    """Who gets in here: `allow` replaces the host's, `deny` adds to it."""
+
+
+class Auth(Node, kw_only=True):
+    """A credential a call gets, and where it goes (IO's first form)."""
+
+    REQUIRED: ClassVar[tuple[str, ...]] = ("name", "credential")
+
+    name: HeaderName = HeaderName("")
+    """Of the header or query parameter."""
+    location: str = "header"
+    """`header` or `query`."""
+    credential: Reference | None = None
+    """`session:CLIENT` (the person's), `secret:NAME`, `client_credentials:NAME` or `service_account:NAME`."""
+    prefix: str | None = None
+    """Stands before the credential; without it `Bearer ` for a token in the Authorization header, else nothing."""
+
+
+class ApplyHeader(Node, kw_only=True):
+    """A header a call gets (IO's second form). Exactly one of `secret`, `client_credentials`, `service_account`."""
+
+    LABEL: ClassVar[str] = "the header's name"
+
+    secret: Reference | None = None
+    """Name of a `secret`, or `session:CLIENT` for the person's credential."""
+    client_credentials: str = ""
+    """Name of a `client_credentials` block."""
+    service_account: str = ""
+    """Name of a `service_account` block."""
+    scopes: tuple[str, ...] = ()
+    """Scopes to ask for with `service_account` or `client_credentials`, instead of those in that block."""
+    prefix: str | None = None
+    """As in `auth`."""
+
+
+class Operation(Node, kw_only=True):
+    """A named call of the API: a label in traffic and metrics, and with `only_operations` a permission."""
+
+    LABEL: ClassVar[str] = "its ID"
+    REQUIRED: ClassVar[tuple[str, ...]] = ("path",)
+
+    method: Method = Method(b"")
+    """Without it: any."""
+    path: Pattern = Pattern((), rest=True)
+    """As in `/v1/users/{id}`: `{…}` is any one segment, a last `/**` is everything below."""
+    description: str = ""
+    """For people."""
+
+
+class Call(Node, kw_only=True):
+    """A calling interface: the app sends its calls of an API to `http://127.0.0.1:PORT/…` with the `Proxy-Session` it
+    was given, and the gateway adds the person's credential. Also named `calling`; may stand inside a host.
+
+    On a loopback port the handle is a bearer secret among the programs of this machine.
+    """
+
+    LABEL: ClassVar[str] = "its ID"
+    ALIASES: ClassVar[Mapping[str, str]] = {"target": "endpoint"}
+    LATER: ClassVar[Mapping[str, str]] = {
+        "callers": "a calling interface listens on loopback only",
+        "users": "",
+        "require_jwt": "a calling interface listens on loopback only",
+        "atproto_auth": "",
+        "credentials": "",
+        "apply_query": 'write auth { location = "query" … }',
+    }
+    IGNORED: ClassVar[Mapping[str, str]] = {"protocol": "APIs are called by HTTP/1.1"}
+    REQUIRED: ClassVar[tuple[str, ...]] = ("endpoint",)
+
+    name: str = ""
+    """For people; without it the ID."""
+    port: int | None = None
+    """Local port, on 127.0.0.1. This or `listen`."""
+    listen: Listener | None = None
+    """Loopback address (`127.0.0.1:4848`, `[::1]:4848`) or `unix:PATH`. This or `port`."""
+    endpoint: Api | None = None
+    """The API, also named `target`: `host` or `host:443` is https; any other port needs its scheme written
+    (`https://api.example.com:8443`), unless it is on loopback, which is plain http; `unix:PATH`."""
+    insecure: bool = False
+    """True: the API's certificate is not checked. Only for testing: who stands between gets the credentials."""
+    hosts: tuple[str, ...] = ()
+    """Names of the hosts whose handles it takes. Without it: those with the client it applies."""
+    auth: tuple[Auth, ...] = ()
+    """A credential and where it goes."""
+    apply_header: tuple[ApplyHeader, ...] = ()
+    """A header and the credential in it."""
+    operation: tuple[Operation, ...] = ()
+    """The calls by name."""
+    only_operations: bool = False
+    """True: what no `operation` names is refused."""
+
+
+class Host(Node, kw_only=True):
+    """A host name of yours and the app behind it. Also named `ingress`."""
+
+    LABEL: ClassVar[str] = "the host's name"
+    ALIASES: ClassVar[Mapping[str, str]] = {"oauth_client": "oauth", "calling": "call"}
+    LATER: ClassVar[Mapping[str, str]] = {
+        **_REQUEST_LATER,
+        "atproto": "",
+        "atproto_client": "",
+        "credential": _EDGE,
+        "compat": "",
+        "session": "lifetimes stand in a block `lifetimes` at top level",
+        "apikey_auth": "",
+        "require_jwt": "",
+        "aliases": "write a host block for each name",
+    }
+    REQUIRED: ClassVar[tuple[str, ...]] = ("backend",)
+    EITHER: ClassVar[tuple[str, ...]] = ("backend",)
+
+    name: str = ""
+    """For people; without it the host's name."""
+    backend: tuple[Backend, ...] = ()
+    """Where requests go: `host:port` (http), `https://host:port`, `unix:PATH`, `static:DIR`, `internal:echo`, or a
+    list of servers, used in turn, a dead one left out."""
+    insecure: bool = False
+    """True: the certificate of an https backend is not checked."""
+    max_body: Size | None = None
+    """Largest request body, as in `"10MiB"`; a larger one is answered 413. Without it: no limit."""
+    public_url: Origin = Origin("")
+    """Scheme and host as people see them (`https://app.example.com`), where an edge proxy in front speaks TLS."""
+    sign_in: tuple[ClientId, ...] | None = None
+    """IDs of the providers people sign in with here, in the order of the buttons. Without it: those that stand
+    inside this host."""
+    access: Access | None = None
+    """Who gets in. May be left out only where nothing but IO's `oauth` blocks stand: then everyone does, and the app
+    sees who is signed in."""
+    route: tuple[Route, ...] = ()
+    """Parts of the paths with settings of their own."""
+    provider: tuple[Provider, ...] = ()
+    """Providers of this host alone."""
+    oauth: tuple[OAuth, ...] = ()
+    """OAuth 2.0 clients of this host; also named `oauth_client`."""
+    call: tuple[Call, ...] = ()
+    """Calling interfaces that take this host's handles only; also named `calling`."""
+
+
+class SecretValue(Node, kw_only=True):
+    """A secret that calls can use by name."""
+
+    LABEL: ClassVar[str] = "its name"
+    REQUIRED: ClassVar[tuple[str, ...]] = ("value",)
+
+    value: Secret = Secret("")
+    """The secret: `"${env("API_KEY")}"`, `"${file("api.key")}"`."""
+
+
+class ClientCredentials(Node, kw_only=True):
+    """An OAuth 2.0 client of the app's own: calls get its access token (RFC 6749 section 4.4)."""
+
+    LABEL: ClassVar[str] = "its name"
+    OPEN: ClassVar[bool] = True
+
+
+class ServiceAccount(Node, kw_only=True):
+    """A service account of the app's own: calls get its access token (RFC 7523). Also named `service_account_key`."""
+
+    LABEL: ClassVar[str] = "its name"
+    OPEN: ClassVar[bool] = True
+
+
+class General(Node, kw_only=True):
+    """IO's blocks without a label: there is nothing to set in them."""
+
+
+class Config(Node, kw_only=True):
+    """The whole configuration. Blocks may stand in any order, in one file or many."""
+
+    ALIASES: ClassVar[Mapping[str, str]] = {
+        "ingress": "host",
+        "calling": "call",
+        "oauth_client": "oauth",
+        "service_account_key": "service_account",
+    }
+    LATER: ClassVar[Mapping[str, str]] = {
+        "admin": "",
+        "domain": "each host has a sign-in of its own",
+        "acme": _EDGE,
+        "serve": "",
+        "serving": "",
+        "credential": _EDGE,
+        "atproto": "",
+    }
+    IGNORED: ClassVar[Mapping[str, str]] = {
+        "license": "Vestibule needs none",
+        "user": "nobody signs in by SSH",
+    }
+    SPLIT: ClassVar[tuple[str, ...]] = ("gateway", "store", "lifetimes")
+    """Unlabelled blocks of which several are read as one."""
+    GENERAL: ClassVar[tuple[str, ...]] = ("ingress", "calling")
+
+    gateway: Gateway | None = None
+    store: Store | None = None
+    lifetimes: Lifetimes | None = None
+    provider: tuple[Provider, ...] = ()
+    oauth: tuple[OAuth, ...] = ()
+    host: tuple[Host, ...] = ()
+    call: tuple[Call, ...] = ()
+    secret: tuple[SecretValue, ...] = ()
+    client_credentials: tuple[ClientCredentials, ...] = ()
+    service_account: tuple[ServiceAccount, ...] = ()

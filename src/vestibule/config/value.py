@@ -1,0 +1,359 @@
+"""From what an attribute says to the value it means: one converter for each kind of value.
+
+A converter takes the written text and returns the value, or raises `Unfit` with what to write instead.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address, ip_network
+from typing import Any, NewType
+from urllib.parse import urlsplit
+
+import msgspec
+
+from vestibule.config.place import Unfit
+from vestibule.config.rule import rule_of
+from vestibule.core.listener import Listener
+from vestibule.core.policy import Rule
+from vestibule.core.route import Backend, Server
+from vestibule.errors import BadRequest
+from vestibule.model import Secret
+from vestibule.protocol import url
+from vestibule.protocol.address import Endpoint, parse_backend, parse_listener, parse_network
+
+
+Seconds = NewType("Seconds", float)
+Size = NewType("Size", int)
+HostName = NewType("HostName", str)
+"""Canonical: lower case, no trailing dot, no port."""
+Origin = NewType("Origin", str)
+"""`https://app.example`, without trailing slash."""
+Url = NewType("Url", str)
+ClientId = NewType("ClientId", str)
+"""What stands between `/@` and `/` in paths."""
+Prefix = NewType("Prefix", bytes)
+"""A route's canonical path without its last slash."""
+Method = NewType("Method", bytes)
+HeaderName = NewType("HeaderName", str)
+FilePath = NewType("FilePath", str)
+"""As written; made absolute by the file it stands in."""
+StoreUrl = NewType("StoreUrl", str)
+Network = NewType("Network", str)
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "ms": 0.001}
+_SIZES = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
+_DURATION_RE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|min)")
+_SIZE_RE = re.compile(r"([0-9]+)\s*(KiB|MiB|GiB|KB|MB|GB|)")
+_TOKEN_RE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CLIENT_RE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._~-]{0,62}[A-Za-z0-9])?")
+_PORT_RE = re.compile(r":[0-9]+/?$")
+
+
+def seconds(data: Any) -> Seconds:
+    """A span: a number of seconds, or `30s`, `10m`, `24h`, `7d`."""
+    if isinstance(data, int | float) and not isinstance(data, bool):
+        value = float(data)
+    elif isinstance(data, str) and (found := _DURATION_RE.fullmatch(data.strip())):
+        value = float(found[1]) * _UNITS["m" if found[2] == "min" else found[2]]
+    else:
+        raise Unfit('is a span of time: "30s", "10m", "24h", "7d" or a number of seconds')
+    if not 0 < value < 4e9 or not math.isfinite(value):
+        raise Unfit("must be longer than nothing and less than a hundred years")
+    return Seconds(value)
+
+
+def size(data: Any) -> Size:
+    """A number of bytes, or `64KiB`, `10MiB`, `1GiB`."""
+    if isinstance(data, int) and not isinstance(data, bool) and data >= 0:
+        return Size(data)
+    if isinstance(data, str) and (found := _SIZE_RE.fullmatch(data.strip())):
+        return Size(int(found[1]) * _SIZES[found[2]])
+    raise Unfit('is a size: "64KiB", "10MiB", "1GiB" or a number of bytes')
+
+
+def host_name(data: str) -> HostName:
+    """A host's canonical name."""
+    if "://" in data:
+        raise Unfit("is a name alone, without a scheme")
+    try:
+        text = data if data.isascii() else data.encode("idna").decode("ascii")
+        found = url.authority(text.encode("ascii"))
+    except (BadRequest, UnicodeError):
+        raise Unfit("is no host name: letters, digits, `-` and dots, as in app.example.com") from None
+    if found.port is not None:
+        raise Unfit(f"is a name alone; the port goes into gateway {{ http = […] }}")
+    return HostName(found.host.decode())
+
+
+def origin(data: str) -> Origin:
+    """Scheme and host as people see them."""
+    text = data.rstrip("/")
+    scheme, _, rest = text.partition("://")
+    if scheme.lower() not in ("http", "https") or not rest or "/" in rest:
+        raise Unfit("is scheme and host alone: https://app.example.com")
+    try:
+        found = url.authority(rest.encode())
+    except BadRequest:
+        raise Unfit("is scheme and host alone: https://app.example.com") from None
+    scheme = scheme.lower()
+    usual = 443 if scheme == "https" else 80
+    port = "" if found.port in (None, usual) else f":{found.port}"
+    return Origin(f"{scheme}://{found.host.decode()}{port}")
+
+
+def web_url(data: str) -> Url:
+    """An absolute http or https URL without fragment."""
+    try:
+        parts = urlsplit(data)
+        fine = parts.scheme in ("http", "https") and parts.hostname and not parts.fragment and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine or any(c <= " " or c == "\x7f" for c in data):
+        raise Unfit("is a whole URL: https://…")
+    return Url(data)
+
+
+def client_id(data: str) -> ClientId:
+    """An ID that can stand in `/@ID/signin`."""
+    if not _CLIENT_RE.fullmatch(data):
+        raise Unfit(f"`{data}` can't stand in /@ID/signin: letters, digits, `.`, `_`, `-`, at most 64")
+    return ClientId(data)
+
+
+def prefix(data: str) -> Prefix:
+    """A route's path, canonical, without its last slash."""
+    if not data.startswith("/"):
+        raise Unfit(f'`{data}` is no path: it begins with a slash, "/{data}"')
+    if "*" in data or "?" in data:
+        raise Unfit(f"`{data}`: a route owns everything below its path; there are no patterns and no queries")
+    if data.strip("/") == "":
+        raise Unfit('"/" is the host itself: write its settings straight into the host')
+    try:
+        target = url.canonical(data.encode())
+    except BadRequest as exc:
+        raise Unfit(f"`{data}` is no path: {exc.detail or exc.message}") from None
+    if target.plain != target.path:
+        raise Unfit(f"`{data}`: a path parameter (`;…`) can't be part of a route")
+    return Prefix(target.path.rstrip(b"/"))
+
+
+def method(data: str) -> Method:
+    """An HTTP method, in capitals."""
+    if not _TOKEN_RE.fullmatch(data):
+        raise Unfit(f"`{data}` is no method: GET, POST, …")
+    if data.upper() in ("TRACE", "CONNECT"):
+        raise Unfit(f"{data.upper()} never goes through")
+    return Method(data.upper().encode())
+
+
+def header_name(data: str) -> HeaderName:
+    """A header's or query parameter's name."""
+    if not _TOKEN_RE.fullmatch(data):
+        raise Unfit(f"`{data}` is no header name")
+    return HeaderName(data)
+
+
+def network(data: str) -> Network:
+    """An address, a range of addresses, or `unix` for the peers of Unix sockets; as text."""
+    if data == "unix":
+        return Network(data)
+    try:
+        return Network(str(parse_network(data)))
+    except ValueError:
+        pass
+    try:
+        whole = ip_network(data, strict=False)
+    except ValueError:
+        raise Unfit(f"`{data}` is no address or range: 10.0.0.0/8") from None
+    raise Unfit(f"`{data}` has bits behind its mask; write {whole}")
+
+
+def listener(data: Any) -> Listener:
+    """An address to listen on: `127.0.0.1:8000`, `[::1]:8000`, `unix:/path`."""
+    text = f"0.0.0.0{data}" if isinstance(data, str) and data.startswith(":") else str(data)
+    try:
+        found = parse_listener(text)
+        host = "127.0.0.1" if found.host == "localhost" else found.host
+        return Listener(host=host and str(ip_address(host)), port=found.port, path=found.path)
+    except ValueError:
+        raise Unfit(f'`{data}` is no address to listen on: "127.0.0.1:8000" or "[::1]:8000"') from None
+
+
+def port(data: Any, *, zero: bool = True) -> int:
+    """A TCP port; 0 is any free one."""
+    if isinstance(data, str) and data.isdecimal() and len(data) < 6:
+        data = int(data)
+    if not isinstance(data, int) or isinstance(data, bool) or not (0 if zero else 1) <= data <= 0xFFFF:
+        raise Unfit(f"`{data}` is no port: 1 to 65535")
+    return data
+
+
+class Api(msgspec.Struct, frozen=True, kw_only=True):
+    """The API a call leads to, and what was written of its scheme."""
+
+    server: Server
+    authority: str
+    """What goes into Host."""
+    is_loopback: bool
+    is_guessed: bool
+    """True: no scheme was written, and the port means plain http."""
+
+
+def api(data: str) -> Api:
+    """`host`, `host:port`, `http://…`, `https://…`, `unix:/path`: https where the port is 443 or absent."""
+    written = "://" in data or data.startswith("unix:")
+    found = _endpoint(data if written or _PORT_RE.search(data) else f"https://{data}")
+    tls = found.scheme == "https" or (not written and found.port == 443)
+    usual = 443 if tls else 80
+    host = f"[{found.host}]" if ":" in found.host else found.host
+    authority = "localhost" if found.path else host if found.port == usual else f"{host}:{found.port}"
+    return Api(
+        server=Server(host=found.host, port=found.port, path=found.path, tls=tls),
+        authority=authority,
+        is_loopback=found.is_loopback,
+        is_guessed=not written and not tls,
+    )
+
+
+def _endpoint(data: str) -> Endpoint:
+    try:
+        return parse_backend(data)
+    except ValueError as exc:
+        raise Unfit(f"`{data}` is no server: {exc}") from None
+
+
+def backend(data: str) -> Backend:
+    """One backend: a server, `static:DIR` or `internal:echo`."""
+    kind, mark, rest = data.partition(":")
+    if kind == "static" and mark:
+        if not rest:
+            raise Unfit("names no directory: static:public")
+        return Backend(static_dir=rest)
+    if kind == "internal" and mark:
+        if rest != "echo":
+            raise Unfit(f"there is no internal:{rest}; there is internal:echo")
+        return Backend(internal=rest)
+    if kind in ("serving", "nomad") and not rest.isdecimal():
+        raise Unfit(f"`{kind}:` is not in this version yet; name the server itself, host:port")
+    found = _endpoint(data)
+    server = Server(host=found.host, port=found.port, path=found.path, tls=found.scheme == "https")
+    return Backend(servers=(server,))
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """What a call applies, by name."""
+
+    kind: str
+    name: str
+
+
+#: kinds of credentials a call can name
+CREDENTIALS = ("session", "secret", "client_credentials", "service_account")
+
+
+def reference(data: str) -> Reference:
+    """`session:CLIENT`, `secret:NAME`, `client_credentials:NAME`, `service_account:NAME`; a bare name is a secret's."""
+    kind, mark, name = data.partition(":")
+    if not mark:
+        return Reference("secret", data)
+    if kind not in CREDENTIALS or not name:
+        raise Unfit(f"`{data}` names no credential: {', '.join(f'{known}:NAME' for known in CREDENTIALS)}")
+    return Reference(kind, name)
+
+
+class Pattern(msgspec.Struct, frozen=True):
+    """The path of an operation; see `core.call.Operation`."""
+
+    segments: tuple[bytes, ...]
+    rest: bool
+
+
+def pattern(data: str) -> Pattern:
+    """`/v1/users/{id}`; a last `/**` is everything below."""
+    below = data.endswith("/**")
+    path = data.removesuffix("/**") if below else data
+    if not data.startswith("/") or "*" in path or "?" in path:
+        raise Unfit(f"`{data}` is no path of an operation: /v1/users/{{id}}, or /v1/** for all below /v1")
+    segments = []
+    for segment in path.split("/")[1:]:
+        open_ended = segment.startswith("{") and segment.endswith("}") and len(segment) > 2
+        if not open_ended and ("{" in segment or "}" in segment):
+            raise Unfit(f"`{data}`: `{{…}}` stands for a whole segment, /v1/users/{{id}}")
+        segments.append(b"" if open_ended else segment.encode())
+    try:
+        url.canonical(path.replace("{", "").replace("}", "").encode() or b"/")
+    except BadRequest as exc:
+        raise Unfit(f"`{data}` is no path: {exc.detail or exc.message}") from None
+    return Pattern(tuple(segments), below)
+
+
+def store_url(data: str) -> StoreUrl:
+    """Where the store is; SQLite in this version."""
+    if data.startswith("sqlite:") and data.removeprefix("sqlite:").removeprefix("//"):
+        return StoreUrl(data)
+    if data.startswith(("postgres", "redis")):
+        raise Unfit("Postgres and Redis are not in this version yet; write sqlite:state/vestibule.db")
+    raise Unfit("is no store: sqlite:state/vestibule.db")
+
+
+def whole_number(data: Any) -> int:
+    """A number without fraction."""
+    if isinstance(data, int) and not isinstance(data, bool):
+        return data
+    if isinstance(data, str) and re.fullmatch(r"-?[0-9]{1,18}", data):
+        return int(data)
+    raise Unfit("is a whole number")
+
+
+def switch(data: Any) -> bool:
+    """True or false."""
+    if isinstance(data, bool):
+        return data
+    if data in ("true", "false"):
+        return bool(data == "true")
+    raise Unfit("is true or false, without quotes")
+
+
+def plain(data: str) -> str:
+    """The text itself."""
+    return data
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """How one kind of value is written."""
+
+    words: str
+    convert: Callable[[Any], Any]
+    text: bool = True
+    """True: only a text will do. False: the converter looks at numbers and booleans itself."""
+
+
+#: type of a field → how its values are written
+KINDS: Mapping[Any, Kind] = {
+    str: Kind("text", plain),
+    bool: Kind("true or false", switch, text=False),
+    int: Kind("whole number", whole_number, text=False),
+    float: Kind("span of time", seconds, text=False),
+    Secret: Kind("text", Secret),
+    Seconds: Kind("span of time", seconds, text=False),
+    Size: Kind("size in bytes", size, text=False),
+    HostName: Kind("host name", host_name),
+    Origin: Kind("URL", origin),
+    Url: Kind("URL", web_url),
+    ClientId: Kind("name", client_id),
+    Prefix: Kind("path", prefix),
+    Method: Kind("method", method),
+    HeaderName: Kind("header name", header_name),
+    FilePath: Kind("path of a file", plain),
+    StoreUrl: Kind("store", store_url),
+    Network: Kind("address or range", network),
+    Listener: Kind("address to listen on", listener),
+    Backend: Kind("backend", backend),
+    Api: Kind("server", api),
+    Rule: Kind("rule", rule_of),
+    Reference: Kind("credential", reference),
+    Pattern: Kind("path", pattern),
+}
