@@ -1,0 +1,413 @@
+"""HTTP/1.1 messages: request heads, answer heads, chunked bodies (RFC 9112), strict, without I/O.
+
+What any two parsers on the way could read differently is refused here, before anything else sees the request:
+the request is written anew from what was parsed, never passed on as it came.
+"""
+
+from __future__ import annotations
+
+import re
+
+import httptools
+import msgspec
+
+from vestibule.errors import BackendError, BadRequest
+from vestibule.protocol import headers, url
+from vestibule.protocol.headers import (
+    AUTHORIZATION,
+    CALLER,
+    CONNECTION,
+    CONTENT_LENGTH,
+    COOKIE,
+    EXPECT,
+    FORWARDED,
+    HOST,
+    SET_COOKIE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    answer_kind,
+    request_kind,
+    tokens_of,
+    value_of,
+)
+
+HEAD_LIMIT_BYTES = 32 * 1024
+FIELD_LIMIT = 100
+TARGET_LIMIT_BYTES = 8 * 1024
+CHUNK_LINE_LIMIT_BYTES = 256
+
+_METHOD = re.compile(rb"[A-Z][A-Z\-]{0,31}\Z")
+_DIGITS = re.compile(rb"[0-9]{1,18}\Z")
+_TARGETS_MAX = 2048
+_targets: dict[bytes, url.Target] = {}
+_authorities: dict[bytes, tuple[url.Authority, bytes]] = {}
+
+
+class RequestHead(msgspec.Struct, kw_only=True):
+    """A request's head in canonical form: all that may be decided on, and all that is forwarded."""
+
+    method: bytes
+    target: url.Target
+    host: bytes
+    """Canonical name: lower case, no trailing dot, no port."""
+    host_line: bytes
+    """`Host: …` in canonical form, port kept."""
+    lines: list[bytes]
+    """End-to-end header lines as they came, without every line that has a field of its own here."""
+    minor: int = 1
+    """HTTP/1.x."""
+    content_length: int | None = None
+    chunked: bool = False
+    keep_alive: bool = True
+    upgrade: bytes = b""
+    """The one protocol asked for, lower case; empty when none is."""
+    expect_continue: bool = False
+    cookies: list[bytes] = []
+    authorization: bytes = b""
+    caller: bytes = b""
+    """Value of `Proxy-Session`; means something on a calling interface only."""
+    forwarded: list[bytes] = []
+    """X-Forwarded-For, -Proto, -Host and Forwarded lines: for a trusted peer only."""
+
+    @property
+    def has_body(self) -> bool:
+        """True when body bytes follow."""
+        return self.chunked or bool(self.content_length)
+
+    def value(self, name: bytes) -> bytes:
+        """The value of the first end-to-end line with this lower-case name, or empty."""
+        for line in self.lines:
+            found, _, value = line.partition(b":")
+            if len(found) == len(name) and found.lower() == name:
+                return value.strip(b" \t")
+        return b""
+
+
+def parse_request_head(block: bytes) -> RequestHead:
+    """The head of a request, from its bytes up to but without the empty line. Raises BadRequest.
+
+    Spec: RFC 9112 sections 2 to 6. Threat: request smuggling, header and host confusion.
+    """
+    if b"\0" in block:
+        raise BadRequest("a NUL byte in the head", code="bad_header")
+    lines = block.split(b"\r\n")
+    # 1. The request line: exactly three parts, one space between.
+    parts = lines[0].split(b" ")
+    if len(parts) != 3:
+        raise BadRequest("the request line is malformed", code="bad_request_line")
+    method, raw_target, version = parts
+    if len(raw_target) > TARGET_LIMIT_BYTES:
+        raise BadRequest("the address is too long", code="target_too_long", status=414)
+    if len(lines) > FIELD_LIMIT + 1:
+        raise BadRequest("too many header fields", code="too_many_headers", status=431)
+    if version == b"HTTP/1.1":
+        minor = 1
+    elif version == b"HTTP/1.0":
+        minor = 0
+    else:
+        raise BadRequest("this version of HTTP is not spoken here", code="bad_version", status=505)
+    if not _METHOD.match(method):
+        raise BadRequest("the method is malformed", code="bad_method")
+    if method == b"TRACE" or method == b"CONNECT":
+        raise BadRequest("this method is not allowed", code="method_not_allowed", status=405)
+    # 2. Header lines: most pass, the special ones are looked at one by one.
+    passed: list[bytes] = []
+    special: list[tuple[int, bytes]] = []
+    append = passed.append
+    for line in lines[1:]:
+        kind = request_kind(line)
+        if kind == 0:
+            append(line)
+        elif kind != 1:
+            special.append((kind, line))
+    head = RequestHead(
+        method=method, target=_target(raw_target), host=b"", host_line=b"", lines=passed, minor=minor
+    )
+    connection = _apply(head, special)
+    _check_framing(head)
+    _check_host(head)
+    _check_connection(head, connection)
+    return head
+
+
+def _target(raw: bytes) -> url.Target:
+    target = _targets.get(raw)
+    if target is None:
+        target = url.canonical(raw)
+        if len(_targets) >= _TARGETS_MAX:
+            _targets.clear()
+        if len(raw) <= 512:
+            _targets[raw] = target
+    return target
+
+
+def _apply(head: RequestHead, special: list[tuple[int, bytes]]) -> list[bytes]:
+    """Put the special lines into their fields; the Connection tokens."""
+    connection: list[bytes] = []
+    seen_encoding = False
+    for kind, line in special:
+        if kind == HOST:
+            if head.host_line:
+                raise BadRequest("more than one Host", code="bad_host")
+            head.host_line = line
+        elif kind == COOKIE:
+            head.cookies = [*head.cookies, line]
+        elif kind == CONNECTION:
+            connection += tokens_of(value_of(line))
+        elif kind == CONTENT_LENGTH:
+            if head.content_length is not None:
+                raise BadRequest("more than one Content-Length", code="bad_framing")
+            head.content_length = _length(value_of(line))
+        elif kind == TRANSFER_ENCODING:
+            # The only coding a gateway may act on is chunked, alone and once (RFC 9112 section 6.1).
+            if seen_encoding or value_of(line).lower() != b"chunked":
+                raise BadRequest("this Transfer-Encoding is not accepted", code="bad_framing")
+            seen_encoding = head.chunked = True
+        elif kind == FORWARDED:
+            head.forwarded = [*head.forwarded, line]
+        elif kind == AUTHORIZATION:
+            head.authorization = line
+            head.lines.append(line)
+        elif kind == CALLER:
+            head.caller = value_of(line) if not head.caller else b"\0"
+        elif kind == UPGRADE:
+            head.upgrade = value_of(line).lower() if not head.upgrade else b","
+        elif kind == EXPECT:
+            if value_of(line).lower() != b"100-continue":
+                raise BadRequest("this expectation can't be met", code="bad_expect", status=417)
+            head.expect_continue = True
+        elif kind == TRAILER:
+            head.lines.append(line)
+    return connection
+
+
+def _length(value: bytes) -> int:
+    if not _DIGITS.match(value):
+        raise BadRequest("the Content-Length is not a number", code="bad_framing")
+    return int(value)
+
+
+def _check_framing(head: RequestHead) -> None:
+    """One way to know where the body ends, or none (RFC 9112 section 6.3)."""
+    if head.chunked and head.content_length is not None:
+        raise BadRequest("Content-Length together with Transfer-Encoding", code="bad_framing")
+    if head.chunked and head.minor == 0:
+        raise BadRequest("Transfer-Encoding in HTTP/1.0", code="bad_framing")
+
+
+def _check_host(head: RequestHead) -> None:
+    """Exactly one Host, well-formed, and the same as an absolute target's (RFC 9112 section 3.2)."""
+    if not head.host_line:
+        raise BadRequest("no Host", code="bad_host")
+    known = _authorities.get(head.host_line)
+    if known is None:
+        authority = url.authority(value_of(head.host_line))
+        port = b"" if authority.port is None else b":%d" % authority.port
+        known = authority, b"Host: " + authority.host + port
+        if len(_authorities) >= _TARGETS_MAX:
+            _authorities.clear()
+        _authorities[head.host_line] = known
+    authority, head.host_line = known
+    head.host = authority.host
+    if head.target.authority and url.authority(head.target.authority) != authority:
+        raise BadRequest("the address and Host name different hosts", code="bad_host")
+    if head.target.path == b"*" and head.method != b"OPTIONS":
+        raise BadRequest("only OPTIONS may ask for *", code="bad_target")
+
+
+def _check_connection(head: RequestHead, tokens: list[bytes]) -> None:
+    """What the Connection header says of this hop (RFC 9110 section 7.6.1, RFC 9112 section 9.3)."""
+    if not tokens:
+        head.keep_alive = head.minor == 1
+        head.upgrade = b""
+        return
+    head.keep_alive = b"close" not in tokens and (head.minor == 1 or b"keep-alive" in tokens)
+    if b"upgrade" not in tokens or head.minor == 0:
+        head.upgrade = b""
+    if tokens != [b"keep-alive"]:
+        head.lines = headers.without_named(head.lines, tokens)
+
+
+class AnswerHead(msgspec.Struct, kw_only=True):
+    """An answer's head: what came from a backend, less what belongs to that hop only."""
+
+    status: int
+    status_line: bytes
+    """`HTTP/1.1 200 OK`, whatever minor version the backend spoke."""
+    lines: list[bytes]
+    """End-to-end lines, without Content-Length and Transfer-Encoding."""
+    content_length: int | None = None
+    chunked: bool = False
+    keep_alive: bool = True
+    upgrade: bytes = b""
+    set_cookies: bool = False
+
+
+_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\Z")
+_statuses: dict[bytes, tuple[int, int, bytes]] = {}
+
+
+def parse_answer_head(block: bytes) -> AnswerHead:
+    """The head of an answer, from its bytes up to but without the empty line. Raises BackendError."""
+    lines = block.split(b"\r\n")
+    try:
+        minor, status, status_line = _status(lines[0])
+        if len(lines) > FIELD_LIMIT + 1:
+            raise BackendError("the backend's answer has too many header fields", code="bad_answer")
+        passed: list[bytes] = []
+        head = AnswerHead(status=status, status_line=status_line, lines=passed, keep_alive=minor == 1)
+        append = passed.append
+        for line in lines[1:]:
+            kind = answer_kind(line)
+            if kind == 0:
+                append(line)
+            elif kind != 1:
+                _apply_answer(head, kind, line)
+    except BadRequest as exc:
+        raise BackendError("the backend's answer is malformed", code="bad_answer", detail=exc.message) from exc
+    if head.chunked and head.content_length is not None:
+        raise BackendError("the backend's answer has two lengths", code="bad_answer")
+    return head
+
+
+def _status(line: bytes) -> tuple[int, int, bytes]:
+    known = _statuses.get(line)
+    if known is None:
+        found = _STATUS.match(line)
+        if found is None:
+            raise BadRequest("status line")
+        status_line = b"HTTP/1.1 " + found[2] + b" " + (found[3] or b"")
+        known = int(found[1]), int(found[2]), status_line
+        if len(_statuses) < 256:
+            _statuses[line] = known
+    return known
+
+
+def _apply_answer(head: AnswerHead, kind: int, line: bytes) -> None:
+    value = value_of(line)
+    if kind == CONTENT_LENGTH:
+        length = _length(value)
+        if head.content_length not in (None, length):
+            raise BadRequest("two lengths")
+        head.content_length = length
+    elif kind == TRANSFER_ENCODING:
+        if head.chunked or value.lower() != b"chunked":
+            raise BadRequest("transfer encoding")
+        head.chunked = True
+    elif kind == CONNECTION:
+        tokens = tokens_of(value)
+        if b"close" in tokens:
+            head.keep_alive = False
+        elif b"keep-alive" in tokens:
+            head.keep_alive = True
+    elif kind == UPGRADE:
+        head.upgrade = value.lower()
+    elif kind == SET_COOKIE:
+        head.set_cookies = True
+        head.lines.append(line)
+
+
+class Chunked:
+    """Takes a chunked body apart (RFC 9112 section 7.1); strict, whatever way the bytes are split.
+
+    Chunk extensions are read past and dropped. Trailer lines are kept for the caller, checked as header lines.
+    """
+
+    __slots__ = ("_left", "_line", "_state", "_trailer_bytes", "done", "rest", "trailers")
+
+    def __init__(self) -> None:
+        self._state = "size"
+        self._left = 0
+        self._line = b""
+        self._trailer_bytes = 0
+        self.done = False
+        self.rest = b""
+        """Bytes after the end of the body, once done."""
+        self.trailers: list[bytes] = []
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The pieces of body in *data*. Raises BadRequest for broken framing."""
+        out: list[bytes] = []
+        at = 0
+        while at < len(data) and not self.done:
+            if self._state == "data":
+                piece = data[at : at + self._left]
+                out.append(piece)
+                at += len(piece)
+                self._left -= len(piece)
+                if not self._left:
+                    self._state = "end"
+                continue
+            at = self._take_line(data, at)
+        if self.done:
+            self.rest = data[at:]
+        return out
+
+    def _take_line(self, data: bytes, at: int) -> int:
+        """Read on in a line that ends in CRLF; act on it when it is whole."""
+        end = data.find(b"\n", at)
+        piece = data[at:] if end < 0 else data[at : end + 1]
+        self._line += piece
+        limit = headers.LINE_LIMIT_BYTES if self._state == "trailer" else CHUNK_LINE_LIMIT_BYTES
+        if len(self._line) > limit:
+            raise BadRequest("a line of the chunked body is too long", code="bad_chunk")
+        if end >= 0:
+            line, self._line = self._line, b""
+            if line[-2:-1] != b"\r":
+                raise BadRequest("a line of the chunked body ends in a bare LF", code="bad_chunk")
+            self._on_line(line[:-2])
+        return at + len(piece)
+
+    def _on_line(self, line: bytes) -> None:
+        if self._state == "size":
+            self._left = _chunk_size(line)
+            self._state = "data" if self._left else "trailer"
+        elif self._state == "end":
+            if line:
+                raise BadRequest("a chunk is longer than it said", code="bad_chunk")
+            self._state = "size"
+        elif not line:
+            self.done = True
+        else:
+            self._on_trailer(line)
+
+    def _on_trailer(self, line: bytes) -> None:
+        self._trailer_bytes += len(line)
+        if self._trailer_bytes > LINE_LIMIT_BYTES_TRAILERS or len(self.trailers) >= FIELD_LIMIT:
+            raise BadRequest("the trailers are too large", code="header_too_large", status=431)
+        # What decides framing, routing or identity may not come late (RFC 9110 section 6.5.1).
+        if request_kind(line) == 0:
+            self.trailers.append(line)
+
+
+LINE_LIMIT_BYTES_TRAILERS = 8 * 1024
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\Z")
+
+
+def _chunk_size(line: bytes) -> int:
+    found = _CHUNK.match(line)
+    if found is None:
+        raise BadRequest("a chunk size is malformed", code="bad_chunk")
+    return int(found[1], 16)
+
+
+class HeadCheck:
+    """A second opinion on every request head: llhttp's. Two parsers that disagree are how smuggling begins."""
+
+    __slots__ = ("_parser",)
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+
+    def agree(self, head_bytes: bytes, *, has_body: bool) -> None:
+        """Nothing, when llhttp accepts the head too. Raises BadRequest when it doesn't."""
+        try:
+            self._parser.feed_data(head_bytes)
+        except httptools.HttpParserUpgrade:
+            has_body = True
+        except httptools.HttpParserError as exc:
+            self._parser = httptools.HttpRequestParser(self)
+            raise BadRequest("the request is malformed", code="bad_request", detail=str(exc)) from exc
+        if has_body:
+            self._parser = httptools.HttpRequestParser(self)

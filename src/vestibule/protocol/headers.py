@@ -1,0 +1,189 @@
+"""Header lines: what each means to a gateway, in requests and in answers (RFC 9110, RFC 9112).
+
+The facts that shaped this module:
+
+- The data plane works on whole lines (`b"Name: value"`, no line end), because the same lines come again and again:
+  a line that was classified once is found in a bounded table, and most lines pass as they are.
+- Backends fold `_` and `.` into `-` and don't look at case (CGI, WSGI, PHP), so an identity header is recognised
+  by its *class*: lower case, every other character than a letter or digit as `-`.
+- The gateway owns every identity header of every product whose users it serves, whether or not that family is
+  switched on: a family switched on tomorrow must not have been spoofable today.
+"""
+
+from __future__ import annotations
+
+import re
+
+from vestibule.errors import BadRequest
+
+LINE_LIMIT_BYTES = 8 * 1024
+
+# What a line means. PASS is 0, so that the loop over a head asks one thing: is it special?
+PASS = 0
+DROP = 1
+HOST = 2
+CONTENT_LENGTH = 3
+TRANSFER_ENCODING = 4
+CONNECTION = 5
+UPGRADE = 6
+EXPECT = 7
+COOKIE = 8
+FORWARDED = 9
+"""Tells of the client; believed from trusted peers only, never passed on."""
+AUTHORIZATION = 10
+CALLER = 11
+"""`Proxy-Session`: dropped at hosts, read at calling interfaces."""
+SET_COOKIE = 12
+TRAILER = 13
+
+_OWNED_NAMES = frozenset(
+    """
+    proxy-session proxy-provider proxy-assertion proxy-version proxy-api proxy-host proxy-mode proxy-service
+    proxy-upstream user-id user-login user-name user-email user-groups user-orgs user-did user-handle
+    gap-auth gap-signature
+    remote-user remote-groups remote-name remote-email
+    x-real-ip forwarded x-forwarded x-io-session x-io-did did
+    """.split()
+)
+_OWNED_PREFIXES = ("x-forwarded-", "x-original-", "x-rewrite-", "x-auth-request-", "x-vouch-", "x-pomerium-")
+_FRAMING = frozenset(
+    "host content-length transfer-encoding connection upgrade expect cookie authorization te trailer".split()
+)
+_REQUEST_KINDS = {
+    "host": HOST,
+    "content-length": CONTENT_LENGTH,
+    "transfer-encoding": TRANSFER_ENCODING,
+    "connection": CONNECTION,
+    "upgrade": UPGRADE,
+    "expect": EXPECT,
+    "cookie": COOKIE,
+    "authorization": AUTHORIZATION,
+    "proxy-session": CALLER,
+    "forwarded": FORWARDED,
+    "x-forwarded-for": FORWARDED,
+    "x-forwarded-proto": FORWARDED,
+    "x-forwarded-host": FORWARDED,
+    "trailer": TRAILER,
+    # hop by hop (RFC 9110 section 7.6.1), and what could speak past the decision
+    "keep-alive": DROP,
+    "proxy-connection": DROP,
+    "proxy-authorization": DROP,
+    "proxy-authenticate": DROP,
+    "te": DROP,
+    "http2-settings": DROP,
+    "x-http-method": DROP,
+    "x-http-method-override": DROP,
+    "x-method-override": DROP,
+}
+_ANSWER_KINDS = {
+    "content-length": CONTENT_LENGTH,
+    "transfer-encoding": TRANSFER_ENCODING,
+    "connection": CONNECTION,
+    "upgrade": UPGRADE,
+    "set-cookie": SET_COOKIE,
+    "keep-alive": DROP,
+    "proxy-connection": DROP,
+    "proxy-authenticate": DROP,
+    "proxy-authorization": DROP,
+    "proxy-session": DROP,
+    "proxy-assertion": DROP,
+    "te": DROP,
+}
+
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_BAD_VALUE = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
+_NOT_ALNUM = re.compile(r"[^0-9a-z]")
+
+_CACHE_LINES = 4096
+_CACHED_LINE_BYTES = 512
+_requests: dict[bytes, int] = {}
+_answers: dict[bytes, int] = {}
+
+
+def class_of(name: str) -> str:
+    """The class of a header name: what a backend may take it for."""
+    return _NOT_ALNUM.sub("-", name.lower())
+
+
+def is_owned(name: str) -> bool:
+    """True for every spelling of every name that only the gateway may set."""
+    key = class_of(name)
+    return key in _OWNED_NAMES or key.startswith(_OWNED_PREFIXES)
+
+
+def request_kind(line: bytes) -> int:
+    """What a request's header line means. Raises BadRequest for a line that is not a header field.
+
+    Spec: RFC 9112 section 5. Threat: obs-fold, space before the colon, controls in values, and every spelling of an
+    owned or framing name that a backend could take for the real one.
+    """
+    kind = _requests.get(line)
+    if kind is None:
+        kind = _request_kind(line)
+        if kind != COOKIE and kind != AUTHORIZATION and kind != CALLER and len(line) <= _CACHED_LINE_BYTES:
+            _remember(_requests, line, kind)
+    return kind
+
+
+def answer_kind(line: bytes) -> int:
+    """What an answer's header line means. Raises BadRequest for a line that is not a header field."""
+    kind = _answers.get(line)
+    if kind is None:
+        name = name_of(line).lower().decode("ascii")
+        kind = _ANSWER_KINDS.get(name, PASS)
+        if kind != SET_COOKIE and len(line) <= _CACHED_LINE_BYTES:
+            _remember(_answers, line, kind)
+    return kind
+
+
+def _request_kind(line: bytes) -> int:
+    name = name_of(line).lower().decode("ascii")
+    kind = _REQUEST_KINDS.get(name)
+    if kind is not None:
+        return kind
+    key = class_of(name)
+    if key in _OWNED_NAMES or key.startswith(_OWNED_PREFIXES):
+        return DROP
+    # `Content_Length` reaches a CGI backend as CONTENT_LENGTH: an odd spelling of a framing name goes too.
+    return DROP if key != name and (key in _FRAMING or key in _REQUEST_KINDS) else PASS
+
+
+def name_of(line: bytes) -> bytes:
+    """The name of a header line, as sent. Raises BadRequest when the line is not `token ":" value`."""
+    name, colon, value = line.partition(b":")
+    if not colon or not _NAME.match(name) or _BAD_VALUE.search(value):
+        raise BadRequest("a header line is malformed", code="bad_header")
+    if len(line) > LINE_LIMIT_BYTES:
+        raise BadRequest("a header line is too long", code="header_too_large", status=431)
+    return name
+
+
+def value_of(line: bytes) -> bytes:
+    """The value of a header line, without optional white space."""
+    return line[line.find(b":") + 1 :].strip(b" \t")
+
+
+def _remember(table: dict[bytes, int], line: bytes, kind: int) -> None:
+    if len(table) >= _CACHE_LINES:
+        table.clear()
+    table[line] = kind
+
+
+def tokens_of(value: bytes) -> list[bytes]:
+    """The lower-case tokens of a comma list such as Connection's."""
+    return [token for part in value.split(b",") if (token := part.strip(b" \t").lower())]
+
+
+def without_named(lines: list[bytes], tokens: list[bytes]) -> list[bytes]:
+    """The lines less those a Connection header names (RFC 9110 section 7.6.1).
+
+    Raises BadRequest when a token names what the gateway sets or needs.
+    Threat: `Connection: User-Id` that makes a next hop drop the identity.
+    """
+    named = {token.decode("latin-1") for token in tokens} - {"close", "keep-alive", "upgrade"}
+    for name in named:
+        if is_owned(name) or name in _FRAMING - {"te", "trailer", "upgrade", "transfer-encoding"}:
+            raise BadRequest("Connection names a header it may not remove", code="bad_connection")
+    if not named:
+        return lines
+    return [line for line in lines if line.partition(b":")[0].lower().decode("ascii") not in named]

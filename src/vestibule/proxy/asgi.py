@@ -1,0 +1,171 @@
+"""The thin adapter to the control plane: an exchange to an ASGI call and its messages back to an answer.
+
+The scope is built from the canonical head only, nothing re-parses it; bodies of the control plane are small and
+are read whole, with a cap. While the application is still being imported, requests wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from typing import Any, Protocol
+
+from vestibule.errors import BadRequest
+from vestibule.observe.log import Log
+from vestibule.proxy.exchange import Exchange, Responder
+from vestibule.service.visit import Visit
+
+BODY_LIMIT_BYTES = 1 << 20
+
+Message = MutableMapping[str, Any]
+Application = Callable[[MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+_PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
+
+
+class Faults(Protocol):
+    """Answers when the application fails."""
+
+    def __call__(self, exchange: Exchange, error: Exception) -> None:
+        """Answer the exchange with a 500 page, or break it off."""
+
+
+class Call(Responder):
+    """One call of the application."""
+
+    __slots__ = ("_body", "_closed", "_drained", "_exchange", "_got", "_started", "_whole")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._body: list[bytes] = []
+        self._whole = asyncio.Event()
+        self._closed = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._got = False
+        self._started: tuple[bytes, list[bytes]] | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """True when the client has left."""
+        return self._closed.is_set()
+
+    # -- from the downstream ------------------------------------------------------------------
+
+    def on_body(self, data: bytes) -> None:
+        self._body.append(data)
+
+    def on_body_end(self, trailers: Sequence[bytes]) -> None:
+        self._whole.set()
+
+    def on_gone(self) -> None:
+        self._closed.set()
+        self._whole.set()
+        self._drained.set()
+
+    def on_pause(self) -> None:
+        self._drained.clear()
+
+    def on_resume(self) -> None:
+        self._drained.set()
+
+    # -- to the application -------------------------------------------------------------------
+
+    async def receive(self) -> Message:
+        """ASGI receive: the whole body once, then the disconnect."""
+        await self._whole.wait()
+        if self._closed.is_set() or self._got:
+            await self._closed.wait()
+            return {"type": "http.disconnect"}
+        self._got = True
+        body, self._body = b"".join(self._body), []
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(self, message: Message) -> None:
+        """ASGI send: one write where the body is whole at once, a stream otherwise."""
+        exchange = self._exchange
+        if message["type"] == "http.response.start":
+            status = message["status"]
+            line = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}".encode("ascii")
+            self._started = line, _lines(message.get("headers", ()))
+            return
+        body = bytes(message.get("body", b""))
+        more = message.get("more_body", False)
+        if self._started is not None:
+            status_line, lines = self._started
+            self._started = None
+            if not more:
+                exchange.answer(status_line, lines, body)
+                return
+            exchange.start(status_line, lines, None)
+        exchange.write(body)
+        if not more:
+            exchange.finish()
+        await self._drained.wait()
+
+
+def _lines(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    return [name + b": " + value for name, value in headers if name.lower() not in _OWN]
+
+
+_OWN = frozenset((b"content-length", b"transfer-encoding", b"connection"))
+
+
+class ControlPlane:
+    """Answers the gateway's own paths by an ASGI application that may still be on its way."""
+
+    def __init__(self, application: Awaitable[Application], faults: Faults, log: Log) -> None:
+        self._application = asyncio.ensure_future(application)
+        self._faults = faults
+        self._log = log
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, exchange: Exchange, visit: Visit) -> None:
+        """Answer the exchange, now or later."""
+        length = exchange.head.content_length
+        if length is not None and length > BODY_LIMIT_BYTES:
+            raise BadRequest("the body is too large", code="body_too_large", status=413)
+        exchange.limit_body(BODY_LIMIT_BYTES)
+        call = Call(exchange)
+        exchange.responder = call
+        task = asyncio.get_running_loop().create_task(self._run(exchange, visit, call), name="control plane")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        exchange.want_body()
+
+    async def _run(self, exchange: Exchange, visit: Visit, call: Call) -> None:
+        try:
+            application = await asyncio.shield(self._application)
+            await application(scope_of(exchange, visit), call.receive, call.send)
+            if exchange.status == 0 and not call.is_closed:
+                raise RuntimeError("the application ended without an answer")  # noqa: TRY301
+        except Exception as error:  # noqa: BLE001 - the boundary of the application
+            if not call.is_closed:
+                self._faults(exchange, error)
+
+
+def scope_of(exchange: Exchange, visit: Visit) -> dict[str, Any]:
+    """The ASGI scope of an exchange: canonical path, the visit in its state."""
+    head = exchange.head
+    path = head.target.path
+    headers = []
+    for line in [head.host_line, *head.lines]:
+        name, _, value = line.partition(b":")
+        headers.append((name.lower(), value.strip(b" \t")))
+    if head.content_length is not None:
+        headers.append((b"content-length", b"%d" % head.content_length))
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": f"1.{head.minor}",
+        "method": head.method.decode("ascii"),
+        "scheme": visit.site.base_url.partition(":")[0],
+        "path": path.decode("ascii"),
+        "raw_path": path,
+        "query_string": head.target.query,
+        "root_path": "",
+        "headers": headers,
+        "client": (visit.address, 0),
+        "server": (visit.host.name.decode("ascii"), exchange.listener.port),
+        "state": {"visit": visit},
+    }

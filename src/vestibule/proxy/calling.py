@@ -1,0 +1,304 @@
+"""A calling interface: a local port where a backend calls an API, and the person's credential is put in on the way.
+
+A call passes these checks in this order, and nothing goes out before the last: it comes to a loopback name and not
+from a web page; it is one of the operations, where only those are let through; its `Proxy-Session` handle is good
+and of a host that may call here; the credential is there, and fresh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+from urllib.parse import quote
+
+from vestibule.core.call import Applied, Call, Location, SecretCredential, SessionCredential, TokenCredential
+from vestibule.core.handle import open_handle
+from vestibule.core.route import Backend
+from vestibule.core.seal import KeyRing
+from vestibule.errors import BadRequest, ClientError, StoreError, VestibuleError
+from vestibule.model import Secret, Session, Tokens
+from vestibule.observe.log import Log
+from vestibule.observe.traffic import Record, Traffic
+from vestibule.protocol.h1 import AnswerHead, RequestHead
+from vestibule.protocol.headers import class_of
+from vestibule.proxy.exchange import Exchange
+from vestibule.proxy.gateway import Answers, new_id, request_bytes
+from vestibule.proxy.pool import Pool, Pools
+from vestibule.proxy.relay import IDEMPOTENT, Relay
+from vestibule.service.grants import Grants
+from vestibule.service.sessions import Sessions
+from vestibule.service.tokens import AppTokens
+
+_LOOPBACK_NAMES = frozenset((b"localhost", b"127.0.0.1", b"[::1]"))
+_HANDLE_FAULTS = {
+    "handle_missing": "the call carries no Proxy-Session",
+    "handle_invalid": "the Proxy-Session is not one of this gateway's",
+    "handle_expired": "the Proxy-Session has expired: use the one that came with the latest request",
+    "handle_foreign": "the Proxy-Session is of a host that may not call here",
+    "session_ended": "the session of this Proxy-Session has ended",
+}
+
+
+class Credential(NamedTuple):
+    """One credential, and where it goes."""
+
+    applied: Applied
+    value: Secret
+
+
+class Calling:
+    """Takes the exchanges of one calling interface."""
+
+    def __init__(
+        self,
+        call: Call,
+        *,
+        sessions: Sessions,
+        grants: Grants,
+        tokens: AppTokens,
+        ring: KeyRing,
+        pools: Pools,
+        answers: Answers,
+        traffic: Traffic,
+        log: Log,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.call = call
+        self._sessions = sessions
+        self._grants = grants
+        self._tokens = tokens
+        self._ring = ring
+        self._pool: Pool = pools.of(Backend(servers=(call.endpoint,)))
+        self._answers = answers
+        self._traffic = traffic
+        self._log = log
+        self._now = now
+        self._host_line = b"Host: " + call.authority.encode("ascii")
+        self._names = _LOOPBACK_NAMES | {name.encode("ascii") for name in call.names}
+        self._replaced = frozenset(class_of(a.name) for a in call.applied if a.location is Location.HEADER)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer it. Whatever goes wrong is a refusal, and nothing goes out."""
+        exchange.on_end = self._record
+        try:
+            self._check_caller(exchange.head)
+            self._check_operation(exchange)
+        except VestibuleError as error:
+            self._refuse(exchange, error)
+            return
+        credentials = self._at_hand(exchange)
+        if credentials is not None:
+            self._send(exchange, credentials)
+        else:
+            self._spawn(self._fetch_and_send(exchange), exchange)
+
+    # -- who calls, and what ------------------------------------------------------------------
+
+    def _check_caller(self, head: RequestHead) -> None:
+        """Threat: a web page that reaches a loopback port, by itself or by DNS rebinding."""
+        if head.host not in self._names:
+            raise ClientError("this port answers to a loopback name only", code="foreign_host", status=403)
+        for line in head.lines:
+            name = line.partition(b":")[0].lower()
+            if name == b"origin" or name.startswith(b"sec-fetch-"):
+                raise ClientError("a browser may not call here", code="browser_call", status=403)
+        if head.upgrade:
+            head.upgrade = b""
+
+    def _check_operation(self, exchange: Exchange) -> None:
+        head = exchange.head
+        operation = self.call.operation(head.method, head.target.path)
+        if operation is not None:
+            exchange.decision = operation.id
+        elif self.call.only_operations:
+            raise ClientError("no operation of this interface allows it", code="operation_unknown", status=403)
+
+    def _handle_of(self, head: RequestHead) -> tuple[str, str]:
+        """(session id, host) of the call's handle. Raises ClientError 401."""
+        if not head.caller:
+            raise _unauthorized("handle_missing")
+        opened = open_handle(self._ring, head.caller, self._now())
+        if isinstance(opened, str):
+            raise _unauthorized(opened)
+        if opened.host not in self.call.hosts:
+            raise _unauthorized("handle_foreign")
+        return opened.session_id, opened.host
+
+    # -- the credentials ----------------------------------------------------------------------
+
+    def _at_hand(self, exchange: Exchange) -> list[Credential] | None:
+        """All credentials, where they are in memory and fresh; None: ask `_fetch_and_send`."""
+        found: list[Credential] = []
+        for applied in self.call.applied:
+            credential = applied.credential
+            if isinstance(credential, SecretCredential):
+                found.append(Credential(applied, credential.value))
+                continue
+            if not isinstance(credential, SessionCredential):
+                return None
+            opened = open_handle(self._ring, exchange.head.caller, self._now())
+            if isinstance(opened, str) or opened.host not in self.call.hosts:
+                return None
+            session = self._sessions.peek_id(opened.session_id)
+            client = credential.clients.get(opened.host)
+            tokens = self._grants.peek(session.id, client) if session is not None and client else None
+            if session is None or session.host != opened.host or tokens is None:
+                return None
+            exchange.session_id = session.id
+            found.append(Credential(applied, tokens.access_token))
+        return None if self.call.needs_session and not exchange.session_id else found
+
+    async def _fetch_and_send(self, exchange: Exchange, rejected: Secret | None = None) -> None:
+        self._send(exchange, await self._fetch(exchange, rejected), is_repeat=rejected is not None)
+
+    async def _fetch(self, exchange: Exchange, rejected: Secret | None) -> list[Credential]:
+        """All credentials, fetched or refreshed where need be. Raises ClientError 401, ProviderError, StoreError."""
+        session, host = await self._session(exchange)
+        found: list[Credential] = []
+        for applied in self.call.applied:
+            credential = applied.credential
+            if isinstance(credential, SecretCredential):
+                found.append(Credential(applied, credential.value))
+                continue
+            if isinstance(credential, TokenCredential):
+                tokens = await self._tokens.token(credential.source, rejected=rejected)
+            else:
+                tokens = await self._person_tokens(session, credential.clients.get(host, ""), rejected)
+            found.append(Credential(applied, tokens.access_token))
+        return found
+
+    async def _session(self, exchange: Exchange) -> tuple[Session | None, str]:
+        if not self.call.needs_session:
+            return None, ""
+        session_id, host = self._handle_of(exchange.head)
+        session = self._sessions.peek_id(session_id) or await self._sessions.by_id(session_id)
+        if session is None or session.host != host:
+            raise _unauthorized("session_ended")
+        exchange.session_id = session.id
+        return session, host
+
+    async def _person_tokens(self, session: Session | None, client: str, rejected: Secret | None) -> Tokens:
+        if session is None or not client:
+            raise _unauthorized("handle_foreign")
+        return await self._grants.access_token(session, client, rejected=rejected)
+
+    # -- the call -----------------------------------------------------------------------------
+
+    def _send(self, exchange: Exchange, credentials: Sequence[Credential], *, is_repeat: bool = False) -> None:
+        head = exchange.head
+        relay = Relay(exchange, self._pool, self._request(head, credentials), self._refuse)
+        if not is_repeat:
+            relay.on_answer = lambda answer: self._on_answer(exchange, credentials, answer)
+        exchange.responder = relay
+        relay.begin()
+
+    def _request(self, head: RequestHead, credentials: Sequence[Credential]) -> bytes:
+        """The call as the API gets it: its Host, the credential in its place, nothing of the gateway's."""
+        lines = [line for line in head.lines if class_of(_name(line)) not in self._replaced]
+        target = head.target.full
+        for applied, value in credentials:
+            text = applied.prefix + value.reveal()
+            if applied.location is Location.HEADER:
+                lines.append(f"{applied.name}: {text}".encode("latin-1"))
+            else:
+                target = _with_parameter(target, applied.name, text)
+        return request_bytes(head, [*head.cookies, *lines], target=target, host_line=self._host_line)
+
+    def _on_answer(self, exchange: Exchange, credentials: Sequence[Credential], answer: AnswerHead) -> bool:
+        """True when the answer is a 401 that a fresh token may mend: then the call is made once more.
+
+        Only a call without a body is repeated, by an idempotent method; for others the token is refreshed all the
+        same, so that the caller's own next try succeeds.
+        """
+        token = next((c.value for c in credentials if not isinstance(c.applied.credential, SecretCredential)), None)
+        if answer.status != 401 or token is None:
+            return False
+        head = exchange.head
+        is_safe = not head.has_body and head.method in IDEMPOTENT
+        self._spawn(self._repeat(exchange, token, is_safe=is_safe), exchange if is_safe else None)
+        return is_safe
+
+    async def _repeat(self, exchange: Exchange, rejected: Secret, *, is_safe: bool) -> None:
+        try:
+            credentials = await self._fetch(exchange, rejected)
+        except VestibuleError:
+            if is_safe:
+                raise
+            return
+        if is_safe:
+            self._send(exchange, credentials, is_repeat=True)
+
+    def _spawn(self, work: object, exchange: Exchange | None) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=f"call {self.call.id}")  # type: ignore[arg-type]
+        self._tasks.add(task)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if task.cancelled() or (error := task.exception()) is None:
+                return
+            if not isinstance(error, VestibuleError):
+                self._log.error("fault", call=self.call.id, error=repr(error))
+                error = VestibuleError(code="internal_error")
+            if exchange is not None:
+                self._refuse(exchange, error)
+
+        task.add_done_callback(done)
+
+    # -- refusals and the record --------------------------------------------------------------
+
+    def _refuse(self, exchange: Exchange, error: VestibuleError) -> None:
+        """Answer as JSON with what is wrong, in a code and in words."""
+        exchange.request_id = exchange.request_id or new_id()
+        exchange.decision = error.code
+        self._log.info(
+            "call_refused", id=exchange.request_id, call=self.call.id, status=error.status, code=error.code,
+            detail=error.detail or error.message, method=exchange.head.method, path=exchange.head.target.path,
+            session=exchange.session_id,
+        )
+        status_line, lines, body = self._answers.make(
+            exchange.head, status=error.status, code=error.code, reason=error.message, request_id=exchange.request_id,
+            as_json=True,
+        )
+        if isinstance(error, StoreError):
+            lines = [*lines, b"Retry-After: 2"]
+        exchange.answer(status_line, lines, body)
+
+    def refuse(self, exchange: Exchange | None, error: BadRequest, peer: str) -> tuple[bytes, list[bytes], bytes]:
+        """The answer to what can't be served."""
+        request_id = new_id()
+        self._log.info("bad_request", id=request_id, call=self.call.id, code=error.code, detail=error.message, peer=peer)
+        return self._answers.make(
+            exchange.head if exchange is not None else None, status=error.status, code=error.code,
+            request_id=request_id, as_json=True,
+        )
+
+    def _record(self, exchange: Exchange) -> None:
+        head = exchange.head
+        self._traffic.add(
+            Record(
+                self._now(), b"call " + self.call.id.encode(), head.method, head.target.path, exchange.status,
+                time.monotonic() - exchange.began_at_mono, exchange.address, exchange.session_id, exchange.decision,
+                exchange.request_id, exchange.bytes_out,
+            )
+        )
+
+
+def _unauthorized(code: str) -> ClientError:
+    return ClientError(_HANDLE_FAULTS[code], code=code, status=401)
+
+
+def _name(line: bytes) -> str:
+    return line.partition(b":")[0].decode("latin-1")
+
+
+def _with_parameter(target: bytes, name: str, value: str) -> bytes:
+    """The target with this query parameter in place of any of the same name."""
+    path, _, query = target.partition(b"?")
+    wanted = quote(name, safe="").encode()
+    kept = [part for part in query.split(b"&") if part and part.partition(b"=")[0] != wanted]
+    kept.append(wanted + b"=" + quote(value, safe="").encode())
+    return path + b"?" + b"&".join(kept)
+

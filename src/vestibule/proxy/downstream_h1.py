@@ -1,0 +1,589 @@
+"""The client's side of HTTP/1.1: bytes of one connection to exchanges, one after another, and answers to bytes.
+
+A connection is always in one of these states, and every state has a deadline that one sweep a second looks at::
+
+    IDLE ──first byte──▶ HEAD ──whole head──▶ ACTIVE ──answer and body whole──▶ IDLE
+                          │                     │ answer whole, body isn't          ▲
+                          ▼ refused             ▼                                   │ pipelined bytes
+                        LINGER ◀────────────────┘          ACTIVE ──101──▶ TUNNEL   │
+
+LINGER: the last answer is out and the connection will close; what still comes is read and thrown away for a
+moment, so that the answer is not lost in a reset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
+
+from vestibule.errors import BadRequest
+from vestibule.protocol.h1 import HEAD_LIMIT_BYTES, TARGET_LIMIT_BYTES, Chunked, HeadCheck, RequestHead, parse_request_head
+from vestibule.proxy.exchange import Exchange, Listener, Responder
+
+HEAD_DEADLINE_S = 10.0
+IDLE_DEADLINE_S = 75.0
+LINGER_S = 2.0
+LINGER_LIMIT_BYTES = 1 << 20
+BODY_STALL_S = 30.0
+"""A body whose next byte takes longer is given up."""
+SEND_STALL_S = 60.0
+"""A client that takes no byte of a waiting answer for longer is given up."""
+PENDING_LIMIT_BYTES = 64 * 1024
+"""Pipelined bytes kept while an answer is on its way; more pauses reading."""
+
+IDLE, HEAD, ACTIVE, LINGER, TUNNEL, CLOSED = range(6)
+
+_NO_BODY = frozenset((b"204", b"304"))
+
+
+class Handler(Protocol):
+    """Takes exchanges: the gateway, or a calling interface."""
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer it, now or later; sets `exchange.responder` before any body is wanted."""
+
+    def refuse(self, exchange: Exchange | None, error: BadRequest, peer: str) -> tuple[bytes, list[bytes], bytes]:
+        """Status line, header lines and body of the answer to a request that can't be served."""
+
+
+class Connections(Listener, Protocol):
+    """What a connection needs of the listener that accepted it."""
+
+    handler: Handler
+    check: HeadCheck
+    draining: bool
+    open: set[H1Connection]
+
+    def now(self) -> float:
+        """The loop's clock."""
+
+
+class H1Exchange(Exchange):
+    """An exchange over one HTTP/1.1 connection."""
+
+    __slots__ = ("_chunked", "_connection", "_left", "_started", "ended")
+
+    def __init__(self, connection: H1Connection, head: RequestHead, began_at_mono: float) -> None:
+        super().__init__(head, connection.listener, connection.peer, began_at_mono)
+        self._connection: H1Connection | None = connection
+        self._started = False
+        self._chunked = False
+        self._left: int | None = None
+        self.ended = False
+
+    def answer(self, status_line: bytes, lines: Sequence[bytes], body: bytes = b"") -> None:
+        connection = self._connection
+        if connection is None or self._started:
+            return
+        self._started = True
+        code = status_line[9:12]
+        self.status = int(code)
+        parts = [status_line, *lines]
+        if code not in _NO_BODY:
+            parts.append(b"Content-Length: %d" % len(body))
+        keep = connection.may_keep()
+        if not keep:
+            parts.append(b"Connection: close")
+        elif self.head.minor == 0:
+            parts.append(b"Connection: keep-alive")
+        parts.append(b"")
+        if self.head.method == b"HEAD" or code in _NO_BODY:
+            body = b""
+        parts.append(body)
+        data = b"\r\n".join(parts)
+        self.bytes_out = len(body)
+        connection.send(data)
+        self._end(keep=keep)
+
+    def start(self, status_line: bytes, lines: Sequence[bytes], length: int | None) -> None:
+        connection = self._connection
+        if connection is None or self._started:
+            return
+        self._started = True
+        code = status_line[9:12]
+        self.status = int(code)
+        parts = [status_line, *lines]
+        bodiless = self.head.method == b"HEAD" or code in _NO_BODY
+        self._left = length
+        if length is not None:
+            if code != b"204":
+                parts.append(b"Content-Length: %d" % length)
+        elif not bodiless:
+            if self.head.minor == 1:
+                self._chunked = True
+                parts.append(b"Transfer-Encoding: chunked")
+            else:
+                connection.keep = False
+        if bodiless:
+            self._left = 0
+            self._chunked = False
+        if not connection.may_keep():
+            parts.append(b"Connection: close")
+        elif self.head.minor == 0:
+            parts.append(b"Connection: keep-alive")
+        parts.append(b"\r\n")
+        connection.send(b"\r\n".join(parts))
+
+    def write(self, data: bytes) -> None:
+        connection = self._connection
+        if connection is None or not data:
+            return
+        if self._left is not None:
+            if len(data) > self._left:
+                # More than was announced: the backend is out of step, and so would the client be.
+                self.abort()
+                return
+            self._left -= len(data)
+        self.bytes_out += len(data)
+        if self._chunked:
+            connection.send_parts((b"%x\r\n" % len(data), data, b"\r\n"))
+        else:
+            connection.send(data)
+
+    def finish(self, trailers: Sequence[bytes] = ()) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        if self._left:
+            self.abort()
+            return
+        if self._chunked:
+            connection.send(b"\r\n".join((b"0", *trailers, b"", b"")))
+        self._end(keep=connection.may_keep())
+
+    def inform(self, status_line: bytes, lines: Sequence[bytes]) -> None:
+        connection = self._connection
+        if connection is not None and not self._started and self.head.minor == 1:
+            connection.send(b"\r\n".join((status_line, *lines, b"", b"")))
+
+    def abort(self) -> None:
+        connection = self._connection
+        if connection is not None:
+            self._connection = None
+            self.ended = True
+            connection.abort()
+            self._report()
+
+    def upgrade(self, status_line: bytes, lines: Sequence[bytes]) -> None:
+        connection = self._connection
+        if connection is not None and not self._started:
+            self._started = True
+            self.status = 101
+            connection.send(b"\r\n".join((status_line, *lines, b"", b"")))
+            connection.begin_tunnel()
+
+    def close_tunnel(self) -> None:
+        self._end(keep=False)
+
+    def want_body(self) -> None:
+        if self._connection is not None:
+            self._connection.want_body()
+
+    def limit_body(self, limit_bytes: int) -> None:
+        if self._connection is not None:
+            self._connection.limit_body(limit_bytes)
+
+    def pause_body(self) -> None:
+        if self._connection is not None:
+            self._connection.pause_reading()
+
+    def resume_body(self) -> None:
+        if self._connection is not None:
+            self._connection.resume_reading()
+
+    @property
+    def is_started(self) -> bool:
+        """True once the head of the final answer is out."""
+        return self._started
+
+    def _end(self, *, keep: bool) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        self._connection = None
+        self.ended = True
+        self._report()
+        connection.exchange_ended(keep=keep)
+
+    def gone(self) -> None:
+        """The connection is lost: tell the responder, once."""
+        if self._connection is None:
+            return
+        self._connection = None
+        self.ended = True
+        responder = self.responder
+        if responder is not None:
+            responder.on_gone()
+        self._report()
+
+    def _report(self) -> None:
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end(self)
+
+
+class H1Connection(asyncio.Protocol):
+    """One client connection."""
+
+    __slots__ = (
+        "_body_chunked",
+        "_body_left",
+        "_body_seen",
+        "_body_wanted",
+        "_buffer",
+        "_limit",
+        "_paused",
+        "_send_paused",
+        "deadline",
+        "exchange",
+        "keep",
+        "listener",
+        "peer",
+        "per_connection",
+        "state",
+        "transport",
+    )
+
+    def __init__(self, listener: Connections) -> None:
+        # per connection
+        self.listener = listener
+        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self.peer = ""
+        self.per_connection: dict[bytes, bytes] | None = None
+        """What the gateway keeps by Host for an untrusted peer: its forwarded block."""
+        self.state = IDLE
+        self.deadline = 0.0
+        self._buffer = b""
+        self._paused = False
+        self._send_paused = False
+        # per exchange
+        self.exchange: H1Exchange | None = None
+        self.keep = True
+        self._body_left = 0
+        self._body_chunked: Chunked | None = None
+        self._body_wanted = False
+        self._body_seen = 0
+        self._limit: int | None = None
+
+    # -- the transport's calls ----------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        peername = transport.get_extra_info("peername")
+        self.peer = peername[0] if isinstance(peername, tuple) else ""
+        self.deadline = self.listener.now() + IDLE_DEADLINE_S
+        self.listener.open.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.state == IDLE or self.state == HEAD:
+            self._on_head_bytes(self._buffer + data if self._buffer else data)
+        elif self.state == ACTIVE:
+            self._on_active_bytes(data)
+        elif self.state == TUNNEL:
+            exchange = self.exchange
+            if exchange is not None and exchange.responder is not None:
+                exchange.responder.on_body(data)
+        elif self.state == LINGER:
+            self._body_seen += len(data)
+            if self._body_seen > LINGER_LIMIT_BYTES:
+                self.abort()
+
+    def eof_received(self) -> bool:
+        if self.state == TUNNEL:
+            exchange = self.exchange
+            if exchange is not None and exchange.responder is not None:
+                exchange.responder.on_body_end(())
+            return True
+        # A client that half-closes after its request still reads; its next request won't come.
+        if self.state == ACTIVE and not self._body_open():
+            self.keep = False
+            return True
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.state = CLOSED
+        self._buffer = b""
+        self.listener.open.discard(self)
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.gone()
+
+    def pause_writing(self) -> None:
+        self._send_paused = True
+        self.deadline = self.listener.now() + SEND_STALL_S
+        if self.exchange is not None and self.exchange.responder is not None:
+            self.exchange.responder.on_pause()
+
+    def resume_writing(self) -> None:
+        self._send_paused = False
+        if self.state == IDLE:
+            self.deadline = self.listener.now() + IDLE_DEADLINE_S
+            self._go_on()
+            return
+        self._set_active_deadline()
+        if self.exchange is not None and self.exchange.responder is not None:
+            self.exchange.responder.on_resume()
+
+    # -- requests -----------------------------------------------------------------------------
+
+    def _on_head_bytes(self, data: bytes) -> None:
+        if self.state == IDLE:
+            if data[:2] == b"\r\n":  # one empty line before a request is forgiven (RFC 9112 section 2.2)
+                data = data[2:]
+                if not data:
+                    return
+            self.state = HEAD
+            self.deadline = self.listener.now() + HEAD_DEADLINE_S
+        end = data.find(b"\r\n\r\n")
+        if end < 0 or end > HEAD_LIMIT_BYTES:
+            self._buffer = data
+            self._check_partial(data)
+            return
+        self._buffer = b""
+        try:
+            head = parse_request_head(data[:end])
+            self.listener.check.agree(data[: end + 4], has_body=head.has_body)
+        except BadRequest as error:
+            self._refuse(error)
+            return
+        self._begin(head, data[end + 4 :])
+
+    def _check_partial(self, data: bytes) -> None:
+        """Refuse early what can't become a good head."""
+        if b"\r\n" not in data[: TARGET_LIMIT_BYTES + 64] and len(data) > TARGET_LIMIT_BYTES + 64:
+            self._refuse(BadRequest("the address is too long", code="target_too_long", status=414))
+        elif len(data) > HEAD_LIMIT_BYTES:
+            self._refuse(BadRequest("the head is too large", code="header_too_large", status=431))
+
+    def _begin(self, head: RequestHead, rest: bytes) -> None:
+        listener = self.listener
+        exchange = H1Exchange(self, head, listener.now())
+        self.exchange = exchange
+        self.state = ACTIVE
+        self.deadline = 0.0
+        self.keep = head.keep_alive
+        self._body_seen = 0
+        self._limit = None
+        self._body_wanted = False
+        if head.chunked:
+            self._body_chunked = Chunked()
+        else:
+            self._body_left = head.content_length or 0
+        if rest:
+            self._buffer = rest
+            if len(rest) > PENDING_LIMIT_BYTES:
+                self.pause_reading()
+        listener.handler.handle(exchange)
+
+    def _body_open(self) -> bool:
+        return self._body_left > 0 or self._body_chunked is not None
+
+    def want_body(self) -> None:
+        """Deliver what came of the body already, and all that follows."""
+        if self._body_wanted:
+            return
+        self._body_wanted = True
+        self._set_active_deadline()
+        data, self._buffer = self._buffer, b""
+        if not self._body_open():
+            self._buffer = data
+            exchange = self.exchange
+            if exchange is not None and exchange.responder is not None:
+                exchange.responder.on_body_end(())
+        elif data:
+            self._on_body(data)
+        self.resume_reading()
+
+    def limit_body(self, limit: int) -> None:
+        """The most body bytes this exchange may have."""
+        self._limit = limit
+
+    def _on_active_bytes(self, data: bytes) -> None:
+        if self._body_wanted and self._body_open():
+            self._on_body(data)
+            return
+        # The body before it is wanted, or a pipelined request before its turn.
+        self._buffer += data
+        if len(self._buffer) > PENDING_LIMIT_BYTES:
+            self.pause_reading()
+
+    def _on_body(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            return
+        responder = cast("Responder", exchange.responder)
+        self._set_active_deadline()
+        if self._body_chunked is not None:
+            self._on_chunked(exchange, responder, data)
+            return
+        piece = data if len(data) <= self._body_left else data[: self._body_left]
+        self._body_left -= len(piece)
+        responder.on_body(piece)
+        if not self._body_left and self.exchange is exchange:
+            self._buffer = data[len(piece) :]
+            responder.on_body_end(())
+
+    def _on_chunked(self, exchange: H1Exchange, responder: Responder, data: bytes) -> None:
+        chunked = cast("Chunked", self._body_chunked)
+        try:
+            pieces = chunked.feed(data)
+        except BadRequest as error:
+            self._break_body(exchange, error)
+            return
+        for piece in pieces:
+            self._body_seen += len(piece)
+            if self._limit is not None and self._body_seen > self._limit:
+                error = BadRequest("the body is too large", code="body_too_large", status=413)
+                self._break_body(exchange, error)
+                return
+            responder.on_body(piece)
+            if self.exchange is not exchange:
+                return
+        if chunked.done:
+            self._body_chunked = None
+            self._buffer = chunked.rest
+            responder.on_body_end(chunked.trailers)
+
+    def _break_body(self, exchange: H1Exchange, error: BadRequest) -> None:
+        """The body is broken or too large: stop the responder, answer if nothing was answered, and close."""
+        self.keep = False
+        responder, exchange.responder = exchange.responder, None
+        if responder is not None:
+            responder.on_gone()
+        if exchange.is_started:
+            exchange.abort()
+        else:
+            exchange.answer(*self.listener.handler.refuse(exchange, error, self.peer))
+
+    def _refuse(self, error: BadRequest) -> None:
+        """Answer a request that never became an exchange, and close."""
+        self._buffer = b""
+        status_line, lines, body = self.listener.handler.refuse(None, error, self.peer)
+        head = (status_line, *lines, b"Content-Length: %d" % len(body), b"Connection: close", b"", body)
+        self.send(b"\r\n".join(head))
+        self._linger()
+
+    # -- answers ------------------------------------------------------------------------------
+
+    def may_keep(self) -> bool:
+        """True while the connection can serve another request after this answer."""
+        return self.keep and not self._body_open() and not self.listener.draining
+
+    def send(self, data: bytes) -> None:
+        """Write to the client."""
+        self.transport.write(data)
+
+    def send_parts(self, parts: Sequence[bytes]) -> None:
+        """Write several pieces to the client."""
+        self.transport.writelines(parts)
+
+    def exchange_ended(self, *, keep: bool) -> None:
+        """The answer is whole: go on with the next request, or close."""
+        self.exchange = None
+        self._body_chunked = None
+        if not keep:
+            self._linger()
+            return
+        self._body_left = 0
+        self.state = IDLE
+        self.deadline = self.listener.now() + IDLE_DEADLINE_S
+        if self._send_paused:
+            # The client has not taken the last answer yet: the next request waits for that.
+            self.deadline = self.listener.now() + SEND_STALL_S
+            self.pause_reading()
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Serve what was pipelined; from the loop, so that a long pipeline is no deep recursion. Else read."""
+        if self._buffer:
+            self.state = HEAD
+            self.deadline = self.listener.now() + HEAD_DEADLINE_S
+            asyncio.get_running_loop().call_soon(self._on_pipelined)
+        else:
+            self.resume_reading()
+
+    def _on_pipelined(self) -> None:
+        if self.state == HEAD:
+            data, self._buffer = self._buffer, b""
+            self.state = IDLE
+            self._on_head_bytes(data)
+            if self.state == HEAD or self.state == IDLE:
+                self.resume_reading()
+
+    def _linger(self) -> None:
+        self.state = LINGER
+        self._buffer = b""
+        self._body_seen = 0
+        self.deadline = self.listener.now() + LINGER_S
+        if self.transport.is_closing():
+            return
+        self.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def begin_tunnel(self) -> None:
+        """From here bytes pass as they are."""
+        self.state = TUNNEL
+        self.deadline = 0.0
+        self.keep = False
+        data, self._buffer = self._buffer, b""
+        if data and self.exchange is not None and self.exchange.responder is not None:
+            self.exchange.responder.on_body(data)
+        self.resume_reading()
+
+    # -- flow and deadlines -------------------------------------------------------------------
+
+    def pause_reading(self) -> None:
+        """Read nothing more from the client for now."""
+        if not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self._set_active_deadline()
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if self._paused:
+            self._paused = False
+            self._set_active_deadline()
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def _set_active_deadline(self) -> None:
+        """While a body is wanted and may come, its next byte has a deadline; waiting for a backend has none here."""
+        if self.state == ACTIVE and not self._send_paused:
+            waiting = self._body_wanted and self._body_open() and not self._paused
+            self.deadline = self.listener.now() + BODY_STALL_S if waiting else 0.0
+
+    def expire(self) -> None:
+        """The deadline of the state has passed (called by the listener's sweep)."""
+        if self.state == HEAD:
+            self._refuse(BadRequest("the request took too long", code="request_timeout", status=408))
+        elif self.state == ACTIVE:
+            self._expire_active()
+        else:
+            self.abort()
+
+    def _expire_active(self) -> None:
+        exchange = self.exchange
+        if exchange is None or self._send_paused or exchange.is_started:
+            self.abort()
+        else:
+            error = BadRequest("the body took too long", code="request_timeout", status=408)
+            self._break_body(exchange, error)
+
+    def drain(self) -> None:
+        """The program is going: close now when idle, after the answer otherwise."""
+        if self.state == IDLE and not self._buffer:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close without ceremony."""
+        if self.state != CLOSED:
+            self.transport.abort()
+
+
+Factory = Callable[[], H1Connection]

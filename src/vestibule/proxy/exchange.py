@@ -1,0 +1,141 @@
+"""One request and its answer, as the gateway sees them: a canonical head, body in, answer out.
+
+A downstream (HTTP/1.1 here, HTTP/2 later) makes an `Exchange`; a `Responder` (a relay to a backend, a tunnel, a
+directory, an application) answers it. The gateway stands between and never sees a connection.
+
+Rules of the two:
+
+- The downstream calls the responder's `on_…` methods; none is called after `on_gone`.
+- The responder answers with `answer`, or `start` then `write`… then `finish`. `abort` ends everything at once and
+  the client can't take what it got for a whole answer.
+- Body bytes come only after `want_body()`, and pause between `pause_body` and `resume_body`.
+- When the client reads slowly the responder gets `on_pause`, later `on_resume`; it must stop its own source between.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from vestibule.core.route import Host, Site
+from vestibule.protocol.h1 import RequestHead
+
+
+class Listener(Protocol):
+    """What an exchange knows of the listener it came by."""
+
+    scheme: str
+    port: int
+
+
+class Responder:
+    """Answers one exchange. The base does nothing: a responder overrides what it cares about."""
+
+    __slots__ = ()
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the request's body."""
+
+    def on_body_end(self, trailers: Sequence[bytes]) -> None:
+        """The request's body is whole."""
+
+    def on_gone(self) -> None:
+        """The client has left or broke the framing of its body; nothing can be answered any more."""
+
+    def on_pause(self) -> None:
+        """The client reads more slowly than the answer comes."""
+
+    def on_resume(self) -> None:
+        """The client has caught up."""
+
+
+class Exchange(ABC):
+    """One request with its answer to be. `on_end` is called once, when the answer is out or can't be any more."""
+
+    __slots__ = (
+        "address",
+        "began_at_mono",
+        "bytes_out",
+        "decision",
+        "head",
+        "host",
+        "listener",
+        "on_end",
+        "peer",
+        "request_id",
+        "responder",
+        "session_id",
+        "site",
+        "status",
+    )
+
+    def __init__(self, head: RequestHead, listener: Listener, peer: str, began_at_mono: float) -> None:
+        self.head = head
+        self.listener = listener
+        self.peer = peer
+        """Address of the TCP peer; empty for a Unix socket."""
+        self.address = peer
+        """Address of the client, once the gateway has worked it out."""
+        self.began_at_mono = began_at_mono
+        self.host: Host | None = None
+        self.site: Site | None = None
+        self.session_id = ""
+        self.decision = ""
+        self.request_id = ""
+        self.status = 0
+        self.bytes_out = 0
+        self.responder: Responder | None = None
+        self.on_end: Callable[[Exchange], None] | None = None
+
+    # -- the answer ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def answer(self, status_line: bytes, lines: Sequence[bytes], body: bytes = b"") -> None:
+        """The whole answer at once; its Content-Length is made here."""
+
+    @abstractmethod
+    def start(self, status_line: bytes, lines: Sequence[bytes], length: int | None) -> None:
+        """The head of an answer whose body follows; `length` None when it is not known."""
+
+    @abstractmethod
+    def write(self, data: bytes) -> None:
+        """A piece of the answer's body."""
+
+    @abstractmethod
+    def finish(self, trailers: Sequence[bytes] = ()) -> None:
+        """The answer is whole."""
+
+    @abstractmethod
+    def inform(self, status_line: bytes, lines: Sequence[bytes]) -> None:
+        """An interim answer (1xx), where the client's protocol has them."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Break off in a way that no client takes for the end of the answer."""
+
+    @abstractmethod
+    def upgrade(self, status_line: bytes, lines: Sequence[bytes]) -> None:
+        """Answer 101; from here `write` and `on_body` carry raw bytes until either side ends."""
+
+    @abstractmethod
+    def close_tunnel(self) -> None:
+        """End an upgraded exchange after what was written."""
+
+    # -- the request's body -------------------------------------------------------------------
+
+    @abstractmethod
+    def want_body(self) -> None:
+        """Let the body come."""
+
+    @abstractmethod
+    def limit_body(self, limit_bytes: int) -> None:
+        """The most bytes the body may have; more is answered 413, and the responder is told `on_gone`."""
+
+    @abstractmethod
+    def pause_body(self) -> None:
+        """Stop reading the body for a while; may be called again while paused."""
+
+    @abstractmethod
+    def resume_body(self) -> None:
+        """Read on; may be called again while reading."""

@@ -1,0 +1,501 @@
+"""The request path, top to bottom: from a canonical head to a backend, a page, or a refusal.
+
+1 who is the client · 2 which route · 3 which session · 4 decide · 5 act on the decision · 6 inject and relay ·
+7 one record. What was decided on is what is forwarded. Nothing before 5 fails open: an exception is a refusal,
+a store that can't be reached is 503, and neither touches a cookie.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol, assert_never
+from urllib.parse import quote_from_bytes
+
+from vestibule.core.handle import KEPT_S, LIFE_S, seal_handle
+from vestibule.core.inject import identity_lines
+from vestibule.core.policy import decide
+from vestibule.core.route import Backend, Host, Route, RouteTable, Site, site_of
+from vestibule.core.seal import KeyRing
+from vestibule.errors import BackendError, BadRequest, StoreError, VestibuleError
+from vestibule.model import Allow, Decision, Deny, Session, SignIn, StepUp, Unavailable
+from vestibule.observe.log import Log
+from vestibule.observe.traffic import Record, Traffic
+from vestibule.protocol import cookie, forwarded, websocket
+from vestibule.protocol.address import Networks
+from vestibule.protocol.h1 import RequestHead
+from vestibule.protocol.headers import value_of
+from vestibule.proxy.exchange import Exchange
+from vestibule.proxy.pool import Pools
+from vestibule.proxy.relay import Relay
+from vestibule.service.sessions import Sessions
+from vestibule.service.visit import Visit
+
+BLOCKS_MAX = 10_000
+COOKIES_MAX = 10_000
+CLIENTS_MAX = 10_000
+
+
+class Told(NamedTuple):
+    """Who the client is, and the header lines that tell the backend."""
+
+    address: str
+    lines: list[bytes]
+    is_trusted: bool
+    """The peer is a trusted proxy: what it says differs from request to request."""
+
+
+class Answers(Protocol):
+    """Makes the gateway's own answers: a page for a person, JSON for a program."""
+
+    def make(
+        self,
+        head: RequestHead | None,
+        *,
+        status: int,
+        code: str,
+        reason: str = "",
+        request_id: str = "",
+        host: Host | None = None,
+        session: Session | None = None,
+        sign_in: str = "",
+        as_json: bool = False,
+    ) -> tuple[bytes, list[bytes], bytes]:
+        """Status line, header lines, body. `head` None: the request could not be read; `as_json`: whoever asks."""
+
+    def is_navigation(self, head: RequestHead) -> bool:
+        """True when a person in a browser waits for a page (Sec-Fetch-Mode, Accept, method)."""
+
+
+class Control(Protocol):
+    """The control plane, behind its adapter: answers the gateway's own paths."""
+
+    def begin(self, exchange: Exchange, visit: Visit) -> None:
+        """Answer the exchange, now or later."""
+
+
+class Internal(Protocol):
+    """Answers for backends that are no servers: directories and built-in applications."""
+
+    def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes]) -> None:
+        """Answer the exchange; `lines` are the headers a backend would have got."""
+
+
+class Gateway:
+    """Takes the exchanges of all listeners that serve hosts."""
+
+    def __init__(
+        self,
+        *,
+        table: RouteTable,
+        sessions: Sessions,
+        ring: KeyRing,
+        trusted: Networks,
+        pools: Pools,
+        answers: Answers,
+        control: Control,
+        internal: Internal,
+        traffic: Traffic,
+        log: Log,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.table = table
+        self._sessions = sessions
+        self._ring = ring
+        self._trusted = trusted
+        self._pools = pools
+        self._answers = answers
+        self._control = control
+        self._internal = internal
+        self._traffic = traffic
+        self._log = log
+        self._now = now
+        self._sites: dict[tuple[bytes, str, int], Site] = {}
+        self._cookies: dict[tuple[str, bytes], cookie.Taken] = {}
+        self._clients: dict[tuple[str, bytes, str], Told] = {}
+        self._blocks: OrderedDict[tuple[str, bytes], tuple[Session, float, list[bytes]]] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: dict[str, set[Exchange]] = {}
+
+    # -- the path -----------------------------------------------------------------------------
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer it. Whatever goes wrong on the way is a refusal."""
+        exchange.on_end = self._record
+        try:
+            self._route(exchange)
+        except VestibuleError as error:
+            self._refuse(exchange, error)
+        except Exception as error:  # noqa: BLE001 - the boundary: an unforeseen fault must not let anyone through
+            self._on_fault(exchange, error)
+
+    def _route(self, exchange: Exchange) -> None:
+        head = exchange.head
+        # 1. Who is the client.
+        told = self._told(exchange, head)
+        exchange.address = told.address
+        # 2. Which host, which route.
+        host = self.table.hosts.get(head.host)
+        if host is None:
+            raise BadRequest("no such host here", code="unknown_host", status=421)
+        exchange.host = host
+        exchange.site = site = self._site(host, exchange)
+        path = head.target.path
+        route = host.route(path)
+        if head.target.plain is not path and head.target.plain != path:
+            _check_one_meaning(host, route, head)
+        if head.upgrade and head.upgrade != b"websocket":
+            head.upgrade = b""  # nothing else is upgraded; RFC 9110 section 7.8 lets a server go on without
+        # 3. Which session.
+        taken = self._taken(head, site)
+        if taken.value is None:
+            self._decide(exchange, host, route, taken, None)
+            return
+        handle = taken.value.decode("latin-1")
+        session = self._sessions.peek(handle)
+        if session is not None:
+            self._decide(exchange, host, route, taken, session)
+        else:
+            self._spawn(self._load(exchange, host, route, taken, handle), exchange)
+
+    async def _load(
+        self, exchange: Exchange, host: Host, route: Route, taken: cookie.Taken, handle: str
+    ) -> None:
+        try:
+            session = await self._sessions.load(handle)
+        except StoreError as error:
+            self._log.error("store_unavailable", detail=error.detail or error.message)
+            self._act(exchange, host, route, taken, None, Unavailable("the session store can't be reached"))
+            return
+        self._decide(exchange, host, route, taken, session)
+
+    def _decide(
+        self, exchange: Exchange, host: Host, route: Route, taken: cookie.Taken, session: Session | None
+    ) -> None:
+        head = exchange.head
+        if session is not None:
+            if session.host != host.name.decode():
+                session = None  # a handle is good on its own host only
+            else:
+                exchange.session_id = session.id
+                self._sessions.touch(session, self._now())
+        if _is_own(head.target.path, host):
+            self._visit(exchange, host, taken, session)
+            return
+        # 4. Decide.
+        decision = decide(route.policy, head.method, session.identities if session is not None else ())
+        self._act(exchange, host, route, taken, session, decision)
+
+    def _act(
+        self,
+        exchange: Exchange,
+        host: Host,
+        route: Route,
+        taken: cookie.Taken,
+        session: Session | None,
+        decision: Decision,
+    ) -> None:
+        # 5. One match over the decision.
+        match decision:
+            case Allow():
+                exchange.decision = decision.reason
+                self._forward(exchange, host, route, taken, session)
+            case SignIn() | StepUp():
+                self._send_to_sign_in(exchange, host, session, decision, taken)
+            case Deny():
+                exchange.decision = decision.code
+                self._answer(exchange, decision.status, decision.code, decision.reason, session)
+            case Unavailable():
+                exchange.decision = "unavailable"
+                self._answer(exchange, 503, "store_unavailable", decision.reason, session, retry_after_s=decision.retry_after_s)
+            case _:
+                assert_never(decision)
+
+    # -- 6. to the backend ---------------------------------------------------------------------
+
+    def _forward(
+        self, exchange: Exchange, host: Host, route: Route, taken: cookie.Taken, session: Session | None
+    ) -> None:
+        head = exchange.head
+        limit = route.body_limit_bytes
+        if limit is not None:
+            exchange.limit_body(limit)
+            if head.content_length is not None and head.content_length > limit:
+                raise BadRequest("the body is too large", code="body_too_large", status=413)
+        lines = head.lines
+        if taken.rest:
+            lines = [*lines, b"Cookie: " + taken.rest]
+        lines = [*lines, *self._told(exchange, head).lines]
+        if session is not None:
+            lines += self._identity_lines(session, host)
+        if head.upgrade:
+            self._check_websocket(exchange, head, session)
+        if route.backend.servers:
+            if session is not None and head.upgrade:
+                self._open.setdefault(session.id, set()).add(exchange)
+            relay = Relay(exchange, self._pools.of(route.backend), request_bytes(head, lines), self._on_backend_error)
+            exchange.responder = relay
+            relay.begin()
+        else:
+            self._internal.begin(exchange, route.backend, lines)
+
+    def _identity_lines(self, session: Session, host: Host) -> list[bytes]:
+        """What the backend is told of the person; made once for a session and host, kept while nothing changes."""
+        key = (session.id, host.name)
+        kept = self._blocks.get(key)
+        now = self._now()
+        if kept is not None and kept[0] is session and now < kept[1]:
+            return kept[2]
+        handle = seal_handle(self._ring, session.id, session.host, now + LIFE_S, nonce=secrets.token_bytes(12))
+        lines = identity_lines(session, host, handle)
+        self._blocks[key] = (session, now + KEPT_S, lines)
+        self._blocks.move_to_end(key)
+        if len(self._blocks) > BLOCKS_MAX:
+            self._blocks.popitem(last=False)
+        return lines
+
+    def _told(self, exchange: Exchange, head: RequestHead) -> Told:
+        """Who the client is and what the backend is told of it; worked out once for an untrusted peer and Host."""
+        key = (exchange.peer, head.host_line, exchange.listener.scheme)
+        told = self._clients.get(key)
+        if told is not None and not (told.is_trusted and head.forwarded):
+            return told
+        client = forwarded.client_of(exchange.peer, head.forwarded, self._trusted)
+        block = forwarded.build(client, proto=exchange.listener.scheme, host=value_of(head.host_line).decode("ascii"))
+        told = Told(client.address, block.split(b"\r\n")[:-1], exchange.peer in self._trusted)
+        if not (told.is_trusted and head.forwarded):
+            if len(self._clients) >= CLIENTS_MAX:
+                self._clients.clear()
+            self._clients[key] = told
+        return told
+
+    def _check_websocket(self, exchange: Exchange, head: RequestHead, session: Session | None) -> None:
+        """A good handshake, and no page of another site behind it. Spec: RFC 6455 sections 4.2.1 and 10.2.
+
+        Threat: cross-site WebSocket hijacking: browsers send cookies with it and ask no CORS.
+        """
+        if not websocket.is_handshake(head.method, head.value):
+            raise BadRequest("the WebSocket handshake is malformed", code="bad_websocket")
+        origin = head.value(b"origin")
+        site = exchange.site
+        if session is not None and origin and (site is None or origin.decode("latin-1") != site.base_url):
+            raise BadRequest("a page of another site may not open this", code="foreign_origin", status=403)
+
+    def _on_backend_error(self, exchange: Exchange, error: BackendError) -> None:
+        self._refuse(exchange, error)
+
+    # -- the gateway's own answers -------------------------------------------------------------
+
+    def _send_to_sign_in(
+        self, exchange: Exchange, host: Host, session: Session | None, decision: SignIn | StepUp, taken: cookie.Taken
+    ) -> None:
+        head = exchange.head
+        site = exchange.site or self._site(host, exchange)
+        exchange.decision = "sign_in"
+        address = f"{site.base_url}/@/signin?rd={_query_escaped(head.target.full)}"
+        if self._answers.is_navigation(head):
+            lines = [b"Location: " + address.encode("ascii"), b"Cache-Control: no-store", b"Vary: Cookie, Authorization",
+                     b"Referrer-Policy: no-referrer"]
+            if taken.is_repeated:
+                lines.append(b"Set-Cookie: " + cookie.clear(site.cookie, secure=site.secure).encode("ascii"))
+            exchange.answer(b"HTTP/1.1 302 Found", lines)
+        else:
+            status_line, lines, body = self._answers.make(
+                head, status=401, code="sign_in_required", reason=decision.reason, request_id=self._id(exchange),
+                host=host, session=session, sign_in=f"{site.base_url}/@/signin",
+            )
+            exchange.answer(status_line, lines, body)
+
+    def _answer(
+        self, exchange: Exchange, status: int, code: str, reason: str, session: Session | None, *, retry_after_s: int = 0
+    ) -> None:
+        status_line, lines, body = self._answers.make(
+            exchange.head, status=status, code=code, reason=reason, request_id=self._id(exchange), host=exchange.host,
+            session=session,
+        )
+        if retry_after_s:
+            lines = [*lines, b"Retry-After: %d" % retry_after_s]
+        self._log.info(
+            "refused", id=exchange.request_id, status=status, code=code, reason=reason, host=exchange.head.host,
+            method=exchange.head.method, path=exchange.head.target.path, address=exchange.address,
+            session=exchange.session_id,
+        )
+        exchange.answer(status_line, lines, body)
+
+    def refuse(self, exchange: Exchange | None, error: BadRequest, peer: str) -> tuple[bytes, list[bytes], bytes]:
+        """The answer to what can't be served: broken requests, bodies too large or too slow."""
+        request_id = self._id(exchange) if exchange is not None else new_id()
+        self._log.info("bad_request", id=request_id, code=error.code, status=error.status, detail=error.detail or error.message, peer=peer)
+        if exchange is None:
+            self._traffic.add(Record(self._now(), b"", b"", b"", error.status, 0.0, peer, "", error.code, request_id, 0))
+        return self._answers.make(
+            exchange.head if exchange is not None else None, status=error.status, code=error.code, request_id=request_id,
+            host=exchange.host if exchange is not None else None,
+        )
+
+    def _refuse(self, exchange: Exchange, error: VestibuleError) -> None:
+        """Answer with an error of ours, by whose fault it is."""
+        exchange.decision = exchange.decision or error.code
+        write = self._log.info if isinstance(error, BadRequest) else self._log.warning
+        write(
+            "refused", id=self._id(exchange), status=error.status, code=error.code, detail=error.detail or error.message,
+            host=exchange.head.host, method=exchange.head.method, path=exchange.head.target.path, address=exchange.address,
+        )
+        status_line, lines, body = self._answers.make(
+            exchange.head, status=error.status, code=error.code, request_id=exchange.request_id, host=exchange.host,
+        )
+        exchange.answer(status_line, lines, body)
+
+    def _on_fault(self, exchange: Exchange, error: Exception) -> None:
+        self._log.error("fault", id=self._id(exchange), error=repr(error), path=exchange.head.target.path, exc_info=_where(error))
+        if exchange.responder is not None:
+            exchange.abort()
+        else:
+            status_line, lines, body = self._answers.make(
+                exchange.head, status=500, code="internal_error", request_id=exchange.request_id, host=exchange.host
+            )
+            exchange.answer(status_line, lines, body)
+
+    def _visit(self, exchange: Exchange, host: Host, taken: cookie.Taken, session: Session | None) -> None:
+        """A path of the gateway's own: to the control plane, with what is known already."""
+        head = exchange.head
+        exchange.decision = "own"
+        site = exchange.site or self._site(host, exchange)
+        parsed = cookie.parse(value_of(line) for line in head.cookies)
+        values: Mapping[str, str] = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in parsed.values.items()
+            if name != site.cookie.encode()
+        }
+        visit = Visit(
+            host=host, site=site, session=session, address=exchange.address,
+            user_agent=head.value(b"user-agent").decode("latin-1"), request_id=self._id(exchange), now=self._now(),
+            cookies=values,
+        )
+        self._control.begin(exchange, visit)
+
+    # -- small things --------------------------------------------------------------------------
+
+    def _site(self, host: Host, exchange: Exchange) -> Site:
+        listener = exchange.listener
+        key = (host.name, listener.scheme, listener.port)
+        site = self._sites.get(key)
+        if site is None:
+            site = self._sites[key] = site_of(host, listener.scheme, listener.port)
+        return site
+
+    def _taken(self, head: RequestHead, site: Site) -> cookie.Taken:
+        """Our cookie and the rest of the Cookie header, from a bounded table: browsers send the same one again."""
+        if not head.cookies:
+            return _NO_COOKIE
+        line = head.cookies[0] if len(head.cookies) == 1 else b"; ".join([b":" + value_of(c) for c in head.cookies])
+        key = (site.cookie, line)
+        taken = self._cookies.get(key)
+        if taken is None:
+            value = b"; ".join(value_of(c) for c in head.cookies)
+            taken = cookie.take(value, site.cookie.encode())
+            if len(self._cookies) >= COOKIES_MAX:
+                self._cookies.clear()
+            self._cookies[key] = taken
+        return taken
+
+    def _spawn(self, work: object, exchange: Exchange) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="load session")  # type: ignore[arg-type]
+        self._tasks.add(task)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                if isinstance(error, VestibuleError):
+                    self._refuse(exchange, error)
+                elif isinstance(error, Exception):
+                    self._on_fault(exchange, error)
+
+        task.add_done_callback(done)
+
+    def _id(self, exchange: Exchange) -> str:
+        if not exchange.request_id:
+            exchange.request_id = new_id()
+        return exchange.request_id
+
+    def session_ended(self, session_id: str) -> None:
+        """The session is over or changed: its open tunnels end too, unless it lives on."""
+        exchanges = self._open.get(session_id)
+        if exchanges and self._sessions.peek_id(session_id) is None:
+            for exchange in list(exchanges):
+                exchange.abort()
+
+    # -- 7. one record -------------------------------------------------------------------------
+
+    def _record(self, exchange: Exchange) -> None:
+        head = exchange.head
+        if head.upgrade and exchange.session_id in self._open:
+            tunnels = self._open[exchange.session_id]
+            tunnels.discard(exchange)
+            if not tunnels:
+                del self._open[exchange.session_id]
+        self._traffic.add(
+            Record(
+                self._now(), head.host, head.method, head.target.path, exchange.status,
+                time.monotonic() - exchange.began_at_mono, exchange.address, exchange.session_id, exchange.decision,
+                exchange.request_id, exchange.bytes_out,
+            )
+        )
+
+
+_NO_COOKIE = cookie.Taken(None, False, b"")
+
+
+def request_bytes(
+    head: RequestHead, lines: list[bytes], *, target: bytes | None = None, host_line: bytes | None = None
+) -> bytes:
+    """A request's head written anew, as the backend gets it."""
+    parts = [
+        head.method + b" " + (target or head.target.full) + b" HTTP/1.1",
+        host_line or head.host_line,
+        *lines,
+    ]
+    if head.content_length is not None:
+        parts.append(b"Content-Length: %d" % head.content_length)
+    elif head.chunked:
+        parts.append(b"Transfer-Encoding: chunked")
+    if head.expect_continue and head.has_body:
+        parts.append(b"Expect: 100-continue")
+    if head.upgrade:
+        parts.append(b"Connection: Upgrade")
+        parts.append(b"Upgrade: websocket")
+    parts.append(b"\r\n")
+    return b"\r\n".join(parts)
+
+
+def _is_own(path: bytes, host: Host) -> bool:
+    """True for `/@/…` and for `/@ID/…` of this host's clients; every other path is the backend's, `/@alice` too."""
+    if path[:2] != b"/@":
+        return False
+    end = path.find(b"/", 2)
+    return end > 0 and (end == 2 or path[2:end].decode("latin-1") in host.clients)  # noqa: PLR2004
+
+
+def _check_one_meaning(host: Host, route: Route, head: RequestHead) -> None:
+    """Threat: `/admin;x/y`, which some backends serve as `/admin/y` and a prefix rule would not know."""
+    if host.route(head.target.plain) is not route or _is_own(head.target.plain, host) != _is_own(head.target.path, host):
+        raise BadRequest("the address can be read in two ways", code="bad_target")
+
+
+def _query_escaped(target: bytes) -> str:
+    return quote_from_bytes(target, safe="/~")
+
+
+def new_id() -> str:
+    """An id for a request: 80 random bits, easy to read out."""
+    return base64.b32encode(secrets.token_bytes(10)).decode().lower()
+
+
+def _where(error: Exception) -> str:
+    """The last frames of an unforeseen fault, for the log."""
+    return "".join(traceback.format_exception(error)[-4:])

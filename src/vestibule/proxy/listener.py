@@ -1,0 +1,84 @@
+"""A listening socket: accepts connections, watches their deadlines, drains them when the program goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import stat
+from collections.abc import Callable
+
+from vestibule.core.listener import Listener as Address
+from vestibule.errors import ConfigError
+from vestibule.protocol.h1 import HeadCheck
+from vestibule.proxy.downstream_h1 import H1Connection, Handler
+
+BACKLOG = 1024
+
+
+class Listener:
+    """One address, one handler."""
+
+    def __init__(self, address: Address, handler: Handler, *, clock: Callable[[], float], scheme: str = "http") -> None:
+        self.address = address
+        self.handler = handler
+        self.scheme = scheme
+        self.port = address.port
+        self.check = HeadCheck()
+        self.draining = False
+        self.open: set[H1Connection] = set()
+        self.now = clock
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises ConfigError when the address can't be had."""
+        loop = asyncio.get_running_loop()
+        try:
+            bound = open_socket(self.address)
+        except OSError as exc:
+            raise ConfigError((f"can't listen on {self.address}: {exc.strerror or exc}",)) from exc
+        if not self.address.path:
+            self.port = bound.getsockname()[1]
+        self._server = await loop.create_server(lambda: H1Connection(self), sock=bound, backlog=BACKLOG)
+
+    def sweep(self, now: float) -> None:
+        """End what has waited past its deadline."""
+        for connection in [c for c in self.open if c.deadline and c.deadline < now]:
+            connection.expire()
+
+    def stop(self) -> None:
+        """Accept nothing more; idle connections close, busy ones after their answer."""
+        self.draining = True
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.open):
+            connection.drain()
+        if self.address.path:
+            with contextlib.suppress(OSError):
+                os.unlink(self.address.path)
+
+    def abort(self) -> None:
+        """Close what is still open."""
+        for connection in list(self.open):
+            connection.abort()
+
+
+def open_socket(address: Address) -> socket.socket:
+    """The bound socket. Raises OSError. A stale Unix socket of the same path is replaced, another file never."""
+    if address.path:
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISSOCK(os.stat(address.path).st_mode):
+                os.unlink(address.path)
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        bound.bind(address.path)
+        os.chmod(address.path, 0o600)
+    else:
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind((address.host, address.port))
+    bound.setblocking(False)
+    return bound

@@ -1,0 +1,212 @@
+"""Connections to backends: idle ones to reuse, servers in turn, a dead one left out for a while and tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+from functools import cache
+from typing import Protocol
+
+from vestibule.core.route import Backend, Server
+from vestibule.errors import BackendError
+from vestibule.proxy.upstream import UpstreamConnection
+
+CONNECT_DEADLINE_S = 5.0
+IDLE_S = 30.0
+IDLE_LIMIT = 256
+DOWN_FIRST_S = 1.0
+DOWN_LIMIT_S = 10.0
+
+
+class Waiter(Protocol):
+    """Who wants a connection."""
+
+    def on_connected(self, connection: UpstreamConnection) -> None:
+        """Here it is."""
+
+    def on_refused(self, error: BackendError) -> None:
+        """There is none."""
+
+
+class ServerPool:
+    """One server: its idle connections, and whether it answers."""
+
+    __slots__ = ("_clock", "_fails", "all", "down_until", "idle", "server")
+
+    def __init__(self, server: Server, clock: Callable[[], float]) -> None:
+        self.server = server
+        self._clock = clock
+        self.idle: deque[UpstreamConnection] = deque()
+        self.all: set[UpstreamConnection] = set()
+        self.down_until = 0.0
+        self._fails = 0
+
+    def now(self) -> float:
+        """The loop's clock."""
+        return self._clock()
+
+    def take(self) -> UpstreamConnection | None:
+        """The idle connection used last, or None."""
+        idle = self.idle
+        while idle:
+            connection = idle.pop()
+            if not connection.is_closed and not connection.transport.is_closing():
+                return connection
+        return None
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """Keep it for the next request."""
+        if len(self.idle) >= IDLE_LIMIT:
+            connection.close()
+            return
+        connection.idle_since = self._clock()
+        self.idle.append(connection)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """It is closed; the idle row drops it when it comes to it."""
+        self.all.discard(connection)
+
+    async def connect(self) -> UpstreamConnection:
+        """A fresh connection. Raises BackendError, and leaves the server out for a while."""
+        try:
+            async with asyncio.timeout(CONNECT_DEADLINE_S):
+                connection = await self._open()
+        except (OSError, TimeoutError, ssl.SSLError) as exc:
+            self._fails += 1
+            self.down_until = self._clock() + min(DOWN_FIRST_S * 2 ** (self._fails - 1), DOWN_LIMIT_S)
+            detail = f"{self.server}: {exc or type(exc).__name__}"
+            raise BackendError("the backend can't be reached", detail=detail) from exc
+        self._fails = 0
+        self.down_until = 0.0
+        self.all.add(connection)
+        return connection
+
+    async def _open(self) -> UpstreamConnection:
+        loop = asyncio.get_running_loop()
+        server = self.server
+        context = _context(server.verify) if server.tls else None
+        name = server.host if server.tls else None
+        if server.path:
+            _, protocol = await loop.create_unix_connection(
+                lambda: UpstreamConnection(self), server.path, ssl=context, server_hostname=name
+            )
+        else:
+            _, protocol = await loop.create_connection(
+                lambda: UpstreamConnection(self), server.host, server.port, ssl=context, server_hostname=name
+            )
+        return protocol
+
+    def sweep(self, now: float) -> None:
+        """Close what was idle for long, and what waits past its deadline."""
+        while self.idle and (self.idle[0].is_closed or now - self.idle[0].idle_since > IDLE_S):
+            connection = self.idle.popleft()
+            if not connection.is_closed:
+                connection.close()
+        for connection in [c for c in self.all if c.deadline and c.deadline < now]:
+            connection.expire()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for connection in list(self.all):
+            connection.close()
+        self.idle.clear()
+
+
+class Pool:
+    """The servers of one backend, balanced."""
+
+    __slots__ = ("_next", "_tasks", "servers")
+
+    def __init__(self, backend: Backend, clock: Callable[[], float]) -> None:
+        self.servers = tuple(ServerPool(server, clock) for server in backend.servers)
+        self._next = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def take(self) -> UpstreamConnection | None:
+        """An idle connection to the server whose turn it is; None when one must be made."""
+        if len(self.servers) == 1:
+            return self.servers[0].take()
+        return self._pick(()).take()
+
+    def connect(self, waiter: Waiter) -> None:
+        """Make a connection for *waiter*; each server is tried once, the ones believed dead last."""
+        task = asyncio.get_running_loop().create_task(self._connect(waiter), name="upstream connect")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self, waiter: Waiter) -> None:
+        tried: tuple[ServerPool, ...] = ()
+        error = BackendError("the backend has no server")
+        while len(tried) < len(self.servers):
+            server = self._pick(tried)
+            tried = (*tried, server)
+            try:
+                connection = await server.connect()
+            except BackendError as exc:
+                error = exc
+                continue
+            waiter.on_connected(connection)
+            return
+        waiter.on_refused(error)
+
+    def _pick(self, tried: tuple[ServerPool, ...]) -> ServerPool:
+        """The next server in turn that is not left out; else the one whose time is up first."""
+        count = len(self.servers)
+        self._next = (self._next + 1) % count
+        row = [self.servers[(self._next + i) % count] for i in range(count)]
+        left = [server for server in row if server not in tried]
+        now = left[0].now()
+        alive = next((server for server in left if server.down_until <= now), None)
+        return alive or min(left, key=lambda server: server.down_until)
+
+    def sweep(self, now: float) -> None:
+        """Look at the deadlines of all servers."""
+        for server in self.servers:
+            server.sweep(now)
+
+    def close(self) -> None:
+        """Close everything."""
+        for task in self._tasks:
+            task.cancel()
+        for server in self.servers:
+            server.close()
+
+
+class Pools:
+    """The pool of each backend; one for all routes that name the same servers."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._pools: dict[tuple[Server, ...], Pool] = {}
+
+    def of(self, backend: Backend) -> Pool:
+        """The pool of this backend."""
+        pool = self._pools.get(backend.servers)
+        if pool is None:
+            pool = self._pools[backend.servers] = Pool(backend, self._clock)
+        return pool
+
+    def sweep(self, now: float) -> None:
+        """Look at all deadlines."""
+        for pool in self._pools.values():
+            pool.sweep(now)
+
+    def close(self) -> None:
+        """Close everything."""
+        for pool in self._pools.values():
+            pool.close()
+
+
+@cache
+def _context(verify: bool) -> ssl.SSLContext:  # noqa: FBT001 - a cache key
+    """The TLS context for outgoing connections: verified unless the operator wrote `insecure = true`."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+

@@ -1,0 +1,222 @@
+"""One exchange carried to a backend and back: the only place where a downstream and an upstream meet.
+
+What it promises:
+
+- the request goes out whole or the backend sees it broken off; an answer comes in whole or the client sees it
+  broken off; neither is ever taken for the other;
+- a request is sent a second time only if no byte of an answer came, none of its body was sent, its method is
+  idempotent (RFC 9110 section 9.2.2), and the connection it failed on had served before;
+- a client that leaves closes the upstream connection; a slow side slows the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from vestibule.errors import BackendError
+from vestibule.protocol import websocket
+from vestibule.protocol.cookie import is_ours
+from vestibule.protocol.h1 import AnswerHead
+from vestibule.proxy.exchange import Exchange, Responder
+from vestibule.proxy.pool import Pool
+from vestibule.proxy.upstream import UpstreamConnection
+
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
+
+
+class Failed(Protocol):
+    """Answers when no backend could."""
+
+    def __call__(self, exchange: Exchange, error: BackendError) -> None:
+        """Answer the exchange with this error."""
+
+
+class Relay(Responder):
+    """Carries one exchange to one pool."""
+
+    __slots__ = ("_body_sent", "_connection", "_ended", "_exchange", "_failed", "_fresh", "_paused", "_pool", "_request",
+                 "_started", "_tunnel", "on_answer")
+
+    def __init__(self, exchange: Exchange, pool: Pool, request: bytes, failed: Failed) -> None:
+        self._exchange = exchange
+        self._pool = pool
+        self._request = request
+        """The whole head as the backend gets it."""
+        self._failed = failed
+        self._connection: UpstreamConnection | None = None
+        self._body_sent = False
+        self._started = False
+        self._ended = False
+        self._fresh = False
+        self._paused = False
+        self._tunnel = False
+        self.on_answer: Callable[[AnswerHead], bool] | None = None
+        """Asked before an answer is passed on; True takes it away (a calling interface that repeats after a 401)."""
+
+    def begin(self) -> None:
+        """Send it, on an idle connection or a new one."""
+        connection = self._pool.take()
+        if connection is not None:
+            self._send(connection)
+        else:
+            self._connect()
+
+    def _connect(self) -> None:
+        self._fresh = True
+        self._pool.connect(self)
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        self._connection = connection
+        exchange = self._exchange
+        head = exchange.head
+        if self._paused:
+            connection.pause()
+        if head.chunked or head.content_length:
+            connection.send(self, self._request, is_head=False, body_follows=True)
+            exchange.want_body()
+        else:
+            connection.send(self, self._request, is_head=head.method == b"HEAD", body_follows=False)
+            if head.upgrade:
+                exchange.want_body()
+
+    # -- the pool's calls ---------------------------------------------------------------------
+
+    def on_connected(self, connection: UpstreamConnection) -> None:
+        """A fresh connection is there."""
+        if self._ended:
+            connection.origin.release(connection)
+        elif connection.is_closed:
+            self.on_refused(BackendError("the backend broke off", code="backend_broke_off"))
+        else:
+            self._send(connection)
+
+    def on_refused(self, error: BackendError) -> None:
+        """No server can be reached."""
+        if not self._ended:
+            self._ended = True
+            self._failed(self._exchange, error)
+
+    # -- the downstream's calls ---------------------------------------------------------------
+
+    def on_body(self, data: bytes) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        if self._tunnel:
+            connection.send_body(data)
+            return
+        self._body_sent = True
+        if self._exchange.head.chunked:
+            connection.send_parts((b"%x\r\n" % len(data), data, b"\r\n"))
+        else:
+            connection.send_body(data)
+
+    def on_body_end(self, trailers: Sequence[bytes]) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        if self._tunnel:
+            connection.end_raw()
+            return
+        head = self._exchange.head
+        if head.chunked:
+            self._body_sent = True
+            connection.send_body(b"\r\n".join((b"0", *trailers, b"", b"")))
+        if head.has_body:
+            connection.end_body()
+
+    def on_gone(self) -> None:
+        self._ended = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def on_pause(self) -> None:
+        self._paused = True
+        if self._connection is not None:
+            self._connection.pause()
+
+    def on_resume(self) -> None:
+        self._paused = False
+        if self._connection is not None:
+            self._connection.resume()
+
+    # -- the upstream's calls -----------------------------------------------------------------
+
+    def on_interim(self, head: AnswerHead) -> None:
+        self._exchange.inform(head.status_line, head.lines)
+
+    def on_whole(self, head: AnswerHead, body: bytes) -> None:
+        self._connection = None
+        if self.on_answer is not None and self.on_answer(head):
+            return
+        self._ended = True
+        self._exchange.answer(head.status_line, _lines(head), body)
+
+    def on_head(self, head: AnswerHead, length: int | None) -> None:
+        if self.on_answer is not None and self.on_answer(head):
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+            return
+        self._started = True
+        if head.status == 304 and length is not None:
+            length = None  # a length of what is not sent; some clients wait for it
+        self._exchange.start(head.status_line, _lines(head), length)
+
+    def on_data(self, data: bytes) -> None:
+        self._exchange.write(data)
+
+    def on_end(self, trailers: Sequence[bytes]) -> None:
+        self._connection = None
+        self._ended = True
+        if self._tunnel:
+            self._exchange.close_tunnel()
+        else:
+            self._exchange.finish(trailers)
+
+    def on_switched(self, head: AnswerHead) -> None:
+        """Spec: RFC 6455 section 4.1. Threat: a backend that switches to what was not asked for."""
+        exchange = self._exchange
+        asked = exchange.head
+        if asked.upgrade != b"websocket" or not websocket.is_accepted(asked, head):
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+            self._ended = True
+            self._failed(exchange, BackendError("the backend switched to another protocol", code="bad_answer"))
+            return
+        self._started = True
+        self._tunnel = True
+        exchange.upgrade(head.status_line, [*_lines(head), b"Upgrade: websocket", b"Connection: Upgrade"])
+
+    def on_lost(self, error: BackendError, *, answered: bool) -> None:
+        self._connection = None
+        if self._started:
+            # The client has part of an answer: only a broken connection tells it that this is not all.
+            self._ended = True
+            self._exchange.abort()
+        elif answered or self._fresh or self._body_sent or self._exchange.head.method not in IDEMPOTENT:
+            self._ended = True
+            self._failed(self._exchange, error)
+        else:
+            self._connect()
+
+    def on_pause_body(self) -> None:
+        self._exchange.pause_body()
+
+    def on_resume_body(self) -> None:
+        self._exchange.resume_body()
+
+
+def _lines(head: AnswerHead) -> list[bytes]:
+    """The answer's lines, without cookies that would take the place of the gateway's own."""
+    if not head.set_cookies:
+        return head.lines
+    return [line for line in head.lines if not _sets_our_cookie(line)]
+
+
+def _sets_our_cookie(line: bytes) -> bool:
+    name, _, value = line.partition(b":")
+    return len(name) == 10 and name.lower() == b"set-cookie" and is_ours(value.partition(b"=")[0].strip(b" \t"))

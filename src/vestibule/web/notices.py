@@ -1,0 +1,72 @@
+"""The gateway's own answers to requests that never reach the control plane: a page for a person, JSON for a program."""
+
+from __future__ import annotations
+
+import http
+from typing import Protocol
+
+from vestibule.core.route import Host
+from vestibule.model import Session
+from vestibule.web.pages import Pages, Scene, person_of, prefers_json
+
+
+class Head(Protocol):
+    """What is asked of a request's head."""
+
+    method: bytes
+
+    def value(self, name: bytes) -> bytes:
+        """The value of the first header line with this lower-case name, or empty."""
+
+
+class Notices:
+    """Makes answers; one for all listeners."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+
+    def is_navigation(self, head: Head) -> bool:
+        """True when a person waits for a page: a browser says so, or an old one asks for HTML by GET."""
+        if head.method not in {b"GET", b"HEAD"}:
+            return False
+        mode = head.value(b"sec-fetch-mode")
+        if mode:
+            return mode == b"navigate"
+        return not self._is_program(head) and b"text/html" in head.value(b"accept")
+
+    def make(
+        self,
+        head: Head | None,
+        *,
+        status: int,
+        code: str,
+        reason: str = "",
+        request_id: str = "",
+        host: Host | None = None,
+        session: Session | None = None,
+        sign_in: str = "",
+        as_json: bool = False,
+    ) -> tuple[bytes, list[bytes], bytes]:
+        """Status line, header lines, body. `head` None: the request could not be read."""
+        if as_json or sign_in or (head is not None and self._is_program(head)):
+            page = self._pages.problem(status, code, reason=reason, request_id=request_id, sign_in=sign_in)
+        else:
+            scene = Scene(request_id=request_id, host=host.title if host is not None else "", who=person_of(session))
+            page = self._pages.error(status, code, reason=reason, scene=scene)
+        return status_line_of(page.status), page.header_lines(), page.body
+
+    def _is_program(self, head: Head) -> bool:
+        return prefers_json(
+            head.value(b"accept").decode("latin-1"),
+            head.value(b"sec-fetch-dest").decode("latin-1"),
+            head.value(b"x-requested-with").decode("latin-1"),
+        )
+
+
+def status_line_of(status: int) -> bytes:
+    """The status line of an answer with this status."""
+    try:
+        phrase = http.HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return f"HTTP/1.1 {status} {phrase}".encode("ascii")
