@@ -53,6 +53,10 @@ _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _HOST_MAX_CHARS: Final = 253
 
 
+class ConnectionFailed(ProviderUnavailable):
+    """No connection, or it broke before the whole answer had come; not a time-out."""
+
+
 class Guard(enum.Enum):
     """Which addresses a request may go to; see the module's table."""
 
@@ -379,8 +383,10 @@ class AiohttpTransport:
             raise ProviderUnavailable(
                 "the provider's certificate can't be verified", detail=str(exc)
             ) from exc
+        except TimeoutError as exc:
+            raise ProviderUnavailable("the provider didn't answer in time", detail="connecting") from exc
         except (aiohttp.ClientError, OSError) as exc:
-            raise ProviderUnavailable("the provider can't be reached", detail=type(exc).__name__) from exc
+            raise ConnectionFailed("the provider can't be reached", detail=type(exc).__name__) from exc
         finally:
             _pinned.reset(token)
 

@@ -1,16 +1,16 @@
 """What a finished flow means: the only dispatcher of sign-ins.
 
-==========================  ===================  =====================  =====================================
+==========================  ===================  =====================  =================
 what the flow yielded       nobody here          credentials only here  a person here
-==========================  ===================  =====================  =====================================
+==========================  ===================  =====================  =================
 credentials only            Enter, no person     AddCredentials         AddCredentials
-the same person             Enter                Adopt                  Renew
-another person              Enter                Adopt                  Replace
-an account unknown here     Enter, register      Adopt, register        AddCredentials, or Replace (see 6, 7)
-==========================  ===================  =====================  =====================================
+the same account            Enter                Adopt                  Renew
+that issuer's other one     Enter                Adopt                  Replace
+another issuer's account    Enter                Adopt                  AddCredentials
+==========================  ===================  =====================  =================
 
-An identity counts only from a client the host signs people in with; from any other it is credentials.
-Every step but Refuse ends in a new handle.
+An identity counts only from a client the host signs people in with; from any other it is credentials, and
+then a second account of the person's issuer is refused. Every step but Refuse ends in a new handle.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from vestibule.core.person import is_another_account
-from vestibule.model import Identity, Session, User
+from vestibule.core.person import is_another_account, is_same_person
+from vestibule.model import Identity, Session
 
 
 class Enter(msgspec.Struct, frozen=True):
@@ -30,13 +30,13 @@ class Enter(msgspec.Struct, frozen=True):
 
 
 class Adopt(msgspec.Struct, frozen=True):
-    """The session had credentials and no person: it becomes this person's, its old handle dies."""
+    """The session had credentials and no person: it becomes this person's, and its old handle dies."""
 
     identity: Identity
 
 
 class Renew(msgspec.Struct, frozen=True):
-    """The same person again: new handle; the identity this client gave before is replaced, none is added."""
+    """The same person again: the identity this client gave before is replaced, none is added."""
 
     identity: Identity
 
@@ -48,7 +48,7 @@ class Replace(msgspec.Struct, frozen=True):
 
 
 class AddCredentials(msgspec.Struct, frozen=True):
-    """Keep the tokens in the session as it is."""
+    """Keep the tokens in the session; who is signed in stays as it is."""
 
 
 class Refuse(msgspec.Struct, frozen=True):
@@ -61,17 +61,14 @@ class Refuse(msgspec.Struct, frozen=True):
 Step: TypeAlias = Enter | Adopt | Renew | Replace | AddCredentials | Refuse
 
 
-def next_step(
-    session: Session | None, identity: Identity | None, owner: User | None, *, signs_in: bool
-) -> Step:
-    """What to do with what a flow yielded.
+def next_step(session: Session | None, identity: Identity | None, *, signs_in: bool) -> Step:
+    """What to do with what a flow yielded; `signs_in` is true for the clients in the host's `sign_in`.
 
-    `owner` is the person the identity belongs to already, None when nobody's; `signs_in` is true for the
-    clients the host lists in `sign_in`. Does NOT check whether the access rules admit the person: every
-    request does.
+    Does NOT check whether the access rules admit the person (every request does), nor whether the account was
+    switched off here (`service.people` does).
     """
-    # 1. Only a client of the host's sign_in list says who somebody is; other clients' tokens are added, but
-    #    never those of a different account at the issuer the person came from.
+    # 1. Only a client of the host's own says who somebody is; the others' tokens are added, but never those
+    # of    a second account at the issuer the person came from: one session never mixes two people.
     if identity is None or not signs_in:
         if session is None:
             return Enter(None)
@@ -80,33 +77,20 @@ def next_step(
                 "other_person", "That account belongs to someone other than the person signed in here."
             )
         return AddCredentials()
-    # 2. Somebody shut out stays out, whatever session is there.
-    if owner is not None and owner.disabled:
-        return Refuse("user_disabled", "This account has been disabled.")
-    # 3. Nobody is here yet.
+    # 2. Nobody is here yet.
     if session is None:
         return Enter(identity)
-    # 4. A session of credentials only gets its person.
+    # 3. A session of credentials only gets its person.
     if not session.user_id:
         return Adopt(identity)
-    # 5. The same person once more.
-    if owner is not None and owner.id == session.user_id:
+    # 4. The same account once more.
+    if any(is_same_person(known, identity) for known in session.identities):
         return Renew(identity)
-    # 6. Somebody else: known here as another person, or a second account at the same issuer.
-    if owner is not None or is_another_account(session, identity):
+    # 5. Another account at the same issuer is somebody else.
+    if is_another_account(session, identity):
         return Replace(identity)
-    # 7. An account nobody has here, at another issuer: credentials of the person who is here, never an
-    # identity.
-    if any(known.issuer == identity.issuer for known in session.identities):
-        return Replace(identity)  # the account is the session's own, but its record is gone: start afresh
+    # 6. An account at another issuer: the person's further credentials, never an identity.
     return AddCredentials()
-
-
-def with_client(session: Session, client: str) -> Session:
-    """The session with live credentials at `client`, at the end when they are new."""
-    if client in session.clients:
-        return session
-    return msgspec.structs.replace(session, clients=(*session.clients, client))
 
 
 def adopted(session: Session, identity: Identity, user_id: str) -> Session:
@@ -115,12 +99,12 @@ def adopted(session: Session, identity: Identity, user_id: str) -> Session:
 
 
 def renewed(session: Session, identity: Identity) -> Session:
-    """The session with the identity of that client as told now; clients it holds no identity of add none."""
+    """The session with what that client says of the person now, where it said something before."""
     identities = tuple(identity if known.client == identity.client else known for known in session.identities)
     return msgspec.structs.replace(session, identities=identities)
 
 
-def without_client(session: Session, client: str) -> Session | None:
+def signed_out_of(session: Session, client: str) -> Session | None:
     """The session without that client's credentials and identity; None when those were the last credentials.
 
     The person goes with the last identity.

@@ -24,16 +24,22 @@ class Get(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     bearer: Secret | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    via: str = ""
+    """The operator's URL that led to this one (an issuer); empty when the operator wrote it (see `fetch`)."""
 
 
 class PostForm(msgspec.Struct, frozen=True, kw_only=True):
-    """Post this form; `basic` is (client id, secret) for client_secret_basic, form-encoded first (RFC 6749 2.3.1)."""
+    """Post this form; answered by a `Reply` of any status below 500. It is sent once, whatever happens.
+
+    `basic` is (client id, secret) for client_secret_basic, form-encoded first (RFC 6749 section 2.3.1).
+    """
 
     url: str
     form: tuple[tuple[str, str], ...]
     basic: tuple[str, Secret] | None = None
     bearer: Secret | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    via: str = ""
 
 
 class Discovery(msgspec.Struct, frozen=True):
@@ -45,13 +51,14 @@ class Discovery(msgspec.Struct, frozen=True):
 
 
 class Keys(msgspec.Struct, frozen=True):
-    """Ask for the provider's key set; fetched anew (within the flood limit) when `kid` is not among the cached keys.
+    """Ask for a key set; fetched anew (within the flood limit) when `kid` is not among the cached keys.
 
     Answered by a tuple of JWK dicts.
     """
 
     url: str
     kid: str | None = None
+    via: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -67,7 +74,8 @@ class Reply(msgspec.Struct, frozen=True):
         try:
             return msgspec.json.decode(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-            raise ProviderInvalid("the provider's answer is not JSON", detail=f"status {self.status}") from exc
+            detail = f"status {self.status}"
+            raise ProviderInvalid("the provider's answer is not JSON", detail=detail) from exc
 
 
 Ask: TypeAlias = Get | PostForm | Discovery | Keys

@@ -1,15 +1,54 @@
-"""Signing in and out, from the click to the cookie: what the pages of the control plane call.
-
-SKELETON: signatures are final, bodies follow.
-"""
+"""Signing in and out, from the click to the cookie: what the pages of the control plane call."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import quote, urlencode
 
 import msgspec
 
+from vestibule.core import flow as flows
+from vestibule.core import signin as rules
+from vestibule.core.flow import Flow
+from vestibule.core.seal import KeyRing
+from vestibule.errors import ClientError, FlowError, ProviderError
+from vestibule.model import Device, Session, Tokens
+from vestibule.protocol import cookie
+from vestibule.protocol.url import safe_return
+from vestibule.providers import kit
+from vestibule.providers.base import Answer, Provider, RedirectLogin, SignOut, Start
+from vestibule.service.arrival import Arrival, Arrivals
+from vestibule.service.grants import Grants
+from vestibule.service.people import People
+from vestibule.service.sessions import Sessions
 from vestibule.service.visit import Visit
+from vestibule.store import base
+
+T = TypeVar("T")
+
+HINTS: Final = frozenset({"login_hint", "prompt", "hd", "acr_values", "ui_locales", "max_age", "scope"})
+"""What may be passed on from a sign-in link; each provider takes only those it knows."""
+SIGN_OUT_URL_S: Final = 3.0
+"""Longest that a sign-out waits for the provider's metadata."""
+_HINT_MAX_CHARS: Final = 320
+_SIGNED_OUT: Final = "/@/signedout"
+
+_FLOW_TEXTS: Final[Mapping[str, str]] = {
+    "flow_expired": "This sign-in took too long. Please start again.",
+    "flow_replayed": "This sign-in has already been used. Please start again.",
+    "flow_other_browser": "This sign-in was started in another browser. Please start again.",
+    "flow_unknown": "This sign-in isn't known here. Please start again.",
+}
+
+
+class Driver(Protocol):
+    """Runs a provider's flow (`service.flow`)."""
+
+    async def run(self, flow: kit.Flow[T]) -> T:
+        """What the flow returns. Raises ProviderError."""
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -58,33 +97,284 @@ class SignIn:
     Every method may raise ClientError (code `client_unknown`, 404) and StoreError.
     """
 
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        grants: Grants,
+        people: People,
+        marks: base.Marks,
+        keys: KeyRing,
+        driver: Driver,
+        providers: Mapping[str, Provider],
+        hosts: frozenset[str] = frozenset(),
+        random: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._sessions = sessions
+        self._grants = grants
+        self._marks = marks
+        self._keys = keys
+        self._driver = driver
+        self._random = random
+        self._arrivals = Arrivals(sessions, grants, people)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.use(providers, hosts)
+
+    def use(self, providers: Mapping[str, Provider], hosts: frozenset[str]) -> None:
+        """Take providers by full name, and the hosts a return address may name, from a new configuration."""
+        self._titles = {name: provider.title for name, provider in providers.items()}
+        self._logins = {name: p for name, p in providers.items() if isinstance(p, RedirectLogin)}
+        self._sign_outs = {name: p for name, p in providers.items() if isinstance(p, SignOut)}
+        self._hosts = hosts
+
     def chooser(
         self, visit: Visit, *, rd: str = "", hints: Mapping[str, str] | None = None
     ) -> tuple[Choice, ...]:
-        """The host's providers in their order; one choice: go straight to its url."""
-        raise NotImplementedError
+        """The host's providers in their order; one choice: go straight to its url.
+
+        The hint `provider` (an ID or full name) leaves that one only, where the host has it.
+        """
+        names = [name for name in visit.host.sign_in if name in self._logins]
+        ids = {full: client for client, full in visit.host.clients.items()}
+        wanted = (hints or {}).get("provider", "")
+        chosen = [name for name in names if wanted in (name, ids.get(name))] or names
+        passed = _passed_on(hints)
+        rd = self._return_to(visit, rd)
+        return tuple(
+            Choice(ids[name], self._titles[name], _signin_path(ids[name], rd, passed)) for name in chosen
+        )
 
     async def begin(
         self, visit: Visit, client: str, *, rd: str = "", hints: Mapping[str, str] | None = None
     ) -> Begun:
         """Start a flow. `rd` may be anything a client sent: it is checked here. Raises ProviderError."""
-        raise NotImplementedError
+        name, provider = self._login(visit, client)
+        flow = flows.begun(
+            self._keys,
+            random=self._random(flows.ID_BYTES),
+            client=name,
+            host=_host(visit),
+            rd=self._return_to(visit, rd),
+            now=visit.now,
+        )
+        start = Start(
+            redirect_uri=_redirect_uri(visit, client),
+            state=flows.state_of(self._keys, flow),
+            nonce=flows.nonce_of(self._keys, flow),
+            verifier=flows.verifier_of(self._keys, flow),
+            hints=_passed_on(hints),
+        )
+        url = await self._driver.run(provider.start(start))
+        return Begun(url, self._flow_cookies(visit, flow))
 
     async def finish(self, visit: Visit, client: str, params: Mapping[str, str]) -> Finished:
         """End a flow; `params` are the callback's, one sent twice left out. Raises FlowError, ProviderError.
 
         Refusals (`other_person`, `user_disabled`) are ClientErrors with status 403. On any error the page
-        gets its way back from `failed()`.
+        gets its way back from `failed()`. A flow that this visitor has finished before leads where it led
+        then.
         """
-        raise NotImplementedError
+        name, provider = self._login(visit, client)
+        state = flows.parse_state(self._keys, params.get("state", ""), client=name, host=_host(visit))
+        flow = self._flow_of(visit, state)
+        done = self._arrivals.done(state.flow_id) if state else None
+        if done is not None and visit.session is not None and visit.session.id == done.session_id:
+            return Finished(self._return_to(visit, done.rd), _clear_flow(visit, flow))
+        if fault := flows.fault_of(state, flow, is_finished=done is not None, now=visit.now):
+            raise FlowError(_FLOW_TEXTS[fault], code=fault)
+        assert flow is not None, "fault_of says so"
+        if not await self._consume(flow, visit.now):
+            if visit.session is None:
+                raise FlowError(_FLOW_TEXTS["flow_replayed"], code="flow_replayed")
+            return Finished(self._return_to(visit, flow.rd), _clear_flow(visit, flow))
+        self._arrivals.spend(flow, visit.now)
+        result = await self._driver.run(provider.finish(self._answer(visit, client, flow, params)))
+        arrival = Arrival(
+            client=name,
+            signs_in=name in visit.host.sign_in,
+            result=result,
+            flow=flow,
+            siblings=self._siblings(visit, flow),
+            session_id=visit.session.id if visit.session else "",
+            device=Device(user_agent=visit.user_agent, address=visit.address),
+            now=visit.now,
+        )
+        session, handle = await self._arrivals.settle(arrival)
+        return Finished(
+            self._return_to(visit, flow.rd),
+            (_session_cookie(visit, session, handle), *_clear_flow(visit, flow)),
+        )
 
     def failed(self, visit: Visit, client: str, params: Mapping[str, str]) -> Failed:
         """The way back after `finish` raised; raises nothing itself."""
-        raise NotImplementedError
+        name = visit.host.clients.get(client)
+        if name is None:
+            return Failed("/@/signin", ())
+        state = flows.parse_state(self._keys, params.get("state", ""), client=name, host=_host(visit))
+        flow = self._flow_of(visit, state)
+        rd = self._return_to(visit, flow.rd if flow else "")
+        return Failed(_signin_path(client, rd, {}), _clear_flow(visit, flow))
 
     async def sign_out(self, visit: Visit, client: str | None = None, *, rd: str = "") -> SignedOut:
         """Drop one client's credentials, or (None) end the session everywhere.
 
         The caller has checked that the request is the person's own (Sec-Fetch-Site, Origin).
         """
-        raise NotImplementedError
+        back = safe_return(rd, base_url=visit.site.base_url, hosts=self._hosts) if rd else None
+        session = visit.session
+        if client is not None and (name := self._client(visit, client)) and session is not None:
+            if await self._sign_out_of(session, name):
+                return SignedOut(back or "/", ())
+        elif client is None and session is not None:
+            tokens = {name: await self._grants.tokens_of(session.id, name) for name in session.clients}
+            await self._arrivals.end(session.id)
+            back = await self._sign_out_url(visit, session, tokens) or back
+            self._revoke(tokens)
+        return SignedOut(back or _SIGNED_OUT, (cookie.clear(visit.site.cookie, secure=visit.site.secure),))
+
+    async def close(self) -> None:
+        """Wait for revocations under way; each has the fetcher's deadline."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # Which client, where to
+
+    def _client(self, visit: Visit, client: str) -> str:
+        name = visit.host.clients.get(client)
+        if name is None:
+            raise ClientError("There is no such sign-in here.", code="client_unknown", status=404)
+        return name
+
+    def _login(self, visit: Visit, client: str) -> tuple[str, RedirectLogin]:
+        name = self._client(visit, client)
+        provider = self._logins.get(name)
+        if provider is None:
+            raise ClientError("There is no such sign-in here.", code="client_unknown", status=404)
+        return name, provider
+
+    def _return_to(self, visit: Visit, rd: str) -> str:
+        if not rd:
+            return "/"
+        return safe_return(rd, base_url=visit.site.base_url, hosts=self._hosts) or "/"
+
+    # Flow cookies
+
+    def _flow_cookies(self, visit: Visit, flow: Flow) -> tuple[str, ...]:
+        """Set-Cookie values: the new flow's, and deletions of what is expired or too much."""
+        site = visit.site
+        name = flows.cookie_name(site.cookie, flow.id)
+        value = flows.cookie_value(self._keys, name, flow)
+        known = flows.under_way(self._keys, site.cookie, visit.cookies, flow.host)
+        alive = [other for other in known if flows.is_alive(other.issued_at, visit.now)]
+        gone = flows.surplus(site.cookie, visit.cookies, alive, value)
+        return (
+            cookie.build(name, value, secure=site.secure, max_age_s=int(flows.LIFE_S)),
+            *(cookie.clear(old, secure=site.secure) for old in gone),
+        )
+
+    def _flow_of(self, visit: Visit, state: flows.State | None) -> Flow | None:
+        if state is None:
+            return None
+        name = flows.cookie_name(visit.site.cookie, state.flow_id)
+        value = visit.cookies.get(name)
+        return flows.parse_cookie(self._keys, name, value) if value else None
+
+    def _siblings(self, visit: Visit, flow: Flow) -> frozenset[str]:
+        """The flows this very browser has under way: their signed cookies came along."""
+        known = flows.under_way(self._keys, visit.site.cookie, visit.cookies, flow.host)
+        return frozenset(other.id for other in known if other.id != flow.id)
+
+    async def _consume(self, flow: Flow, now: float) -> bool:
+        until = flow.issued_at + 2 * flows.LIFE_S
+        return await self._marks.consume("flow", flow.id.encode(), now, until)
+
+    def _answer(self, visit: Visit, client: str, flow: Flow, params: Mapping[str, str]) -> Answer:
+        return Answer(
+            params=params,
+            redirect_uri=_redirect_uri(visit, client),
+            nonce=flows.nonce_of(self._keys, flow),
+            verifier=flows.verifier_of(self._keys, flow),
+            now=visit.now,
+        )
+
+    # Out of the session
+
+    async def _sign_out_of(self, session: Session, name: str) -> bool:
+        """Drop one client; False when that was the last of the session, which has ended."""
+        tokens = {name: await self._grants.tokens_of(session.id, name)}
+        if rules.signed_out_of(session, name) is not None:
+            left = await self._sessions.update(session.id, lambda s: rules.signed_out_of(s, name) or s)
+            if left is not None and rules.signed_out_of(left, name) == left:
+                await self._grants.drop(session.id, name)
+                self._revoke(tokens)
+                return True
+        await self._arrivals.end(session.id)
+        self._revoke(tokens)
+        return False
+
+    async def _sign_out_url(
+        self, visit: Visit, session: Session, tokens: Mapping[str, Tokens | None]
+    ) -> str | None:
+        """The sign-out page of the provider that vouched for the person, where it has one and answers."""
+        return_to = f"{visit.site.base_url}{_SIGNED_OUT}"
+        for identity in session.identities:
+            provider, held = self._sign_outs.get(identity.client), tokens.get(identity.client)
+            if provider is None or held is None:
+                continue
+            try:
+                async with asyncio.timeout(SIGN_OUT_URL_S):
+                    return await self._driver.run(provider.sign_out_url(held, return_to))
+            except (ProviderError, TimeoutError):
+                return None
+        return None
+
+    def _revoke(self, tokens: Mapping[str, Tokens | None]) -> None:
+        """Tell the providers in the background; the session is over whatever they say."""
+        for name, held in tokens.items():
+            provider = self._sign_outs.get(name)
+            if provider is not None and held is not None:
+                self._spawn(self._try(provider.revoke(held)), f"revoke at {name}")
+
+    async def _try(self, flow: kit.Flow[None]) -> None:
+        try:
+            await self._driver.run(flow)
+        except ProviderError:
+            return
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _host(visit: Visit) -> str:
+    return visit.host.name.decode("ascii")
+
+
+def _redirect_uri(visit: Visit, client: str) -> str:
+    return f"{visit.site.base_url}/@{quote(client, safe='')}/callback"
+
+
+def _signin_path(client: str, rd: str, hints: Mapping[str, str]) -> str:
+    query = urlencode({**({} if rd == "/" else {"rd": rd}), **hints})
+    return f"/@{quote(client, safe='')}/signin" + (f"?{query}" if query else "")
+
+
+def _passed_on(hints: Mapping[str, str] | None) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in (hints or {}).items()
+        if name in HINTS and 0 < len(value) <= _HINT_MAX_CHARS and value.isprintable()
+    }
+
+
+def _session_cookie(visit: Visit, session: Session, handle: str) -> str:
+    left_s = max(0, int(session.expires_at - visit.now))
+    return cookie.build(visit.site.cookie, handle, secure=visit.site.secure, max_age_s=left_s)
+
+
+def _clear_flow(visit: Visit, flow: Flow | None) -> tuple[str, ...]:
+    if flow is None:
+        return ()
+    name = flows.cookie_name(visit.site.cookie, flow.id)
+    return (cookie.clear(name, secure=visit.site.secure),)

@@ -1,0 +1,239 @@
+"""What a finished flow brought, put into this browser's session.
+
+Ten tabs that sign in at once end in one session. Their callbacks all carry the flow cookies of the others, so
+a finishing flow finds the session a sibling has just made, though it came without that session's cookie;
+siblings take turns, and within half a minute they are given one and the same handle, whichever answer reaches
+the browser last. What siblings need to know of each other is kept in this process for as long as a flow may
+last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+import msgspec
+
+from vestibule.core import signin as rules
+from vestibule.core.flow import LIFE_S, Flow
+from vestibule.core.session import with_client
+from vestibule.errors import ClientError
+from vestibule.model import Device, Identity, Secret, Session
+from vestibule.providers.base import SignedIn
+from vestibule.service.grants import Grants
+from vestibule.service.people import People
+from vestibule.service.sessions import Sessions
+
+T = TypeVar("T")
+
+SAME_HANDLE_S: Final = 30.0
+"""For how long siblings are given the handle that one of them was given."""
+_MEMORY_MAX: Final = 20_000
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished flow on its way into a session."""
+
+    client: str
+    """Full name."""
+    signs_in: bool
+    """Whether the client is one of the host's `sign_in`."""
+    result: SignedIn
+    flow: Flow
+    siblings: frozenset[str]
+    """Ids of the other flows this very browser has under way."""
+    session_id: str
+    """The session the callback came with; empty for none."""
+    device: Device
+    now: float
+
+
+class Done(msgspec.Struct, frozen=True):
+    """A flow that ended in this process."""
+
+    session_id: str
+    """Empty until it has settled, and for good when the provider refused."""
+    rd: str
+    at: float
+
+
+class Arrivals:
+    """Settles finished flows."""
+
+    def __init__(self, sessions: Sessions, grants: Grants, people: People) -> None:
+        self._sessions = sessions
+        self._grants = grants
+        self._people = people
+        self._turns = _Turns()
+        self._done: dict[str, Done] = {}
+        self._handles: dict[str, tuple[Secret, float]] = {}
+
+    def done(self, flow_id: str) -> Done | None:
+        """How this flow ended, if it did in this process within the life of a flow."""
+        return self._done.get(flow_id)
+
+    def spend(self, flow: Flow, now: float) -> None:
+        """Remember that the flow's one use is over, whatever comes of it."""
+        self._done[flow.id] = Done("", flow.rd, now)
+
+    async def settle(self, arrival: Arrival) -> tuple[Session, str]:
+        """The browser's session and handle, durable; siblings go one after the other.
+
+        Raises ClientError (`other_person`, `user_disabled`; 403), StoreError.
+        """
+        async with self._turns.of(arrival.siblings | {arrival.flow.id}):
+            while True:
+                session = await self._session_here(arrival)
+                step = rules.next_step(session, arrival.result.identity, signs_in=arrival.signs_in)
+                taken = await self._take(step, session, arrival)
+                if taken is not None:  # None: the session ended in between, so once more without it
+                    self._remember(arrival, *taken)
+                    return taken
+
+    async def end(self, session_id: str) -> None:
+        """End a session everywhere; durable on return."""
+        self._handles.pop(session_id, None)
+        await self._sessions.end(session_id)
+
+    async def _session_here(self, arrival: Arrival) -> Session | None:
+        """This browser's session as it is now: the one a sibling ended in last, else the one it came with."""
+        done = sorted(
+            (self._done[flow_id] for flow_id in arrival.siblings if flow_id in self._done),
+            key=lambda known: -known.at,
+        )
+        for session_id in dict.fromkeys((*(known.session_id for known in done), arrival.session_id)):
+            session = await self._sessions.by_id(session_id) if session_id else None
+            if session is not None and session.host == arrival.flow.host:
+                return session
+        return None
+
+    async def _take(
+        self, step: rules.Step, session: Session | None, arrival: Arrival
+    ) -> tuple[Session, str] | None:
+        """Take the step; None when the session it was to change has ended meanwhile."""
+        match step, session:
+            case rules.Refuse(code, reason), _:
+                raise ClientError(reason, code=code, status=403)
+            case rules.Enter(identity), _:
+                return await self._enter(identity, arrival)
+            case rules.Adopt(identity), Session():
+                return await self._adopt(session, identity, arrival)
+            case rules.Renew(identity), Session():
+                return await self._renew(session, identity, arrival)
+            case rules.Replace(identity), Session():
+                return await self._replace(session, identity, arrival)
+            case rules.AddCredentials(), Session():
+                return await self._change(session, arrival, lambda current: current)
+            case _:
+                raise AssertionError(f"{type(step).__name__} without a session")
+
+    async def _enter(self, identity: Identity | None, arrival: Arrival) -> tuple[Session, str]:
+        user = await self._people.admit(identity, arrival.now) if identity else None
+        tokens = arrival.result.tokens
+        session, handle = await self._sessions.start(
+            host=arrival.flow.host,
+            user_id=user.id if user else "",
+            identities=(identity,) if identity else (),
+            clients=(arrival.client,) if tokens else (),
+            device=arrival.device,
+            now=arrival.now,
+        )
+        if tokens:
+            await self._grants.keep(session, arrival.client, tokens, arrival.now)
+        return session, handle
+
+    async def _adopt(
+        self, session: Session, identity: Identity, arrival: Arrival
+    ) -> tuple[Session, str] | None:
+        user = await self._people.admit(identity, arrival.now)
+        return await self._change(
+            session, arrival, lambda current: rules.adopted(current, identity, user.id), is_new_person=True
+        )
+
+    async def _renew(
+        self, session: Session, identity: Identity, arrival: Arrival
+    ) -> tuple[Session, str] | None:
+        user = await self._people.admit(identity, arrival.now)
+        if user.id != session.user_id:  # the person the session knew is gone, and was registered anew
+            return await self._replace(session, identity, arrival)
+        return await self._change(session, arrival, lambda current: rules.renewed(current, identity))
+
+    async def _replace(self, session: Session, identity: Identity, arrival: Arrival) -> tuple[Session, str]:
+        """The new person's session; the old one is over, durably, before anybody hears of the new one."""
+        entered = await self._enter(identity, arrival)
+        await self.end(session.id)
+        return entered
+
+    async def _change(
+        self,
+        session: Session,
+        arrival: Arrival,
+        change: Callable[[Session], Session],
+        *,
+        is_new_person: bool = False,
+    ) -> tuple[Session, str] | None:
+        """The session with the arrival's credentials, changed, under a new handle; None when it has ended.
+
+        Within half a minute of a sibling's new handle that one serves: of two answers under way it is unknown
+        which reaches the browser last. Never for a new person: handles from before a sign-in die with it.
+        """
+        tokens = arrival.result.tokens
+        if tokens:
+            await self._grants.keep(session, arrival.client, tokens, arrival.now)
+
+        def changed(current: Session) -> Session:
+            current = change(current)
+            return with_client(current, arrival.client) if tokens else current
+
+        known = None if is_new_person else self._recent_handle(session.id, arrival.now)
+        if known is None:
+            return await self._sessions.renew(session, changed)
+        updated = await self._sessions.update(session.id, changed)
+        return None if updated is None else (updated, known.reveal())
+
+    def _recent_handle(self, session_id: str, now: float) -> Secret | None:
+        handle, at = self._handles.get(session_id, (None, 0.0))
+        return handle if now - at < SAME_HANDLE_S else None
+
+    def _remember(self, arrival: Arrival, session: Session, handle: str) -> None:
+        """Keep for siblings and reloads which session the flow ended in, and under which handle."""
+        now = arrival.now
+        self._done.pop(arrival.flow.id, None)
+        self._done[arrival.flow.id] = Done(session.id, arrival.flow.rd, now)
+        if self._recent_handle(session.id, now) != Secret(handle):
+            self._handles.pop(session.id, None)
+            self._handles[session.id] = (Secret(handle), now)
+        _forget(self._done, lambda done: now - done.at > LIFE_S)
+        _forget(self._handles, lambda kept: now - kept[1] > SAME_HANDLE_S)
+
+
+class _Turns:
+    """Lets those that share a name go one after the other."""
+
+    def __init__(self) -> None:
+        self._busy: frozenset[str] = frozenset()
+        self._freed = asyncio.Event()
+
+    @asynccontextmanager
+    async def of(self, names: frozenset[str]) -> AsyncIterator[None]:
+        """Hold all the names at once."""
+        while not self._busy.isdisjoint(names):
+            await self._freed.wait()
+        self._busy |= names
+        try:
+            yield
+        finally:
+            self._busy -= names
+            self._freed.set()
+            self._freed = asyncio.Event()
+
+
+def _forget(memory: dict[str, T], is_old: Callable[[T], bool]) -> None:
+    """Drop old entries from the front of a dictionary in order of age, and what is beyond its bound."""
+    while memory:
+        oldest = next(iter(memory))
+        if not is_old(memory[oldest]) and len(memory) <= _MEMORY_MAX:
+            return
+        del memory[oldest]

@@ -1,0 +1,166 @@
+"""Providers' metadata and key sets, fetched when first needed and kept.
+
+A document is fresh for an hour. After that it is fetched again, and when that fails the old one is good for a
+day from when it was fetched (attacks.md O6). However many ask, one fetch is under way per URL. A key id that
+isn't among the known keys makes one more fetch at once, so that a rotation needs no waiting, but at most one
+in 30 s: made-up key ids cost the provider nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from vestibule.errors import ProviderError, ProviderInvalid, ProviderUnavailable
+from vestibule.fetch import Answer
+
+FRESH_S: Final = 3600.0
+STALE_S: Final = 24 * 3600.0
+RETRY_S: Final = 30.0
+"""For how long after a failed fetch an old document is given without trying again."""
+UNKNOWN_KID_EVERY_S: Final = 30.0
+DOCUMENT_MAX_BYTES: Final = 512 * 1024
+KEYS_MAX: Final = 100
+
+
+class Get(Protocol):
+    """Fetches by GET: `fetch.Fetcher.get`."""
+
+    async def __call__(self, url: str, *, via: str = "") -> Answer:
+        """The answer. Raises ProviderUnavailable, ProviderInvalid."""
+
+
+class _Document:
+    """One URL's document: what it said, since when, and the fetch under way."""
+
+    __slots__ = ("failed_mono", "fetched_mono", "forced_mono", "pending", "value")
+
+    def __init__(self) -> None:
+        self.value: Any = None
+        self.fetched_mono = float("-inf")
+        self.failed_mono = float("-inf")
+        self.forced_mono = float("-inf")
+        self.pending: asyncio.Task[Any] | None = None
+
+
+class Documents:
+    """JSON by URL: single flight, fresh for an hour, good for a day when they can't be had anew."""
+
+    def __init__(
+        self,
+        get: Get,
+        parse: Callable[[Answer], Any],
+        *,
+        mono: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._get = get
+        self._parse = parse
+        self._mono = mono
+        self._documents: dict[str, _Document] = {}
+
+    async def of(self, url: str, *, via: str = "") -> Any:
+        """The document. Raises ProviderUnavailable, ProviderInvalid when there is none that is good."""
+        document = self._documents.setdefault(url, _Document())
+        now = self._mono()
+        age_s = now - document.fetched_mono
+        if age_s < FRESH_S or (age_s < STALE_S and now - document.failed_mono < RETRY_S):
+            return document.value
+        try:
+            return await self._fetched(document, url, via)
+        except ProviderError:
+            if age_s < STALE_S:
+                return document.value
+            raise
+
+    async def anew(self, url: str, *, via: str = "") -> Any:
+        """The document fetched now; as it is known while the flood limit holds or when fetching fails."""
+        document = self._documents.setdefault(url, _Document())
+        now = self._mono()
+        if document.pending is None:
+            if now - document.forced_mono < UNKNOWN_KID_EVERY_S:
+                return document.value
+            document.forced_mono = now
+        try:
+            return await self._fetched(document, url, via)
+        except ProviderError:
+            if document.value is None:
+                raise
+            return document.value
+
+    async def _fetched(self, document: _Document, url: str, via: str) -> Any:
+        """The result of the one fetch under way; it goes on when whoever waits for it leaves."""
+        if document.pending is None:
+            document.pending = asyncio.create_task(self._fetch(document, url, via), name=f"fetch {url}")
+        return await asyncio.shield(document.pending)
+
+    async def _fetch(self, document: _Document, url: str, via: str) -> Any:
+        try:
+            answer = await self._get(url, via=via)
+            document.value = self._parse(_usable(answer))
+            document.fetched_mono = self._mono()
+            return document.value
+        except ProviderError:
+            document.failed_mono = self._mono()
+            raise
+        finally:
+            document.pending = None
+
+
+class KeySets:
+    """What flows ask of a provider's published documents: `Discovery` and `Keys` of `providers.kit`."""
+
+    def __init__(self, get: Get, *, mono: Callable[[], float] = time.monotonic) -> None:
+        self._metadata = Documents(get, _object, mono=mono)
+        self._keys = Documents(get, _keys, mono=mono)
+
+    async def metadata(self, issuer: str, url: str = "") -> dict[str, Any]:
+        """The issuer's metadata: a JSON object, nothing else is checked. Raises ProviderError."""
+        document: dict[str, Any] = await self._metadata.of(url or well_known(issuer))
+        return document
+
+    async def keys(self, url: str, kid: str | None = None, *, via: str = "") -> tuple[dict[str, Any], ...]:
+        """The key set, fetched anew when `kid` isn't in it and the limit allows. Raises ProviderError."""
+        keys: tuple[dict[str, Any], ...] = await self._keys.of(url, via=via)
+        if kid is None or any(key.get("kid") == kid for key in keys):
+            return keys
+        anew: tuple[dict[str, Any], ...] = await self._keys.anew(url, via=via)
+        return anew
+
+
+def well_known(issuer: str) -> str:
+    """Where an issuer's metadata stands (OpenID Connect Discovery 1.0 section 4)."""
+    return f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+
+
+def _usable(answer: Answer) -> Answer:
+    if answer.status == 429 or answer.status >= 500:
+        raise ProviderUnavailable("the provider is failing", detail=f"{answer.url}: {answer.status}")
+    if answer.status != 200:
+        raise ProviderInvalid("the provider's document is not there", detail=f"{answer.url}: {answer.status}")
+    if len(answer.body) > DOCUMENT_MAX_BYTES:
+        raise ProviderInvalid("the provider's document is too large", detail=answer.url)
+    return answer
+
+
+def _object(answer: Answer) -> dict[str, Any]:
+    try:
+        document = msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise ProviderInvalid("the provider's document is not JSON", detail=answer.url) from exc
+    if not isinstance(document, dict):
+        raise ProviderInvalid("the provider's document is not a JSON object", detail=answer.url)
+    return document
+
+
+def _keys(answer: Answer) -> tuple[dict[str, Any], ...]:
+    """The set's keys; an entry that is none is left out, so that one bad key doesn't spoil the others."""
+    raw = _object(answer).get("keys")
+    if not isinstance(raw, list):
+        raise ProviderInvalid("the provider's key set has no keys", detail=answer.url)
+    if len(raw) > KEYS_MAX:
+        raise ProviderInvalid("the provider's key set has too many keys", detail=answer.url)
+    return tuple(key for key in raw if isinstance(key, dict))

@@ -1,0 +1,97 @@
+"""What a finished flow means."""
+
+from __future__ import annotations
+
+import pytest
+
+from vestibule.core.signin import (
+    AddCredentials,
+    Adopt,
+    Enter,
+    Refuse,
+    Renew,
+    Replace,
+    adopted,
+    next_step,
+    renewed,
+    signed_out_of,
+)
+from vestibule.model import Identity, Session
+
+ALICE = Identity(client="op", issuer="https://op.example", subject="alice")
+ALICE_AGAIN = Identity(client="op", issuer="https://op.example", subject="alice", name="Alice")
+BOB = Identity(client="op", issuer="https://op.example", subject="bob")
+OCTOCAT = Identity(client="github", issuer="https://github.com", subject="1")
+
+
+def session(*identities: Identity, clients: tuple[str, ...] = ("op",), user_id: str = "") -> Session:
+    return Session(
+        id="s",
+        host="h",
+        created_at=0,
+        seen_at=0,
+        expires_at=9,
+        idle_s=9,
+        identities=identities,
+        clients=clients,
+        user_id=user_id or ("u" if identities else ""),
+    )
+
+
+NOBODY = None
+CREDENTIALS = session()
+ALICE_HERE = session(ALICE)
+
+STEPS = {
+    "credentials, nobody": (NOBODY, None, True, Enter(None)),
+    "credentials, credentials": (CREDENTIALS, None, True, AddCredentials()),
+    "credentials, person": (ALICE_HERE, None, True, AddCredentials()),
+    "credentials of a client that signs nobody in, nobody": (NOBODY, None, False, Enter(None)),
+    "person, nobody": (NOBODY, ALICE, True, Enter(ALICE)),
+    "person, credentials": (CREDENTIALS, ALICE, True, Adopt(ALICE)),
+    "the same person": (ALICE_HERE, ALICE_AGAIN, True, Renew(ALICE_AGAIN)),
+    "another person": (ALICE_HERE, BOB, True, Replace(BOB)),
+    "another issuer's account": (ALICE_HERE, OCTOCAT, True, AddCredentials()),
+    "identity that doesn't count here, nobody": (NOBODY, OCTOCAT, False, Enter(None)),
+    "identity that doesn't count here, person": (ALICE_HERE, OCTOCAT, False, AddCredentials()),
+    "identity that doesn't count here, same account": (ALICE_HERE, ALICE_AGAIN, False, AddCredentials()),
+}
+
+
+@pytest.mark.parametrize(("here", "identity", "signs_in", "step"), STEPS.values(), ids=STEPS.keys())
+def test_the_step_follows_from_who_is_here_and_what_came(
+    *, here: Session | None, identity: Identity | None, signs_in: bool, step: object
+) -> None:
+    assert next_step(here, identity, signs_in=signs_in) == step
+
+
+def test_a_second_account_of_the_persons_issuer_is_never_mixed_in() -> None:
+    step = next_step(ALICE_HERE, BOB, signs_in=False)
+    assert isinstance(step, Refuse)
+    assert step.code == "other_person"
+
+
+def test_adopting_makes_the_session_one_persons() -> None:
+    assert adopted(CREDENTIALS, ALICE, "u9") == session(ALICE, user_id="u9")
+
+
+def test_renewing_replaces_what_the_client_said_and_adds_nothing() -> None:
+    assert renewed(ALICE_HERE, ALICE_AGAIN).identities == (ALICE_AGAIN,)
+    same_person_elsewhere = Identity(client="op2", issuer=ALICE.issuer, subject=ALICE.subject)
+    assert renewed(ALICE_HERE, same_person_elsewhere).identities == (ALICE,)
+
+
+def test_signing_out_of_the_last_client_ends_the_session() -> None:
+    assert signed_out_of(ALICE_HERE, "op") is None
+    assert signed_out_of(session(ALICE, clients=()), "op") is None
+
+
+def test_signing_out_of_one_client_takes_its_credentials_and_its_identity() -> None:
+    left = signed_out_of(session(ALICE, clients=("op", "drive")), "op")
+    assert left == session(clients=("drive",))
+    left = signed_out_of(session(ALICE, clients=("op", "drive")), "drive")
+    assert left == session(ALICE, clients=("op",))
+
+
+def test_signing_out_of_a_client_that_is_not_there_changes_nothing() -> None:
+    assert signed_out_of(ALICE_HERE, "github") == ALICE_HERE
