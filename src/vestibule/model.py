@@ -83,6 +83,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """Grows by one with each write; the compare-and-set key."""
     refreshing_since: float | None = None
     """When a refresh was sent whose result is not yet stored; found after a crash, the old token is tried once."""
+    rejected_at: float | None = None
+    """When it was last refreshed because an API rejected it before its time; not done again within seconds."""
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,24 +4,60 @@ A grant is sealed bound to (owner, client, version), so that no row can be put i
 refresh is done per grant, across tasks, workers and nodes: callers in this process share a flight, processes
 a lease that outlasts the request's hard deadline; the intent is written before the request is sent, the
 result by compare-and-set, so that a sign-out meanwhile wins (DESIGN.md section 2).
+
+A refresh whose outcome nobody knows (a crash after the intent, a broken connection) may have used up a
+refresh token that rotates. The old one is tried again, and a refusal then means what it always means: sign
+in again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
 
-from vestibule.core.seal import KeyRing
-from vestibule.model import Secret, Session, Tokens
+import msgspec
+from msgspec.structs import replace
+
+from vestibule.core import session as rules
+from vestibule.core.grant import Standing, is_alive, opened, sealed, standing
+from vestibule.core.seal import NONCE_BYTES, KeyRing
+from vestibule.errors import CredentialGone, ProviderError, ProviderRefused, ProviderUnavailable, StoreError
+from vestibule.model import Grant, Secret, Session, Tokens
 from vestibule.providers.base import Refresh
 from vestibule.providers.kit import Flow
-from vestibule.service.sessions import Sessions
+from vestibule.service.sessions import SESSION, UNCONFIRMED_S, Sessions
 from vestibule.store import base
+from vestibule.store.base import SealedGrant
 
 T = TypeVar("T")
+
+GRANT: Final = "grant"
+"""Kind of change: a grant of the owner with this id was changed or dropped."""
+HARD_S: Final = 20.0
+"""The hard deadline of a refresh's requests."""
+LEASE_S: Final = 30.0
+_WAIT_S: Final = (0.02, 0.05, 0.1, 0.2)
+_WRITE_AGAIN_S: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
+_NOT_THE_GRANT: Final = frozenset(
+    {
+        "invalid_client",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_request",
+        "temporarily_unavailable",
+        "server_error",
+        "slow_down",
+    }
+)
+"""Refusals that tell of this program's registration or the provider's health, not of somebody's grant."""
+
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class Driver(Protocol):
@@ -29,6 +65,14 @@ class Driver(Protocol):
 
     async def run(self, flow: Flow[T]) -> T:
         """What the flow returns. Raises ProviderError."""
+
+
+class _Held(msgspec.Struct, frozen=True):
+    """A grant as it was read."""
+
+    grant: Grant
+    expires_at: float
+    read_mono: float
 
 
 class Grants:
@@ -48,8 +92,29 @@ class Grants:
         mono: Callable[[], float] = time.monotonic,
         random: Callable[[int], bytes] = secrets.token_bytes,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        capacity: int = 10_000,
     ) -> None:
-        raise NotImplementedError
+        self._store = store
+        self._leases = leases
+        self._sessions = sessions
+        self._changes = changes
+        self._keys = keys
+        self._refreshers = refreshers
+        self._driver = driver
+        self._now = now
+        self._mono = mono
+        self._random = random
+        self._sleep = sleep
+        self._capacity = capacity
+        self._cache: dict[str, dict[str, _Held]] = {}
+        self._forgotten = 0
+        self._flights: dict[tuple[str, str], asyncio.Task[Tokens]] = {}
+        changes.subscribe(GRANT, self._forget)
+        changes.subscribe(SESSION, self._forget)
+
+    async def close(self) -> None:
+        """Wait for refreshes under way: a rotated refresh token must reach the store."""
+        await asyncio.gather(*self._flights.values(), return_exceptions=True)
 
     async def keep(self, session: Session, client: str, tokens: Tokens, now: float) -> None:
         """Keep what a sign-in brought, in place of what was there; durable on return.
@@ -57,27 +122,222 @@ class Grants:
         Nothing is kept when the session has ended meanwhile. The session's `clients` are the caller's to
         change.
         """
-        raise NotImplementedError
+        version = int.from_bytes(self._random(6), "big")  # never one that a refresh under way expects
+        grant = Grant(owner=session.id, client=client, tokens=tokens, obtained_at=now, version=version)
+        await self._put(_Held(grant, session.expires_at, 0.0), None)
+        if await self._sessions.by_id(session.id) is None:
+            await self.drop(session.id, client)
 
     async def drop(self, session_id: str, client: str) -> bool:
-        """Forget the credentials at this client. False when there were none."""
-        raise NotImplementedError
+        """Forget the credentials at this client; durable on return. False when there were none."""
+        try:
+            return await self._store.delete(session_id, client)
+        finally:
+            self._changes.publish(GRANT, session_id)
 
     async def tokens_of(self, session_id: str, client: str) -> Tokens | None:
-        """The tokens as they are kept, expired or not; None when there are none."""
-        raise NotImplementedError
+        """The tokens as they are kept, expired or not; None when there are none. Raises StoreError."""
+        held = await self._read(session_id, client)
+        return None if held is None else held.grant.tokens
 
     def peek(self, session_id: str, client: str) -> Tokens | None:
         """Live tokens from the cache, without waiting; None says nothing but: ask `access_token`."""
-        raise NotImplementedError
+        held = self._cached(session_id, client)
+        if held is None or self._standing(held, None) is not Standing.USE:
+            return None
+        return held.grant.tokens
 
     async def access_token(self, session: Session, client: str, *, rejected: Secret | None = None) -> Tokens:
         """Tokens with a live access token, refreshed when it expired or is `rejected` (the API said 401).
 
         What comes back may be `rejected` itself, where nothing better is to be had: no refresh token, or a
         fresh one was rejected just before; then the API's 401 stands.
-        Raises CredentialGone (`no_credential` where there never was one, `credential_gone` when the provider
-        refused to refresh it: then the session's `clients` no longer name it), ProviderUnavailable (nothing
-        has changed), StoreError.
+        Raises CredentialGone (`no_credential` where there never was one, `credential_gone` when it is dead:
+        then the session's `clients` no longer name it), ProviderError (nothing has changed), StoreError.
         """
-        raise NotImplementedError
+        held = self._cached(session.id, client) or await self._read(session.id, client)
+        if held is not None and self._standing(held, rejected) is Standing.USE:
+            return held.grant.tokens
+        if held is None:
+            if client in session.clients:
+                await self._sessions.update(session.id, partial(rules.without_client, client=client))
+            raise CredentialGone(f"No one has signed in to {client} in this session.", code="no_credential")
+        return await self._share_flight(session.id, client, rejected)
+
+    async def _share_flight(self, owner: str, client: str, rejected: Secret | None) -> Tokens:
+        """What this process's one refresh of the grant ends in; whoever stops waiting does not stop it."""
+        place = owner, client
+        flight = self._flights.get(place)
+        if flight is None:
+            flight = asyncio.create_task(self._renewed(owner, client, rejected), name=f"refresh {client}")
+            self._flights[place] = flight
+            flight.add_done_callback(partial(self._landed, place))
+        return await asyncio.shield(flight)
+
+    def _landed(self, place: tuple[str, str], flight: asyncio.Task[Tokens]) -> None:
+        del self._flights[place]
+        if not flight.cancelled():
+            flight.exception()  # seen, even when everybody who waited has left
+
+    async def _renewed(self, owner: str, client: str, rejected: Secret | None) -> Tokens:
+        """Live tokens, by this process's own refresh or another's; only one at a time gets past the lease."""
+        name, me = f"refresh:{owner}:{client}", rules.text_of(self._random(rules.ID_BYTES))
+        give_up_mono = self._mono() + 2 * LEASE_S
+        waits = itertools.chain(_WAIT_S, itertools.repeat(_WAIT_S[-1]))
+        while await self._leases.acquire(name, me, self._now(), LEASE_S) is None:
+            if self._mono() >= give_up_mono:
+                raise ProviderUnavailable(
+                    "The credentials are being refreshed elsewhere; that takes too long."
+                )
+            await self._sleep(next(waits))
+            held, good_for = await self._look(owner, client, rejected)
+            if good_for is Standing.USE:
+                return held.grant.tokens
+        try:
+            held, good_for = await self._look(owner, client, rejected)
+            return held.grant.tokens if good_for is Standing.USE else await self._refreshed(held, rejected)
+        finally:
+            with contextlib.suppress(StoreError):  # then it runs out by itself
+                await self._leases.release(name, me)
+
+    async def _look(self, owner: str, client: str, rejected: Secret | None) -> tuple[_Held, Standing]:
+        """What the store holds now, to use or to refresh. Raises CredentialGone."""
+        held = await self._read(owner, client)
+        if held is None:
+            raise _gone(client)
+        good_for = self._standing(held, rejected)
+        if good_for is Standing.GONE:
+            await self._lose(held)
+            raise _gone(client)
+        return held, good_for
+
+    async def _refreshed(self, held: _Held, rejected: Secret | None) -> Tokens:
+        """Tokens fresh from the provider, stored before anybody gets them; under the lease."""
+        intent = await self._change(held, refreshing_since=self._now())
+        if intent is None:
+            return await self._what_stands(held.grant)
+        try:
+            fresh = await self._ask(intent.grant)
+        except ProviderRefused as exc:
+            if await self._lose(intent):
+                raise _gone(intent.grant.client) from exc
+            return await self._what_stands(held.grant)
+        except ProviderError:
+            with contextlib.suppress(StoreError):
+                await self._change(intent, refreshing_since=None)
+            if rejected is None and is_alive(held.grant.tokens, self._now()):
+                return held.grant.tokens
+            raise
+        now = self._now()
+        rejected_at = held.grant.rejected_at if rejected is None else now
+        kept = await self._change_for_sure(
+            intent, tokens=fresh, obtained_at=now, refreshing_since=None, rejected_at=rejected_at
+        )
+        return fresh if kept is not None else await self._what_stands(held.grant)
+
+    async def _ask(self, grant: Grant) -> Tokens:
+        """What the provider answers. Raises ProviderRefused only where it is this grant that was refused."""
+        flow = self._refreshers[grant.client].refresh(grant.tokens, self._now())
+        try:
+            async with asyncio.timeout(HARD_S):
+                fresh = await self._driver.run(flow)
+        except TimeoutError as exc:
+            raise ProviderUnavailable("The provider did not answer in time.") from exc
+        except ProviderRefused as exc:
+            if exc.error in _NOT_THE_GRANT:
+                raise ProviderUnavailable(
+                    "The provider can't refresh credentials.", detail=exc.error
+                ) from exc
+            raise
+        return replace(
+            fresh,
+            refresh_token=fresh.refresh_token or grant.tokens.refresh_token,
+            id_token=fresh.id_token or grant.tokens.id_token,
+            scopes=fresh.scopes or grant.tokens.scopes,
+        )
+
+    async def _what_stands(self, grant: Grant) -> Tokens:
+        """What somebody else put in the grant's place: a new sign-in's tokens.
+
+        Raises CredentialGone: nothing.
+        """
+        held = await self._read(grant.owner, grant.client)
+        if held is None:
+            raise _gone(grant.client)
+        return held.grant.tokens
+
+    async def _lose(self, held: _Held) -> bool:
+        """Drop a dead grant, and its client from the session; False when it was not there as it was read."""
+        grant = held.grant
+        try:
+            if not await self._store.delete(grant.owner, grant.client, grant.version):
+                return False
+        finally:
+            self._changes.publish(GRANT, grant.owner)
+        await self._sessions.update(grant.owner, partial(rules.without_client, client=grant.client))
+        return True
+
+    async def _change_for_sure(self, held: _Held, **fields: Any) -> _Held | None:
+        """Like `_change`, tried again for some seconds: a rotated refresh token that is not kept is lost."""
+        for wait_s in _WRITE_AGAIN_S:
+            try:
+                return await self._change(held, **fields)
+            except StoreError:
+                await self._sleep(wait_s)
+        return await self._change(held, **fields)
+
+    async def _change(self, held: _Held, **fields: Any) -> _Held | None:
+        """The grant with these fields, stored under the next version; None when someone else was faster."""
+        grant: Grant = replace(held.grant, version=held.grant.version + 1, **fields)
+        changed = _Held(grant, held.expires_at, self._mono())
+        return changed if await self._put(changed, held.grant.version) else None
+
+    async def _put(self, held: _Held, expect_version: int | None) -> bool:
+        grant = held.grant
+        row = SealedGrant(
+            owner=grant.owner,
+            client=grant.client,
+            version=grant.version,
+            sealed=sealed(grant, self._keys, nonce=self._random(NONCE_BYTES)),
+            expires_at=held.expires_at,
+        )
+        try:
+            return await self._store.put(row, expect_version)
+        finally:
+            self._changes.publish(GRANT, grant.owner)
+
+    async def _read(self, owner: str, client: str) -> _Held | None:
+        """The grant from the store; None when there is none that this key ring sealed for this place."""
+        forgotten, mono = self._forgotten, self._mono()
+        row = await self._store.get(owner, client)
+        if row is None:
+            return None
+        grant = opened(row.sealed, self._keys, owner=owner, client=client, version=row.version)
+        if grant is None:
+            return None
+        held = _Held(grant, row.expires_at, mono)
+        if forgotten == self._forgotten:
+            self._cache.setdefault(owner, {})[client] = held
+            if len(self._cache) > self._capacity:
+                del self._cache[next(iter(self._cache))]
+        return held
+
+    def _cached(self, owner: str, client: str) -> _Held | None:
+        held = self._cache.get(owner, _NOTHING).get(client)
+        if held is None:
+            return None
+        mono = self._mono()
+        is_good = self._changes.is_current(mono) or mono - held.read_mono < UNCONFIRMED_S
+        return held if is_good else None
+
+    def _standing(self, held: _Held, rejected: Secret | None) -> Standing:
+        can_refresh = held.grant.client in self._refreshers
+        return standing(held.grant, can_refresh=can_refresh, rejected=rejected, now=self._now())
+
+    def _forget(self, owner: str) -> None:
+        self._forgotten += 1
+        self._cache.pop(owner, None)
+
+
+def _gone(client: str) -> CredentialGone:
+    return CredentialGone(f"The credentials for {client} are gone: sign in there again.")

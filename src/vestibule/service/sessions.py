@@ -175,8 +175,8 @@ class Sessions:
     async def update(self, session_id: str, change: Callable[[Session], Session]) -> Session | None:
         """The session after `change`; None when it has ended.
 
-        `change` may be called again, with what someone else wrote; when it returns what it was given, nothing is
-        written.
+        `change` may be called again, with what someone else wrote; when it returns what it was given, nothing
+        is written.
         """
 
         async def write(before: Session, after: Session) -> Session | None:

@@ -51,7 +51,7 @@ class Sessions(Protocol):
         """The session of this permanent id if it lives, or None."""
 
     async def save(self, session: Session, expect_version: int) -> bool:
-        """Replace the session if its stored version is `expect_version`; False when someone changed or ended it.
+        """Replace the session if its stored version is the expected one; False when someone was faster.
 
         The stored version becomes `expect_version + 1`; last-seen never goes backwards. Durable on return.
         """
