@@ -48,8 +48,8 @@ def redirect(location: str, set_cookies: Iterable[str] = ()) -> Response:
 def checked_location(location: str) -> str:
     """The address, as one that may stand in a header and a link. Raises VestibuleError.
 
-    Threat: header splitting and script addresses, should one get past those who make the addresses. That it leads
-    to a place of ours is not checked here.
+    Threat: header splitting and script addresses, should one get past those who make the addresses. That it
+    leads to a place of ours is not checked here.
     """
     is_plain = location.isascii() and location.isprintable() and " " not in location
     if not is_plain or not location.startswith(("/", "https://", "http://")):

@@ -23,7 +23,7 @@ async def callback(desk: Desk, ask: Ask) -> Response:
 
 
 async def form_post(desk: Desk, ask: Ask) -> Response:
-    """A provider's answer by form, which is not taken yet; it comes from the provider's origin, as it must."""
+    """A provider's answer by form, which is not taken yet; its Origin is the provider's."""
     page = desk.pages.error(405, "form_post", scene=ask.scene())
     return answer(page.with_headers(("allow", "GET")))
 

@@ -51,7 +51,9 @@ class Notices:
         if as_json or sign_in or (head is not None and self._is_program(head)):
             page = self._pages.problem(status, code, reason=reason, request_id=request_id, sign_in=sign_in)
         else:
-            scene = Scene(request_id=request_id, host=host.title if host is not None else "", who=person_of(session))
+            scene = Scene(
+                request_id=request_id, host=host.title if host is not None else "", who=person_of(session)
+            )
             page = self._pages.error(status, code, reason=reason, scene=scene)
         return status_line_of(page.status), page.header_lines(), page.body
 

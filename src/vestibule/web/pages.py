@@ -106,7 +106,8 @@ class Pages:
         """
         text = text_of(code, status)
         actions = _actions(text, scene)
-        return self._page("message.html", status or text.status, text, scene, actions=actions, reason=reason)
+        page = self._page("message.html", status or text.status, text, scene, actions=actions, reason=reason)
+        return _challenged(page)
 
     def problem(
         self, status: int, code: str, *, reason: str = "", request_id: str = "", sign_in: str = ""
@@ -125,8 +126,7 @@ class Pages:
             problem["id"] = request_id
         if sign_in:
             problem["sign_in"] = sign_in
-        page = self.json(status, problem, media_type="application/problem+json")
-        return page.with_headers(("www-authenticate", 'Vestibule realm="sign-in"')) if status == 401 else page
+        return _challenged(self.json(status, problem, media_type="application/problem+json"))
 
     def json(self, status: int, value: Any, *, media_type: str = "application/json") -> Page:
         """Any JSON answer, with the headers of the gateway's answers."""
@@ -216,7 +216,8 @@ class Pages:
             ("content-security-policy", self._policy(alone=alone)),
             *(_WITH_FORM if has_form else COMMON_HEADERS),
         )
-        return Page(status, headers, body.encode())
+        # The engine escapes `/` as well, which in our quoted attributes only makes addresses unreadable.
+        return Page(status, headers, body.replace("&#x2f;", "/").encode())
 
     def _policy(self, *, alone: bool) -> str:
         style, images = (self.assets.style_source, "'none'") if alone else ("'self'", "'self'")
@@ -231,6 +232,13 @@ class Pages:
 _WITH_FORM = tuple(
     (name, "same-origin" if name == "referrer-policy" else value) for name, value in COMMON_HEADERS
 )
+
+
+def _challenged(page: Page) -> Page:
+    """A 401 with the challenge it owes; the scheme is ours, so that no browser asks for a password."""
+    if page.status != 401:
+        return page
+    return page.with_headers(("www-authenticate", 'Vestibule realm="sign-in"'))
 
 
 def person_of(session: Session | None) -> str:

@@ -13,7 +13,7 @@ from vestibule.web.asking import Ask
 
 
 async def session(desk: Desk, ask: Ask) -> Response:
-    """`/@/session`: who, by which clients, until when; 401 when nobody is. Never a token or the session's id."""
+    """`/@/session`: who, by which clients, until when; 401 when nobody is. Never a token."""
     if ask.visit.session is None:
         return answer(problem(desk, ask, 401, "sign_in_required"))
     return answer(desk.pages.json(200, describe(ask.visit.session)))

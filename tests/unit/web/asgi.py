@@ -1,0 +1,258 @@
+"""A caller of ASGI applications without sockets, a sign-in service that only remembers, and a reader of pages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from vestibule.core.route import Host, Site
+from vestibule.model import Identity, Session
+from vestibule.service.signin import Begun, Choice, Failed, Finished, SignedOut, SignIn
+from vestibule.service.visit import Visit
+from vestibule.web.app import build
+from vestibule.web.pages import Pages
+
+PAGES = Pages()
+BASE = "https://forum.example"
+
+HOST = Host(
+    name=b"forum.example",
+    title="forum",
+    clients={"google": "google", "github": "github", "drive": "forum.example/drive"},
+    sign_in=("google", "github"),
+)
+ALICE = Identity(
+    client="google",
+    issuer="https://accounts.google.com",
+    subject="a-1",
+    name="Alice Liddell",
+    login="alice",
+    email="alice@example.com",
+)
+
+
+def session_of(
+    *identities: Identity, clients: tuple[str, ...] = ("google",), user_id: str = "u-1"
+) -> Session:
+    return Session(
+        id="permanent-session-id",
+        host="forum.example",
+        created_at=1_000.0,
+        seen_at=2_000.0,
+        expires_at=600_000.0,
+        idle_s=86_400.0,
+        user_id=user_id if identities else "",
+        identities=identities,
+        clients=clients,
+    )
+
+
+SIGNED_IN = session_of(ALICE)
+
+
+def visit(session: Session | None = None, host: Host = HOST, base_url: str = BASE) -> Visit:
+    return Visit(
+        host=host,
+        site=Site(base_url=base_url, cookie="__Host-vestibule", secure=True),
+        session=session,
+        address="192.0.2.1",
+        user_agent="test",
+        request_id="req-0123",
+        now=2_000.0,
+        cookies={},
+    )
+
+
+class FakeSignIn(SignIn):
+    """Answers with fixed values and keeps what it was asked; `raising` makes the acting methods fail."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.raising: Exception | None = None
+        self.sign_out_location = ""
+
+    def chooser(
+        self, visit: Visit, *, rd: str = "", hints: Mapping[str, str] | None = None
+    ) -> tuple[Choice, ...]:
+        titles = {"google": "Google", "github": "GitHub"}
+        return tuple(
+            Choice(client=full, title=titles[full], url=f"/@{full}/signin?rd={quote(rd, safe='')}")
+            for full in visit.host.sign_in
+        )
+
+    async def begin(
+        self, visit: Visit, client: str, *, rd: str = "", hints: Mapping[str, str] | None = None
+    ) -> Begun:
+        self._called("begin", client, rd, dict(hints or {}))
+        return Begun("https://idp.example/authorize?x=1", ("flow=1; Path=/", "old=; Max-Age=0"))
+
+    async def finish(self, visit: Visit, client: str, params: Mapping[str, str]) -> Finished:
+        self._called("finish", client, dict(params))
+        return Finished("/there?x=1", ("__Host-vestibule=h; Path=/", "flow=; Max-Age=0"))
+
+    def failed(self, visit: Visit, client: str, params: Mapping[str, str]) -> Failed:
+        return Failed(f"/@{client}/signin?rd=%2Fdeep", ("flow=; Max-Age=0",))
+
+    async def sign_out(self, visit: Visit, client: str | None = None, *, rd: str = "") -> SignedOut:
+        self._called("sign_out", client, rd)
+        return SignedOut(self.sign_out_location or rd or "/@/signedout", ("__Host-vestibule=; Max-Age=0",))
+
+    def _called(self, *call: Any) -> None:
+        self.calls.append(call)
+        if self.raising is not None:
+            raise self.raising
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What the application sent."""
+
+    status: int
+    raw_headers: list[tuple[str, str]]
+    body: bytes
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return dict(self.raw_headers)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def cookies(self) -> list[str]:
+        return [value for name, value in self.raw_headers if name == "set-cookie"]
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+class Desk:
+    """The application with its fakes around it."""
+
+    def __init__(self) -> None:
+        self.signin = FakeSignIn()
+        self.logged: list[tuple[str, dict[str, Any]]] = []
+        self.app = build(
+            self.signin,
+            PAGES,
+            hosts=lambda: frozenset({"wiki.example"}),
+            log=lambda event, **fields: self.logged.append((event, fields)),
+        )
+
+    def call(
+        self,
+        target: str,
+        method: str = "GET",
+        headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        visit: Visit | None = None,
+    ) -> Reply:
+        return asyncio.run(self._call(target, method, headers, visit))
+
+    async def _call(self, target: str, method: str, headers: Any, the_visit: Visit | None) -> Reply:
+        path, _, query = target.partition("?")
+        pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers or ())
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "https",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in pairs],
+            "client": ("192.0.2.1", 1),
+            "server": ("forum.example", 443),
+            "state": {"visit": the_visit or visit()},
+        }
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await self.app(scope, receive, send)
+        start = sent[0]
+        return Reply(
+            status=start["status"],
+            raw_headers=[(name.decode(), value.decode("latin-1")) for name, value in start["headers"]],
+            body=b"".join(message.get("body", b"") for message in sent[1:]),
+        )
+
+
+_TAGS = set(
+    "html head meta title link style body main svg path p h1 div a form button ul li img span strong code".split()
+)
+_ATTRIBUTES = set(
+    "lang charset name content rel type href class viewbox width height aria-hidden focusable d src alt method action".split()
+)
+
+
+class Inert(HTMLParser):
+    """Reads a page; fails where it holds a tag, attribute or address that no template of ours has."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.forms: list[str] = []
+        self.words: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in _TAGS, tag
+        self.tags.append(tag)
+        for name, value in attrs:
+            assert name in _ATTRIBUTES, (tag, name)
+            if name in {"href", "src", "action"}:
+                self._address(tag, name, value or "")
+
+    def _address(self, tag: str, name: str, value: str) -> None:
+        own = value == "" or (value.startswith("/") and not value.startswith(("//", "/\\")))
+        assert own, value
+        if tag == "a":
+            self.links.append(value)
+        if name == "action":
+            self.forms.append(value)
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+XSS = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    "java\tscript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "</title><script>alert(1)</script>",
+    "</style><script>alert(1)</script>",
+    "--><svg/onload=alert(1)>",
+    "{{ 7 * 7 }}{% include 'x' %}",
+    '${env("PATH")}',
+    '//evil.example/"><b>',
+    "/\\evil.example",
+    "https://evil.example/",
+    '/ok" autofocus onfocus=alert(1) x="',
+    "&lt;script&gt;",
+    "&#60;script&#62;alert(1)",
+    "<a href=//evil.example>click",
+    "<base href=//evil.example>",
+    "<meta http-equiv=refresh content='0;url=//evil.example'>",
+    "<form action=//evil.example><button>",
+    "\u202e<\u200bscript>",
+    "\r\nSet-Cookie: a=b",
+    "\r\n\r\n<script>",
+)
