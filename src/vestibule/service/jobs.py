@@ -1,0 +1,133 @@
+"""What has to be done now and then: `run(now, fence)` under a lease, so that one of all processes does it.
+
+The fence is the lease's number. Whatever a job writes that an overtaken run must not write carries it; a
+sweep needs none, since what is dead for one is dead for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, Protocol
+
+import msgspec
+
+from vestibule.errors import VestibuleError
+from vestibule.store import base
+
+BATCH: Final = 200
+_LEASE_OF_PERIOD: Final = 2.0
+_LEASE_MIN_S: Final = 60.0
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is done every `every_s` seconds."""
+
+    name: str
+    every_s: float
+    run: Callable[[float, int], Awaitable[object]]
+    """Called with now and the lease's fencing number."""
+    is_shared: bool = True
+    """True: one of all processes does it. False: each does its own, and there is no fence (0)."""
+
+
+class Sweep(Protocol):
+    """Deletes at most `limit` of what has expired, and says how many went."""
+
+    async def __call__(self, now: float, limit: int) -> int:
+        """How many went."""
+
+
+class Jobs:
+    """Runs jobs until it is closed; a job that fails is reported and runs again at its next turn."""
+
+    def __init__(
+        self,
+        jobs: Iterable[Job],
+        leases: base.Leases,
+        *,
+        node: str,
+        jitter: Callable[[], float],
+        failed: Callable[[str, VestibuleError], None],
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`node` is this process's own name; `jitter` gives 0 to 1, which spreads turns over their period."""
+        self._jobs = tuple(jobs)
+        self._leases = leases
+        self._node = node
+        self._jitter = jitter
+        self._failed = failed
+        self._now = now
+        self._sleep = sleep
+        self._running: tuple[asyncio.Task[None], ...] = ()
+
+    def start(self) -> None:
+        """Begin; the first turn of each job comes within its first period."""
+        self._running = tuple(
+            asyncio.create_task(self._repeat(job), name=f"job {job.name}") for job in self._jobs
+        )
+
+    async def close(self) -> None:
+        """Stop, in the middle of a turn if need be."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        self._running = ()
+
+    async def turn(self, job: Job) -> bool:
+        """Run the job once, if it is this process's turn. False: another has it, or it failed."""
+        now = self._now()
+        try:
+            fence = await self._fence(job, now)
+            if fence is None:
+                return False
+            await job.run(now, fence)
+        except VestibuleError as exc:
+            self._failed(job.name, exc)
+            return False
+        return True
+
+    async def _fence(self, job: Job, now: float) -> int | None:
+        if not job.is_shared:
+            return 0
+        lease_s = max(_LEASE_MIN_S, job.every_s * _LEASE_OF_PERIOD)
+        return await self._leases.acquire(f"job:{job.name}", self._node, now, lease_s)
+
+    async def _repeat(self, job: Job) -> None:
+        await self._sleep(job.every_s * self._jitter())
+        while True:
+            await self.turn(job)
+            await self._sleep(job.every_s * (0.9 + 0.2 * self._jitter()))
+
+
+def sweeping(name: str, sweep: Sweep, *, every_s: float = 60.0) -> Job:
+    """A job that deletes what has expired, a few rows at a time so that nobody waits long for the store."""
+
+    async def run(now: float, _fence: int) -> None:
+        while await sweep(now, BATCH) >= BATCH:
+            await asyncio.sleep(0)
+
+    return Job(name=name, every_s=every_s, run=run)
+
+
+def sweeps(
+    sessions: base.Sessions, grants: base.Grants, marks: base.Marks, leases: base.Leases
+) -> tuple[Job, ...]:
+    """The jobs that keep the store small."""
+    return (
+        sweeping("sweep-sessions", sessions.sweep),
+        sweeping("sweep-grants", grants.sweep),
+        sweeping("sweep-marks", marks.sweep),
+        sweeping("sweep-leases", leases.sweep),
+    )
+
+
+def last_seen(flush: Callable[[], Awaitable[object]], *, every_s: float = 5.0) -> Job:
+    """The job that writes last-seen times (`Sessions.flush`), each process its own."""
+
+    async def run(_now: float, _fence: int) -> None:
+        await flush()
+
+    return Job(name="last-seen", every_s=every_s, run=run, is_shared=False)
