@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, WSMsgType, web
 
-from vestibule.demo import loopback
+from vestibule.demo import server
 from vestibule.demo.pages import Pages, static
 
 CLIENT = "demo"
@@ -207,7 +207,7 @@ TRIES = (
     ("/@/session", "who is signed in and until when, as JSON; never a token"),
     ("/public/", "a page for everybody"),
     ("/members/", "a page for whoever is signed in; leads through sign-in and back"),
-    ("/admin/", "a page for Alice only; anybody else gets the gateway's 403"),
+    ("/admin/", "a page for Alice only; anybody else gets a 403 from the gateway"),
     ("/@/signin?prompt=select_account", "sign in as somebody else"),
 )
 
@@ -236,7 +236,8 @@ _CUT = ("proxy-session", "cookie")
 
 
 def _is_ours(name: str) -> bool:
-    return name.lower().startswith(("proxy-", "user-", "x-forwarded-", "forwarded")) and name != "User-Agent"
+    name = name.lower()
+    return name.startswith(("proxy-", "user-", "x-forwarded-", "forwarded")) and name != "user-agent"
 
 
 def _short(value: str) -> str:
@@ -295,7 +296,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
 def main(argv: list[str]) -> int:
     """Run the app."""
     arguments = _arguments(argv)
-    return loopback.run(
+    return server.run(
         lambda _: App(arguments.calls, arguments.pictures).app(),
         address=arguments.address,
         port=arguments.port,

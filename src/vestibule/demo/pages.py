@@ -34,7 +34,8 @@ class Pages:
         headers = {
             "Content-Security-Policy": policy,
             "Cache-Control": "no-store",
-            "Referrer-Policy": "no-referrer",
+            # Not "no-referrer": with that, browsers send `Origin: null` when a form of the page is posted.
+            "Referrer-Policy": "same-origin",
             "X-Content-Type-Options": "nosniff",
         }
         return web.Response(text=text, status=status, content_type="text/html", headers=headers)
