@@ -7,6 +7,7 @@ sweep needs none, since what is dead for one is dead for all.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol
@@ -70,11 +71,14 @@ class Jobs:
         )
 
     async def close(self) -> None:
-        """Stop, in the middle of a turn if need be."""
+        """Stop, in the middle of a turn if need be, and leave the shared jobs to others."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         self._running = ()
+        with contextlib.suppress(VestibuleError):  # then the leases run out by themselves
+            for job in self._jobs:
+                await self._leases.release(_lease_of(job), self._node)
 
     async def turn(self, job: Job) -> bool:
         """Run the job once, if it is this process's turn. False: another has it, or it failed."""
@@ -93,7 +97,7 @@ class Jobs:
         if not job.is_shared:
             return 0
         lease_s = max(_LEASE_MIN_S, job.every_s * _LEASE_OF_PERIOD)
-        return await self._leases.acquire(f"job:{job.name}", self._node, now, lease_s)
+        return await self._leases.acquire(_lease_of(job), self._node, now, lease_s)
 
     async def _repeat(self, job: Job) -> None:
         await self._sleep(job.every_s * self._jitter())
@@ -102,12 +106,16 @@ class Jobs:
             await self._sleep(job.every_s * (0.9 + 0.2 * self._jitter()))
 
 
+def _lease_of(job: Job) -> str:
+    return f"job:{job.name}"
+
+
 def sweeping(name: str, sweep: Sweep, *, every_s: float = 60.0) -> Job:
     """A job that deletes what has expired, a few rows at a time so that nobody waits long for the store."""
 
     async def run(now: float, _fence: int) -> None:
         while await sweep(now, BATCH) >= BATCH:
-            await asyncio.sleep(0)
+            pass
 
     return Job(name=name, every_s=every_s, run=run)
 
