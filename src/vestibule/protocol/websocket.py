@@ -1,0 +1,123 @@
+"""The opening handshake of WebSocket over HTTP/1.1 (RFC 6455 section 4); frames are no business of a gateway.
+
+A connection becomes a tunnel only when both sides really speak WebSocket: the request is checked before it is
+forwarded, and the backend's 101 before the client sees it. A backend that answers 101 to anything else would
+turn the connection into one nobody decides on any more (Threat: request smuggling through a false upgrade).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+
+from vestibule.errors import BackendError, BadRequest
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_KEY_RE = re.compile(rb"[A-Za-z0-9+/]{22}==")
+_WATCHED = frozenset(
+    (
+        b"sec-websocket-key",
+        b"sec-websocket-version",
+        b"sec-websocket-accept",
+        b"sec-websocket-protocol",
+        b"upgrade",
+        b"connection",
+    )
+)
+
+
+def accept_of(key: bytes) -> bytes:
+    """The Sec-WebSocket-Accept that answers this key. Spec: RFC 6455 section 4.2.2."""
+    digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
+    return base64.b64encode(digest)
+
+
+def key_of(method: bytes, lines: Iterable[bytes]) -> bytes:
+    """The key of a request that asks for `Upgrade: websocket`, having checked that it may.
+
+    `lines` are the request's header lines (`b"Name: value"`). That Upgrade and Connection ask for it over
+    HTTP/1.1, and that no body comes along, is for the caller to know.
+
+    Raises: BadRequest, 426 for a version that isn't spoken (the answer then names 13 in
+    Sec-WebSocket-Version).
+    """
+    fields = _fields(lines)
+    if method != b"GET":
+        raise BadRequest("a WebSocket begins with GET", code="bad_websocket")
+    if fields.get(b"sec-websocket-version") != [b"13"]:
+        raise BadRequest("this version of WebSocket is not spoken here", code="bad_websocket", status=426)
+    match fields.get(b"sec-websocket-key"):
+        case [key] if _is_key(key):
+            return key
+        case _:
+            raise BadRequest("the WebSocket key is malformed", code="bad_websocket")
+
+
+def check_answer(key: bytes, asked: Iterable[bytes], answered: Iterable[bytes]) -> None:
+    """Raise BackendError unless the backend's 101 is the answer to the request with this key.
+
+    `asked` and `answered` are the header lines of the two heads, `answered` with its Upgrade and Connection.
+    Spec: RFC 6455 section 4.1, the client's six checks, less extensions, which pass end to end.
+    """
+    fields = _fields(answered)
+    accept = fields.get(b"sec-websocket-accept", [])
+    is_upgrade = (
+        [value.lower() for value in fields.get(b"upgrade", [])] == [b"websocket"]
+        and b"upgrade" in _tokens(fields.get(b"connection", []))
+        and len(accept) == 1
+        and hmac.compare_digest(accept[0], accept_of(key))
+    )
+    if not is_upgrade:
+        raise BackendError("the backend's upgrade is not to WebSocket")
+    chosen = fields.get(b"sec-websocket-protocol", [])
+    offered = b",".join(_fields(asked).get(b"sec-websocket-protocol", [])).split(b",")
+    if chosen and (len(chosen) > 1 or chosen[0] not in [name.strip(b" \t") for name in offered]):
+        raise BackendError("the backend chose a WebSocket protocol nobody offered")
+
+
+def is_own_origin(origin: bytes, base_url: str, allowed: frozenset[str] = frozenset()) -> bool:
+    """True when this Origin value is that of `base_url` ("https://app.example") or one of `allowed`.
+
+    False for `null` and for an absent (empty) one: whether a program that sends none is served is decided
+    before. Spec: RFC 6454 section 7. Threat: cross-site WebSocket hijacking, in which cookies come along
+    unasked.
+    """
+    try:
+        text = origin.decode("ascii").lower()
+    except UnicodeDecodeError:
+        return False
+    return bool(text) and (text == _origin_of(base_url) or text in allowed)
+
+
+def _origin_of(base_url: str) -> str:
+    """As browsers write it: lower case, no default port, no slash."""
+    scheme, _, rest = base_url.lower().rstrip("/").partition("://")
+    default = ":443" if scheme == "https" else ":80"
+    return f"{scheme}://{rest.removesuffix(default)}"
+
+
+def _is_key(key: bytes) -> bool:
+    """16 bytes in base64, in the one spelling they have."""
+    try:
+        return bool(_KEY_RE.fullmatch(key)) and base64.b64encode(binascii.a2b_base64(key)) == key
+    except binascii.Error:
+        return False
+
+
+def _fields(lines: Iterable[bytes]) -> dict[bytes, list[bytes]]:
+    """The values of the header fields the handshake is made of, by lower-case name."""
+    fields: dict[bytes, list[bytes]] = {}
+    for line in lines:
+        raw_name, _, value = line.partition(b":")
+        name = raw_name.lower()
+        if name in _WATCHED:
+            fields.setdefault(name, []).append(value.strip(b" \t"))
+    return fields
+
+
+def _tokens(values: list[bytes]) -> list[bytes]:
+    return [token.strip(b" \t").lower() for value in values for token in value.split(b",")]
