@@ -8,6 +8,9 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # handed on, as in: make demo ARGS="--no-browser", make test ARGS="tests/unit -x"
 ARGS ?=
 
+# servers a user without root had unpacked (tools/servers.sh)
+export PATH := $(PATH):$(CURDIR)/build/servers
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format bench soak lock clean
 

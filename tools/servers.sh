@@ -1,12 +1,32 @@
 #!/bin/sh
 # servers.sh [COMMAND…]: the servers and the browser the tests run against, by apt where they are missing.
-# What can't be installed is said in one line; the tests that need it then fail with a line of their own.
+# Without root they are unpacked into build/debian, and started from build/servers.
+# What can't be had is said in one line; the tests that need it then fail with a line of their own.
 set -eu
-PATH=$PATH:/usr/sbin
+unpacked=$PWD/build/debian
+starters=$PWD/build/servers
+PATH=$PATH:/usr/sbin:$starters
 [ $# -gt 0 ] || set -- nginx chromium
-missing=
+
+starter() { # starter NAME PROGRAM: a command that finds the unpacked libraries and fonts
+    libraries=$(find "$unpacked/usr/lib" "$unpacked/lib" -name '*.so*' -printf '%h\n' 2>/dev/null | sort -u | tr '\n' ':')
+    mkdir -p "$starters"
+    printf '#!/bin/sh\nexport LD_LIBRARY_PATH="%s" FONTCONFIG_SYSROOT="%s"\nexec "%s" "$@"\n' \
+        "$libraries" "$unpacked" "$unpacked$2" >"$starters/$1"
+    chmod +x "$starters/$1"
+}
+
 for command in "$@"; do # each is named as its Debian package
-    command -v "$command" >/dev/null || missing="$missing $command"
+    command -v "$command" >/dev/null && continue
+    why=$(tools/apt.sh "$command" 2>&1) && continue
+    echo "unpacking $command into build/debian, without root" >&2
+    if tools/undeb.sh "$unpacked" "$command"; then
+        case $command in
+            chromium) starter chromium /usr/lib/chromium/chromium ;;
+            *) starter "$command" "/usr/sbin/$command" ;;
+        esac
+    else
+        echo "$why" >&2
+        echo "the tests that need $command will fail" >&2
+    fi
 done
-# shellcheck disable=SC2086  # several packages
-[ -z "$missing" ] || tools/apt.sh $missing || echo "the tests that need$missing will fail" >&2

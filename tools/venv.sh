@@ -9,21 +9,20 @@ make_venv() {
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     echo "making $venv with $python ($version)" >&2
     rm -rf "$venv"
-    if "$python" -c 'import ensurepip' 2>/dev/null || tools/apt.sh "python$version-venv"; then
+    if "$python" -c 'import ensurepip' 2>/dev/null || why=$(tools/apt.sh "python$version-venv" 2>&1); then
         "$python" -m venv "$venv"
     else
         "$python" -m venv --without-pip "$venv"
-        borrow_pip || { rm -rf "$venv"; echo "vestibule needs pip in $venv: install python$version-venv" >&2; exit 1; }
+        borrow_pip || { rm -rf "$venv"; echo "$why" >&2; exit 1; }
     fi
 }
 
-borrow_pip() { # Debian's Python comes without ensurepip: another pip can install into .venv, else Debian's wheel of it can
+borrow_pip() { # Debian's Python has no ensurepip: another pip can install into .venv, and so can the wheel in a .deb
     if "$python" -m pip --version >/dev/null 2>&1; then
         "$python" -m pip --python "$venv/bin/python" --quiet --disable-pip-version-check install pip
         return
     fi
-    echo "getting pip by apt without root (python3-pip-whl)" >&2
-    (cd "$venv" && apt-get -qq download python3-pip-whl && dpkg -x python3-pip-whl_*.deb pip-wheel) || return
+    tools/undeb.sh "$venv/pip-wheel" python3-pip-whl || return
     wheel=$(echo "$venv"/pip-wheel/usr/share/python-wheels/pip-*.whl)
     "$venv/bin/python" "$wheel/pip" --quiet --disable-pip-version-check install --no-index "$wheel"
 }

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, async_playwright
 
+from tests.real.node_home import node_binary
+
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -27,6 +29,8 @@ FLAGS = (
 @contextlib.asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
     """A browser with no profile and no network but loopback."""
+    # Its driver runs on the Node of the lock: the one playwright brings wants libraries a small machine lacks.
+    os.environ["PLAYWRIGHT_NODEJS_PATH"] = str(node_binary())
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium_binary(), args=list(FLAGS))
         try:

