@@ -30,7 +30,9 @@ class Handle(msgspec.Struct, frozen=True):
 def seal_handle(ring: KeyRing, session_id: str, host: str, expires_at: float, *, nonce: bytes) -> str:
     """The handle; `nonce` is 12 random bytes."""
     name = host.encode()
-    sealed = ring.seal(_PURPOSE, _FRONT.pack(expires_at, len(name)) + name + session_id.encode(), aad=b"", nonce=nonce)
+    sealed = ring.seal(
+        _PURPOSE, _FRONT.pack(expires_at, len(name)) + name + session_id.encode(), aad=b"", nonce=nonce
+    )
     return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
 

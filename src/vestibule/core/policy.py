@@ -58,7 +58,7 @@ def decide(policy: Policy, method: bytes, identities: tuple[Identity, ...]) -> D
     if policy.methods and method not in policy.methods:
         return Deny(405, "method_not_allowed", f"this address takes {_listing(policy.methods)}")
     # 2. Only identities from the host's own clients count.
-    known = tuple(i for i in identities if i.client in policy.sign_in)
+    known = [identity for identity in identities if identity.client in policy.sign_in]
     # 3. Deny wins, and what it can't know denies: nobody may sign in to be known, a person may not pass.
     for rule in policy.deny:
         verdict = _matches(rule, known)
@@ -84,7 +84,7 @@ def decide(policy: Policy, method: bytes, identities: tuple[Identity, ...]) -> D
     return Deny(403, "not_allowed", f"no rule allows it: {', '.join(r.text for r in policy.allow) or 'none'}")
 
 
-def _matches(rule: Rule, known: tuple[Identity, ...]) -> bool | None:
+def _matches(rule: Rule, known: list[Identity]) -> bool | None:
     """Whether the rule holds for these identities; None when what it asks for is not known of any of them."""
     if rule.kind == "public":
         return True

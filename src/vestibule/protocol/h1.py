@@ -19,14 +19,18 @@ from vestibule.protocol.headers import (
     CONNECTION,
     CONTENT_LENGTH,
     COOKIE,
+    DROP,
     EXPECT,
     FORWARDED,
     HOST,
+    KEEP_ALIVE,
     SET_COOKIE,
     TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
     answer_kind,
+    known_answer_kind,
+    known_request_kind,
     request_kind,
     tokens_of,
     value_of,
@@ -115,11 +119,14 @@ def parse_request_head(block: bytes) -> RequestHead:
     passed: list[bytes] = []
     special: list[tuple[int, bytes]] = []
     append = passed.append
-    for line in lines[1:]:
-        kind = request_kind(line)
-        if kind == 0:
+    del lines[0]
+    for line in lines:
+        kind = known_request_kind(line)
+        if kind is None:
+            kind = request_kind(line)
+        if not kind:
             append(line)
-        elif kind != 1:
+        elif kind != DROP:
             special.append((kind, line))
     head = RequestHead(
         method=method, target=_target(raw_target), host=b"", host_line=b"", lines=passed, minor=minor
@@ -152,7 +159,9 @@ def _apply(head: RequestHead, special: list[tuple[int, bytes]]) -> list[bytes]:
                 raise BadRequest("more than one Host", code="bad_host")
             head.host_line = line
         elif kind == COOKIE:
-            head.cookies = [*head.cookies, line]
+            head.cookies = [*head.cookies, line] if head.cookies else [line]
+        elif kind == KEEP_ALIVE:
+            connection.append(b"keep-alive")
         elif kind == CONNECTION:
             connection += tokens_of(value_of(line))
         elif kind == CONTENT_LENGTH:
@@ -216,17 +225,23 @@ def _check_host(head: RequestHead) -> None:
         raise BadRequest("only OPTIONS may ask for *", code="bad_target")
 
 
+_KEEP_ALIVE = [b"keep-alive"]
+
+
 def _check_connection(head: RequestHead, tokens: list[bytes]) -> None:
     """What the Connection header says of this hop (RFC 9110 section 7.6.1, RFC 9112 section 9.3)."""
     if not tokens:
         head.keep_alive = head.minor == 1
         head.upgrade = b""
         return
+    if tokens == _KEEP_ALIVE:
+        head.keep_alive = True
+        head.upgrade = b""
+        return
     head.keep_alive = b"close" not in tokens and (head.minor == 1 or b"keep-alive" in tokens)
     if b"upgrade" not in tokens or head.minor == 0:
         head.upgrade = b""
-    if tokens != [b"keep-alive"]:
-        head.lines = headers.without_named(head.lines, tokens)
+    head.lines = headers.without_named(head.lines, tokens)
 
 
 class AnswerHead(msgspec.Struct, kw_only=True):
@@ -246,6 +261,7 @@ class AnswerHead(msgspec.Struct, kw_only=True):
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\Z")
 _statuses: dict[bytes, tuple[int, int, bytes]] = {}
+_lengths: dict[bytes, int] = {}
 
 
 def parse_answer_head(block: bytes) -> AnswerHead:
@@ -258,14 +274,21 @@ def parse_answer_head(block: bytes) -> AnswerHead:
         passed: list[bytes] = []
         head = AnswerHead(status=status, status_line=status_line, lines=passed, keep_alive=minor == 1)
         append = passed.append
-        for line in lines[1:]:
-            kind = answer_kind(line)
-            if kind == 0:
+        del lines[0]
+        for line in lines:
+            kind = known_answer_kind(line)
+            if kind is None:
+                kind = answer_kind(line)
+            if not kind:
                 append(line)
-            elif kind != 1:
+            elif kind == KEEP_ALIVE:
+                head.keep_alive = True
+            elif kind != DROP:
                 _apply_answer(head, kind, line)
     except BadRequest as exc:
-        raise BackendError("the backend's answer is malformed", code="bad_answer", detail=exc.message) from exc
+        raise BackendError(
+            "the backend's answer is malformed", code="bad_answer", detail=exc.message
+        ) from exc
     if head.chunked and head.content_length is not None:
         raise BackendError("the backend's answer has two lengths", code="bad_answer")
     return head
@@ -285,13 +308,18 @@ def _status(line: bytes) -> tuple[int, int, bytes]:
 
 
 def _apply_answer(head: AnswerHead, kind: int, line: bytes) -> None:
-    value = value_of(line)
     if kind == CONTENT_LENGTH:
-        length = _length(value)
+        length = _lengths.get(line)
+        if length is None:
+            length = _length(value_of(line))
+            if len(_lengths) < 4096:
+                _lengths[line] = length
         if head.content_length not in (None, length):
             raise BadRequest("two lengths")
         head.content_length = length
-    elif kind == TRANSFER_ENCODING:
+        return
+    value = value_of(line)
+    if kind == TRANSFER_ENCODING:
         if head.chunked or value.lower() != b"chunked":
             raise BadRequest("transfer encoding")
         head.chunked = True

@@ -35,6 +35,8 @@ CALLER = 11
 """`Proxy-Session`: dropped at hosts, read at calling interfaces."""
 SET_COOKIE = 12
 TRAILER = 13
+KEEP_ALIVE = 14
+"""`Connection: keep-alive` and nothing else: the commonest of all."""
 
 _OWNED_NAMES = frozenset(
     """
@@ -98,6 +100,9 @@ _CACHE_LINES = 4096
 _CACHED_LINE_BYTES = 512
 _requests: dict[bytes, int] = {}
 _answers: dict[bytes, int] = {}
+#: what a line was found to be the last time; the loops over heads look here first
+known_request_kind = _requests.get
+known_answer_kind = _answers.get
 
 
 def class_of(name: str) -> str:
@@ -120,8 +125,9 @@ def request_kind(line: bytes) -> int:
     kind = _requests.get(line)
     if kind is None:
         kind = _request_kind(line)
-        if kind != COOKIE and kind != AUTHORIZATION and kind != CALLER and len(line) <= _CACHED_LINE_BYTES:
-            _remember(_requests, line, kind)
+        if kind == CONNECTION and value_of(line).lower() == b"keep-alive":
+            kind = KEEP_ALIVE
+        _remember(_requests, line, kind)
     return kind
 
 
@@ -131,8 +137,9 @@ def answer_kind(line: bytes) -> int:
     if kind is None:
         name = name_of(line).lower().decode("ascii")
         kind = _ANSWER_KINDS.get(name, PASS)
-        if kind != SET_COOKIE and len(line) <= _CACHED_LINE_BYTES:
-            _remember(_answers, line, kind)
+        if kind == CONNECTION and value_of(line).lower() == b"keep-alive":
+            kind = KEEP_ALIVE
+        _remember(_answers, line, kind)
     return kind
 
 
@@ -164,6 +171,8 @@ def value_of(line: bytes) -> bytes:
 
 
 def _remember(table: dict[bytes, int], line: bytes, kind: int) -> None:
+    if len(line) > _CACHED_LINE_BYTES:
+        return
     if len(table) >= _CACHE_LINES:
         table.clear()
     table[line] = kind

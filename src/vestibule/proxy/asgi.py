@@ -19,7 +19,10 @@ from vestibule.service.visit import Visit
 BODY_LIMIT_BYTES = 1 << 20
 
 Message = MutableMapping[str, Any]
-Application = Callable[[MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+Application = Callable[
+    [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
+    Awaitable[None],
+]
 _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 
 

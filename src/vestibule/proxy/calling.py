@@ -114,7 +114,9 @@ class Calling:
         if operation is not None:
             exchange.decision = operation.id
         elif self.call.only_operations:
-            raise ClientError("no operation of this interface allows it", code="operation_unknown", status=403)
+            raise ClientError(
+                "no operation of this interface allows it", code="operation_unknown", status=403
+            )
 
     def _handle_of(self, head: RequestHead) -> tuple[str, str]:
         """(session id, host) of the call's handle. Raises ClientError 401."""
@@ -187,7 +189,9 @@ class Calling:
 
     # -- the call -----------------------------------------------------------------------------
 
-    def _send(self, exchange: Exchange, credentials: Sequence[Credential], *, is_repeat: bool = False) -> None:
+    def _send(
+        self, exchange: Exchange, credentials: Sequence[Credential], *, is_repeat: bool = False
+    ) -> None:
         head = exchange.head
         relay = Relay(exchange, self._pool, self._request(head, credentials), self._refuse)
         if not is_repeat:
@@ -213,7 +217,9 @@ class Calling:
         Only a call without a body is repeated, by an idempotent method; for others the token is refreshed all the
         same, so that the caller's own next try succeeds.
         """
-        token = next((c.value for c in credentials if not isinstance(c.applied.credential, SecretCredential)), None)
+        token = next(
+            (c.value for c in credentials if not isinstance(c.applied.credential, SecretCredential)), None
+        )
         if answer.status != 401 or token is None:
             return False
         head = exchange.head
@@ -254,34 +260,59 @@ class Calling:
         exchange.request_id = exchange.request_id or new_id()
         exchange.decision = error.code
         self._log.info(
-            "call_refused", id=exchange.request_id, call=self.call.id, status=error.status, code=error.code,
-            detail=error.detail or error.message, method=exchange.head.method, path=exchange.head.target.path,
+            "call_refused",
+            id=exchange.request_id,
+            call=self.call.id,
+            status=error.status,
+            code=error.code,
+            detail=error.detail or error.message,
+            method=exchange.head.method,
+            path=exchange.head.target.path,
             session=exchange.session_id,
         )
         status_line, lines, body = self._answers.make(
-            exchange.head, status=error.status, code=error.code, reason=error.message, request_id=exchange.request_id,
+            exchange.head,
+            status=error.status,
+            code=error.code,
+            reason=error.message,
+            request_id=exchange.request_id,
             as_json=True,
         )
         if isinstance(error, StoreError):
             lines = [*lines, b"Retry-After: 2"]
         exchange.answer(status_line, lines, body)
 
-    def refuse(self, exchange: Exchange | None, error: BadRequest, peer: str) -> tuple[bytes, list[bytes], bytes]:
+    def refuse(
+        self, exchange: Exchange | None, error: BadRequest, peer: str
+    ) -> tuple[bytes, list[bytes], bytes]:
         """The answer to what can't be served."""
         request_id = new_id()
-        self._log.info("bad_request", id=request_id, call=self.call.id, code=error.code, detail=error.message, peer=peer)
+        self._log.info(
+            "bad_request", id=request_id, call=self.call.id, code=error.code, detail=error.message, peer=peer
+        )
         return self._answers.make(
-            exchange.head if exchange is not None else None, status=error.status, code=error.code,
-            request_id=request_id, as_json=True,
+            exchange.head if exchange is not None else None,
+            status=error.status,
+            code=error.code,
+            request_id=request_id,
+            as_json=True,
         )
 
     def _record(self, exchange: Exchange) -> None:
         head = exchange.head
         self._traffic.add(
             Record(
-                self._now(), b"call " + self.call.id.encode(), head.method, head.target.path, exchange.status,
-                time.monotonic() - exchange.began_at_mono, exchange.address, exchange.session_id, exchange.decision,
-                exchange.request_id, exchange.bytes_out,
+                self._now(),
+                b"call " + self.call.id.encode(),
+                head.method,
+                head.target.path,
+                exchange.status,
+                time.monotonic() - exchange.began_at_mono,
+                exchange.address,
+                exchange.session_id,
+                exchange.decision,
+                exchange.request_id,
+                exchange.bytes_out,
             )
         )
 
@@ -301,4 +332,3 @@ def _with_parameter(target: bytes, name: str, value: str) -> bytes:
     kept = [part for part in query.split(b"&") if part and part.partition(b"=")[0] != wanted]
     kept.append(wanted + b"=" + quote(value, safe="").encode())
     return path + b"?" + b"&".join(kept)
-

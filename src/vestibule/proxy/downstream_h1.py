@@ -15,10 +15,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Protocol, cast
 
 from vestibule.errors import BadRequest
-from vestibule.protocol.h1 import HEAD_LIMIT_BYTES, TARGET_LIMIT_BYTES, Chunked, HeadCheck, RequestHead, parse_request_head
+from vestibule.protocol.h1 import (
+    HEAD_LIMIT_BYTES,
+    TARGET_LIMIT_BYTES,
+    Chunked,
+    HeadCheck,
+    RequestHead,
+    parse_request_head,
+)
 from vestibule.proxy.exchange import Exchange, Listener, Responder
 
 HEAD_DEADLINE_S = 10.0
@@ -43,7 +51,9 @@ class Handler(Protocol):
     def handle(self, exchange: Exchange) -> None:
         """Answer it, now or later; sets `exchange.responder` before any body is wanted."""
 
-    def refuse(self, exchange: Exchange | None, error: BadRequest, peer: str) -> tuple[bytes, list[bytes], bytes]:
+    def refuse(
+        self, exchange: Exchange | None, error: BadRequest, peer: str
+    ) -> tuple[bytes, list[bytes], bytes]:
         """Status line, header lines and body of the answer to a request that can't be served."""
 
 
@@ -55,22 +65,20 @@ class Connections(Listener, Protocol):
     draining: bool
     open: set[H1Connection]
 
-    def now(self) -> float:
-        """The loop's clock."""
+    tick: float
+    """The loop's clock as of the last sweep, a second ago at most: good enough for deadlines."""
 
 
 class H1Exchange(Exchange):
     """An exchange over one HTTP/1.1 connection."""
 
-    __slots__ = ("_chunked", "_connection", "_left", "_started", "ended")
+    _started = False
+    _chunked = False
+    _left: int | None = None
 
     def __init__(self, connection: H1Connection, head: RequestHead, began_at_mono: float) -> None:
         super().__init__(head, connection.listener, connection.peer, began_at_mono)
         self._connection: H1Connection | None = connection
-        self._started = False
-        self._chunked = False
-        self._left: int | None = None
-        self.ended = False
 
     def answer(self, status_line: bytes, lines: Sequence[bytes], body: bytes = b"") -> None:
         connection = self._connection
@@ -161,7 +169,6 @@ class H1Exchange(Exchange):
         connection = self._connection
         if connection is not None:
             self._connection = None
-            self.ended = True
             connection.abort()
             self._report()
 
@@ -202,7 +209,6 @@ class H1Exchange(Exchange):
         if connection is None:
             return
         self._connection = None
-        self.ended = True
         self._report()
         connection.exchange_ended(keep=keep)
 
@@ -211,7 +217,6 @@ class H1Exchange(Exchange):
         if self._connection is None:
             return
         self._connection = None
-        self.ended = True
         responder = self.responder
         if responder is not None:
             responder.on_gone()
@@ -272,7 +277,7 @@ class H1Connection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         peername = transport.get_extra_info("peername")
         self.peer = peername[0] if isinstance(peername, tuple) else ""
-        self.deadline = self.listener.now() + IDLE_DEADLINE_S
+        self.deadline = self.listener.tick + IDLE_DEADLINE_S
         self.listener.open.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -311,14 +316,14 @@ class H1Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._send_paused = True
-        self.deadline = self.listener.now() + SEND_STALL_S
+        self.deadline = self.listener.tick + SEND_STALL_S
         if self.exchange is not None and self.exchange.responder is not None:
             self.exchange.responder.on_pause()
 
     def resume_writing(self) -> None:
         self._send_paused = False
         if self.state == IDLE:
-            self.deadline = self.listener.now() + IDLE_DEADLINE_S
+            self.deadline = self.listener.tick + IDLE_DEADLINE_S
             self._go_on()
             return
         self._set_active_deadline()
@@ -334,7 +339,7 @@ class H1Connection(asyncio.Protocol):
                 if not data:
                     return
             self.state = HEAD
-            self.deadline = self.listener.now() + HEAD_DEADLINE_S
+            self.deadline = self.listener.tick + HEAD_DEADLINE_S
         end = data.find(b"\r\n\r\n")
         if end < 0 or end > HEAD_LIMIT_BYTES:
             self._buffer = data
@@ -358,7 +363,7 @@ class H1Connection(asyncio.Protocol):
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
         listener = self.listener
-        exchange = H1Exchange(self, head, listener.now())
+        exchange = H1Exchange(self, head, monotonic())
         self.exchange = exchange
         self.state = ACTIVE
         self.deadline = 0.0
@@ -487,10 +492,10 @@ class H1Connection(asyncio.Protocol):
             return
         self._body_left = 0
         self.state = IDLE
-        self.deadline = self.listener.now() + IDLE_DEADLINE_S
+        self.deadline = self.listener.tick + IDLE_DEADLINE_S
         if self._send_paused:
             # The client has not taken the last answer yet: the next request waits for that.
-            self.deadline = self.listener.now() + SEND_STALL_S
+            self.deadline = self.listener.tick + SEND_STALL_S
             self.pause_reading()
         else:
             self._go_on()
@@ -499,7 +504,7 @@ class H1Connection(asyncio.Protocol):
         """Serve what was pipelined; from the loop, so that a long pipeline is no deep recursion. Else read."""
         if self._buffer:
             self.state = HEAD
-            self.deadline = self.listener.now() + HEAD_DEADLINE_S
+            self.deadline = self.listener.tick + HEAD_DEADLINE_S
             asyncio.get_running_loop().call_soon(self._on_pipelined)
         else:
             self.resume_reading()
@@ -516,7 +521,7 @@ class H1Connection(asyncio.Protocol):
         self.state = LINGER
         self._buffer = b""
         self._body_seen = 0
-        self.deadline = self.listener.now() + LINGER_S
+        self.deadline = self.listener.tick + LINGER_S
         if self.transport.is_closing():
             return
         self.resume_reading()
@@ -556,7 +561,7 @@ class H1Connection(asyncio.Protocol):
         """While a body is wanted and may come, its next byte has a deadline; waiting for a backend has none here."""
         if self.state == ACTIVE and not self._send_paused:
             waiting = self._body_wanted and self._body_open() and not self._paused
-            self.deadline = self.listener.now() + BODY_STALL_S if waiting else 0.0
+            self.deadline = self.listener.tick + BODY_STALL_S if waiting else 0.0
 
     def expire(self) -> None:
         """The deadline of the state has passed (called by the listener's sweep)."""

@@ -53,22 +53,15 @@ class Responder:
 class Exchange(ABC):
     """One request with its answer to be. `on_end` is called once, when the answer is out or can't be any more."""
 
-    __slots__ = (
-        "address",
-        "began_at_mono",
-        "bytes_out",
-        "decision",
-        "head",
-        "host",
-        "listener",
-        "on_end",
-        "peer",
-        "request_id",
-        "responder",
-        "session_id",
-        "site",
-        "status",
-    )
+    host: Host | None = None
+    site: Site | None = None
+    session_id = ""
+    decision = ""
+    request_id = ""
+    status = 0
+    bytes_out = 0
+    responder: Responder | None = None
+    on_end: Callable[[Exchange], None] | None = None
 
     def __init__(self, head: RequestHead, listener: Listener, peer: str, began_at_mono: float) -> None:
         self.head = head
@@ -78,15 +71,6 @@ class Exchange(ABC):
         self.address = peer
         """Address of the client, once the gateway has worked it out."""
         self.began_at_mono = began_at_mono
-        self.host: Host | None = None
-        self.site: Site | None = None
-        self.session_id = ""
-        self.decision = ""
-        self.request_id = ""
-        self.status = 0
-        self.bytes_out = 0
-        self.responder: Responder | None = None
-        self.on_end: Callable[[Exchange], None] | None = None
 
     # -- the answer ---------------------------------------------------------------------------
 

@@ -13,8 +13,8 @@ import secrets
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol, assert_never
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple, Protocol, assert_never
 from urllib.parse import quote_from_bytes
 
 from vestibule.core.handle import KEPT_S, LIFE_S, seal_handle
@@ -30,7 +30,7 @@ from vestibule.protocol import cookie, forwarded, websocket
 from vestibule.protocol.address import Networks
 from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.headers import value_of
-from vestibule.proxy.exchange import Exchange
+from vestibule.proxy.exchange import Exchange, Listener
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.relay import Relay
 from vestibule.service.sessions import Sessions
@@ -48,6 +48,30 @@ class Told(NamedTuple):
     lines: list[bytes]
     is_trusted: bool
     """The peer is a trusted proxy: what it says differs from request to request."""
+
+
+class Ask(NamedTuple):
+    """What is known of a request before the decision."""
+
+    view: View
+    route: Route
+    taken: cookie.Taken
+    told: Told
+
+
+class View:
+    """A host as one listener sees it, with what was worked out for it before; all of it bounded."""
+
+    __slots__ = ("clients", "cookies", "host", "name", "site")
+
+    def __init__(self, host: Host, site: Site) -> None:
+        self.host = host
+        self.site = site
+        self.name = host.name.decode("ascii")
+        self.cookies: dict[bytes, cookie.Taken] = {}
+        """By Cookie line: browsers send the same one again."""
+        self.clients: dict[tuple[str, bytes], Told] = {}
+        """By peer and Host, where only the peer's own address counts."""
 
 
 class Answers(Protocol):
@@ -115,9 +139,7 @@ class Gateway:
         self._traffic = traffic
         self._log = log
         self._now = now
-        self._sites: dict[tuple[bytes, str, int], Site] = {}
-        self._cookies: dict[tuple[str, bytes], cookie.Taken] = {}
-        self._clients: dict[tuple[str, bytes, str], Told] = {}
+        self._views: dict[tuple[bytes, Listener], View] = {}
         self._blocks: OrderedDict[tuple[str, bytes], tuple[Session, float, list[bytes]]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: dict[str, set[Exchange]] = {}
@@ -136,113 +158,99 @@ class Gateway:
 
     def _route(self, exchange: Exchange) -> None:
         head = exchange.head
-        # 1. Who is the client.
-        told = self._told(exchange, head)
+        # 1. Which host, and who is the client.
+        view = self._views.get((head.host, exchange.listener)) or self._view(head.host, exchange.listener)
+        exchange.host = host = view.host
+        exchange.site = view.site
+        told = self._told(view, exchange)
         exchange.address = told.address
-        # 2. Which host, which route.
-        host = self.table.hosts.get(head.host)
-        if host is None:
-            raise BadRequest("no such host here", code="unknown_host", status=421)
-        exchange.host = host
-        exchange.site = site = self._site(host, exchange)
-        path = head.target.path
-        route = host.route(path)
-        if head.target.plain is not path and head.target.plain != path:
+        # 2. Which route.
+        target = head.target
+        route = host.route(target.path)
+        if target.plain is not target.path and target.plain != target.path:
             _check_one_meaning(host, route, head)
         if head.upgrade and head.upgrade != b"websocket":
             head.upgrade = b""  # nothing else is upgraded; RFC 9110 section 7.8 lets a server go on without
         # 3. Which session.
-        taken = self._taken(head, site)
+        taken = self._taken(view, head)
+        ask = Ask(view, route, taken, told)
         if taken.value is None:
-            self._decide(exchange, host, route, taken, None)
+            self._decide(exchange, ask, None)
             return
         handle = taken.value.decode("latin-1")
         session = self._sessions.peek(handle)
         if session is not None:
-            self._decide(exchange, host, route, taken, session)
+            self._decide(exchange, ask, session)
         else:
-            self._spawn(self._load(exchange, host, route, taken, handle), exchange)
+            self._spawn(self._load(exchange, ask, handle), exchange)
 
-    async def _load(
-        self, exchange: Exchange, host: Host, route: Route, taken: cookie.Taken, handle: str
-    ) -> None:
+    async def _load(self, exchange: Exchange, ask: Ask, handle: str) -> None:
+        """Step 3 where the cache can't answer."""
         try:
             session = await self._sessions.load(handle)
         except StoreError as error:
             self._log.error("store_unavailable", detail=error.detail or error.message)
-            self._act(exchange, host, route, taken, None, Unavailable("the session store can't be reached"))
-            return
-        self._decide(exchange, host, route, taken, session)
+            self._act(exchange, ask, None, Unavailable("the session store can't be reached"))
+        else:
+            self._decide(exchange, ask, session)
 
-    def _decide(
-        self, exchange: Exchange, host: Host, route: Route, taken: cookie.Taken, session: Session | None
-    ) -> None:
+    def _decide(self, exchange: Exchange, ask: Ask, session: Session | None) -> None:
         head = exchange.head
         if session is not None:
-            if session.host != host.name.decode():
+            if session.host != ask.view.name:
                 session = None  # a handle is good on its own host only
             else:
                 exchange.session_id = session.id
                 self._sessions.touch(session, self._now())
-        if _is_own(head.target.path, host):
-            self._visit(exchange, host, taken, session)
+        if _is_own(head.target.path, ask.view.host):
+            self._visit(exchange, ask, session)
             return
         # 4. Decide.
-        decision = decide(route.policy, head.method, session.identities if session is not None else ())
-        self._act(exchange, host, route, taken, session, decision)
+        decision = decide(ask.route.policy, head.method, () if session is None else session.identities)
+        self._act(exchange, ask, session, decision)
 
-    def _act(
-        self,
-        exchange: Exchange,
-        host: Host,
-        route: Route,
-        taken: cookie.Taken,
-        session: Session | None,
-        decision: Decision,
-    ) -> None:
+    def _act(self, exchange: Exchange, ask: Ask, session: Session | None, decision: Decision) -> None:
         # 5. One match over the decision.
         match decision:
             case Allow():
                 exchange.decision = decision.reason
-                self._forward(exchange, host, route, taken, session)
+                self._forward(exchange, ask, session)
             case SignIn() | StepUp():
-                self._send_to_sign_in(exchange, host, session, decision, taken)
+                exchange.decision = "sign_in"
+                self._send_to_sign_in(exchange, ask, session, decision)
             case Deny():
                 exchange.decision = decision.code
-                self._answer(exchange, decision.status, decision.code, decision.reason, session)
+                self._answer(exchange, decision, session)
             case Unavailable():
                 exchange.decision = "unavailable"
-                self._answer(exchange, 503, "store_unavailable", decision.reason, session, retry_after_s=decision.retry_after_s)
+                self._answer(exchange, decision, session)
             case _:
                 assert_never(decision)
 
     # -- 6. to the backend ---------------------------------------------------------------------
 
-    def _forward(
-        self, exchange: Exchange, host: Host, route: Route, taken: cookie.Taken, session: Session | None
-    ) -> None:
+    def _forward(self, exchange: Exchange, ask: Ask, session: Session | None) -> None:
         head = exchange.head
-        limit = route.body_limit_bytes
+        limit = ask.route.body_limit_bytes
         if limit is not None:
             exchange.limit_body(limit)
             if head.content_length is not None and head.content_length > limit:
                 raise BadRequest("the body is too large", code="body_too_large", status=413)
         lines = head.lines
-        if taken.rest:
-            lines = [*lines, b"Cookie: " + taken.rest]
-        lines = [*lines, *self._told(exchange, head).lines]
+        if ask.taken.rest:
+            lines.append(b"Cookie: " + ask.taken.rest)
+        lines += ask.told.lines
         if session is not None:
-            lines += self._identity_lines(session, host)
+            lines += self._identity_lines(session, ask.view.host)
         if head.upgrade:
-            self._check_websocket(exchange, head, session)
-        if route.backend.servers:
-            if session is not None and head.upgrade:
-                self._open.setdefault(session.id, set()).add(exchange)
-            relay = Relay(exchange, self._pools.of(route.backend), request_bytes(head, lines), self._on_backend_error)
-            exchange.responder = relay
-            relay.begin()
-        else:
-            self._internal.begin(exchange, route.backend, lines)
+            self._check_websocket(exchange, ask, session)
+        backend = ask.route.backend
+        if not backend.servers:
+            self._internal.begin(exchange, backend, lines)
+            return
+        relay = Relay(exchange, self._pools.of(backend), request_bytes(head, lines), self._refuse)
+        exchange.responder = relay
+        relay.begin()
 
     def _identity_lines(self, session: Session, host: Host) -> list[bytes]:
         """What the backend is told of the person; made once for a session and host, kept while nothing changes."""
@@ -251,7 +259,9 @@ class Gateway:
         now = self._now()
         if kept is not None and kept[0] is session and now < kept[1]:
             return kept[2]
-        handle = seal_handle(self._ring, session.id, session.host, now + LIFE_S, nonce=secrets.token_bytes(12))
+        handle = seal_handle(
+            self._ring, session.id, session.host, now + LIFE_S, nonce=secrets.token_bytes(12)
+        )
         lines = identity_lines(session, host, handle)
         self._blocks[key] = (session, now + KEPT_S, lines)
         self._blocks.move_to_end(key)
@@ -259,82 +269,86 @@ class Gateway:
             self._blocks.popitem(last=False)
         return lines
 
-    def _told(self, exchange: Exchange, head: RequestHead) -> Told:
-        """Who the client is and what the backend is told of it; worked out once for an untrusted peer and Host."""
-        key = (exchange.peer, head.host_line, exchange.listener.scheme)
-        told = self._clients.get(key)
-        if told is not None and not (told.is_trusted and head.forwarded):
-            return told
-        client = forwarded.client_of(exchange.peer, head.forwarded, self._trusted)
-        block = forwarded.build(client, proto=exchange.listener.scheme, host=value_of(head.host_line).decode("ascii"))
-        told = Told(client.address, block.split(b"\r\n")[:-1], exchange.peer in self._trusted)
-        if not (told.is_trusted and head.forwarded):
-            if len(self._clients) >= CLIENTS_MAX:
-                self._clients.clear()
-            self._clients[key] = told
-        return told
-
-    def _check_websocket(self, exchange: Exchange, head: RequestHead, session: Session | None) -> None:
+    def _check_websocket(self, exchange: Exchange, ask: Ask, session: Session | None) -> None:
         """A good handshake, and no page of another site behind it. Spec: RFC 6455 sections 4.2.1 and 10.2.
 
         Threat: cross-site WebSocket hijacking: browsers send cookies with it and ask no CORS.
         """
+        head = exchange.head
         if not websocket.is_handshake(head.method, head.value):
             raise BadRequest("the WebSocket handshake is malformed", code="bad_websocket")
         origin = head.value(b"origin")
-        site = exchange.site
-        if session is not None and origin and (site is None or origin.decode("latin-1") != site.base_url):
+        if session is None:
+            return
+        if origin and origin.decode("latin-1") != ask.view.site.base_url:
             raise BadRequest("a page of another site may not open this", code="foreign_origin", status=403)
-
-    def _on_backend_error(self, exchange: Exchange, error: BackendError) -> None:
-        self._refuse(exchange, error)
+        self._open.setdefault(session.id, set()).add(exchange)
 
     # -- the gateway's own answers -------------------------------------------------------------
 
     def _send_to_sign_in(
-        self, exchange: Exchange, host: Host, session: Session | None, decision: SignIn | StepUp, taken: cookie.Taken
+        self, exchange: Exchange, ask: Ask, session: Session | None, decision: SignIn | StepUp
     ) -> None:
-        head = exchange.head
-        site = exchange.site or self._site(host, exchange)
-        exchange.decision = "sign_in"
-        address = f"{site.base_url}/@/signin?rd={_query_escaped(head.target.full)}"
-        if self._answers.is_navigation(head):
-            lines = [b"Location: " + address.encode("ascii"), b"Cache-Control: no-store", b"Vary: Cookie, Authorization",
-                     b"Referrer-Policy: no-referrer"]
-            if taken.is_repeated:
-                lines.append(b"Set-Cookie: " + cookie.clear(site.cookie, secure=site.secure).encode("ascii"))
-            exchange.answer(b"HTTP/1.1 302 Found", lines)
-        else:
-            status_line, lines, body = self._answers.make(
-                head, status=401, code="sign_in_required", reason=decision.reason, request_id=self._id(exchange),
-                host=host, session=session, sign_in=f"{site.base_url}/@/signin",
+        head, site = exchange.head, ask.view.site
+        sign_in = f"{site.base_url}/@/signin"
+        if not self._answers.is_navigation(head):
+            exchange.answer(
+                *self._answers.make(
+                    head,
+                    status=401,
+                    code="sign_in_required",
+                    reason=decision.reason,
+                    request_id=self._id(exchange),
+                    host=ask.view.host,
+                    session=session,
+                    sign_in=sign_in,
+                )
             )
-            exchange.answer(status_line, lines, body)
+            return
+        location = f"{sign_in}?rd={quote_from_bytes(head.target.full, safe='/~')}"
+        lines = [b"Location: " + location.encode("ascii"), *_REDIRECT_LINES]
+        if ask.taken.is_repeated:
+            lines.append(b"Set-Cookie: " + cookie.clear(site.cookie, secure=site.secure).encode("ascii"))
+        exchange.answer(b"HTTP/1.1 302 Found", lines)
 
-    def _answer(
-        self, exchange: Exchange, status: int, code: str, reason: str, session: Session | None, *, retry_after_s: int = 0
-    ) -> None:
+    def _answer(self, exchange: Exchange, decision: Deny | Unavailable, session: Session | None) -> None:
+        if isinstance(decision, Deny):
+            status, code, more = decision.status, decision.code, []
+        else:
+            status, code, more = 503, "store_unavailable", [b"Retry-After: %d" % decision.retry_after_s]
+        self._log.info("refused", status=status, code=code, reason=decision.reason, **self._of(exchange))
         status_line, lines, body = self._answers.make(
-            exchange.head, status=status, code=code, reason=reason, request_id=self._id(exchange), host=exchange.host,
+            exchange.head,
+            status=status,
+            code=code,
+            request_id=exchange.request_id,
+            host=exchange.host,
             session=session,
         )
-        if retry_after_s:
-            lines = [*lines, b"Retry-After: %d" % retry_after_s]
-        self._log.info(
-            "refused", id=exchange.request_id, status=status, code=code, reason=reason, host=exchange.head.host,
-            method=exchange.head.method, path=exchange.head.target.path, address=exchange.address,
-            session=exchange.session_id,
-        )
-        exchange.answer(status_line, lines, body)
+        exchange.answer(status_line, [*lines, *more], body)
 
-    def refuse(self, exchange: Exchange | None, error: BadRequest, peer: str) -> tuple[bytes, list[bytes], bytes]:
+    def refuse(
+        self, exchange: Exchange | None, error: BadRequest, peer: str
+    ) -> tuple[bytes, list[bytes], bytes]:
         """The answer to what can't be served: broken requests, bodies too large or too slow."""
         request_id = self._id(exchange) if exchange is not None else new_id()
-        self._log.info("bad_request", id=request_id, code=error.code, status=error.status, detail=error.detail or error.message, peer=peer)
+        self._log.info(
+            "bad_request",
+            id=request_id,
+            code=error.code,
+            status=error.status,
+            detail=error.detail or error.message,
+            peer=peer,
+        )
         if exchange is None:
-            self._traffic.add(Record(self._now(), b"", b"", b"", error.status, 0.0, peer, "", error.code, request_id, 0))
+            self._traffic.add(
+                Record(self._now(), b"", b"", b"", error.status, 0.0, peer, "", error.code, request_id, 0)
+            )
         return self._answers.make(
-            exchange.head if exchange is not None else None, status=error.status, code=error.code, request_id=request_id,
+            exchange.head if exchange is not None else None,
+            status=error.status,
+            code=error.code,
+            request_id=request_id,
             host=exchange.host if exchange is not None else None,
         )
 
@@ -343,78 +357,121 @@ class Gateway:
         exchange.decision = exchange.decision or error.code
         write = self._log.info if isinstance(error, BadRequest) else self._log.warning
         write(
-            "refused", id=self._id(exchange), status=error.status, code=error.code, detail=error.detail or error.message,
-            host=exchange.head.host, method=exchange.head.method, path=exchange.head.target.path, address=exchange.address,
+            "refused",
+            status=error.status,
+            code=error.code,
+            detail=error.detail or error.message,
+            **self._of(exchange),
         )
-        status_line, lines, body = self._answers.make(
-            exchange.head, status=error.status, code=error.code, request_id=exchange.request_id, host=exchange.host,
+        exchange.answer(
+            *self._answers.make(
+                exchange.head,
+                status=error.status,
+                code=error.code,
+                request_id=exchange.request_id,
+                host=exchange.host,
+            )
         )
-        exchange.answer(status_line, lines, body)
 
     def _on_fault(self, exchange: Exchange, error: Exception) -> None:
-        self._log.error("fault", id=self._id(exchange), error=repr(error), path=exchange.head.target.path, exc_info=_where(error))
+        """Something nobody meant: the log gets all of it, the client an id."""
+        trace = "".join(traceback.format_exception(error)[-4:])
+        self._log.error("fault", error=repr(error), trace=trace, **self._of(exchange))
         if exchange.responder is not None:
             exchange.abort()
-        else:
-            status_line, lines, body = self._answers.make(
-                exchange.head, status=500, code="internal_error", request_id=exchange.request_id, host=exchange.host
+            return
+        exchange.answer(
+            *self._answers.make(
+                exchange.head,
+                status=500,
+                code="internal_error",
+                request_id=exchange.request_id,
+                host=exchange.host,
             )
-            exchange.answer(status_line, lines, body)
+        )
 
-    def _visit(self, exchange: Exchange, host: Host, taken: cookie.Taken, session: Session | None) -> None:
+    def on_application_fault(self, exchange: Exchange, error: Exception) -> None:
+        """The control plane failed on this exchange."""
+        exchange.responder = None if exchange.status == 0 else exchange.responder
+        if isinstance(error, VestibuleError):
+            self._refuse(exchange, error)
+        else:
+            self._on_fault(exchange, error)
+
+    def _visit(self, exchange: Exchange, ask: Ask, session: Session | None) -> None:
         """A path of the gateway's own: to the control plane, with what is known already."""
-        head = exchange.head
+        head, view = exchange.head, ask.view
         exchange.decision = "own"
-        site = exchange.site or self._site(host, exchange)
         parsed = cookie.parse(value_of(line) for line in head.cookies)
-        values: Mapping[str, str] = {
-            name.decode("latin-1"): value.decode("latin-1")
-            for name, value in parsed.values.items()
-            if name != site.cookie.encode()
-        }
+        own = view.site.cookie.encode("ascii")
         visit = Visit(
-            host=host, site=site, session=session, address=exchange.address,
-            user_agent=head.value(b"user-agent").decode("latin-1"), request_id=self._id(exchange), now=self._now(),
-            cookies=values,
+            host=view.host,
+            site=view.site,
+            session=session,
+            address=exchange.address,
+            user_agent=head.value(b"user-agent").decode("latin-1"),
+            request_id=self._id(exchange),
+            now=self._now(),
+            cookies={
+                name.decode("latin-1"): value.decode("latin-1")
+                for name, value in parsed.values.items()
+                if name != own
+            },
         )
         self._control.begin(exchange, visit)
 
     # -- small things --------------------------------------------------------------------------
 
-    def _site(self, host: Host, exchange: Exchange) -> Site:
-        listener = exchange.listener
-        key = (host.name, listener.scheme, listener.port)
-        site = self._sites.get(key)
-        if site is None:
-            site = self._sites[key] = site_of(host, listener.scheme, listener.port)
-        return site
+    def _view(self, name: bytes, listener: Listener) -> View:
+        """The host by this listener. Raises BadRequest 421 for a host of no one's: there is no default."""
+        host = self.table.host(name)
+        if host is None:
+            raise BadRequest("no such host here", code="unknown_host", status=421)
+        view = View(host, site_of(host, listener.scheme, listener.port))
+        self._views[name, listener] = view
+        return view
 
-    def _taken(self, head: RequestHead, site: Site) -> cookie.Taken:
-        """Our cookie and the rest of the Cookie header, from a bounded table: browsers send the same one again."""
+    def _told(self, view: View, exchange: Exchange) -> Told:
+        """Who the client is and what the backend is told of it; worked out once for an untrusted peer and Host."""
+        head = exchange.head
+        key = (exchange.peer, head.host_line)
+        told = view.clients.get(key)
+        if told is not None and not (told.is_trusted and head.forwarded):
+            return told
+        client = forwarded.client_of(exchange.peer, head.forwarded, self._trusted)
+        host = value_of(head.host_line).decode("ascii")
+        block = forwarded.build(client, proto=exchange.listener.scheme, host=host)
+        told = Told(client.address, block.split(b"\r\n")[:-1], exchange.peer in self._trusted)
+        if not (told.is_trusted and head.forwarded):
+            if len(view.clients) >= CLIENTS_MAX:
+                view.clients.clear()
+            view.clients[key] = told
+        return told
+
+    def _taken(self, view: View, head: RequestHead) -> cookie.Taken:
+        """Our cookie, and the rest of the Cookie header for the backend."""
         if not head.cookies:
             return _NO_COOKIE
-        line = head.cookies[0] if len(head.cookies) == 1 else b"; ".join([b":" + value_of(c) for c in head.cookies])
-        key = (site.cookie, line)
-        taken = self._cookies.get(key)
+        line = head.cookies[0] if len(head.cookies) == 1 else b":" + b"; ".join(map(value_of, head.cookies))
+        taken = view.cookies.get(line)
         if taken is None:
-            value = b"; ".join(value_of(c) for c in head.cookies)
-            taken = cookie.take(value, site.cookie.encode())
-            if len(self._cookies) >= COOKIES_MAX:
-                self._cookies.clear()
-            self._cookies[key] = taken
+            taken = cookie.take(value_of(line), view.site.cookie.encode("ascii"))
+            if len(view.cookies) >= COOKIES_MAX:
+                view.cookies.clear()
+            view.cookies[line] = taken
         return taken
 
-    def _spawn(self, work: object, exchange: Exchange) -> None:
-        task = asyncio.get_running_loop().create_task(work, name="load session")  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None], exchange: Exchange) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="load session")
         self._tasks.add(task)
 
         def done(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
-            if not task.cancelled() and (error := task.exception()) is not None:
-                if isinstance(error, VestibuleError):
-                    self._refuse(exchange, error)
-                elif isinstance(error, Exception):
-                    self._on_fault(exchange, error)
+            error = None if task.cancelled() else task.exception()
+            if isinstance(error, VestibuleError):
+                self._refuse(exchange, error)
+            elif isinstance(error, Exception):
+                self._on_fault(exchange, error)
 
         task.add_done_callback(done)
 
@@ -423,11 +480,27 @@ class Gateway:
             exchange.request_id = new_id()
         return exchange.request_id
 
-    def session_ended(self, session_id: str) -> None:
-        """The session is over or changed: its open tunnels end too, unless it lives on."""
+    def _of(self, exchange: Exchange) -> dict[str, Any]:
+        """What a log line says of the request."""
+        head = exchange.head
+        return {
+            "id": self._id(exchange),
+            "host": head.host,
+            "method": head.method,
+            "path": head.target.path,
+            "address": exchange.address,
+            "session": exchange.session_id,
+        }
+
+    def session_changed(self, session_id: str) -> None:
+        """The session changed: when it is over, its open tunnels end too."""
         exchanges = self._open.get(session_id)
         if exchanges and self._sessions.peek_id(session_id) is None:
-            for exchange in list(exchanges):
+            self._spawn(self._close_tunnels(session_id), next(iter(exchanges)))
+
+    async def _close_tunnels(self, session_id: str) -> None:
+        if await self._sessions.by_id(session_id) is None:
+            for exchange in list(self._open.get(session_id, ())):
                 exchange.abort()
 
     # -- 7. one record -------------------------------------------------------------------------
@@ -441,14 +514,27 @@ class Gateway:
                 del self._open[exchange.session_id]
         self._traffic.add(
             Record(
-                self._now(), head.host, head.method, head.target.path, exchange.status,
-                time.monotonic() - exchange.began_at_mono, exchange.address, exchange.session_id, exchange.decision,
-                exchange.request_id, exchange.bytes_out,
+                self._now(),
+                head.host,
+                head.method,
+                head.target.path,
+                exchange.status,
+                time.monotonic() - exchange.began_at_mono,
+                exchange.address,
+                exchange.session_id,
+                exchange.decision,
+                exchange.request_id,
+                exchange.bytes_out,
             )
         )
 
 
-_NO_COOKIE = cookie.Taken(None, False, b"")
+_NO_COOKIE = cookie.Taken(None, is_repeated=False, rest=b"")
+_REDIRECT_LINES = (
+    b"Cache-Control: no-store",
+    b"Vary: Cookie, Authorization",
+    b"Referrer-Policy: no-referrer",
+)
 
 
 def request_bytes(
@@ -483,7 +569,9 @@ def _is_own(path: bytes, host: Host) -> bool:
 
 def _check_one_meaning(host: Host, route: Route, head: RequestHead) -> None:
     """Threat: `/admin;x/y`, which some backends serve as `/admin/y` and a prefix rule would not know."""
-    if host.route(head.target.plain) is not route or _is_own(head.target.plain, host) != _is_own(head.target.path, host):
+    if host.route(head.target.plain) is not route or _is_own(head.target.plain, host) != _is_own(
+        head.target.path, host
+    ):
         raise BadRequest("the address can be read in two ways", code="bad_target")
 
 

@@ -20,7 +20,9 @@ BACKLOG = 1024
 class Listener:
     """One address, one handler."""
 
-    def __init__(self, address: Address, handler: Handler, *, clock: Callable[[], float], scheme: str = "http") -> None:
+    def __init__(
+        self, address: Address, handler: Handler, *, clock: Callable[[], float], scheme: str = "http"
+    ) -> None:
         self.address = address
         self.handler = handler
         self.scheme = scheme
@@ -28,7 +30,7 @@ class Listener:
         self.check = HeadCheck()
         self.draining = False
         self.open: set[H1Connection] = set()
-        self.now = clock
+        self.tick = clock()
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -44,6 +46,7 @@ class Listener:
 
     def sweep(self, now: float) -> None:
         """End what has waited past its deadline."""
+        self.tick = now
         for connection in [c for c in self.open if c.deadline and c.deadline < now]:
             connection.expire()
 

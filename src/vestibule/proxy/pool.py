@@ -208,5 +208,3 @@ def _context(verify: bool) -> ssl.SSLContext:  # noqa: FBT001 - a cache key
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-

@@ -35,8 +35,15 @@ class Failed(Protocol):
 class Relay(Responder):
     """Carries one exchange to one pool."""
 
-    __slots__ = ("_body_sent", "_connection", "_ended", "_exchange", "_failed", "_fresh", "_paused", "_pool", "_request",
-                 "_started", "_tunnel", "on_answer")
+    _connection: UpstreamConnection | None = None
+    _body_sent = False
+    _started = False
+    _ended = False
+    _fresh = False
+    _paused = False
+    _tunnel = False
+    on_answer: Callable[[AnswerHead], bool] | None = None
+    """Asked before an answer is passed on; True takes it away (a calling interface that repeats after a 401)."""
 
     def __init__(self, exchange: Exchange, pool: Pool, request: bytes, failed: Failed) -> None:
         self._exchange = exchange
@@ -44,15 +51,6 @@ class Relay(Responder):
         self._request = request
         """The whole head as the backend gets it."""
         self._failed = failed
-        self._connection: UpstreamConnection | None = None
-        self._body_sent = False
-        self._started = False
-        self._ended = False
-        self._fresh = False
-        self._paused = False
-        self._tunnel = False
-        self.on_answer: Callable[[AnswerHead], bool] | None = None
-        """Asked before an answer is passed on; True takes it away (a calling interface that repeats after a 401)."""
 
     def begin(self) -> None:
         """Send it, on an idle connection or a new one."""
@@ -185,7 +183,9 @@ class Relay(Responder):
             if connection is not None:
                 connection.close()
             self._ended = True
-            self._failed(exchange, BackendError("the backend switched to another protocol", code="bad_answer"))
+            self._failed(
+                exchange, BackendError("the backend switched to another protocol", code="bad_answer")
+            )
             return
         self._started = True
         self._tunnel = True
@@ -219,4 +219,6 @@ def _lines(head: AnswerHead) -> list[bytes]:
 
 def _sets_our_cookie(line: bytes) -> bool:
     name, _, value = line.partition(b":")
-    return len(name) == 10 and name.lower() == b"set-cookie" and is_ours(value.partition(b"=")[0].strip(b" \t"))
+    return (
+        len(name) == 10 and name.lower() == b"set-cookie" and is_ours(value.partition(b"=")[0].strip(b" \t"))
+    )

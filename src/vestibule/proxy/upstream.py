@@ -284,7 +284,9 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             pieces = body.feed(data)
         except BadRequest as error:
-            self._fail(BackendError("the backend's answer is malformed", code="bad_answer", detail=error.message))
+            self._fail(
+                BackendError("the backend's answer is malformed", code="bad_answer", detail=error.message)
+            )
             return
         for piece in pieces:
             client.on_data(piece)

@@ -1,0 +1,30 @@
+"""Backends that are no servers: a directory, or an application built in."""
+
+from __future__ import annotations
+
+from vestibule.core.route import Backend
+from vestibule.errors import BackendError
+from vestibule.proxy.echo import Echo
+from vestibule.proxy.exchange import Exchange
+from vestibule.proxy.static import Directory
+
+
+class Internals:
+    """Hands each exchange to what its backend names."""
+
+    def __init__(self, directory: Directory, echo: Echo) -> None:
+        self._directory = directory
+        self._echo = echo
+
+    def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes]) -> None:
+        """Answer the exchange. Raises BackendError for a backend that is none of them."""
+        if backend.static_dir:
+            self._directory.begin(exchange, backend, lines)
+        elif backend.internal == "echo":
+            self._echo.begin(exchange, backend, lines)
+        else:
+            raise BackendError("there is no such backend", detail=f"internal:{backend.internal}")
+
+    def close(self) -> None:
+        """Start nothing more."""
+        self._directory.close()
