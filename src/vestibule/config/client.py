@@ -15,7 +15,7 @@ import msgspec
 from vestibule import providers
 from vestibule.config import hcl
 from vestibule.config.place import Report, nearest
-from vestibule.config.schema import AuthorizeParameter, Provider
+from vestibule.config.schema import AuthorizeParameter, OAuth, Provider
 from vestibule.config.shape import Field, Node, Shape, field_of, read, shape_of, unknown, value_of
 from vestibule.providers.base import ProviderConfig, RedirectLogin
 
@@ -56,8 +56,10 @@ def provider_kinds() -> list[str]:
     return sorted(kind for kind in providers.BUILTIN if kind not in _OWN_BLOCKS)
 
 
-def check_kind(node: Provider, report: Report) -> str | None:
-    """The kind of a provider block, or None with a fault when there is no such kind."""
+def check_kind(node: Provider | OAuth, report: Report) -> str | None:
+    """The kind of an identity client's block, or None with a fault when there is no such kind."""
+    if isinstance(node, OAuth):
+        return "oauth2"
     kind = kind_of(node)
     known = provider_kinds()
     if kind in known:
@@ -173,11 +175,11 @@ def _unknown(
 
 def _together(shape: Shape, own: Shape) -> Shape:
     hidden = {"authorize_parameters"}
-    attributes = {k: v for k, v in (shape.attributes | own.attributes).items() if k not in hidden}
+    attributes = {k: v for k, v in {**shape.attributes, **own.attributes}.items() if k not in hidden}
     return Shape(attributes=attributes, blocks=own.blocks)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def fields_of(cls: type[Any]) -> Shape:
     """The attributes of a provider's configuration class, by every name they may be written with."""
     hints = get_type_hints(cls)

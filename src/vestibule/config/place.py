@@ -44,6 +44,8 @@ class Report:
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self.warnings: list[Fault] = []
+        self.broken: set[str] = set()
+        """Names of what is there but at fault: who refers to them is told nothing more."""
 
     def fault(self, place: Place, message: str) -> None:
         """Note something that keeps the configuration from being used."""

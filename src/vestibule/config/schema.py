@@ -340,6 +340,9 @@ class ServiceAccount(Node, kw_only=True):
     OPEN: ClassVar[bool] = True
 
 
+Named = SecretValue | ClientCredentials | ServiceAccount
+
+
 class General(Node, kw_only=True):
     """IO's blocks without a label: there is nothing to set in them."""
 

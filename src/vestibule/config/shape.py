@@ -52,6 +52,11 @@ class Node(msgspec.Struct, kw_only=True):
                 return attribute.value.place
         return self.block.place
 
+    @property
+    def label_at(self) -> Place:
+        """Where the label stands."""
+        return self.block.labels[0].place if self.block.labels else self.block.place
+
     def has(self, name: str) -> bool:
         """True when the attribute is written, under whatever name."""
         return any(a in self.block.attributes for a in (name, *(k for k, v in self.ALIASES.items() if v == name)))

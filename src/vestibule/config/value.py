@@ -84,7 +84,7 @@ def host_name(data: str) -> HostName:
     except (BadRequest, UnicodeError):
         raise Unfit("is no host name: letters, digits, `-` and dots, as in app.example.com") from None
     if found.port is not None:
-        raise Unfit(f"is a name alone; the port goes into gateway {{ http = […] }}")
+        raise Unfit("is a name alone; the port goes into gateway { http = […] }")
     return HostName(found.host.decode())
 
 
@@ -173,7 +173,7 @@ def network(data: str) -> Network:
 
 def listener(data: Any) -> Listener:
     """An address to listen on: `127.0.0.1:8000`, `[::1]:8000`, `unix:/path`."""
-    text = f"0.0.0.0{data}" if isinstance(data, str) and data.startswith(":") else str(data)
+    text = str(data)
     try:
         found = parse_listener(text)
         host = "127.0.0.1" if found.host == "localhost" else found.host
@@ -292,11 +292,12 @@ def pattern(data: str) -> Pattern:
 
 def store_url(data: str) -> StoreUrl:
     """Where the store is; SQLite in this version."""
-    if data.startswith("sqlite:") and data.removeprefix("sqlite:").removeprefix("//"):
+    path = data.removeprefix("sqlite:")
+    if data.startswith("sqlite:") and path and not path.startswith("//") and path != ":memory:":
         return StoreUrl(data)
     if data.startswith(("postgres", "redis")):
         raise Unfit("Postgres and Redis are not in this version yet; write sqlite:state/vestibule.db")
-    raise Unfit("is no store: sqlite:state/vestibule.db")
+    raise Unfit(f"`{data}` is no store: sqlite:PATH, as in sqlite:state/vestibule.db")
 
 
 def whole_number(data: Any) -> int:

@@ -1,0 +1,145 @@
+"""Everything that no single block can know about itself: references, clashes, what can't work together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from vestibule.config import schema
+from vestibule.config.call import Interface, Sources, check_calls
+from vestibule.config.client import Client, check_kind, read_client
+from vestibule.config.host import Scope, check_hosts, check_ids
+from vestibule.config.place import Place, Report
+from vestibule.core.listener import Listener
+from vestibule.providers.base import ProviderConfig
+
+DEFAULT_LISTENER = Listener(host="127.0.0.1", port=8000)
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration with its references resolved."""
+
+    clients: Mapping[str, Client] = {}
+    """Identity clients by full name, in the order written."""
+    scopes: Mapping[str, Scope] = {}
+    """Hosts by canonical name."""
+    interfaces: tuple[Interface, ...] = ()
+    sources: Mapping[str, ProviderConfig] = {}
+    """Token sources of the app's own that calls use, by name."""
+
+
+def check(config: schema.Config, report: Report) -> Checked:
+    """All that is wrong goes to *report*; the result is whole only when nothing is."""
+    _check_gateway(config, report)
+    clients = _clients(config, report)
+    scopes = check_hosts(config, clients, report, is_open=any(not one.is_loopback for one in listeners_of(config)))
+    sources = Sources(_sources(config, report))
+    interfaces = check_calls(config, scopes, sources, report)
+    _check_clashes(config, interfaces, report)
+    _check_names(config.secret, "secrets", report)
+    _warn_unused(config, scopes, report)
+    return Checked(clients=clients, scopes=scopes, interfaces=interfaces, sources=sources.used)
+
+
+def listeners_of(config: schema.Config) -> tuple[Listener, ...]:
+    """The addresses the gateway listens on for people."""
+    return (config.gateway.http if config.gateway else ()) or (DEFAULT_LISTENER,)
+
+
+def _check_gateway(config: schema.Config, report: Report) -> None:
+    gateway = config.gateway
+    if gateway is None:
+        return
+    if gateway.workers != 1:
+        report.fault(gateway.at("workers"), "more than one process is not in this version yet: workers = 1")
+    if gateway.has("http") and not gateway.http and not report.faults:
+        report.fault(gateway.at("http"), 'the list is empty: http = ["127.0.0.1:8000"]')
+    has_edge = any(host.public_url.startswith("https://") for host in config.host)
+    is_open = any(not one.is_loopback for one in gateway.http)
+    if has_edge and is_open and not gateway.trusted_proxies:
+        report.warn(
+            gateway.at("http"),
+            "trusted_proxies is empty, so every request counts as coming from the edge proxy's own address",
+        )
+    for number, network in enumerate(gateway.trusted_proxies):
+        if network.endswith("/0"):
+            report.warn(
+                gateway.at("trusted_proxies", number),
+                f"{network} believes anybody about where a request comes from",
+            )
+
+
+def _clients(config: schema.Config, report: Report) -> dict[str, Client]:
+    """All identity clients by full name."""
+    found: dict[str, Client] = {}
+    scopes: list[tuple[str, tuple[schema.Provider | schema.OAuth, ...]]] = [
+        ("", (*config.provider, *config.oauth))
+    ]
+    for host in config.host:
+        scopes.append((f"{host.label}/", (*host.provider, *host.oauth)))
+    for start, nodes in scopes:
+        check_ids(nodes, report)
+        for node in nodes:
+            kind = check_kind(node, report)
+            client = read_client(node, kind, f"{start}{node.label}", report) if kind else None
+            if client is None:
+                report.broken.add(node.label)
+            else:
+                found.setdefault(client.name, client)
+    return found
+
+
+def _sources(config: schema.Config, report: Report) -> dict[str, Client]:
+    """Token sources by `kind:NAME`."""
+    found: dict[str, Client] = {}
+    groups: tuple[tuple[str, Sequence[schema.ClientCredentials | schema.ServiceAccount]], ...] = (
+        ("client_credentials", config.client_credentials),
+        ("service_account", config.service_account),
+    )
+    for kind, nodes in groups:
+        _check_names(nodes, f"{kind} blocks", report)
+        for node in nodes:
+            client = read_client(node, kind, f"{kind}:{node.label}", report)
+            if client is None:
+                report.broken.add(node.label)
+            else:
+                found.setdefault(client.name, client)
+    return found
+
+
+def _check_names(nodes: Sequence[schema.Named], what: str, report: Report) -> None:
+    found: dict[str, Place] = {}
+    for node in nodes:
+        if node.label in found:
+            place = found[node.label].short
+            report.fault(node.label_at, f"there are two {what} named `{node.label}`; the first is at {place}")
+        found.setdefault(node.label, node.label_at)
+
+
+def _check_clashes(config: schema.Config, interfaces: tuple[Interface, ...], report: Report) -> None:
+    """Two on one address: only one could start."""
+    gateway = config.gateway
+    taken: list[tuple[Listener, Place]] = []
+    for number, listen in enumerate(listeners_of(config)):
+        place = gateway.at("http", number) if gateway and gateway.http else config.block.place
+        _take(listen, place, taken, report)
+    for interface in interfaces:
+        node = interface.node
+        _take(interface.listen, node.at("port" if node.port is not None else "listen"), taken, report)
+
+
+def _take(listen: Listener, place: Place, taken: list[tuple[Listener, Place]], report: Report) -> None:
+    for other, first in taken:
+        if listen.clashes(other):
+            where = "the default address of the gateway" if first.column == 1 and first.line == 1 else first.short
+            report.fault(place, f"{listen} is taken by {where}" + ("" if listen == other else f" ({other})"))
+            return
+    taken.append((listen, place))
+
+
+def _warn_unused(config: schema.Config, scopes: Mapping[str, Scope], report: Report) -> None:
+    used = {full for scope in scopes.values() for full in scope.clients.values()}
+    for node in (*config.provider, *config.oauth):
+        if node.label not in used and not report.faults:
+            report.warn(node.label_at, f"`{node.label}` serves no host: list it in a host's sign_in")

@@ -1,0 +1,235 @@
+"""From a checked configuration to the tables the program runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from vestibule.config import schema
+from vestibule.config.call import Interface
+from vestibule.config.check import listeners_of
+from vestibule.config.host import Scope
+from vestibule.config.load import Loaded
+from vestibule.config.shape import Node
+from vestibule.core.call import Call, Operation, SessionCredential
+from vestibule.core.listener import Listener
+from vestibule.core.policy import Policy, policy_of
+from vestibule.core.route import Backend, Host, Route, RouteTable, Server, routes_of
+from vestibule.model import Secret
+from vestibule.protocol.address import Networks
+from vestibule.providers.base import ProviderConfig
+
+
+class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):
+    """How long things live."""
+
+    flow_s: float = 600.0
+    idle_s: float = 86400.0
+    absolute_s: float = 7 * 86400.0
+    handle_s: float = 3600.0
+    cache_s: float = 1.0
+    grace_s: float = 30.0
+
+
+class Compiled(msgspec.Struct, frozen=True, kw_only=True):
+    """What the program is built from."""
+
+    table: RouteTable
+    listeners: tuple[Listener, ...]
+    trusted_proxies: Networks
+    clients: Mapping[str, ProviderConfig]
+    """Identity clients by full name, in the order written; `open()` makes the provider."""
+    token_sources: Mapping[str, ProviderConfig]
+    """The app's own, by `TokenCredential.source`."""
+    calls: tuple[Call, ...]
+    state: Path
+    """Absolute; made by who needs it."""
+    database: Path
+    key_file: Path
+    session_key: Secret | None
+    """Stands for the key file where it is given."""
+    lifetimes: Lifetimes
+    workers: int = 1
+    files: tuple[str, ...] = ()
+
+
+def compile_config(loaded: Loaded) -> Compiled:
+    """The tables of a configuration that `load` has found good."""
+    config, checked = loaded.config, loaded.checked
+    base = Path(loaded.files[0]).parent if loaded.files else Path()
+    state = _state(config, base)
+    gateway = config.gateway
+    return Compiled(
+        table=RouteTable(_host(scope) for scope in checked.scopes.values()),
+        listeners=tuple(_listener(listen, gateway, "http") for listen in listeners_of(config)),
+        trusted_proxies=Networks.parse(gateway.trusted_proxies if gateway else ()),
+        clients={name: client.config for name, client in checked.clients.items()},
+        token_sources=dict(checked.sources),
+        calls=tuple(_call(interface) for interface in checked.interfaces),
+        state=state,
+        database=_database(config, state),
+        key_file=_key_file(config, state),
+        session_key=loaded.session_key,
+        lifetimes=_lifetimes(config),
+        workers=gateway.workers if gateway else 1,
+        files=loaded.files,
+    )
+
+
+# -- files ------------------------------------------------------------------------------------
+
+
+def _beside(node: Node, attribute: str, path: str) -> Path:
+    """The path counted from the folder of the file the attribute stands in; from the environment, from here."""
+    place = node.at(attribute)
+    folder = Path(place.file).parent if place.line else Path()
+    return (folder / path).absolute()
+
+
+def _state(config: schema.Config, base: Path) -> Path:
+    gateway = config.gateway
+    if gateway is not None and gateway.has("state"):
+        return _beside(gateway, "state", gateway.state)
+    return (base / "state").absolute()
+
+
+def _database(config: schema.Config, state: Path) -> Path:
+    store = config.store
+    if store is not None and store.url:
+        return _beside(store, "url", store.url.removeprefix("sqlite:"))
+    return state / "vestibule.db"
+
+
+def _key_file(config: schema.Config, state: Path) -> Path:
+    store = config.store
+    if store is not None and store.key_file:
+        return _beside(store, "key_file", store.key_file)
+    return state / "vestibule.key"
+
+
+def _lifetimes(config: schema.Config) -> Lifetimes:
+    given = config.lifetimes
+    if given is None:
+        return Lifetimes()
+    return Lifetimes(
+        flow_s=given.pending_flow,
+        idle_s=given.session_idle,
+        absolute_s=given.session_absolute,
+        handle_s=given.handle,
+        cache_s=given.cached_session,
+        grace_s=given.grace,
+    )
+
+
+# -- hosts ------------------------------------------------------------------------------------
+
+
+def _host(scope: Scope) -> Host:
+    node = scope.node
+    whole = Route(
+        prefix=b"",
+        backend=_backend(node, node.backend, insecure=node.insecure),
+        policy=policy_of(allow=scope.allow, deny=scope.deny, sign_in=frozenset(scope.sign_in)),
+        body_limit_bytes=node.max_body,
+        place=node.block.place.short,
+    )
+    routes = [whole]
+    for route, prefix in zip(node.route, scope.prefixes, strict=True):
+        if prefix is not None:
+            routes.append(_route(scope, route, prefix, whole.backend))
+    table, depth = routes_of(routes)
+    return Host(
+        name=scope.name.encode(),
+        title=node.name or scope.name,
+        clients=dict(scope.clients),
+        sign_in=scope.sign_in,
+        base_url=node.public_url,
+        routes=table,
+        depth=depth,
+        place=node.block.place.short,
+    )
+
+
+def _route(scope: Scope, route: schema.Route, prefix: bytes, inherited: Backend) -> Route:
+    host = scope.node
+    insecure = host.insecure if route.insecure is None else route.insecure
+    if route.backend:
+        backend = _backend(route, route.backend, insecure=insecure)
+    elif insecure != host.insecure:
+        backend = _backend(host, host.backend, insecure=insecure)
+    else:
+        backend = inherited
+    return Route(
+        prefix=prefix,
+        backend=backend,
+        policy=_policy(scope, route),
+        body_limit_bytes=host.max_body if route.max_body is None else route.max_body,
+        place=route.block.place.short,
+    )
+
+
+def _policy(scope: Scope, route: schema.Route) -> Policy:
+    """A route's `allow` replaces the host's; every `deny` applies."""
+    access = route.access
+    return policy_of(
+        allow=access.allow if access is not None and access.has("allow") else scope.allow,
+        deny=(*scope.deny, *(access.deny if access is not None else ())),
+        methods=frozenset(route.methods),
+        sign_in=frozenset(scope.sign_in),
+    )
+
+
+def _backend(node: Node, written: tuple[Backend, ...], *, insecure: bool) -> Backend:
+    first = written[0]
+    if first.static_dir:
+        return Backend(static_dir=str(_beside(node, "backend", first.static_dir)))
+    if first.internal:
+        return first
+    servers = [server for backend in written for server in backend.servers]
+    return Backend(servers=tuple(_server(server, node, "backend", insecure=insecure) for server in servers))
+
+
+def _server(server: Server, node: Node, attribute: str, *, insecure: bool) -> Server:
+    path = str(_beside(node, attribute, server.path)) if server.path else ""
+    return Server(host=server.host, port=server.port, path=path, tls=server.tls, verify=not insecure)
+
+
+def _listener(listen: Listener, node: Node | None, attribute: str) -> Listener:
+    if not listen.path or node is None:
+        return listen
+    return Listener(path=str(_beside(node, attribute, listen.path)))
+
+
+# -- calls ------------------------------------------------------------------------------------
+
+
+def _call(interface: Interface) -> Call:
+    node = interface.node
+    api = node.endpoint
+    assert api is not None  # checked: `endpoint` is required
+    return Call(
+        id=interface.id,
+        title=node.name or node.label,
+        listen=_listener(interface.listen, node, "listen"),
+        endpoint=_server(api.server, node, "endpoint", insecure=node.insecure),
+        authority=api.authority,
+        applied=interface.applied,
+        hosts=frozenset(interface.hosts),
+        needs_session=bool(interface.hosts)
+        or any(isinstance(one.credential, SessionCredential) for one in interface.applied),
+        operations=tuple(_operation(operation) for operation in node.operation),
+        only_operations=node.only_operations,
+        place=node.block.place.short,
+    )
+
+
+def _operation(node: schema.Operation) -> Operation:
+    return Operation(
+        id=node.label,
+        method=node.method,
+        segments=node.path.segments,
+        rest=node.path.rest,
+        description=node.description,
+    )
