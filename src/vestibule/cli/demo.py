@@ -1,0 +1,133 @@
+"""`vestibule demo`: the whole product on this machine, with nothing to register."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable
+from types import FrameType
+
+import click
+
+from vestibule.demo.sockets import require_loopback
+from vestibule.demo.stage import Stage, stage
+from vestibule.errors import ConfigError
+
+URL_VARIABLE = "VESTIBULE_DEMO_URL"
+
+
+class _Loopback(click.ParamType[str]):
+    name = "address"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return require_loopback(value)
+        except ConfigError as exc:
+            self.fail(exc.message, param, ctx)
+
+
+@click.command()
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any free one."
+)
+@click.option(
+    "--address", type=_Loopback(), default="127.0.0.1", show_default=True, help="A loopback address."
+)
+@click.option("--no-browser", is_flag=True, help="Don't open a browser.")
+@click.option(
+    "--once-ready",
+    metavar="CMD",
+    help=f"Run CMD when all is up ({URL_VARIABLE} is in its environment), then stop with its exit code.",
+)
+def demo(port: int, address: str, no_browser: bool, once_ready: str | None) -> None:  # noqa: FBT001 - click's
+    """Show the whole product: gateway, identity provider, app and calling interface, on this machine only."""
+    # Until the gateway takes the signals over, SIGTERM must unwind as Ctrl-C does: nothing may stay behind.
+    signal.signal(signal.SIGTERM, _unwind)
+    try:
+        with stage(address=address, port=port) as ready_made:
+            sys.exit(_show(ready_made, no_browser=no_browser, once_ready=once_ready))
+    except ConfigError as exc:
+        click.echo(f"vestibule demo: {exc.message}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _show(on: Stage, *, no_browser: bool, once_ready: str | None) -> int:
+    """Run the gateway until it is told to stop; the exit code, which is CMD's where there is one."""
+    command = Command(once_ready, on.url) if once_ready else None
+
+    def ready() -> None:
+        click.echo(greeting(on))
+        if command is not None:
+            command.start()
+        elif not no_browser and has_display():
+            threading.Thread(target=webbrowser.open, args=(on.url,), daemon=True).start()
+
+    try:
+        code = run_gateway(on, ready)
+    finally:
+        if command is not None:
+            command.stop()
+    return code if command is None or command.code is None else command.code
+
+
+class Command:
+    """CMD of `--once-ready`: run in a thread; when it has ended, this process is told to stop."""
+
+    def __init__(self, text: str, url: str) -> None:
+        self._text = text
+        self._url = url
+        self._process: subprocess.Popen[bytes] | None = None
+        self.code: int | None = None
+        """Its exit code, as a shell says it; None while it has none."""
+
+    def start(self) -> None:
+        """Start it, and watch it."""
+        environment = {**os.environ, URL_VARIABLE: self._url}
+        self._process = subprocess.Popen(self._text, shell=True, env=environment)  # noqa: S602 - CMD is the user's own
+        threading.Thread(target=self._watch, args=(self._process,), daemon=True).start()
+
+    def stop(self) -> None:
+        """End it, when it is still there."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        code = process.wait()
+        self.code = code if code >= 0 else 128 - code
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def run_gateway(on: Stage, ready: Callable[[], None]) -> int:
+    """Serve the stage's configuration; `ready()` is called once the gateway listens."""
+    raise NotImplementedError
+
+
+def greeting(on: Stage) -> str:
+    """What to try, in a handful of lines."""
+    lines = (
+        ("the app", on.url),
+        ("sign in", f"{on.url}/@/signin"),
+        ("as Alice, at once", f"{on.url}/@/signin?login_hint=alice"),
+        ("who is signed in", f"{on.url}/@/session"),
+        ("for Alice only", f"{on.url}/admin/"),
+        ("the configuration", str(on.config)),
+    )
+    listed = "\n".join(f"  {what:<18} {where}" for what, where in lines)
+    return f"\nThe Vestibule demo is ready.\n\n{listed}\n\nCtrl-C stops it and removes what it made.\n"
+
+
+def has_display() -> bool:
+    """True where opening a browser opens a window, and not a text browser in this terminal."""
+    return sys.platform in {"darwin", "win32"} or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+
+
+def _unwind(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
+    raise KeyboardInterrupt

@@ -1,0 +1,60 @@
+"""`vestibule demo` as a person starts it, and a browser at it that complains of nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from playwright.async_api import BrowserContext, Page
+
+from tests.process import Process
+from tests.real.browser import chromium
+
+READY = "Ctrl-C stops it"
+
+
+class Demo:
+    """A running demo."""
+
+    def __init__(self, start: Callable[..., Process], port: int) -> None:
+        argv = [sys.executable, "-m", "vestibule", "demo", "--port", str(port), "--no-browser"]
+        self.process = start("demo", argv)
+        self.port = port
+        self.url = f"http://localhost:{port}"
+        self.process.wait_log(READY)
+
+    @property
+    def config(self) -> Path:
+        """The file it says it has written."""
+        [path] = re.findall(r"the configuration +(\S+)", self.process.log)
+        return Path(path)
+
+    def live_sessions(self) -> int:
+        """How many sessions the store holds."""
+        database = self.config.parent / "state" / "vestibule.db"
+        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            [count] = connection.execute("SELECT count(*) FROM sessions").fetchone()
+        return int(count)
+
+
+class Complaints:
+    """What a browser complained of: errors of scripts, of the content security policy, in the console."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.heard: list[str] = []
+        context.on("weberror", lambda error: self.heard.append(str(error.error)))
+        context.on("console", lambda line: line.type == "error" and self.heard.append(line.text))
+
+
+@contextlib.asynccontextmanager
+async def visit(**options: object) -> AsyncIterator[tuple[BrowserContext, Page, Complaints]]:
+    """A browser with nothing in it, and one page."""
+    async with chromium() as browser:
+        context = await browser.new_context(**options)
+        context.set_default_timeout(15_000)
+        complaints = Complaints(context)
+        yield context, await context.new_page(), complaints
