@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
-from vestibule.errors import ProviderRefused, ProviderUnavailable, StoreError, VestibuleError
+from vestibule.errors import ClientError, ProviderRefused, ProviderUnavailable, StoreError, VestibuleError
+from vestibule.observe.log import Log
 from vestibule.service.signin import SignIn
 from vestibule.web.asking import Ask
 from vestibule.web.pages import COMMON_HEADERS, SIGN_IN_PATH, Page, Pages, Scene, with_query
@@ -30,8 +31,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     pages: Pages
     hosts: Callable[[], frozenset[str]]
     """The hosts a return address may name (`protocol.url.safe_return`)."""
-    log: Callable[..., Any]
-    """Called as `log(event, **fields)`."""
+    log: Log
 
 
 def answer(page: Page, set_cookies: Iterable[str] = ()) -> Response:
@@ -62,14 +62,18 @@ def failure(
 ) -> Response:
     """The answer to an error raised on purpose, as a page or as JSON, and one line in the log."""
     code, status = _code_and_status(error)
-    desk.log(
-        "request_failed",
-        request_id=ask.visit.request_id,
-        code=code,
+    write = desk.log.info if isinstance(error, ClientError) else desk.log.warning
+    write(
+        "refused",
+        id=ask.visit.request_id,
         status=status,
-        path=ask.path,
+        code=code,
         message=error.message,
         detail=error.detail,
+        host=ask.visit.host.name,
+        method=ask.method,
+        path=ask.path,
+        address=ask.visit.address,
     )
     reason = _reason(error, code)
     if ask.wants_json:
@@ -89,14 +93,12 @@ def problem(desk: Desk, ask: Ask, status: int, code: str, *, reason: str = "") -
 
 def crash(desk: Desk, ask: Ask, error: Exception) -> Response:
     """The answer to an error nobody meant: its kind goes to the log, nothing of it to the page."""
-    desk.log(
-        "request_crashed",
-        request_id=ask.visit.request_id,
-        code="internal_error",
-        status=500,
+    desk.log.error(
+        "fault",
+        id=ask.visit.request_id,
+        error=repr(error),
         path=ask.path,
-        message=type(error).__name__,
-        exc_info=error,
+        exc_info="".join(traceback.format_exception(error)[-4:]),
     )
     if ask.wants_json:
         return answer(problem(desk, ask, 500, "internal_error"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vestibule.errors import BadRequest, ClientError, VestibuleError
+from vestibule.observe.log import Log
 from vestibule.service.signin import SignIn
 from vestibule.web import callback, session, signin, signout
 from vestibule.web.answers import Desk, answer, crash, failure
@@ -51,14 +52,11 @@ PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
 _ANY_ORIGIN = callback.form_post
 
 
-def build(
-    signin: SignIn, pages: Pages, *, hosts: Callable[[], frozenset[str]], log: Callable[..., Any]
-) -> Starlette:
+def build(signin: SignIn, pages: Pages, *, hosts: Callable[[], frozenset[str]], log: Log) -> Starlette:
     """The ASGI application.
 
     `hosts` gives the hosts a return address may name (`protocol.url.safe_return`), asked at every use so that
-    a reload counts. `log` is called as `log(event, **fields)`, once for every error, with the `request_id`
-    that the page shows.
+    a reload counts. `log` gets one line for every error, with the `id` that the page shows.
     """
     desk = Desk(signin=signin, pages=pages, hosts=hosts, log=log)
     routes = [

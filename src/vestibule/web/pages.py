@@ -102,11 +102,12 @@ class Pages:
     def error(self, status: int, code: str, *, reason: str = "", scene: Scene = _ELSEWHERE) -> Page:
         """The page for this error; `status` 0 means the code's own.
 
-        `reason` is shown as it is: nothing that lists rules, other people or what lies behind the gateway.
+        `reason` is shown as it is, but not on pages about rules: it may name other people there.
         """
         text = text_of(code, status)
         actions = _actions(text, scene)
-        page = self._page("message.html", status or text.status, text, scene, actions=actions, reason=reason)
+        shown = reason if text.shows_reason else ""
+        page = self._page("message.html", status or text.status, text, scene, actions=actions, reason=shown)
         return _challenged(page)
 
     def problem(
@@ -120,7 +121,7 @@ class Pages:
             "title": text.title,
             "status": status,
             "code": code,
-            "detail": reason or text.text,
+            "detail": (reason if text.shows_reason else "") or text.text,
         }
         if request_id:
             problem["id"] = request_id

@@ -7,13 +7,12 @@ from starlette.responses import Response
 from vestibule.errors import ClientError, VestibuleError
 from vestibule.model import Session
 from vestibule.protocol.url import safe_return
-from vestibule.service.signin import Choice
 from vestibule.web import pages
 from vestibule.web.answers import Desk, answer, failure, redirect
 from vestibule.web.asking import Ask
 
 #: parameters of ours; every other one is a hint, of which a provider takes those it knows
-_OWN = {"rd", "provider", "switch"}
+_OWN = {"rd", "switch"}
 
 
 async def sign_in(desk: Desk, ask: Ask) -> Response:
@@ -25,10 +24,10 @@ async def sign_in(desk: Desk, ask: Ask) -> Response:
     choices = desk.signin.chooser(ask.visit, rd=ask.rd, hints=hints)
     if not choices:
         raise ClientError("this site has no sign-in", code="no_choices", status=404)
-    # 2. One provider, or one named: straight on.
-    chosen = _chosen(choices, ask.params.get("provider", ""))
-    if chosen is not None:
-        return await _begin(desk, ask, chosen.client, chosen.url, other_ways=len(choices) > 1)
+    # 2. One provider, or one named in the hints: straight on.
+    if len(choices) == 1:
+        only = choices[0]
+        return await _begin(desk, ask, only.client, only.url, other_ways=has_other_ways(ask))
     # 3. The person chooses.
     buttons = [pages.Choice(title=c.title, href=c.url, kind=c.client) for c in choices]
     return answer(desk.pages.signin(buttons, ask.scene()))
@@ -69,7 +68,6 @@ def return_address(desk: Desk, ask: Ask) -> str:
     return safe_return(ask.rd, base_url=ask.visit.site.base_url, hosts=desk.hosts()) or ""
 
 
-def _chosen(choices: tuple[Choice, ...], provider: str) -> Choice | None:
-    if len(choices) == 1:
-        return choices[0]
-    return next((choice for choice in choices if choice.client == provider), None)
+def has_other_ways(ask: Ask) -> bool:
+    """True where the sign-in page has something to choose from."""
+    return len(ask.visit.host.sign_in) > 1

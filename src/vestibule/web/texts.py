@@ -23,6 +23,8 @@ class Text(msgspec.Struct, frozen=True):
     text: str
     hint: str = ""
     actions: tuple[tuple[str, str], ...] = ()
+    shows_reason: bool = True
+    """False where the reason given names rules, and so perhaps other people: then it is for the log only."""
 
 
 _AGAIN = ("again", "Try again")
@@ -73,7 +75,7 @@ TEXTS: dict[str, Text] = {
         "Clear the cookies of this site and try again.",
         (_AGAIN,),
     ),
-    "host_unknown": Text(
+    "unknown_host": Text(
         421,
         "There is no such site here",
         "This server was reached under a name that it does not serve.",
@@ -119,6 +121,11 @@ TEXTS: dict[str, Text] = {
         "",
         (_HOME,),
     ),
+    "foreign_origin": Text(
+        403,
+        "A page of another site can’t open this",
+        "The connection was asked for by a page of another site, so it was not opened.",
+    ),
     "form_post": Text(
         405,
         "This answer came the wrong way",
@@ -141,6 +148,7 @@ TEXTS: dict[str, Text] = {
         "This page is only for people who are signed in.",
         "",
         (_SIGN_IN,),
+        shows_reason=False,
     ),
     "step_up_required": Text(
         401,
@@ -148,6 +156,7 @@ TEXTS: dict[str, Text] = {
         "This page asks for a fresh sign-in.",
         "",
         (("switch", "Sign in"),),
+        shows_reason=False,
     ),
     "not_allowed": Text(
         403,
@@ -155,6 +164,7 @@ TEXTS: dict[str, Text] = {
         "Your account is not among those who may open it.",
         "If you have another account, use that one. If you should have access, ask whoever runs this site.",
         (_OTHER, _SIGN_OUT),
+        shows_reason=False,
     ),
     "denied": Text(
         403,
@@ -162,6 +172,7 @@ TEXTS: dict[str, Text] = {
         "Access to it is closed to your account.",
         "If you should have access, ask whoever runs this site.",
         (_OTHER, _SIGN_OUT),
+        shows_reason=False,
     ),
     "denied_unknown": Text(
         403,
@@ -169,6 +180,7 @@ TEXTS: dict[str, Text] = {
         "Your account does not say enough about you to decide whether you may open it.",
         "An account with a verified e-mail address may help.",
         (_OTHER, _SIGN_OUT),
+        shows_reason=False,
     ),
     "no_sign_in": Text(
         403,
@@ -222,7 +234,7 @@ TEXTS: dict[str, Text] = {
         (_SIGN_IN_AGAIN,),
     ),
     "other_person": Text(
-        409,
+        403,
         "That is somebody else’s account",
         "You are signed in as one person and came back from the sign-in as another. Nothing was changed.",
         "Sign out first, if you want to change over.",
@@ -271,6 +283,16 @@ TEXTS: dict[str, Text] = {
         "Sign in there once more.",
         (_SIGN_IN_AGAIN,),
     ),
+    # A calling interface; programs read these.
+    "handle_missing": Text(401, "No Proxy-Session", "The call carries no Proxy-Session."),
+    "handle_invalid": Text(401, "Unknown Proxy-Session", "The Proxy-Session is not one of this gateway’s."),
+    "handle_expired": Text(401, "Expired Proxy-Session", "Use the one that came with the latest request."),
+    "handle_foreign": Text(401, "Another host’s Proxy-Session", "It is of a host that may not call here."),
+    "session_ended": Text(401, "The session has ended", "The person of this Proxy-Session has signed out."),
+    "no_credential": Text(401, "No such credential", "Nobody has signed in to that client in this session."),
+    "operation_unknown": Text(403, "No such operation", "No operation of this interface allows the call."),
+    "foreign_host": Text(403, "Not under this name", "This port answers to a loopback name only."),
+    "browser_call": Text(403, "Not for browsers", "A browser may not call here."),
     # The site behind the gateway, and the gateway itself.
     "backend_unavailable": Text(
         502,
@@ -331,7 +353,7 @@ _BY_STATUS = {
     408: "request_timeout",
     413: "body_too_large",
     414: "target_too_long",
-    421: "host_unknown",
+    421: "unknown_host",
     431: "header_too_large",
     501: "not_implemented",
     502: "backend_unavailable",

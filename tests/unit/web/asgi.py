@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from typing import Any
@@ -12,6 +13,7 @@ import msgspec
 
 from vestibule.core.route import Host, Site
 from vestibule.model import Identity, Session
+from vestibule.observe.log import Log
 from vestibule.service.signin import Begun, Choice, Failed, Finished, SignedOut, SignIn
 from vestibule.service.visit import Visit
 from vestibule.web.app import build
@@ -80,9 +82,11 @@ class FakeSignIn(SignIn):
         self, visit: Visit, *, rd: str = "", hints: Mapping[str, str] | None = None
     ) -> tuple[Choice, ...]:
         titles = {"google": "Google", "github": "GitHub"}
+        wanted = (hints or {}).get("provider", "")
+        chosen = [full for full in visit.host.sign_in if full == wanted] or visit.host.sign_in
         return tuple(
             Choice(client=full, title=titles[full], url=f"/@{full}/signin?rd={quote(rd, safe='')}")
-            for full in visit.host.sign_in
+            for full in chosen
         )
 
     async def begin(
@@ -137,13 +141,18 @@ class Desk:
 
     def __init__(self) -> None:
         self.signin = FakeSignIn()
-        self.logged: list[tuple[str, dict[str, Any]]] = []
+        self._log = io.StringIO()
         self.app = build(
             self.signin,
             PAGES,
             hosts=lambda: frozenset({"wiki.example"}),
-            log=lambda event, **fields: self.logged.append((event, fields)),
+            log=Log(self._log),
         )
+
+    @property
+    def logged(self) -> list[dict[str, Any]]:
+        """The lines of the log."""
+        return [msgspec.json.decode(line) for line in self._log.getvalue().splitlines()]
 
     def call(
         self,
@@ -189,12 +198,50 @@ class Desk:
         )
 
 
-_TAGS = set(
-    "html head meta title link style body main svg path p h1 div a form button ul li img span strong code".split()
-)
-_ATTRIBUTES = set(
-    "lang charset name content rel type href class viewbox width height aria-hidden focusable d src alt method action".split()
-)
+_TAGS = {
+    "html",
+    "head",
+    "meta",
+    "title",
+    "link",
+    "style",
+    "body",
+    "main",
+    "svg",
+    "path",
+    "p",
+    "h1",
+    "div",
+    "a",
+    "form",
+    "button",
+    "ul",
+    "li",
+    "img",
+    "span",
+    "strong",
+    "code",
+}
+_ATTRIBUTES = {
+    "lang",
+    "charset",
+    "name",
+    "content",
+    "rel",
+    "type",
+    "href",
+    "class",
+    "viewbox",
+    "width",
+    "height",
+    "aria-hidden",
+    "focusable",
+    "d",
+    "src",
+    "alt",
+    "method",
+    "action",
+}
 
 
 class Inert(HTMLParser):

@@ -20,7 +20,7 @@ SIGNED_IN_SCENE = Scene(request_id="req-0123", host="forum", who="Alice", rd="/a
 ANY_PAGE = [
     pytest.param(PAGES.error(0, "not_allowed", scene=SIGNED_IN_SCENE), id="error with a form"),
     pytest.param(PAGES.error(0, "not_found", scene=SCENE), id="error"),
-    pytest.param(PAGES.error(0, "host_unknown"), id="alone"),
+    pytest.param(PAGES.error(0, "unknown_host"), id="alone"),
     pytest.param(PAGES.signin([Choice(title="Google", href="/@google/signin")], SCENE), id="sign-in"),
     pytest.param(PAGES.signed_out(SCENE), id="signed out"),
     pytest.param(PAGES.confirm_sign_out(SIGNED_IN_SCENE, action="/@/signout"), id="confirm"),
@@ -73,7 +73,7 @@ def test_pages_with_a_form_let_the_browser_send_its_origin() -> None:
 
 
 def test_a_page_without_a_host_brings_its_stylesheet_along_by_its_hash() -> None:
-    page = PAGES.error(421, "host_unknown", scene=Scene(request_id="req-0123"))
+    page = PAGES.error(421, "unknown_host", scene=Scene(request_id="req-0123"))
     style = re.search(r"<style>(.*)</style>", page.body.decode(), re.DOTALL)
     assert style is not None
     digest = b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
@@ -144,6 +144,15 @@ def test_the_403_says_who_and_offers_another_account_and_the_way_out() -> None:
     assert "Alice" in read.words
     assert read.links == ["/@/signin?prompt=select_account&rd=%2Fa%20b%3Fc%3Dd%26e"]
     assert read.forms == ["/@/signout"]
+
+
+@pytest.mark.parametrize("code", ["not_allowed", "denied", "denied_unknown", "sign_in_required"])
+def test_rules_are_not_recited_to_whoever_asks(code: str) -> None:
+    """A decision's reason names rules, and so other people's addresses."""
+    reason = "no rule allows it: email:boss@example.com"
+    assert b"boss" not in PAGES.error(0, code, reason=reason, scene=SCENE).body
+    assert b"boss" not in PAGES.problem(0, code, reason=reason).body
+    assert b"boss" in PAGES.problem(0, "method_not_allowed", reason=reason).body
 
 
 def test_nobody_signed_in_is_not_offered_to_sign_out() -> None:

@@ -41,7 +41,7 @@ def test_every_way_a_flow_ends_badly_leads_back_to_sign_in(code: str) -> None:
 
 def test_every_code_of_the_policy_has_words() -> None:
     source = Path(policy.__file__).read_text("utf-8")
-    codes = dict((code, int(status)) for status, code in re.findall(r'Deny\((\d+), "(\w+)"', source))
+    codes = {code: int(status) for status, code in re.findall(r'Deny\((\d+), "(\w+)"', source)}
     assert codes
     assert {code: TEXTS[code].status for code in codes} == codes
 
@@ -71,7 +71,7 @@ def test_each_page_says_what_happened_and_what_to_do(code: str) -> None:
         pytest.param("whatever", 405, "method_not_allowed", id="405"),
         pytest.param("whatever", 413, "body_too_large", id="413"),
         pytest.param("whatever", 414, "target_too_long", id="414"),
-        pytest.param("whatever", 421, "host_unknown", id="421"),
+        pytest.param("whatever", 421, "unknown_host", id="421"),
         pytest.param("whatever", 502, "backend_unavailable", id="502"),
         pytest.param("whatever", 503, "unavailable", id="503"),
         pytest.param("whatever", 504, "backend_timeout", id="504"),
