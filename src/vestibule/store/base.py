@@ -38,7 +38,7 @@ class Sessions(Protocol):
     """Sessions by permanent id and by the hash of their current handle."""
 
     async def create(self, session: Session, handle_hash: bytes) -> None:
-        """Store a new session; durable against kill -9 and power cut on return."""
+        """Store a new session, its id and handle unused; durable against kill -9 and power cut on return."""
 
     async def by_handle(self, handle_hash: bytes, now: float) -> Held | None:
         """The session whose current handle, or honoured previous one, has this hash; None if none lives.

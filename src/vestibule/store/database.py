@@ -74,7 +74,7 @@ class Database:
         database = cls(path, asyncio.get_running_loop(), busy_s=busy_s)
         database._thread.start()
         try:
-            await database.write(lambda connection: connection.execute("SELECT 1 FROM sqlite_schema"))
+            await database.write(_recovered)
         except StoreError:
             await database.close()
             raise
@@ -166,6 +166,11 @@ class Database:
                     break
                 batch.append(further)
         return batch
+
+
+def _recovered(connection: sqlite3.Connection) -> None:
+    """Read once: that recovers the log of a killed process here, and not under the event loop."""
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
 
 
 def prepare(path: Path) -> None:

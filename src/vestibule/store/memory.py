@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from vestibule.errors import StoreError
 from vestibule.model import Session, User
 from vestibule.store.base import Held, SealedGrant
 
@@ -39,7 +40,9 @@ class Sessions:
         self._kept: dict[str, _Kept] = {}
 
     async def create(self, session: Session, handle_hash: bytes) -> None:
-        """Keep it."""
+        """Keep it, unless its id or handle is taken."""
+        if session.id in self._kept or any(handle_hash == kept.handle for kept in self._kept.values()):
+            raise StoreError("The store can't keep this session.", detail="id or handle is taken")
         self._kept[session.id] = _Kept(session, handle_hash)
 
     async def by_handle(self, handle_hash: bytes, now: float) -> Held | None:

@@ -1,0 +1,230 @@
+"""What every `store.base.Sessions` does."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from msgspec.structs import replace
+
+from vestibule.errors import StoreError
+from vestibule.model import Device, Identity, Session, User
+from vestibule.store.base import SealedGrant
+
+NOW = 1_800_000_000.0
+H1, H2, H3, H4 = (bytes([n]) * 32 for n in range(1, 5))
+WHOLE = Session(
+    id="s1",
+    host="forum.example.com",
+    created_at=NOW,
+    seen_at=NOW,
+    expires_at=NOW + 7 * 86400,
+    idle_s=86400.0,
+    user_id="",
+    identities=(
+        Identity(
+            client="google",
+            issuer="https://accounts.google.com",
+            subject="42",
+            login="zoë",
+            name="Zoë 🚪",
+            email="zoe@example.com",
+            groups=("admins", "a,b"),
+            orgs=("example",),
+            claims={"team": "x", "level": 3, "tags": ["a", None, 1.5], "big": 2**80},
+        ),
+    ),
+    clients=("google", "forum.example.com/api"),
+    device=Device(user_agent="Mozilla/5.0", address="2001:db8::1"),
+    parent_id="s0",
+)
+
+
+def session(session_id="s1", **fields) -> Session:
+    return replace(WHOLE, id=session_id, **fields)
+
+
+async def test_a_session_comes_back_as_it_was(store):
+    await store.sessions.create(WHOLE, H1)
+    held = await store.sessions.by_handle(H1, NOW)
+    assert held.session == WHOLE
+    assert held.good_until == WHOLE.expires_at
+    assert await store.sessions.by_id("s1", NOW) == WHOLE
+
+
+async def test_an_unknown_handle_or_id_is_none(store):
+    await store.sessions.create(WHOLE, H1)
+    assert await store.sessions.by_handle(H2, NOW) is None
+    assert await store.sessions.by_handle(b"", NOW) is None
+    assert await store.sessions.by_id("s2", NOW) is None
+    assert await store.sessions.by_id("", NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "last"),
+    [
+        pytest.param({"idle_s": 100.0}, NOW + 99.9, id="idle"),
+        pytest.param({"expires_at": NOW + 50}, NOW + 49.9, id="absolute"),
+    ],
+)
+async def test_a_session_lives_to_the_earlier_of_its_ends(store, fields, last):
+    await store.sessions.create(session(**fields), H1)
+    assert await store.sessions.by_id("s1", last) is not None
+    assert await store.sessions.by_handle(H1, last) is not None
+    assert await store.sessions.by_id("s1", last + 0.1) is None
+    assert await store.sessions.by_handle(H1, last + 0.1) is None
+
+
+async def test_saving_replaces_and_counts_the_version(store):
+    await store.sessions.create(WHOLE, H1)
+    changed = session(clients=("github",), identities=(), expires_at=NOW + 60, idle_s=30.0, host="other")
+    assert await store.sessions.save(changed, 0)
+    assert await store.sessions.by_id("s1", NOW) == replace(changed, version=1)
+    assert (await store.sessions.by_handle(H1, NOW)).session.version == 1
+    assert await store.sessions.by_id("s1", NOW + 30) is None
+
+
+async def test_saving_over_another_version_changes_nothing(store):
+    await store.sessions.create(WHOLE, H1)
+    assert await store.sessions.save(session(host="first"), 0)
+    assert not await store.sessions.save(session(host="second"), 0)
+    assert (await store.sessions.by_id("s1", NOW)).host == "first"
+
+
+async def test_of_many_who_save_the_same_version_one_wins(store):
+    await store.sessions.create(WHOLE, H1)
+    won = await asyncio.gather(*(store.sessions.save(session(host=f"h{n}"), 0) for n in range(20)))
+    assert sum(won) == 1
+    assert (await store.sessions.by_id("s1", NOW)).host == f"h{won.index(True)}"
+
+
+async def test_saving_what_was_ended_brings_nothing_back(store):
+    await store.sessions.create(WHOLE, H1)
+    assert await store.sessions.delete("s1")
+    assert not await store.sessions.save(WHOLE, 0)
+    assert not await store.sessions.renew_handle(WHOLE, 0, H2, old_good_until=NOW + 30)
+    assert await store.sessions.by_id("s1", NOW) is None
+    assert await store.sessions.by_handle(H1, NOW) is None
+    assert await store.sessions.by_handle(H2, NOW) is None
+
+
+async def test_saving_never_sets_last_seen_back(store):
+    await store.sessions.create(session(idle_s=100.0), H1)
+    await store.sessions.touch([("s1", NOW + 60)])
+    assert await store.sessions.save(session(idle_s=100.0), 0)
+    assert (await store.sessions.by_id("s1", NOW + 159)).seen_at == NOW + 60
+
+
+async def test_a_renewed_handle_is_in_force_and_the_old_one_honoured_for_its_time(store):
+    await store.sessions.create(WHOLE, H1)
+    assert await store.sessions.renew_handle(session(host="new"), 0, H2, old_good_until=NOW + 30)
+    current = await store.sessions.by_handle(H2, NOW)
+    assert (current.session.host, current.session.version, current.good_until) == ("new", 1, WHOLE.expires_at)
+    old = await store.sessions.by_handle(H1, NOW + 29)
+    assert (old.session, old.good_until) == (current.session, NOW + 30)
+    assert await store.sessions.by_handle(H1, NOW + 30) is None
+    assert await store.sessions.by_handle(H2, NOW + 30) is not None
+
+
+async def test_only_the_last_handle_before_is_honoured(store):
+    await store.sessions.create(WHOLE, H1)
+    assert await store.sessions.renew_handle(WHOLE, 0, H2, old_good_until=NOW + 30)
+    assert await store.sessions.renew_handle(WHOLE, 1, H3, old_good_until=NOW + 30)
+    assert await store.sessions.by_handle(H1, NOW) is None
+    assert await store.sessions.by_handle(H2, NOW) is not None
+    assert await store.sessions.by_handle(H3, NOW) is not None
+
+
+async def test_a_handle_from_before_a_sign_in_need_not_be_honoured_at_all(store):
+    await store.sessions.create(WHOLE, H1)
+    assert await store.sessions.renew_handle(WHOLE, 0, H2, old_good_until=0.0)
+    assert await store.sessions.by_handle(H1, NOW) is None
+
+
+async def test_renewing_over_another_version_leaves_the_handle(store):
+    await store.sessions.create(WHOLE, H1)
+    assert await store.sessions.save(WHOLE, 0)
+    assert not await store.sessions.renew_handle(WHOLE, 0, H2, old_good_until=NOW + 30)
+    assert await store.sessions.by_handle(H1, NOW) is not None
+    assert await store.sessions.by_handle(H2, NOW) is None
+
+
+async def test_renewing_one_session_leaves_the_others(store):
+    await store.sessions.create(WHOLE, H1)
+    await store.sessions.create(session("s2"), H3)
+    assert await store.sessions.renew_handle(WHOLE, 0, H2, old_good_until=NOW + 30)
+    assert (await store.sessions.by_handle(H3, NOW)).session.id == "s2"
+
+
+async def test_ending_takes_its_grants_along_and_no_other(store):
+    await store.sessions.create(WHOLE, H1)
+    await store.sessions.create(session("s2"), H2)
+    for owner in ("s1", "s2"):
+        for client in ("a", "b"):
+            grant = SealedGrant(owner=owner, client=client, version=0, sealed=b"x", expires_at=NOW + 9)
+            await store.grants.put(grant, None)
+    assert await store.sessions.delete("s1")
+    assert not await store.sessions.delete("s1")
+    assert await store.grants.of("s1") == ()
+    assert len(await store.grants.of("s2")) == 2
+    assert await store.sessions.by_handle(H1, NOW) is None
+    assert await store.sessions.by_handle(H2, NOW) is not None
+
+
+async def test_touching_keeps_it_alive_and_never_goes_backwards(store):
+    await store.sessions.create(session("s1", idle_s=100.0), H1)
+    await store.sessions.create(session("s2", idle_s=100.0, expires_at=NOW + 120), H2)
+    await store.sessions.touch([("s1", NOW + 90), ("s2", NOW + 90), ("unknown", NOW)])
+    await store.sessions.touch([("s1", NOW + 10)])
+    await store.sessions.touch([])
+    assert (await store.sessions.by_id("s1", NOW + 189)).seen_at == NOW + 90
+    assert await store.sessions.by_id("s1", NOW + 190) is None
+    assert await store.sessions.by_id("s2", NOW + 119) is not None
+    assert await store.sessions.by_id("s2", NOW + 120) is None
+
+
+async def test_touching_leaves_the_version(store):
+    await store.sessions.create(WHOLE, H1)
+    await store.sessions.touch([("s1", NOW + 90)])
+    assert await store.sessions.save(WHOLE, 0)
+
+
+async def test_a_sweep_takes_the_dead_a_few_at_a_time(store):
+    for n in range(5):
+        await store.sessions.create(session(f"dead{n}", expires_at=NOW + n), bytes([n]) * 32)
+    await store.sessions.create(session("idle", idle_s=5.0), b"i" * 32)
+    await store.sessions.create(session("alive"), b"a" * 32)
+    grant = SealedGrant(owner="dead0", client="a", version=0, sealed=b"x", expires_at=NOW + 999)
+    await store.grants.put(grant, None)
+    assert [await store.sessions.sweep(NOW + 10, 4) for _ in range(3)] == [4, 2, 0]
+    assert await store.sessions.by_id("alive", NOW + 10) is not None
+    assert await store.grants.of("dead0") == ()
+
+
+@pytest.mark.parametrize(
+    ("user", "lives"),
+    [
+        pytest.param(User(id="u1", created_at=NOW), True, id="plain"),
+        pytest.param(User(id="u1", created_at=NOW, valid_from=NOW), True, id="valid since it began"),
+        pytest.param(User(id="u1", created_at=NOW, valid_from=NOW + 0.1), False, id="valid only later"),
+        pytest.param(User(id="u1", created_at=NOW, disabled=True), False, id="disabled"),
+        pytest.param(User(id="u2", created_at=NOW), False, id="unknown"),
+    ],
+)
+async def test_a_session_lives_as_its_user_does(store, user, lives):
+    await store.people.register(user, "iss", "sub", "google", NOW)
+    await store.sessions.create(session(user_id="u1"), H1)
+    await store.sessions.renew_handle(session(user_id="u1"), 0, H2, old_good_until=NOW + 30)
+    assert (await store.sessions.by_id("s1", NOW) is not None) is lives
+    assert (await store.sessions.by_handle(H1, NOW) is not None) is lives
+    assert (await store.sessions.by_handle(H2, NOW) is not None) is lives
+
+
+async def test_an_id_or_handle_that_is_taken_is_a_fault(store):
+    await store.sessions.create(WHOLE, H1)
+    with pytest.raises(StoreError):
+        await store.sessions.create(WHOLE, H2)
+    with pytest.raises(StoreError):
+        await store.sessions.create(session("s2"), H1)
+    assert (await store.sessions.by_handle(H1, NOW)).session.id == "s1"
+    assert await store.sessions.by_id("s2", NOW) is None
