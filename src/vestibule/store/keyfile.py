@@ -52,9 +52,8 @@ def read_or_create(path: Path, *, random: Callable[[int], bytes] = secrets.token
 
 def read(path: Path) -> KeyRing:
     """The ring in this file. Raises OSError, and StoreError where the file is not fit to be one."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
+    with open(path, "rb", opener=_opened_at_once) as file:  # noqa: PTH123 - Path.open takes no opener
+        status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise _unusable(path, "it is not a file")
         if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -69,6 +68,11 @@ def read(path: Path) -> KeyRing:
 def new_key(random: Callable[[int], bytes] = secrets.token_bytes) -> Key:
     """A fresh key with a fresh id."""
     return Key(random(_ID_BYTES).hex(), random(SECRET_BYTES))
+
+
+def _opened_at_once(path: str, flags: int) -> int:
+    """A descriptor that does not wait for a pipe's other end."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _create(path: Path, key: Key) -> None:
