@@ -18,6 +18,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from vestibule import demo
 from vestibule.demo import provider, stage
 from vestibule.demo.app import App
 from vestibule.demo.issuer import Client
@@ -402,14 +403,14 @@ class TestApp:
 
 class TestStage:
     async def test_provider_and_app_are_up_and_gone_with_everything_afterwards(self):
-        with stage.stage(port=0) as demo:
+        with stage.stage(port=0) as on:
             async with aiohttp.ClientSession() as calls:
-                for url in (f"{demo.provider_url}/.well-known/openid-configuration", demo.app_url):
+                for url in (f"{on.provider_url}/.well-known/openid-configuration", on.app_url):
                     async with calls.get(url) as response:
                         assert response.status == 200
-            assert demo.config.stat().st_mode & 0o777 == 0o600
-        assert not demo.directory.exists()
-        for url in (demo.provider_url, demo.app_url):
+            assert on.config.stat().st_mode & 0o777 == 0o600
+        assert not on.directory.exists()
+        for url in (on.provider_url, on.app_url):
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", urlsplit(url).port))
 
@@ -452,7 +453,7 @@ class TestStage:
         ids=["provider", "app"],
     )
     def test_neither_listens_off_loopback(self, argv, said, monkeypatch):
-        monkeypatch.setenv(provider.SECRET_VARIABLE, "x")
+        monkeypatch.setenv(demo.SECRET_VARIABLE, "x")
         done = subprocess.run(
             [sys.executable, "-m", f"vestibule.demo.{argv[0]}", *argv[1:]],
             capture_output=True,

@@ -11,7 +11,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +19,8 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, WSMsgType, web
 
 from vestibule.demo import server
 from vestibule.demo.pages import Pages, static
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CLIENT = "demo"
 _TICK_S = 1.0
@@ -135,7 +137,7 @@ class App:
             tries=TRIES,
         )
 
-    def _room(self, title: str, text: str) -> Any:
+    def _room(self, title: str, text: str) -> Handler:
         async def page(request: web.Request) -> web.StreamResponse:
             return self._pages.page("app_room.html", title=title, text=text, who=who(request.headers))
 

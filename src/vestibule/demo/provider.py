@@ -20,7 +20,7 @@ from aiohttp import web
 from joserfc.jwk import RSAKey
 from multidict import MultiMapping
 
-from vestibule.demo import server
+from vestibule.demo import CLIENT_ID, SECRET_VARIABLE, server
 from vestibule.demo.issuer import (
     Browsers,
     Client,
@@ -37,7 +37,6 @@ from vestibule.model import Secret
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 COOKIE = "demo-provider"
-SECRET_VARIABLE = "VESTIBULE_DEMO_CLIENT_SECRET"  # noqa: S105 - the name of a variable
 _MAX_PENDING = 1000
 _MAX_NOTES = 8
 _MAX_NOTE = 200
@@ -358,7 +357,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m vestibule.demo.provider", description=__doc__)
     parser.add_argument("--address", default="127.0.0.1", help="a loopback address")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--client-id", default="demo-app")
+    parser.add_argument("--client-id", default=CLIENT_ID)
     parser.add_argument("--redirect-uri", action="append", default=[], help="may be repeated")
     parser.add_argument("--sign-out-uri", action="append", default=[], help="may be repeated")
     parser.add_argument("--access-life", type=float, default=60.0, help="seconds an access token lives")

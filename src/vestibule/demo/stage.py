@@ -19,11 +19,9 @@ from urllib.parse import urlsplit
 import msgspec
 from minijinja import Environment
 
-from vestibule.demo import sockets
+from vestibule.demo import CLIENT_ID, SECRET_VARIABLE, sockets
 from vestibule.errors import ConfigError
 
-CLIENT_ID = "demo-app"
-_SECRET_VARIABLE = "VESTIBULE_DEMO_CLIENT_SECRET"  # noqa: S105 - the name of a variable
 _STOP_WITHIN_S = 3.0
 
 
@@ -56,7 +54,7 @@ def stage(*, address: str = "127.0.0.1", port: int = 8000) -> Iterator[Stage]:
         calls_url = f"http://{sockets.address_of(calls)}"
         secret = secrets.token_urlsafe(24)
         registered = ["--client-id", CLIENT_ID, *_registered(origins)]
-        provider_url = stack.enter_context(child("provider", registered, {_SECRET_VARIABLE: secret}))
+        provider_url = stack.enter_context(child("provider", registered, {SECRET_VARIABLE: secret}))
         app_url = stack.enter_context(child("app", ["--calls", calls_url, "--pictures", provider_url], {}))
         config = directory / "demo.hcl"
         config.touch(mode=0o600)
