@@ -254,7 +254,7 @@ def _is_token(value: str) -> bool:
 
 
 def _expiry(raw: Any, now: float) -> float | None:
-    """When a token expires; None where the answer doesn't say, or says what can't be meant (0, -1, "never")."""
+    """When a token expires; None where the answer doesn't say, or says what can't be meant (0, "never")."""
     if isinstance(raw, bool) or not isinstance(raw, int | float | str):
         return None
     try:
