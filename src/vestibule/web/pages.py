@@ -83,6 +83,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _ELSEWHERE = Scene()
+_ABOUT_THE_PERSON = {"switch", "sign_out"}
 
 
 class Pages:
@@ -107,6 +108,9 @@ class Pages:
         text = text_of(code, status)
         actions = _actions(text, scene)
         shown = reason if text.shows_reason else ""
+        # Who is signed in matters where it decided something, or where changing it is a way on.
+        if not any(way in _ABOUT_THE_PERSON for way, _ in text.actions):
+            scene = msgspec.structs.replace(scene, who="")
         page = self._page("message.html", status or text.status, text, scene, actions=actions, reason=shown)
         return _challenged(page)
 

@@ -224,6 +224,7 @@ _TAGS = {
 }
 _ATTRIBUTES = {
     "lang",
+    "media",
     "charset",
     "name",
     "content",

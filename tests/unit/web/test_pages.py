@@ -144,6 +144,7 @@ def test_the_403_says_who_and_offers_another_account_and_the_way_out() -> None:
     assert "Alice" in read.words
     assert read.links == ["/@/signin?prompt=select_account&rd=%2Fa%20b%3Fc%3Dd%26e"]
     assert read.forms == ["/@/signout"]
+    assert "Alice" not in Inert(PAGES.error(0, "not_found", scene=SIGNED_IN_SCENE).body.decode()).words
 
 
 @pytest.mark.parametrize("code", ["not_allowed", "denied", "denied_unknown", "sign_in_required"])
