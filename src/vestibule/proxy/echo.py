@@ -5,7 +5,7 @@ What it answers with::
     {"method": "POST", "path": "/a%20b", "query": "x=1",
      "headers": [["Host", "app.example"], ["User-Id", "…"], …], in their order, repeated ones too
      "length": 5, bytes of the body that came
-     "body": "hello"} its first 64 KiB as text, or "body_base64" when it is not UTF-8; "truncated" says if more came
+     "body": "hello"} its first 64 KiB as text, or "body_base64" when it is not UTF-8; "truncated": more came
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BODY_LIMIT_BYTES = 64 * 1024
 SHOWN_CHARS = 6
 
 _LINES = (b"Content-Type: application/json", b"Cache-Control: no-store", b"X-Content-Type-Options: nosniff")
-_SECRET = "proxy-session"
+_MASKED = frozenset(("proxy-session",))
 
 
 class Echo:
@@ -82,7 +82,7 @@ def _headers(lines: Iterable[bytes]) -> list[tuple[str, str]]:
     for line in lines:
         name, _, value = line.decode("latin-1").partition(":")
         shown = value.strip(" \t")
-        pairs.append((name, _masked(shown) if class_of(name) == _SECRET else shown))
+        pairs.append((name, _masked(shown) if class_of(name) in _MASKED else shown))
     return pairs
 
 

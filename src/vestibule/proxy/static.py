@@ -1,8 +1,8 @@
 """Files of a directory as answers: `static:DIR`.
 
-Every look at the file system happens in a thread, because a disk may be slow and the loop may not. A small file
-costs one trip there and back and goes out with its head in one write; a large one is read in pieces, each when
-the client has taken the one before.
+Every look at the file system happens in a thread, because a disk may be slow and the loop may not. A small
+file costs one trip there and back and goes out with its head in one write; a large one is read in pieces,
+each when the client has taken the one before.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _PRIVATE = (b"Cache-Control: private, no-cache", b"Vary: Cookie, Authorization")
 _PUBLIC = (b"Cache-Control: no-cache",)
 _NOSNIFF = b"X-Content-Type-Options: nosniff"
 
-_TEXT = "css csv html htm js mjs txt md vtt xml".split()
+_TEXT = frozenset(("css", "csv", "html", "htm", "js", "mjs", "txt", "md", "vtt", "xml"))
 _MEDIA_TYPES = {
     "aac": "audio/aac",
     "avif": "image/avif",
@@ -127,8 +127,8 @@ class Directory:
         self._log = log
         self._threads = threads or ThreadPoolExecutor(THREADS, thread_name_prefix="static")
 
-    def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes]) -> None:  # noqa: ARG002 - a file has no use for them
-        """Answer the exchange once a thread has looked. The path in the directory is the whole path asked for."""
+    def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes]) -> None:  # noqa: ARG002 - no use
+        """Answer the exchange once a thread has looked; the path there is the whole one asked for."""
         if exchange.head.method not in (b"GET", b"HEAD"):
             self._refuse(exchange, 405, [b"Allow: GET, HEAD"])
             return
@@ -296,18 +296,18 @@ def prepare(directory: str, head: RequestHead, *, is_public: bool) -> Reply:
 def _find(directory: str, path: bytes) -> bytes | Reply | None:
     """The real name of the file to send; None for a directory asked for without its last slash.
 
-    Threat: path traversal, symbolic links that lead out, hidden files (`.git`, `.env`), devices and pipes. What it
-    does NOT check: who may write into the directory between this look and the opening, and whether the file
-    system folds case, so that a rule for `/admin/` does not cover `/Admin/`.
+    Threat: path traversal, symbolic links that lead out, hidden files (`.git`, `.env`), devices and pipes.
+    What it does NOT check: who may change the directory between this look and the opening, and whether the
+    file system folds case, so that a rule for `/admin/` does not cover `/Admin/`.
     """
     names = unquote_to_bytes(path).split(b"/")[1:]
     if path[:1] != b"/" or any(_is_hidden(name, depth) for depth, name in enumerate(names)):
         return Reply(status=404, lines=[])
     root = os.path.realpath(os.fsencode(directory), strict=True)
-    real = os.path.realpath(os.path.join(root, *filter(None, names)), strict=True)
+    real = os.path.realpath(b"/".join((root, *names)), strict=True)
     asked_as_directory = not names[-1]
     if asked_as_directory and stat.S_ISDIR(os.lstat(real).st_mode):
-        real = os.path.realpath(os.path.join(real, INDEX), strict=True)
+        real = os.path.realpath(real + b"/" + INDEX, strict=True)
     elif asked_as_directory:
         return Reply(status=404, lines=[])
     if not _is_within(root, real):
@@ -319,7 +319,7 @@ def _find(directory: str, path: bytes) -> bytes | Reply | None:
 
 
 def _is_hidden(name: bytes, depth: int) -> bool:
-    """Names that begin with a dot, `..` among them, and what no file name can hold; `/.well-known/` is for all."""
+    """Names that begin with a dot, `..` too, and what no name can hold; `/.well-known/` is for all."""
     return (name[:1] == b"." and not (depth == 0 and name == WELL_KNOWN)) or b"\0" in name
 
 
@@ -328,7 +328,7 @@ def _is_within(root: bytes, real: bytes) -> bool:
 
 
 def _moved(head: RequestHead, *, is_public: bool) -> Reply:
-    """To the directory's name with its slash. A canonical path begins with one slash, so it names no other host."""
+    """To the directory's name with its slash; a canonical path begins with one, so it names no other host."""
     target = head.target
     location = target.path + b"/" + (b"?" + target.query if target.query else b"")
     return Reply(status=301, lines=[b"Location: " + location, *_caching(is_public=is_public)])
