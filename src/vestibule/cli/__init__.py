@@ -1,0 +1,42 @@
+"""The command line: one module a command."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import click
+
+from vestibule import __version__
+
+#: command → the module that holds it; imported when it is called, so that each starts as fast as it can
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "serve": "vestibule.cli.serve",
+        "check": "vestibule.cli.check",
+        "demo": "vestibule.cli.demo",
+    }
+)
+
+
+class Commands(click.Group):
+    """The commands of the table."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """The command of this name, imported now."""
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        return command
+
+
+@click.group(cls=Commands)
+@click.version_option(__version__, prog_name="vestibule")
+def main() -> None:
+    """Vestibule, the entrance hall for web apps: people sign in here, and the app behind handles no password."""

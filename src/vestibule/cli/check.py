@@ -1,4 +1,4 @@
-"""`vestibule check`: is this configuration good?"""
+"""`vestibule check`: tells whether a configuration is good."""
 
 from __future__ import annotations
 

@@ -13,11 +13,17 @@ from types import FrameType
 
 import click
 
+from vestibule.config.compile import compile_config
+from vestibule.config.load import load
 from vestibule.demo.sockets import require_loopback
 from vestibule.demo.stage import Stage, stage
-from vestibule.errors import ConfigError
+from vestibule.errors import ConfigError, StoreError
+from vestibule.observe.log import Log
+from vestibule.supervisor import serve
 
 URL_VARIABLE = "VESTIBULE_DEMO_URL"
+DRAIN_S = 0.5
+"""The app's event stream never ends by itself: who presses Ctrl-C does not want to wait for it."""
 
 
 class _Loopback(click.ParamType[str]):
@@ -50,7 +56,7 @@ def demo(port: int, address: str, no_browser: bool, once_ready: str | None) -> N
     try:
         with stage(address=address, port=port) as ready_made:
             sys.exit(_show(ready_made, no_browser=no_browser, once_ready=once_ready))
-    except ConfigError as exc:
+    except (ConfigError, StoreError) as exc:
         click.echo(f"vestibule demo: {exc.message}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -104,8 +110,10 @@ class Command:
 
 
 def run_gateway(on: Stage, ready: Callable[[], None]) -> int:
-    """Serve the stage's configuration; `ready()` is called once the gateway listens."""
-    raise NotImplementedError
+    """Serve the stage's configuration, whatever the environment says; `ready()` once the gateway listens."""
+    compiled = compile_config(load([on.config], {}))
+    with (on.directory / "gateway.log").open("a", encoding="utf-8") as log:
+        return serve(compiled, Log(log), ready=ready, drain_s=DRAIN_S)
 
 
 def greeting(on: Stage) -> str:
@@ -117,6 +125,7 @@ def greeting(on: Stage) -> str:
         ("who is signed in", f"{on.url}/@/session"),
         ("for Alice only", f"{on.url}/admin/"),
         ("the configuration", str(on.config)),
+        ("the gateway's log", str(on.directory / "gateway.log")),
     )
     listed = "\n".join(f"  {what:<18} {where}" for what, where in lines)
     return f"\nThe Vestibule demo is ready.\n\n{listed}\n\nCtrl-C stops it and removes what it made.\n"

@@ -67,7 +67,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Full names of the identifying clients, in the order of the buttons."""
     base_url: str = ""
     """`public_url`, without trailing slash; empty: made from the listener."""
-    routes: Mapping[bytes, Route] = {}  # noqa: RUF012 - msgspec copies the default
+    routes: Mapping[bytes, Route] = {}
     """Route by `prefix`; the host itself stands under `b""`."""
     depth: int = 0
     """Most segments any prefix has, so that a long path costs no more than a short one."""

@@ -1,0 +1,1 @@
+"""Wire formats, one a module, pure: bytes or text in, values out."""

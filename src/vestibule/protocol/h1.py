@@ -113,7 +113,7 @@ def parse_request_head(block: bytes) -> RequestHead:
         raise BadRequest("this version of HTTP is not spoken here", code="bad_version", status=505)
     if not _METHOD.match(method):
         raise BadRequest("the method is malformed", code="bad_method")
-    if method == b"TRACE" or method == b"CONNECT":
+    if method in {b"TRACE", b"CONNECT"}:
         raise BadRequest("this method is not allowed", code="method_not_allowed", status=405)
     # 2. Header lines: most pass, the special ones are looked at one by one.
     passed: list[bytes] = []
@@ -256,6 +256,8 @@ class AnswerHead(msgspec.Struct, kw_only=True):
     chunked: bool = False
     keep_alive: bool = True
     upgrade: bytes = b""
+    """What a 101 switches to, lower case; empty unless Connection says upgrade too."""
+    switches: bool = False
     set_cookies: bool = False
 
 
@@ -289,6 +291,8 @@ def parse_answer_head(block: bytes) -> AnswerHead:
         raise BackendError(
             "the backend's answer is malformed", code="bad_answer", detail=exc.message
         ) from exc
+    if not head.switches:
+        head.upgrade = b""
     if head.chunked and head.content_length is not None:
         raise BackendError("the backend's answer has two lengths", code="bad_answer")
     return head
@@ -329,6 +333,7 @@ def _apply_answer(head: AnswerHead, kind: int, line: bytes) -> None:
             head.keep_alive = False
         elif b"keep-alive" in tokens:
             head.keep_alive = True
+        head.switches = head.switches or b"upgrade" in tokens
     elif kind == UPGRADE:
         head.upgrade = value.lower()
     elif kind == SET_COOKIE:

@@ -39,17 +39,32 @@ KEEP_ALIVE = 14
 """`Connection: keep-alive` and nothing else: the commonest of all."""
 
 _OWNED_NAMES = frozenset(
-    """
-    proxy-session proxy-provider proxy-assertion proxy-version proxy-api proxy-host proxy-mode proxy-service
-    proxy-upstream user-id user-login user-name user-email user-groups user-orgs user-did user-handle
-    gap-auth gap-signature
-    remote-user remote-groups remote-name remote-email
-    x-real-ip forwarded x-forwarded x-io-session x-io-did did
-    """.split()
+    (
+        # this gateway's and IO's
+        *("proxy-session", "proxy-provider", "proxy-assertion", "proxy-version", "proxy-api", "proxy-host"),
+        *("proxy-mode", "proxy-service", "proxy-upstream", "x-io-session", "x-io-did", "did"),
+        *(
+            "user-id",
+            "user-login",
+            "user-name",
+            "user-email",
+            "user-groups",
+            "user-orgs",
+            "user-did",
+            "user-handle",
+        ),
+        # oauth2-proxy's (more by prefix), Authelia's
+        *("gap-auth", "gap-signature", "remote-user", "remote-groups", "remote-name", "remote-email"),
+        # what proxies say of the client
+        *("x-real-ip", "forwarded", "x-forwarded"),
+    )
 )
 _OWNED_PREFIXES = ("x-forwarded-", "x-original-", "x-rewrite-", "x-auth-request-", "x-vouch-", "x-pomerium-")
 _FRAMING = frozenset(
-    "host content-length transfer-encoding connection upgrade expect cookie authorization te trailer".split()
+    (
+        *("host", "content-length", "transfer-encoding", "connection", "upgrade", "expect", "te", "trailer"),
+        *("cookie", "authorization"),
+    )
 )
 _REQUEST_KINDS = {
     "host": HOST,

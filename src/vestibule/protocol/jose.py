@@ -126,9 +126,9 @@ class SigningKey:
     def sign(self, claims: Mapping[str, Any], *, kind: str = "JWT") -> Secret:
         """The claims as a token in compact form; `kind` is its `typ`."""
         header = {"alg": self.algorithm, "typ": kind, "kid": self.kid}
-        signed = f"{_encoded(_json(header))}.{_encoded(_json(claims))}"
+        signed = f"{base64url(_json(header))}.{base64url(_json(claims))}"
         signature = _model(self.algorithm).sign(signed.encode("ascii"), self._key)
-        return Secret(f"{signed}.{_encoded(signature)}")
+        return Secret(f"{signed}.{base64url(signature)}")
 
     def public_jwk(self) -> dict[str, Any]:
         """The public half, as it stands in a key set."""
@@ -157,9 +157,7 @@ def _header(raw: str) -> dict[str, Any]:
     return header
 
 
-def _candidates(
-    keys: Sequence[Mapping[str, Any]], algorithm: str, kid: str | None
-) -> list[Mapping[str, Any]]:
+def _candidates(keys: Sequence[Any], algorithm: str, kid: str | None) -> list[Mapping[str, Any]]:
     """The keys to try: those the token names, or those that go by no name."""
     fitting = [key for key in keys[:MAX_KEYS] if isinstance(key, Mapping) and _fits(key, algorithm)]
     if kid is not None:
@@ -242,12 +240,12 @@ def _decoded(raw: str) -> bytes:
         decoded = base64.urlsafe_b64decode(raw + "=" * (-len(raw) % 4))
     except binascii.Error as exc:
         raise TokenError("not base64url") from exc
-    if _encoded(decoded) != raw:
+    if base64url(decoded) != raw:
         raise TokenError("not base64url")
     return decoded
 
 
-def _encoded(raw: bytes) -> str:
+def base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 

@@ -1,0 +1,44 @@
+"""Identity clients and token sources, one file a kind; the one table of the built-in ones.
+
+Other packages add kinds by the entry-point group `vestibule.providers`: the entry's name is the kind, its value a
+configuration class as described in `providers.base`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import Any, Final
+
+from vestibule.providers.client_credentials import ClientCredentialsConfig
+from vestibule.providers.github import GitHubConfig
+from vestibule.providers.google import GoogleConfig
+from vestibule.providers.oauth2 import OAuth2Config
+from vestibule.providers.oidc import OidcConfig
+from vestibule.providers.service_account import ServiceAccountConfig
+
+BUILTIN: Final[Mapping[str, type[Any]]] = MappingProxyType(
+    {
+        "oauth2": OAuth2Config,
+        "oidc": OidcConfig,
+        "google": GoogleConfig,
+        "github": GitHubConfig,
+        "client_credentials": ClientCredentialsConfig,
+        "service_account": ServiceAccountConfig,
+    }
+)
+GROUP: Final = "vestibule.providers"
+
+
+def kinds(found: Iterable[EntryPoint] | None = None) -> dict[str, type[Any]]:
+    """Every kind there is: the built-in ones and those installed beside. Raises ValueError for a name taken twice.
+
+    `found` are the entry points, those of this installation by default.
+    """
+    table = dict(BUILTIN)
+    for entry in entry_points(group=GROUP) if found is None else found:
+        if entry.name in table:
+            raise ValueError(f"two providers are of the kind {entry.name!r}; one comes from {entry.value}")
+        table[entry.name] = entry.load()
+    return table

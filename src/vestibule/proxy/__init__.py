@@ -1,0 +1,1 @@
+"""The data plane: from a connection to a backend and back."""

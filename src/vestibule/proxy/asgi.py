@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import http
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from vestibule.errors import BadRequest
-from vestibule.observe.log import Log
 from vestibule.proxy.exchange import Exchange, Responder
+from vestibule.proxy.gateway import Faults
 from vestibule.service.visit import Visit
 
 BODY_LIMIT_BYTES = 1 << 20
@@ -24,13 +24,6 @@ Application = Callable[
     Awaitable[None],
 ]
 _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
-
-
-class Faults(Protocol):
-    """Answers when the application fails."""
-
-    def __call__(self, exchange: Exchange, error: Exception) -> None:
-        """Answer the exchange with a 500 page, or break it off."""
 
 
 class Call(Responder):
@@ -114,29 +107,29 @@ def _lines(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
 _OWN = frozenset((b"content-length", b"transfer-encoding", b"connection"))
 
 
-class ControlPlane:
+class Control:
     """Answers the gateway's own paths by an ASGI application that may still be on its way."""
 
-    def __init__(self, application: Awaitable[Application], faults: Faults, log: Log) -> None:
+    def __init__(self, application: Awaitable[Application]) -> None:
         self._application = asyncio.ensure_future(application)
-        self._faults = faults
-        self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def begin(self, exchange: Exchange, visit: Visit) -> None:
-        """Answer the exchange, now or later."""
+    def begin(self, exchange: Exchange, visit: Visit, faults: Faults) -> None:
+        """Answer the exchange, now or later; `faults` is called when the application can't."""
         length = exchange.head.content_length
         if length is not None and length > BODY_LIMIT_BYTES:
             raise BadRequest("the body is too large", code="body_too_large", status=413)
         exchange.limit_body(BODY_LIMIT_BYTES)
         call = Call(exchange)
         exchange.responder = call
-        task = asyncio.get_running_loop().create_task(self._run(exchange, visit, call), name="control plane")
+        task = asyncio.get_running_loop().create_task(
+            self._run(exchange, visit, call, faults), name="control plane"
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         exchange.want_body()
 
-    async def _run(self, exchange: Exchange, visit: Visit, call: Call) -> None:
+    async def _run(self, exchange: Exchange, visit: Visit, call: Call, faults: Faults) -> None:
         try:
             application = await asyncio.shield(self._application)
             await application(scope_of(exchange, visit), call.receive, call.send)
@@ -144,7 +137,7 @@ class ControlPlane:
                 raise RuntimeError("the application ended without an answer")  # noqa: TRY301
         except Exception as error:  # noqa: BLE001 - the boundary of the application
             if not call.is_closed:
-                self._faults(exchange, error)
+                faults(exchange, error)
 
 
 def scope_of(exchange: Exchange, visit: Visit) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from vestibule.core.call import Applied, Call, Location, SecretCredential, SessionCredential, TokenCredential
@@ -237,8 +237,8 @@ class Calling:
         if is_safe:
             self._send(exchange, credentials, is_repeat=True)
 
-    def _spawn(self, work: object, exchange: Exchange | None) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=f"call {self.call.id}")  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None], exchange: Exchange | None) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=f"call {self.call.id}")
         self._tasks.add(task)
 
         def done(task: asyncio.Task[None]) -> None:

@@ -439,8 +439,8 @@ class H1Connection(asyncio.Protocol):
         for piece in pieces:
             self._body_seen += len(piece)
             if self._limit is not None and self._body_seen > self._limit:
-                error = BadRequest("the body is too large", code="body_too_large", status=413)
-                self._break_body(exchange, error)
+                too_large = BadRequest("the body is too large", code="body_too_large", status=413)
+                self._break_body(exchange, too_large)
                 return
             responder.on_body(piece)
             if self.exchange is not exchange:

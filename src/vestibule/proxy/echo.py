@@ -31,7 +31,7 @@ _MASKED = frozenset(("proxy-session",))
 class Echo:
     """Answers exchanges with themselves."""
 
-    def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes]) -> None:  # noqa: ARG002 - it has no settings
+    def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes]) -> None:
         """Answer the exchange once its body is whole; `lines` are the headers a backend would have got."""
         head = exchange.head
         answer = Repetition(exchange, lines)

@@ -22,7 +22,7 @@ from vestibule.core.inject import identity_lines
 from vestibule.core.policy import decide
 from vestibule.core.route import Backend, Host, Route, RouteTable, Site, site_of
 from vestibule.core.seal import KeyRing
-from vestibule.errors import BackendError, BadRequest, StoreError, VestibuleError
+from vestibule.errors import BadRequest, StoreError, VestibuleError
 from vestibule.model import Allow, Decision, Deny, Session, SignIn, StepUp, Unavailable
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Record, Traffic
@@ -96,11 +96,18 @@ class Answers(Protocol):
         """True when a person in a browser waits for a page (Sec-Fetch-Mode, Accept, method)."""
 
 
+class Faults(Protocol):
+    """Answers when the control plane fails."""
+
+    def __call__(self, exchange: Exchange, error: Exception) -> None:
+        """Answer the exchange with a page of what went wrong, or break it off."""
+
+
 class Control(Protocol):
     """The control plane, behind its adapter: answers the gateway's own paths."""
 
-    def begin(self, exchange: Exchange, visit: Visit) -> None:
-        """Answer the exchange, now or later."""
+    def begin(self, exchange: Exchange, visit: Visit, faults: Faults) -> None:
+        """Answer the exchange, now or later; `faults` is called when it can't."""
 
 
 class Internal(Protocol):
@@ -275,12 +282,11 @@ class Gateway:
         Threat: cross-site WebSocket hijacking: browsers send cookies with it and ask no CORS.
         """
         head = exchange.head
-        if not websocket.is_handshake(head.method, head.value):
-            raise BadRequest("the WebSocket handshake is malformed", code="bad_websocket")
+        websocket.key_of(head.method, head.lines)
         origin = head.value(b"origin")
         if session is None:
             return
-        if origin and origin.decode("latin-1") != ask.view.site.base_url:
+        if origin and not websocket.is_own_origin(origin, ask.view.site.base_url):
             raise BadRequest("a page of another site may not open this", code="foreign_origin", status=403)
         self._open.setdefault(session.id, set()).add(exchange)
 
@@ -390,7 +396,7 @@ class Gateway:
             )
         )
 
-    def on_application_fault(self, exchange: Exchange, error: Exception) -> None:
+    def _on_application_fault(self, exchange: Exchange, error: Exception) -> None:
         """The control plane failed on this exchange."""
         exchange.responder = None if exchange.status == 0 else exchange.responder
         if isinstance(error, VestibuleError):
@@ -418,7 +424,7 @@ class Gateway:
                 if name != own
             },
         )
-        self._control.begin(exchange, visit)
+        self._control.begin(exchange, visit, self._on_application_fault)
 
     # -- small things --------------------------------------------------------------------------
 
@@ -564,7 +570,7 @@ def _is_own(path: bytes, host: Host) -> bool:
     if path[:2] != b"/@":
         return False
     end = path.find(b"/", 2)
-    return end > 0 and (end == 2 or path[2:end].decode("latin-1") in host.clients)  # noqa: PLR2004
+    return end > 0 and (end == 2 or path[2:end].decode("latin-1") in host.clients)
 
 
 def _check_one_meaning(host: Host, route: Route, head: RequestHead) -> None:

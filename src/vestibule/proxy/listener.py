@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
-import stat
 from collections.abc import Callable
+from pathlib import Path
 
 from vestibule.core.listener import Listener as Address
 from vestibule.errors import ConfigError
@@ -59,7 +58,7 @@ class Listener:
             connection.drain()
         if self.address.path:
             with contextlib.suppress(OSError):
-                os.unlink(self.address.path)
+                Path(self.address.path).unlink()
 
     def abort(self) -> None:
         """Close what is still open."""
@@ -70,12 +69,12 @@ class Listener:
 def open_socket(address: Address) -> socket.socket:
     """The bound socket. Raises OSError. A stale Unix socket of the same path is replaced, another file never."""
     if address.path:
-        with contextlib.suppress(FileNotFoundError):
-            if stat.S_ISSOCK(os.stat(address.path).st_mode):
-                os.unlink(address.path)
+        path = Path(address.path)
+        if path.is_socket():
+            path.unlink()
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         bound.bind(address.path)
-        os.chmod(address.path, 0o600)
+        path.chmod(0o600)
     else:
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         bound = socket.socket(family, socket.SOCK_STREAM)

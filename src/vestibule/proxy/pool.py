@@ -76,7 +76,7 @@ class ServerPool:
         except (OSError, TimeoutError, ssl.SSLError) as exc:
             self._fails += 1
             self.down_until = self._clock() + min(DOWN_FIRST_S * 2 ** (self._fails - 1), DOWN_LIMIT_S)
-            detail = f"{self.server}: {exc or type(exc).__name__}"
+            detail = f"{self.server}: {str(exc) or type(exc).__name__}"
             raise BackendError("the backend can't be reached", detail=detail) from exc
         self._fails = 0
         self.down_until = 0.0

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from vestibule.errors import BackendError
+from vestibule.errors import BackendError, VestibuleError
 from vestibule.protocol import websocket
-from vestibule.protocol.cookie import is_ours
+from vestibule.protocol.cookie import sets_ours
 from vestibule.protocol.h1 import AnswerHead
 from vestibule.proxy.exchange import Exchange, Responder
 from vestibule.proxy.pool import Pool
@@ -178,14 +178,18 @@ class Relay(Responder):
         """Spec: RFC 6455 section 4.1. Threat: a backend that switches to what was not asked for."""
         exchange = self._exchange
         asked = exchange.head
-        if asked.upgrade != b"websocket" or not websocket.is_accepted(asked, head):
+        try:
+            if asked.upgrade != b"websocket" or head.upgrade != b"websocket":
+                raise BackendError("the backend switched to another protocol", code="bad_answer")
+            answered = [*head.lines, b"Upgrade: websocket", b"Connection: Upgrade"]
+            websocket.check_answer(websocket.key_of(asked.method, asked.lines), asked.lines, answered)
+        except VestibuleError as error:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
             self._ended = True
-            self._failed(
-                exchange, BackendError("the backend switched to another protocol", code="bad_answer")
-            )
+            detail = error.detail or error.message
+            self._failed(exchange, BackendError("a switch nobody can use", code="bad_answer", detail=detail))
             return
         self._started = True
         self._tunnel = True
@@ -219,6 +223,4 @@ def _lines(head: AnswerHead) -> list[bytes]:
 
 def _sets_our_cookie(line: bytes) -> bool:
     name, _, value = line.partition(b":")
-    return (
-        len(name) == 10 and name.lower() == b"set-cookie" and is_ours(value.partition(b"=")[0].strip(b" \t"))
-    )
+    return len(name) == 10 and name.lower() == b"set-cookie" and sets_ours(value)

@@ -127,7 +127,7 @@ class Directory:
         self._log = log
         self._threads = threads or ThreadPoolExecutor(THREADS, thread_name_prefix="static")
 
-    def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes]) -> None:  # noqa: ARG002 - no use
+    def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes]) -> None:
         """Answer the exchange once a thread has looked; the path there is the whole one asked for."""
         if exchange.head.method not in (b"GET", b"HEAD"):
             self._refuse(exchange, 405, [b"Allow: GET, HEAD"])

@@ -1,0 +1,1 @@
+"""What the data plane and the control plane both need, given Protocols."""

@@ -1,0 +1,1 @@
+"""Where state is kept: Protocols in `base`, one backend a module."""

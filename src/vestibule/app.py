@@ -1,0 +1,248 @@
+"""The composition root: builds everything once, in order, and closes it in reverse.
+
+Order matters at start: keys, store, data plane, listeners, and only then the control plane, so that the program
+answers as early as it can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import importlib
+import random
+import secrets
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from vestibule.config.compile import Compiled
+from vestibule.core.seal import Key, KeyRing
+from vestibule.core.session import Lifetimes
+from vestibule.errors import StoreError, VestibuleError
+from vestibule.model import Secret
+from vestibule.observe.log import Log
+from vestibule.observe.traffic import Traffic
+from vestibule.providers.base import Provider, Refresh, TokenSource
+from vestibule.providers.kit import Flow
+from vestibule.proxy.asgi import Application, Control
+from vestibule.proxy.calling import Calling
+from vestibule.proxy.echo import Echo
+from vestibule.proxy.gateway import Gateway
+from vestibule.proxy.internal import Internals
+from vestibule.proxy.listener import Listener
+from vestibule.proxy.pool import Pools
+from vestibule.proxy.static import Directory
+from vestibule.service.grants import Grants
+from vestibule.service.jobs import Job, Jobs, sweeping
+from vestibule.service.sessions import SESSION, Sessions
+from vestibule.service.tokens import AppTokens
+from vestibule.store import keyfile, sqlite
+from vestibule.store.changes import Changes
+from vestibule.web.notices import Notices
+from vestibule.web.pages import Pages
+
+if TYPE_CHECKING:
+    from vestibule.control import ControlPlane
+
+SWEEP_S = 1.0
+FLUSH_S = 5.0
+DRAIN_S = 30.0
+"""How long a stop waits for answers under way."""
+
+T = TypeVar("T")
+
+
+class Late:
+    """The control plane's driver, for those who are built before it."""
+
+    def __init__(self, control: asyncio.Future[ControlPlane]) -> None:
+        self._control = control
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Run the flow, once the control plane is there."""
+        return await (await asyncio.shield(self._control)).driver.run(flow)
+
+
+class App:
+    """Everything that runs in one process."""
+
+    def __init__(self, compiled: Compiled, ring: KeyRing, store: sqlite.Store, log: Log) -> None:
+        loop = asyncio.get_running_loop()
+        self._log = log
+        self._store = store
+        self._control: asyncio.Future[ControlPlane] = loop.create_future()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._compiled = compiled
+        self._ring = ring
+        self._pages = Pages()
+        self.traffic = Traffic()
+        changes = Changes()
+        providers = {name: config.open() for name, config in compiled.clients.items()}
+        self._providers: dict[str, Provider] = providers
+        self.sessions = Sessions(
+            store.sessions,
+            changes,
+            lifetimes=Lifetimes(idle_s=compiled.lifetimes.idle_s, absolute_s=compiled.lifetimes.absolute_s),
+            grace_s=compiled.lifetimes.grace_s,
+        )
+        driver = Late(self._control)
+        self.grants = Grants(
+            store.grants,
+            store.leases,
+            self.sessions,
+            changes,
+            ring,
+            refreshers={name: p for name, p in providers.items() if isinstance(p, Refresh)},
+            driver=driver,
+        )
+        answers = Notices(self._pages)
+        self._pools = Pools(loop.time)
+        self._internals = Internals(Directory(answers, log), Echo())
+        self._jobs = Jobs(
+            (
+                Job(name="last seen", every_s=FLUSH_S, run=self._flush, is_shared=False),
+                sweeping("dead sessions", store.sessions.sweep),
+                sweeping("old grants", store.grants.sweep),
+                sweeping("old marks", store.marks.sweep),
+                sweeping("old leases", store.leases.sweep),
+            ),
+            store.leases,
+            node=secrets.token_hex(8),
+            jitter=random.random,
+            failed=self._job_failed,
+        )
+        self.gateway = Gateway(
+            table=compiled.table,
+            sessions=self.sessions,
+            ring=ring,
+            trusted=compiled.trusted_proxies,
+            pools=self._pools,
+            answers=answers,
+            control=Control(self._application()),
+            internal=self._internals,
+            traffic=self.traffic,
+            log=log,
+        )
+        changes.subscribe(SESSION, self.gateway.session_changed)
+        tokens = AppTokens(_sources(compiled), driver)
+        self.listeners = [Listener(at, self.gateway, clock=loop.time) for at in compiled.listeners]
+        self.listeners += [
+            Listener(
+                call.listen,
+                Calling(
+                    call,
+                    sessions=self.sessions,
+                    grants=self.grants,
+                    tokens=tokens,
+                    ring=ring,
+                    pools=self._pools,
+                    answers=answers,
+                    traffic=self.traffic,
+                    log=log,
+                ),
+                clock=loop.time,
+            )
+            for call in compiled.calls
+        ]
+
+    @classmethod
+    async def open(cls, compiled: Compiled, log: Log) -> App:
+        """The app, listening. Raises ConfigError, StoreError when it can't be."""
+        compiled.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ring = _ring(compiled)
+        store = await sqlite.open_store(f"sqlite:{compiled.database}")
+        app = cls(compiled, ring, store, log)
+        try:
+            for listener in app.listeners:
+                await listener.start()
+        except BaseException:
+            await app.close(drain_s=0.0)
+            raise
+        app._begin("control plane", app._load_control())
+        app._begin("sweep", app._sweep())
+        app._jobs.start()
+        return app
+
+    async def close(self, drain_s: float = DRAIN_S) -> None:
+        """Stop accepting, let answers under way end, close everything."""
+        for listener in self.listeners:
+            listener.stop()
+        end = asyncio.get_running_loop().time() + drain_s
+        while any(listener.open for listener in self.listeners) and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.05)
+        for listener in self.listeners:
+            listener.abort()
+        self._pools.close()
+        self._internals.close()
+        await self._jobs.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(StoreError):
+            await self.sessions.flush()
+        if self._control.done() and not self._control.cancelled() and not self._control.exception():
+            await self._control.result().close()
+        else:
+            self._control.cancel()
+        await self._store.close()
+
+    # -- what runs beside the requests ---------------------------------------------------------
+
+    async def _load_control(self) -> None:
+        """Import the control plane in a thread, so that requests are answered meanwhile, and build it."""
+        try:
+            module = await asyncio.to_thread(importlib.import_module, "vestibule.control")
+            parts = module.Parts(
+                sessions=self.sessions,
+                grants=self.grants,
+                marks=self._store.marks,
+                ring=self._ring,
+                database=self._compiled.database,
+                providers=self._providers,
+                hosts=frozenset(name.decode("ascii") for name in self._compiled.table.hosts),
+                pages=self._pages,
+                log=self._log,
+            )
+            self._control.set_result(module.ControlPlane(parts))
+        except Exception as error:  # noqa: BLE001 - reported to whoever waits for it, and to the log
+            self._log.error("control_plane_failed", error=repr(error))
+            self._control.set_exception(error)
+
+    async def _application(self) -> Application:
+        return (await asyncio.shield(self._control)).application
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            now = loop.time()
+            for listener in self.listeners:
+                listener.sweep(now)
+            self._pools.sweep(now)
+            await asyncio.sleep(SWEEP_S)
+
+    async def _flush(self, _now: float, _fence: int) -> None:
+        await self.sessions.flush()
+
+    def _job_failed(self, name: str, error: VestibuleError) -> None:
+        self._log.error("job_failed", job=name, code=error.code, detail=error.detail or error.message)
+
+    def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work, name=name))
+
+
+def _ring(compiled: Compiled) -> KeyRing:
+    """The key ring: of the environment's session key where there is one, else of the key file."""
+    if compiled.session_key is not None:
+        return ring_of(compiled.session_key)
+    return keyfile.read_or_create(compiled.key_file)
+
+
+def ring_of(session_key: Secret) -> KeyRing:
+    """A ring of one key from `VESTIBULE_SESSION_KEY`; its id tells two keys apart, and nothing else of them."""
+    secret = hashlib.sha256(b"vestibule session key\0" + session_key.reveal().encode()).digest()
+    key_id = hashlib.sha256(b"vestibule key id\0" + secret).hexdigest()[:8]
+    return KeyRing((Key(key_id, secret),))
+
+
+def _sources(compiled: Compiled) -> dict[str, TokenSource]:
+    return {name: cast("TokenSource", config.open()) for name, config in compiled.token_sources.items()}

@@ -1,0 +1,34 @@
+"""`vestibule serve`: runs the gateway."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from vestibule.config.compile import compile_config
+from vestibule.config.load import load
+from vestibule.errors import ConfigError, StoreError
+from vestibule.observe.log import Log
+from vestibule.supervisor import serve as run
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE.hcl]...")
+def serve(files: tuple[Path, ...]) -> None:
+    """Run the gateway on these files; with none, from environment variables alone."""
+    try:
+        loaded = load(files, os.environ)
+        log = Log()
+        for warning in loaded.warnings:
+            log.warning("configuration", message=warning)
+        sys.exit(run(compile_config(loaded), log))
+    except ConfigError as exc:
+        for fault in exc.faults:
+            click.echo(fault, err=True)
+        sys.exit(1)
+    except StoreError as exc:
+        click.echo(f"vestibule: {exc.message}{': ' + exc.detail if exc.detail else ''}", err=True)
+        sys.exit(1)

@@ -1,0 +1,70 @@
+"""The control plane put together: all that a sign-in needs and a plain request does not.
+
+Its imports cost most of a second (HTTP client, SQL records, web framework), so `app` imports this module only after
+the listeners are up; until then requests for the gateway's own paths wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from vestibule.core.seal import KeyRing
+from vestibule.fetch import AiohttpTransport, Fetcher
+from vestibule.observe.log import Log
+from vestibule.providers.base import Provider
+from vestibule.proxy.asgi import Application
+from vestibule.service.flow import Driver
+from vestibule.service.grants import Grants
+from vestibule.service.keys import KeySets
+from vestibule.service.people import People
+from vestibule.service.sessions import Sessions
+from vestibule.service.signin import SignIn
+from vestibule.store import base, records
+from vestibule.web.app import build
+from vestibule.web.pages import Pages
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the data plane has built already."""
+
+    sessions: Sessions
+    grants: Grants
+    marks: base.Marks
+    ring: KeyRing
+    database: Path
+    providers: Mapping[str, Provider]
+    hosts: frozenset[str]
+    """Names of all hosts: where a return address may lead."""
+    pages: Pages
+    log: Log
+
+
+class ControlPlane:
+    """What is open while the program runs."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._transport = AiohttpTransport()
+        fetcher = Fetcher(transport=self._transport)
+        self.driver = Driver(fetcher, KeySets(fetcher.get))
+        self._records = records.open_people(parts.database)
+        signin = SignIn(
+            sessions=parts.sessions,
+            grants=parts.grants,
+            people=People(self._records),
+            marks=parts.marks,
+            keys=parts.ring,
+            driver=self.driver,
+            providers=parts.providers,
+            hosts=parts.hosts,
+        )
+        self.application: Application = build(
+            signin, parts.pages, hosts=lambda: parts.hosts, log=parts.log.info
+        )
+
+    async def close(self) -> None:
+        """Close in reverse."""
+        await self._records.close()
+        await self._transport.close()

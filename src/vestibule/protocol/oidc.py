@@ -1,0 +1,330 @@
+"""OpenID Connect as a relying party reads it (Core 1.0, Discovery 1.0, RP-Initiated Logout 1.0).
+
+An ID token is believed when its signature holds and every check of one table passes; each check is one function of
+the claims and of what was expected, and its name is in the error's detail. All comparisons are exact: an issuer with
+another slash is another issuer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+
+from vestibule.errors import ProviderInvalid
+from vestibule.model import Secret
+from vestibule.protocol import jose
+from vestibule.protocol.address import is_loopback
+
+SKEW_S = 60.0
+#: An ID token comes straight from the token endpoint: one made long ago was kept by somebody.
+MAX_AGE_S = 3600.0
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True):
+    """What an issuer says of itself, as far as it is used; empty where it says nothing."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    userinfo_endpoint: str = ""
+    end_session_endpoint: str = ""
+    revocation_endpoint: str = ""
+    algorithms: tuple[str, ...] = ("RS256",)
+    """What it signs ID tokens with, as far as that is accepted here; never empty."""
+    auth_methods: tuple[str, ...] = ("client_secret_basic",)
+    """How clients may show who they are at the token endpoint."""
+    has_iss: bool = False
+    """Its authorisation responses carry `iss` (RFC 9207)."""
+    has_s256: bool | None = None
+    """Whether it names S256 among its PKCE methods; None when it names none."""
+
+
+def discovery_url(issuer: str) -> str:
+    """Where an issuer's metadata stand. Spec: OpenID Connect Discovery 1.0 section 4."""
+    return issuer.removesuffix("/") + "/.well-known/openid-configuration"
+
+
+def is_safe_url(url: Any) -> bool:
+    """True for an https URL with a host and without user, fragment or white space; http on loopback only."""
+    if not isinstance(url, str) or not _URL_RE.fullmatch(url):
+        return False
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not host or "@" in parts.netloc:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+
+
+_URL_RE = re.compile(r"https?://[!-~]{1,2040}")
+_OPTIONAL_ENDPOINTS = ("userinfo_endpoint", "end_session_endpoint", "revocation_endpoint")
+
+
+def parse_metadata(document: Any, issuer: str) -> Metadata:
+    """What the discovery document of this issuer says.
+
+    Raises: ProviderInvalid when it is another issuer's, lacks what a sign-in needs, names an endpoint that isn't https
+    (http on loopback), or signs with nothing that is accepted. Spec: OpenID Connect Discovery 1.0 sections 3, 4.3.
+    """
+    if not isinstance(document, Mapping):
+        raise _invalid("its discovery document is no object")
+    if document.get("issuer") != issuer or not is_safe_url(issuer) or "?" in issuer or "#" in issuer:
+        raise _invalid("its discovery document is another issuer's", code="wrong_issuer")
+    needed = {name: _endpoint(document, name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
+    if missing := [name for name, url in needed.items() if not url]:
+        raise _invalid(f"its discovery document has no {missing[0]}")
+    if "code" not in _names(document, "response_types_supported", ("code",)):
+        raise _invalid("it doesn't do the authorisation code flow")
+    signs_with = _names(document, "id_token_signing_alg_values_supported", ("RS256",))
+    algorithms = tuple(name for name in signs_with if name in jose.ALGORITHMS)
+    if not algorithms:
+        raise _invalid("it signs ID tokens with nothing that is accepted here")
+    pkce = _names(document, "code_challenge_methods_supported", ())
+    return Metadata(
+        issuer=issuer,
+        **needed,
+        **{name: _endpoint(document, name) for name in _OPTIONAL_ENDPOINTS},
+        algorithms=algorithms,
+        auth_methods=_names(document, "token_endpoint_auth_methods_supported", ("client_secret_basic",)),
+        has_iss=document.get("authorization_response_iss_parameter_supported") is True,
+        has_s256=("S256" in pkce) if pkce else None,
+    )
+
+
+def _endpoint(document: Mapping[str, Any], name: str) -> str:
+    url = document.get(name)
+    if url is None or url == "":
+        return ""
+    if not isinstance(url, str) or not is_safe_url(url) or "#" in url:
+        raise _invalid(f"its {name} is not a URL that can be trusted")
+    return url
+
+
+def _names(document: Mapping[str, Any], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    value = document.get(name)
+    if not isinstance(value, list):
+        return default
+    return tuple(item for item in value if isinstance(item, str)) or default
+
+
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
+    """What the claims of an ID token are held against."""
+
+    issuer: str
+    client_id: str
+    nonce: str
+    access_token: Secret | None
+    now: float
+    algorithm: str
+    """Of the token's own, verified signature: it chooses the hash of `at_hash`."""
+
+
+def verify_id_token(
+    raw: str,
+    keys: Sequence[Mapping[str, Any]],
+    *,
+    issuer: str,
+    client_id: str,
+    nonce: str,
+    access_token: Secret | None,
+    now: float,
+    algorithms: Sequence[str],
+) -> dict[str, Any]:
+    """The claims of an ID token, every one that this gateway relies on checked.
+
+    An empty `nonce` expects none in particular: at a refresh only, where there was no request to bind to.
+
+    Raises: ProviderInvalid, whose detail names the check that failed; its code is `unknown_key` when no key fits, so
+    that the key set may be fetched anew. Spec: OpenID Connect Core 1.0 section 3.1.3.7.
+    """
+    try:
+        verified = jose.verify(raw, keys, algorithms=algorithms)
+    except jose.UnknownKeyError as exc:
+        raise _invalid("its ID token is signed with an unknown key", code="unknown_key") from exc
+    except jose.TokenError as exc:
+        raise _invalid("its ID token can't be believed", detail=str(exc)) from exc
+    expected = Expected(
+        issuer=issuer,
+        client_id=client_id,
+        nonce=nonce,
+        access_token=access_token,
+        now=now,
+        algorithm=verified.header["alg"],
+    )
+    if not _is_id_token(verified):
+        raise _invalid("its ID token can't be believed", detail="it is a token of another kind")
+    check_claims(verified.claims, expected)
+    return verified.claims
+
+
+def check_claims(claims: Mapping[str, Any], expected: Expected) -> None:
+    """Raise ProviderInvalid for the first check of the table that fails."""
+    for name, holds in _CHECKS:
+        if not holds(claims, expected):
+            raise _invalid("its ID token can't be believed", detail=f"{name} does not fit")
+
+
+def _is_id_token(verified: jose.Verified) -> bool:
+    """Threat: a logout token, an access token or signed userinfo of the same issuer, passed off as an ID token."""
+    kind = verified.header.get("typ", "JWT")
+    claims = verified.claims
+    return (
+        isinstance(kind, str)
+        and kind.lower() == "jwt"
+        and "events" not in claims  # logout tokens and security events (RFC 8417)
+        and claims.get("typ", "ID") == "ID"  # Keycloak: Bearer, Refresh, Logout
+        and claims.get("token_use", "id") == "id"  # Cognito: access
+    )
+
+
+def _is_issuer(claims: Mapping[str, Any], expected: Expected) -> bool:
+    iss: Any = claims.get("iss")
+    return isinstance(iss, str) and iss == expected.issuer
+
+
+def _is_audience(claims: Mapping[str, Any], expected: Expected) -> bool:
+    """Made for this client; where for others too, at least by its own request (`azp`)."""
+    aud, azp = claims.get("aud"), claims.get("azp")
+    audiences = [aud] if isinstance(aud, str) else aud
+    if not isinstance(audiences, list) or not all(isinstance(one, str) for one in audiences):
+        return False
+    if expected.client_id not in audiences or (azp is not None and azp != expected.client_id):
+        return False
+    return len(set(audiences)) == 1 or azp == expected.client_id
+
+
+def _is_subject(claims: Mapping[str, Any], _expected: Expected) -> bool:
+    sub = claims.get("sub")
+    return isinstance(sub, str) and 0 < len(sub) <= 255 and sub.isprintable() and sub.strip() == sub
+
+
+def _is_unexpired(claims: Mapping[str, Any], expected: Expected) -> bool:
+    exp = _number(claims.get("exp"))
+    return exp is not None and expected.now < exp + SKEW_S
+
+
+def _is_fresh(claims: Mapping[str, Any], expected: Expected) -> bool:
+    iat = _number(claims.get("iat"))
+    return iat is not None and expected.now - MAX_AGE_S <= iat <= expected.now + SKEW_S
+
+
+def _has_begun(claims: Mapping[str, Any], expected: Expected) -> bool:
+    if "nbf" not in claims:
+        return True
+    nbf = _number(claims["nbf"])
+    return nbf is not None and nbf <= expected.now + SKEW_S
+
+
+def _is_nonce(claims: Mapping[str, Any], expected: Expected) -> bool:
+    """Threat: an ID token of another sign-in, injected with its code."""
+    if not expected.nonce:
+        return True
+    nonce = claims.get("nonce")
+    return isinstance(nonce, str) and hmac.compare_digest(nonce.encode(), expected.nonce.encode())
+
+
+def _is_at_hash(claims: Mapping[str, Any], expected: Expected) -> bool:
+    """Where it is there, the access token is the one it came with. Spec: Core 1.0 section 3.1.3.6."""
+    if "at_hash" not in claims or expected.access_token is None:
+        return True
+    at_hash = claims["at_hash"]
+    return isinstance(at_hash, str) and hmac.compare_digest(
+        at_hash.encode(), at_hash_of(expected.access_token, expected.algorithm).encode()
+    )
+
+
+_CHECKS: tuple[tuple[str, Callable[[Mapping[str, Any], Expected], bool]], ...] = (
+    ("iss", _is_issuer),
+    ("aud or azp", _is_audience),
+    ("sub", _is_subject),
+    ("exp", _is_unexpired),
+    ("iat", _is_fresh),
+    ("nbf", _has_begun),
+    ("nonce", _is_nonce),
+    ("at_hash", _is_at_hash),
+)
+
+
+def at_hash_of(access_token: Secret, algorithm: str) -> str:
+    """The left half of the access token's digest, by the hash of the signature's algorithm (EdDSA: SHA-512)."""
+    digest = {"256": hashlib.sha256, "384": hashlib.sha384}.get(algorithm[-3:], hashlib.sha512)
+    half = digest(access_token.reveal().encode("ascii")).digest()
+    return jose.base64url(half[: len(half) // 2])
+
+
+def _number(value: Any) -> float | int | None:
+    """A NumericDate (RFC 7519 section 2); no text, no truth value."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def parse_userinfo(document: Any, subject: str) -> dict[str, Any]:
+    """The claims of a userinfo answer about the subject of the ID token.
+
+    Raises: ProviderInvalid when `sub` is missing or another's. Spec: Core 1.0 section 5.3.2. Threat: token substitution.
+    """
+    if not isinstance(document, dict):
+        raise _invalid("its userinfo is no object")
+    sub: Any = document.get("sub")
+    if not isinstance(sub, str) or sub != subject:
+        raise _invalid("its userinfo is about somebody else", code="wrong_subject")
+    return document
+
+
+def logout_url(
+    endpoint: str, *, client_id: str, return_to: str, id_token: Secret | None = None, state: str = ""
+) -> str:
+    """Where to send the browser to sign out at the provider; a query the endpoint has is kept.
+
+    The ID token goes along as the hint the specification asks for, so this URL belongs in a redirect and in no log.
+    Spec: RP-Initiated Logout 1.0 section 2.
+    """
+    pairs = [("client_id", client_id), ("post_logout_redirect_uri", return_to)]
+    if id_token:
+        pairs.insert(0, ("id_token_hint", id_token.reveal()))
+    if state:
+        pairs.append(("state", state))
+    return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(pairs, quote_via=quote)}"
+
+
+_LOCAL_RE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_DOMAIN_RE = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
+
+
+def parse_email(raw: Any) -> str:
+    """The address with its domain in lower case, or empty for anything but a plain ASCII one (RFC 5321 dot-atom).
+
+    Threat: `a@evil.example@corp.example`, quoted local parts, look-alike letters and full-width signs, control
+    characters, address literals: whatever one reader takes for another domain.
+    """
+    if not isinstance(raw, str) or len(raw) > 254 or raw.count("@") != 1:
+        return ""
+    local, _, domain = raw.partition("@")
+    if len(local) > 64 or not _LOCAL_RE.fullmatch(local) or not _DOMAIN_RE.fullmatch(domain):
+        return ""
+    # A name that ends in a number is an IP address to some readers.
+    return "" if domain.rpartition(".")[2].isdigit() else f"{local}@{domain.lower()}"
+
+
+def verified_email(claims: Mapping[str, Any], *, takes_text: bool = False) -> str:
+    """The address the provider has verified, or empty: `email_verified` must be true, there is no default.
+
+    `takes_text`: this provider is known to send the text "true" for it (Apple, Cognito).
+    """
+    verified: Any = claims.get("email_verified")
+    if verified is True or (takes_text and verified == "true"):
+        return parse_email(claims.get("email"))
+    return ""
+
+
+def _invalid(what: str, *, detail: str = "", code: str = "") -> ProviderInvalid:
+    return ProviderInvalid(f"the provider can't be used: {what}", detail=detail, code=code)

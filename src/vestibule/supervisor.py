@@ -1,0 +1,61 @@
+"""The process: signals, start, drain. One process today; workers and their sockets come here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+from collections.abc import Callable
+
+import uvloop
+
+from vestibule.app import DRAIN_S, App
+from vestibule.config.compile import Compiled
+from vestibule.observe.log import Log
+
+_STOP = (signal.SIGINT, signal.SIGTERM)
+
+
+def serve(
+    compiled: Compiled, log: Log, *, ready: Callable[[], None] | None = None, drain_s: float = DRAIN_S
+) -> int:
+    """Run until a signal says stop; the exit code.
+
+    `ready` is called once all listeners accept; at the end, answers under way have `drain_s`. Raises
+    ConfigError, StoreError when the program can't start.
+    """
+    os.umask(0o077)
+    _raise_file_limit()
+    return uvloop.run(_serve(compiled, log, ready, drain_s))
+
+
+async def _serve(compiled: Compiled, log: Log, ready: Callable[[], None] | None, drain_s: float) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for signum in _STOP:
+        loop.add_signal_handler(signum, stop.set)
+    app = await App.open(compiled, log)
+    log.info("ready", listening=[str(listener.address) for listener in app.listeners])
+    if ready is not None:
+        ready()
+    await stop.wait()
+    log.info("stopping")
+    # A second signal means now.
+    closing = asyncio.ensure_future(app.close(drain_s))
+    for signum in _STOP:
+        loop.remove_signal_handler(signum)
+        loop.add_signal_handler(signum, closing.cancel)
+    try:
+        await closing
+    except asyncio.CancelledError:
+        return 1
+    log.info("stopped")
+    return 0
+
+
+def _raise_file_limit() -> None:
+    """As many open files as the system lets us have: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
