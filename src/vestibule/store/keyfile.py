@@ -52,7 +52,7 @@ def read_or_create(path: Path, *, random: Callable[[int], bytes] = secrets.token
 
 def read(path: Path) -> KeyRing:
     """The ring in this file. Raises OSError, and StoreError where the file is not fit to be one."""
-    with open(path, "rb", opener=_opened_at_once) as file:  # noqa: PTH123 - Path.open takes no opener
+    with open(path, "rb", opener=_opened_at_once) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise _unusable(path, "it is not a file")

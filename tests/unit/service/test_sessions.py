@@ -1,0 +1,310 @@
+"""Sessions behind their cache."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from msgspec.structs import replace
+
+from vestibule.core import session as rules
+from vestibule.errors import StoreError
+from vestibule.model import Device, Session, User
+from vestibule.service.sessions import SESSION, USER, Sessions
+
+START = {"host": "h", "user_id": "", "identities": (), "clients": ("google",), "device": Device()}
+
+
+@pytest.fixture
+def sessions(away, changes, clock) -> Sessions:
+    return Sessions(away, changes, now=clock.now, mono=clock.mono)
+
+
+async def started(sessions: Sessions, clock, **fields) -> tuple[Session, str]:
+    return await sessions.start(**(START | fields), now=clock.now())
+
+
+async def test_a_new_session_is_in_the_store_under_the_hash_of_its_handle(sessions, store, clock):
+    session, handle = await started(sessions, clock)
+    assert (await store.sessions.by_handle(rules.hash_of(handle), clock.now())).session == session
+    assert session.id not in handle
+    assert len(session.id) == 22
+
+
+async def test_every_session_has_its_own_id_and_handle(sessions, clock):
+    made = [await started(sessions, clock) for _ in range(20)]
+    assert len({session.id for session, _ in made}) == len({handle for _, handle in made}) == 20
+
+
+async def test_the_cache_answers_after_the_first_load(sessions, away, clock):
+    session, handle = await started(sessions, clock)
+    assert sessions.peek(handle) is None
+    assert await sessions.load(handle) == session
+    assert sessions.peek(handle) == session
+    assert sessions.peek_id(session.id) == session
+    assert away.calls == ["create", "by_handle"]
+
+
+@pytest.mark.parametrize("handle", ["", "short", "a" * 44, "é" * 43, "x" * 43 + "\0", "%" * 43])
+async def test_what_can_be_no_handle_is_never_asked_for(sessions, away, handle):
+    assert await sessions.load(handle) is None
+    assert sessions.peek(handle) is None
+    assert away.calls == []
+
+
+async def test_an_unknown_handle_is_none_each_time(sessions):
+    handle = "a" * 43
+    assert await sessions.load(handle) is None
+    assert sessions.peek(handle) is None
+    assert await sessions.load(handle) is None
+
+
+async def test_the_cache_forgets_a_session_at_its_end(sessions, clock):
+    _, handle = await started(sessions, clock)
+    await sessions.load(handle)
+    clock.move(86399)
+    assert sessions.peek(handle) is not None
+    clock.move(1)
+    assert sessions.peek(handle) is None
+    assert await sessions.load(handle) is None
+
+
+async def test_ending_is_felt_at_once_and_everywhere(sessions, store, clock):
+    session, handle = await started(sessions, clock)
+    await sessions.load(handle)
+    assert await sessions.end(session.id)
+    assert sessions.peek(handle) is None
+    assert sessions.peek_id(session.id) is None
+    assert await sessions.load(handle) is None
+    assert await sessions.by_id(session.id) is None
+    assert await store.sessions.by_id(session.id, clock.now()) is None
+    assert not await sessions.end(session.id)
+
+
+async def test_ending_reaches_another_process_by_way_of_changes(away, changes, clock):
+    here, there = (Sessions(away, changes, now=clock.now, mono=clock.mono) for _ in range(2))
+    session, handle = await started(here, clock)
+    await there.load(handle)
+    await here.end(session.id)
+    assert there.peek(handle) is None
+
+
+async def test_an_update_is_seen_at_once(sessions, clock):
+    session, handle = await started(sessions, clock)
+    await sessions.load(handle)
+    updated = await sessions.update(session.id, lambda before: rules.with_client(before, "github"))
+    assert updated.clients == ("google", "github")
+    assert sessions.peek(handle) is None
+    assert await sessions.load(handle) == updated
+
+
+async def test_an_update_that_changes_nothing_writes_nothing(sessions, away, clock):
+    session, _ = await started(sessions, clock)
+    assert await sessions.update(session.id, lambda before: before) == session
+    assert "save" not in away.calls
+
+
+async def test_an_update_of_an_ended_session_is_none(sessions, clock):
+    session, _ = await started(sessions, clock)
+    await sessions.end(session.id)
+    assert await sessions.update(session.id, lambda before: rules.with_client(before, "x")) is None
+
+
+async def test_no_update_is_lost_when_many_come_at_once(sessions, clock):
+    session, _ = await started(sessions, clock, clients=())
+
+    async def add(n: int) -> None:
+        await sessions.update(session.id, lambda before: rules.with_client(before, f"c{n}"))
+
+    await asyncio.gather(*(add(n) for n in range(20)))
+    assert sorted((await sessions.by_id(session.id)).clients) == sorted(f"c{n}" for n in range(20))
+
+
+async def test_a_renewed_session_keeps_its_id_and_the_old_handle_for_30_s(sessions, store, clock):
+    session, old = await started(sessions, clock)
+    await sessions.load(old)
+    renewed, new = await sessions.renew(session)
+    assert (renewed.id, renewed.version) == (session.id, 1)
+    assert new != old
+    assert await sessions.load(new) == renewed
+    assert await sessions.load(old) == renewed
+    clock.move(29.9)
+    assert sessions.peek(old) == renewed
+    clock.move(0.1)
+    assert sessions.peek(old) is None
+    assert await sessions.load(old) is None
+    assert sessions.peek(new) == renewed
+
+
+async def test_a_handle_from_before_a_sign_in_dies_with_it(sessions, store, clock):
+    await store.people.register(User(id="u1", created_at=0.0), "i", "1", "google", 0.0)
+    session, planted = await started(sessions, clock)
+    await sessions.load(planted)
+    signed_in, handle = await sessions.renew(session, lambda before: replace(before, user_id="u1"))
+    assert signed_in.user_id == "u1"
+    assert sessions.peek(planted) is None
+    assert await sessions.load(planted) is None
+    assert await sessions.load(handle) == signed_in
+
+
+async def test_renewing_an_ended_session_is_none(sessions, clock):
+    session, _ = await started(sessions, clock)
+    await sessions.end(session.id)
+    assert await sessions.renew(session) is None
+
+
+async def test_renewing_takes_in_what_others_wrote_meanwhile(sessions, clock):
+    session, _ = await started(sessions, clock)
+    await sessions.update(session.id, lambda before: rules.with_client(before, "github"))
+    renewed, _ = await sessions.renew(session, lambda before: rules.with_client(before, "idp"))
+    assert renewed.clients == ("google", "github", "idp")
+
+
+async def test_a_change_of_the_user_empties_the_cache_of_their_sessions(sessions, store, changes, clock):
+    await store.people.register(User(id="u1", created_at=0.0), "i", "1", "google", 0.0)
+    _, hers = await started(sessions, clock, user_id="u1")
+    _, other = await started(sessions, clock)
+    await sessions.load(hers)
+    await sessions.load(other)
+    store.people.users["u1"] = replace(store.people.users["u1"], valid_from=clock.now() + 1)
+    changes.publish(USER, "u1")
+    assert sessions.peek(hers) is None
+    assert sessions.peek(other) is not None
+    assert await sessions.load(hers) is None
+
+
+async def test_without_heartbeats_an_entry_is_good_for_a_second(sessions, away, changes, clock):
+    _, handle = await started(sessions, clock)
+    await sessions.load(handle)
+    changes.is_beating = False
+    clock.move(0.9)
+    assert sessions.peek(handle) is not None
+    clock.move(0.2)
+    assert sessions.peek(handle) is None
+    assert await sessions.load(handle) is not None
+    assert sessions.peek(handle) is not None
+    changes.is_beating = True
+    clock.move(3600)
+    assert sessions.peek(handle) is not None
+    assert away.calls.count("by_handle") == 2
+
+
+async def test_while_the_store_is_away_what_was_verified_is_served_within_grace(
+    sessions, away, changes, clock
+):
+    session, handle = await started(sessions, clock)
+    _, never_verified = await started(sessions, clock)
+    await sessions.load(handle)
+    changes.is_beating = False
+    away.is_away = True
+    clock.move(29.9)
+    assert sessions.peek(handle) is None
+    assert await sessions.load(handle) == session
+    assert await sessions.by_id(session.id) == session
+    with pytest.raises(StoreError):
+        await sessions.load(never_verified)
+    clock.move(0.2)
+    with pytest.raises(StoreError):
+        await sessions.load(handle)
+    with pytest.raises(StoreError):
+        await sessions.by_id(session.id)
+    away.is_away = False
+    assert await sessions.load(handle) == session
+
+
+async def test_grace_serves_no_session_that_was_revoked_here(sessions, away, changes, clock):
+    session, handle = await started(sessions, clock)
+    await sessions.load(handle)
+    changes.publish(SESSION, session.id)
+    away.is_away = True
+    with pytest.raises(StoreError):
+        await sessions.load(handle)
+
+
+async def test_when_it_is_unknown_whether_it_ended_the_cache_is_asked_no_more(sessions, away, clock):
+    session, handle = await started(sessions, clock)
+    await sessions.load(handle)
+    away.is_away = True
+    with pytest.raises(StoreError):
+        await sessions.end(session.id)
+    assert sessions.peek(handle) is None
+
+
+async def test_what_was_read_before_a_change_is_not_kept_after_it(store, changes, clock):
+    class Slow:
+        """Reads, then takes its time."""
+
+        def __init__(self) -> None:
+            self.go_on = asyncio.Event()
+
+        async def by_handle(self, handle_hash, now):
+            held = await store.sessions.by_handle(handle_hash, now)
+            await self.go_on.wait()
+            return held
+
+        def __getattr__(self, name):
+            return getattr(store.sessions, name)
+
+    slow = Slow()
+    sessions = Sessions(slow, changes, now=clock.now, mono=clock.mono)
+    session, handle = await started(sessions, clock)
+    loading = asyncio.create_task(sessions.load(handle))
+    await asyncio.sleep(0)
+    await sessions.end(session.id)
+    slow.go_on.set()
+    await loading
+    assert sessions.peek(handle) is None
+
+
+async def test_last_seen_is_noted_once_a_minute_and_written_in_one_go(sessions, store, away, clock):
+    session, handle = await started(sessions, clock)
+    cached = await sessions.load(handle)
+    sessions.touch(cached, clock.now())
+    assert await sessions.flush() == 0
+    clock.move(60)
+    sessions.touch(cached, clock.now())
+    sessions.touch(sessions.peek(handle), clock.now())
+    assert sessions.peek(handle).seen_at == clock.now()
+    assert await sessions.flush() == 1
+    assert await sessions.flush() == 0
+    assert (await store.sessions.by_id(session.id, clock.now())).seen_at == clock.now()
+    assert away.calls.count("touch") == 1
+
+
+async def test_what_was_noted_is_not_forgotten_by_a_reload_nor_by_a_store_that_is_away(
+    sessions, store, away, changes, clock
+):
+    session, handle = await started(sessions, clock)
+    cached = await sessions.load(handle)
+    clock.move(60)
+    sessions.touch(cached, clock.now())
+    changes.publish(SESSION, session.id)
+    await sessions.load(handle)
+    assert sessions.peek(handle).seen_at == clock.now()
+    away.is_away = True
+    with pytest.raises(StoreError):
+        await sessions.flush()
+    away.is_away = False
+    assert await sessions.flush() == 1
+    assert (await store.sessions.by_id(session.id, clock.now())).seen_at == clock.now()
+
+
+async def test_a_session_in_use_outlives_its_idle_time(sessions, clock):
+    _, handle = await started(sessions, clock)
+    for _ in range(48):
+        clock.move(3600)
+        sessions.touch(sessions.peek(handle) or await sessions.load(handle), clock.now())
+        await sessions.flush()
+    assert sessions.peek(handle) is not None
+
+
+async def test_the_cache_is_bounded_and_what_is_used_stays(store, changes, clock):
+    sessions = Sessions(store.sessions, changes, now=clock.now, mono=clock.mono, capacity=10)
+    handles = [(await started(sessions, clock))[1] for _ in range(30)]
+    first = await sessions.load(handles[0])
+    for handle in handles[1:]:
+        clock.move(60)
+        sessions.touch(first, clock.now())
+        await sessions.load(handle)
+    assert sessions.peek(handles[0]) is not None
+    assert sum(sessions.peek(handle) is not None for handle in handles) == 10
