@@ -6,18 +6,12 @@ and tested by rules once it is verified.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
 
 from vestibule.model import Identity, Session, User
-
-# RFC 5321 section 4.1.2 Dot-string, ASCII only: quoted local parts and address literals are legal there and
-# refused here, since no provider hands them out and every one of the field's bypasses used them.
-_LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,63}){0,15}")
-_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_ADDRESS_MAX_CHARS = 254
+from vestibule.protocol.oidc import parse_email
 
 
 def is_same_person(identity: Identity, other: Identity) -> bool:
@@ -53,24 +47,12 @@ def verified_email(raw: object, verified: object, *, email_domains: tuple[str, .
     Threat: `a@evil.com@corp.com` and friends passing a domain rule (CVE-2026-40574); unverified addresses.
     Does NOT check that the domain exists or that a rule allows it.
     """
-    if verified is not True or not isinstance(raw, str):
+    if verified is not True:
         return ""
-    address = canonical_email(raw)
+    address = parse_email(raw)
     if email_domains and address.rpartition("@")[2] not in email_domains:
         return ""
     return address
-
-
-def canonical_email(raw: str) -> str:
-    """`local@domain` with the domain in lower case; "" for anything but one plain ASCII address."""
-    local, at, domain = raw.partition("@")
-    if not at or len(raw) > _ADDRESS_MAX_CHARS or not _LOCAL.fullmatch(local) or not domain.isascii():
-        return ""
-    domain = domain.lower()
-    labels = domain.split(".")
-    if len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):
-        return ""
-    return f"{local}@{domain}"
 
 
 def text_of(value: Any) -> str:

@@ -1,7 +1,7 @@
-"""What an identity client can do, as small Protocols; a provider is a frozen configuration whose `open()` makes one.
+"""What an identity client can do, as small Protocols; a frozen configuration's `open()` makes a provider.
 
-Nothing here holds a socket, request, response, store or clock. Capabilities are checked by `isinstance` when the
-configuration loads, never while a person waits.
+Nothing here holds a socket, request, response, store or clock. Capabilities are checked by `isinstance` when
+the configuration loads, never while a person waits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     nonce: str
     verifier: Secret
     """PKCE code verifier (RFC 7636); only its S256 challenge goes into the URL."""
-    hints: Mapping[str, str] = {}  # noqa: RUF012 - msgspec copies the default
+    hints: Mapping[str, str] = {}
     """Passed on from `/@/signin`: login_hint, prompt, hd …; only names the provider's file allows."""
 
 
@@ -84,7 +84,10 @@ class Refresh(Protocol):
     """Gets a fresh access token for a refresh token."""
 
     def refresh(self, tokens: Tokens, now: float) -> Flow[Tokens]:
-        """The tokens to keep from now on (the old refresh token where no new one came). Raises ProviderRefused."""
+        """The tokens to keep from now on: the old refresh token where no new one came.
+
+        Raises ProviderRefused where the credential itself is refused, else as `finish` does.
+        """
 
 
 @runtime_checkable

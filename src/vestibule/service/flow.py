@@ -5,13 +5,12 @@ What can't be had is raised into the flow, which may go on without it; what the 
 
 from __future__ import annotations
 
-from base64 import b64encode
 from typing import Any, TypeVar, assert_never
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import urlencode
 
 from vestibule.errors import ProviderError, ProviderUnavailable
 from vestibule.fetch import Answer, ConnectionFailed, Fetcher
-from vestibule.model import Secret
+from vestibule.protocol.oauth2 import client_basic
 from vestibule.providers.kit import Ask, Discovery, Flow, Get, Keys, PostForm, Reply
 from vestibule.service.keys import KeySets
 
@@ -74,14 +73,8 @@ def _headers(ask: Get | PostForm) -> dict[str, str]:
     if ask.bearer is not None:
         headers["authorization"] = f"Bearer {ask.bearer.reveal()}"
     elif isinstance(ask, PostForm) and ask.basic is not None:
-        headers["authorization"] = _basic(*ask.basic)
+        headers["authorization"] = client_basic(*ask.basic).reveal()
     return headers
-
-
-def _basic(client_id: str, secret: Secret) -> str:
-    """Credentials of client_secret_basic; both are form-encoded first (RFC 6749 section 2.3.1)."""
-    pair = f"{quote_plus(client_id)}:{quote_plus(secret.reveal())}"
-    return f"Basic {b64encode(pair.encode('ascii')).decode('ascii')}"
 
 
 def _reply(answer: Answer) -> Reply:

@@ -17,6 +17,7 @@ import msgspec
 
 from vestibule.errors import ProviderError, ProviderInvalid, ProviderUnavailable
 from vestibule.fetch import Answer
+from vestibule.protocol.oidc import discovery_url
 
 FRESH_S: Final = 3600.0
 STALE_S: Final = 24 * 3600.0
@@ -91,6 +92,10 @@ class Documents:
                 raise
             return document.value
 
+    def forget(self, url: str) -> None:
+        """Fetch the document anew when it is asked for next."""
+        self._documents.pop(url, None)
+
     async def _fetched(self, document: _Document, url: str, via: str) -> Any:
         """The result of the one fetch under way; it goes on when whoever waits for it leaves."""
         if document.pending is None:
@@ -118,8 +123,16 @@ class KeySets:
         self._keys = Documents(get, _keys, mono=mono)
 
     async def metadata(self, issuer: str, url: str = "") -> dict[str, Any]:
-        """The issuer's metadata: a JSON object, nothing else is checked. Raises ProviderError."""
-        document: dict[str, Any] = await self._metadata.of(url or well_known(issuer))
+        """The issuer's metadata: a JSON object that names this issuer, exactly. Raises ProviderError.
+
+        Spec: OpenID Connect Discovery 1.0 section 4.3. Threat: a document that speaks for somebody else.
+        """
+        place = url or discovery_url(issuer)
+        document: dict[str, Any] = await self._metadata.of(place)
+        if (named := document.get("issuer")) != issuer:
+            self._metadata.forget(place)  # so that a mistake put right there is seen here
+            detail = f"{place} is of {str(named)[:200]!r}, not of {issuer!r}"
+            raise ProviderInvalid("the provider's metadata is another's", detail=detail, code="wrong_issuer")
         return document
 
     async def keys(self, url: str, kid: str | None = None, *, via: str = "") -> tuple[dict[str, Any], ...]:
@@ -129,11 +142,6 @@ class KeySets:
             return keys
         anew: tuple[dict[str, Any], ...] = await self._keys.anew(url, via=via)
         return anew
-
-
-def well_known(issuer: str) -> str:
-    """Where an issuer's metadata stands (OpenID Connect Discovery 1.0 section 4)."""
-    return f"{issuer.rstrip('/')}/.well-known/openid-configuration"
 
 
 def _usable(answer: Answer) -> Answer:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from vestibule.core.person import (
-    canonical_email,
     is_another_account,
     is_same_person,
     newcomer,
@@ -92,12 +91,12 @@ BAD = {
 
 @pytest.mark.parametrize(("raw", "canonical"), GOOD.values(), ids=GOOD.keys())
 def test_one_plain_address_is_kept_with_its_domain_in_lower_case(raw: str, canonical: str) -> None:
-    assert canonical_email(raw) == canonical
+    assert verified_email(raw, True) == canonical
 
 
 @pytest.mark.parametrize("raw", BAD.values(), ids=BAD.keys())
 def test_anything_else_is_no_address(raw: str) -> None:
-    assert canonical_email(raw) == ""
+    assert verified_email(raw, True) == ""
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,357 @@
+"""The authorization code dance, once, and the plain OAuth 2.0 client (RFC 6749, 7009, 7636, 9207, 9700).
+
+A provider built on this one says where its endpoints are (`endpoints`) and who has come (`identify`); state,
+PKCE, the exchange, refresh and revocation are the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+from vestibule.core.person import text_of, texts_of, verified_email
+from vestibule.errors import ProviderInvalid, ProviderRefused
+from vestibule.model import Identity, Secret, Tokens
+from vestibule.protocol import address
+from vestibule.protocol import oauth2 as wire
+from vestibule.providers.base import Answer, SignedIn, Start
+from vestibule.providers.kit import Flow, Get, PostForm, Reply
+
+#: how a client shows its secret, by the short names of the configuration
+AUTH_STYLES: Final[Mapping[str, wire.ClientAuth]] = {
+    "basic": "client_secret_basic",
+    "post": "client_secret_post",
+    "none": "none",
+}
+#: refusals that blame this gateway's registration, not the person's credential
+_BLAMES_CLIENT: Final = frozenset({"invalid_client", "unauthorized_client", "unsupported_grant_type"})
+
+
+class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What every client registered at a provider has."""
+
+    name: str
+    """Full name of the client: its ID at top level, `HOST/ID` inside a host."""
+    title: str = ""
+    """What the button says; without it the name of the kind, or the ID."""
+    client_id: str
+    """The client's ID, as registered with the provider."""
+    client_secret: Secret = Secret("")
+    """Its secret; left out only for a public client."""
+    auth_style: str = ""
+    """How the secret is shown to the provider: `basic` (header), `post` (form) or `none`. Without it: what
+    suits the provider, `none` where there is no secret."""
+    scopes: tuple[str, ...] = ()
+    """Scopes to ask for."""
+    authorize_parameters: tuple[tuple[str, str], ...] = ()
+    """Further parameters of the authorization URL, from `authorize_parameter` blocks."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what can't work."""
+        if self.auth_style not in {"", *AUTH_STYLES}:
+            raise ValueError(f"auth_style is one of {', '.join(AUTH_STYLES)}")
+        if self.auth_style in {"basic", "post"} and not self.client_secret:
+            raise ValueError(f'auth_style = "{self.auth_style}" needs a client_secret')
+        check_parameters(self.authorize_parameters)
+
+
+class PersonConfig(ClientConfig, frozen=True, kw_only=True):
+    """What a client has that says who people are."""
+
+    email_domains: tuple[str, ...] = ()
+    """E-mail domains this provider is believed about; empty: all. An address outside them counts as none."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what can't work."""
+        super().__post_init__()
+        if any(domain != domain.lower() or "@" in domain or not domain for domain in self.email_domains):
+            raise ValueError('email_domains are bare domains in lower case: ["example.com"]')
+
+
+class OAuth2Config(PersonConfig, frozen=True, kw_only=True, tag_field="type", tag="oauth2"):
+    """A plain OAuth 2.0 client with explicit URLs; it says who people are only with `userinfo_url`."""
+
+    authorize_url: str
+    """Where people are sent to."""
+    access_token_url: str
+    """The token endpoint."""
+    userinfo_url: str = ""
+    """Where the provider says who holds an access token; without it the client gives credentials only."""
+    revoke_url: str = ""
+    """Where tokens are revoked at sign-out (RFC 7009)."""
+    issuer: str = ""
+    """Whom an account belongs to, together with its subject; without it the origin of `userinfo_url`. Where
+    it is written, an `iss` in the provider's answer must equal it (RFC 9207)."""
+    subject_claim: str = ""
+    """Claim that names the account for good; without it `sub`, then `id`."""
+    login_claim: str = "preferred_username"
+    """Claim of the preferred username."""
+    name_claim: str = "name"
+    """Claim of the display name."""
+    email_claim: str = "email"
+    """Claim of the e-mail address; it counts when `email_verified` is true."""
+    assume_email_verified: bool = False
+    """Believe addresses without `email_verified`: only for a provider that lets nobody enter an address of
+    others."""
+    groups_claim: str = "groups"
+    """Claim of the groups, a list of strings."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what can't work."""
+        super().__post_init__()
+        for name in ("authorize_url", "access_token_url", "userinfo_url", "revoke_url"):
+            check_url(name, getattr(self, name), is_required=name in {"authorize_url", "access_token_url"})
+
+    def open(self) -> PlainOAuth2:
+        """The client; pure, fetches nothing."""
+        return PlainOAuth2(self)
+
+
+class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a provider does what."""
+
+    authorize_url: str
+    token_url: str
+    userinfo_url: str = ""
+    revoke_url: str = ""
+    end_session_url: str = ""
+    jwks_url: str = ""
+    issuer: str = ""
+    """Whom an authorization response must be from; empty: nobody says."""
+    has_iss: bool = False
+    """The response always names its issuer (RFC 9207)."""
+    algorithms: tuple[str, ...] = ()
+    """Signing algorithms of ID tokens, as the metadata has them."""
+    auth_methods: tuple[str, ...] = ()
+    """How clients may show who they are, as the metadata has them."""
+    via: str = ""
+    """The operator's URL these came from; empty when the operator wrote them all."""
+
+
+class OAuth2:
+    """The dance. Subclasses give `endpoints`, `identify` and what is customary at theirs."""
+
+    title_of_kind: ClassVar[str] = ""
+    hints: ClassVar[frozenset[str]] = frozenset({"login_hint", "prompt"})
+    """Names a sign-in link may pass on to the authorization URL."""
+    default_auth_style: ClassVar[str] = "basic"
+    default_scopes: ClassVar[tuple[str, ...]] = ()
+    uses_nonce: ClassVar[bool] = False
+
+    def __init__(self, config: ClientConfig) -> None:
+        self._config = config
+        style = config.auth_style or (self.default_auth_style if config.client_secret else "none")
+        self._auth = AUTH_STYLES[style]
+        self.scopes = config.scopes or self.default_scopes
+
+    @property
+    def name(self) -> str:
+        """Full name of the client."""
+        return self._config.name
+
+    @property
+    def title(self) -> str:
+        """What the button says."""
+        return self._config.title or self.title_of_kind or self._config.name.rpartition("/")[2]
+
+    @property
+    def identifies(self) -> bool:
+        """Whether it says who people are."""
+        return True
+
+    def endpoints(self) -> Flow[Endpoints]:
+        """Where this provider does what."""
+        raise NotImplementedError
+
+    def identify(self, at: Endpoints, tokens: Tokens, answer: Answer) -> Flow[Identity | None]:
+        """Who holds these tokens; None where the client gives credentials only. Raises ProviderError."""
+        raise NotImplementedError
+
+    def parameters(self) -> tuple[tuple[str, str], ...]:
+        """Parameters of the authorization URL that this kind sends; the configuration's win over them."""
+        return ()
+
+    def auth_of(self, at: Endpoints) -> wire.ClientAuth:
+        """How the client shows its secret: as configured, else as is customary at this kind."""
+        del at
+        return self._auth
+
+    def start(self, start: Start) -> Flow[str]:
+        """The URL to send the browser to. Raises ProviderError where it must be asked for."""
+        at = yield from self.endpoints()
+        return wire.authorization_url(
+            at.authorize_url,
+            client_id=self._config.client_id,
+            redirect_uri=start.redirect_uri,
+            state=start.state,
+            verifier=start.verifier,
+            scopes=self.scopes,
+            nonce=start.nonce if self.uses_nonce else "",
+            more=self._more(at.authorize_url, start.hints),
+        )
+
+    def finish(self, answer: Answer) -> Flow[SignedIn]:
+        """Who came back and with what. Raises ProviderRefused, ProviderInvalid, ProviderUnavailable."""
+        at = yield from self.endpoints()
+        code = wire.authorization_code(answer.params, issuer=at.issuer, has_iss=at.has_iss)
+        form = wire.code_form(code, redirect_uri=answer.redirect_uri, verifier=answer.verifier)
+        tokens = yield from self._tokens(at, form, answer.now)
+        identity = yield from self.identify(at, tokens, answer)
+        return SignedIn(identity=identity, tokens=tokens)
+
+    def refresh(self, tokens: Tokens, now: float) -> Flow[Tokens]:
+        """The tokens to keep from now on, with the old refresh token where no new one came.
+
+        Raises ProviderRefused only where the credential itself is refused; that this gateway isn't accepted
+        as a client (a changed secret) is ProviderInvalid, so that it costs nobody a credential.
+        """
+        if tokens.refresh_token is None:
+            raise ProviderRefused("invalid_grant", "there is no refresh token")
+        at = yield from self.endpoints()
+        try:
+            return (yield from self._tokens(at, wire.refresh_form(tokens.refresh_token), now, old=tokens))
+        except ProviderRefused as exc:
+            if exc.error not in _BLAMES_CLIENT:
+                raise
+            detail = f"{exc.error}: {exc.description}"
+            raise ProviderInvalid("the provider refuses this gateway as a client", detail=detail) from exc
+
+    def sign_out_url(self, tokens: Tokens, return_to: str) -> Flow[str | None]:
+        """None: there is no sign-out page in OAuth 2.0."""
+        del tokens, return_to
+        yield from ()
+        return None
+
+    def revoke(self, tokens: Tokens) -> Flow[None]:
+        """Revoke the refresh token and the access token where the provider takes that (RFC 7009)."""
+        at = yield from self.endpoints()
+        if not at.revoke_url:
+            return
+        if tokens.refresh_token is not None:
+            yield from self._post(
+                at.revoke_url, wire.revocation_form(tokens.refresh_token, "refresh_token"), at
+            )
+        yield from self._post(at.revoke_url, wire.revocation_form(tokens.access_token, "access_token"), at)
+
+    def _more(self, authorize_url: str, hints: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        """Parameters beyond the dance's own: allowed hints, then this kind's, then the configuration's."""
+        allowed = {name: value for name, value in hints.items() if name in self.hints}
+        merged = {**allowed, **dict(self.parameters()), **dict(self._config.authorize_parameters)}
+        present = {name for name, _ in parse_qsl(urlsplit(authorize_url).query, keep_blank_values=True)}
+        return tuple((name, value) for name, value in merged.items() if value and name not in present)
+
+    def _tokens(self, at: Endpoints, form: wire.Form, now: float, old: Tokens | None = None) -> Flow[Tokens]:
+        reply = yield from self._post(at.token_url, form, at)
+        content_type = reply.headers.get("content-type", "")
+        return wire.parse_token_answer(
+            reply.status, content_type, reply.body, now=now, asked=self.scopes, old=old
+        )
+
+    def _post(self, url: str, form: wire.Form, at: Endpoints) -> Flow[Reply]:
+        secret = self._config.client_secret
+        form, basic = wire.authenticated(
+            form, method=self.auth_of(at), client_id=self._config.client_id, client_secret=secret
+        )
+        reply: Reply = yield PostForm(url=url, form=form, basic=basic, via=at.via)
+        return reply
+
+
+class PlainOAuth2(OAuth2):
+    """The client of an `oauth` block with explicit URLs."""
+
+    def __init__(self, config: OAuth2Config) -> None:
+        super().__init__(config)
+        self._plain = config
+        self._endpoints = Endpoints(
+            authorize_url=config.authorize_url,
+            token_url=config.access_token_url,
+            userinfo_url=config.userinfo_url,
+            revoke_url=config.revoke_url,
+            issuer=config.issuer,
+        )
+        self._issuer = config.issuer or origin_of(config.userinfo_url)
+
+    @property
+    def identifies(self) -> bool:
+        """Whether it says who people are: with `userinfo_url` only."""
+        return bool(self._plain.userinfo_url)
+
+    def endpoints(self) -> Flow[Endpoints]:
+        """The URLs of the configuration."""
+        yield from ()
+        return self._endpoints
+
+    def identify(self, at: Endpoints, tokens: Tokens, answer: Answer) -> Flow[Identity | None]:
+        """Who the provider's userinfo_url says holds the access token; None without one."""
+        del answer
+        if not at.userinfo_url:
+            return None
+        claims = yield from object_at(at.userinfo_url, tokens.access_token)
+        config = self._plain
+        verified = True if config.assume_email_verified else claims.get("email_verified")
+        return Identity(
+            client=config.name,
+            issuer=self._issuer,
+            subject=_subject(claims, config.subject_claim),
+            login=text_of(claims.get(config.login_claim)),
+            name=text_of(claims.get(config.name_claim)),
+            email=verified_email(
+                claims.get(config.email_claim), verified, email_domains=config.email_domains
+            ),
+            groups=texts_of(claims.get(config.groups_claim)),
+        )
+
+
+def object_at(url: str, bearer: Secret, *, via: str = "") -> Flow[dict[str, Any]]:
+    """The JSON object a provider's API gives to the holder of the token. Raises ProviderInvalid."""
+    reply: Reply = yield Get(url=url, bearer=bearer, via=via)
+    if reply.status != 200:
+        raise ProviderInvalid("the provider doesn't say who this is", detail=f"{url}: {reply.status}")
+    if not isinstance(found := reply.json, dict):
+        raise ProviderInvalid("the provider doesn't say who this is", detail=f"{url}: no JSON object")
+    return found
+
+
+def check_parameters(parameters: tuple[tuple[str, str], ...]) -> None:
+    """Raise ValueError for parameters that protect the flow, and for one written twice."""
+    names = [name for name, _ in parameters]
+    for name in names:
+        if name in wire.RESERVED:
+            raise ValueError(f"the parameter {name} is set by the gateway for each sign-in")
+        if names.count(name) > 1:
+            raise ValueError(f"the parameter {name} is written twice")
+
+
+def check_url(name: str, url: str, *, is_required: bool = False) -> None:
+    """Raise ValueError unless this is an https URL, or an http URL of this machine."""
+    if not url:
+        if is_required:
+            raise ValueError(f"{name} is empty")
+        return
+    parts = urlsplit(url)
+    is_loopback = parts.hostname is not None and address.is_loopback(parts.hostname)
+    is_strange = not parts.hostname or parts.username is not None or bool(parts.fragment)
+    if parts.scheme not in {"http", "https"} or is_strange:
+        raise ValueError(f'{name} is not a URL: {name} = "https://…"')
+    if parts.scheme == "http" and not is_loopback:
+        raise ValueError(f"{name} must be https: tokens go there; http is for loopback only")
+
+
+def origin_of(url: str) -> str:
+    """`https://host[:port]` of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+
+
+def _subject(claims: Mapping[str, Any], claim: str) -> str:
+    """The account's name for good: text, or a whole number as text. Raises ProviderInvalid without one."""
+    for name in (claim,) if claim else ("sub", "id"):
+        value = claims.get(name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        if text_of(value):
+            return text_of(value)
+    raise ProviderInvalid("the provider doesn't say who this is", detail="no subject")
