@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 from starlette.responses import Response
 
-from vestibule.errors import ClientError, ProviderRefused, ProviderUnavailable, StoreError, VestibuleError
+from vestibule.errors import ClientError, ProviderRefused, VestibuleError
 from vestibule.observe.log import Log
 from vestibule.service.signin import SignIn
 from vestibule.web.asking import Ask
@@ -80,7 +80,7 @@ def failure(
         page = problem(desk, ask, status, code, reason=reason)
     else:
         page = desk.pages.error(status, code, reason=reason, scene=scene or ask.scene(again=_again(ask)))
-    if isinstance(error, StoreError | ProviderUnavailable):
+    if status == 503:
         page = page.with_headers(("retry-after", "5"))
     return answer(page, set_cookies)
 

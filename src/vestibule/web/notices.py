@@ -1,4 +1,4 @@
-"""The gateway's own answers to requests that never reach the control plane: a page for a person, JSON for a program."""
+"""The gateway's answers to requests that never reach the control plane: a page for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Protocol
 
 from vestibule.core.route import Host
 from vestibule.model import Session
+from vestibule.protocol.url import Target
 from vestibule.web.pages import Pages, Scene, person_of, prefers_json
 
 
@@ -14,6 +15,7 @@ class Head(Protocol):
     """What is asked of a request's head."""
 
     method: bytes
+    target: Target
 
     def value(self, name: bytes) -> bytes:
         """The value of the first header line with this lower-case name, or empty."""
@@ -48,14 +50,21 @@ class Notices:
         as_json: bool = False,
     ) -> tuple[bytes, list[bytes], bytes]:
         """Status line, header lines, body. `head` None: the request could not be read."""
-        if as_json or sign_in or (head is not None and self._is_program(head)):
+        if as_json or (head is not None and self._wants_problem(head, sign_in)):
             page = self._pages.problem(status, code, reason=reason, request_id=request_id, sign_in=sign_in)
         else:
             scene = Scene(
-                request_id=request_id, host=host.title if host is not None else "", who=person_of(session)
+                request_id=request_id,
+                host=(host.title or host.name.decode()) if host is not None else "",
+                who=person_of(session),
+                rd=_way_back(head),
             )
             page = self._pages.error(status, code, reason=reason, scene=scene)
         return status_line_of(page.status), page.header_lines(), page.body
+
+    def _wants_problem(self, head: Head, sign_in: str) -> bool:
+        """Programs want JSON; where signing in would help, so does all that does not ask for HTML."""
+        return self._is_program(head) or bool(sign_in and b"text/html" not in head.value(b"accept"))
 
     def _is_program(self, head: Head) -> bool:
         return prefers_json(
@@ -63,6 +72,11 @@ class Notices:
             head.value(b"sec-fetch-dest").decode("latin-1"),
             head.value(b"x-requested-with").decode("latin-1"),
         )
+
+
+def _way_back(head: Head | None) -> str:
+    """Where to go after signing in (again): the address asked for, if it can be asked for by a link."""
+    return head.target.full.decode("ascii") if head is not None and head.method == b"GET" else ""
 
 
 def status_line_of(status: int) -> bytes:

@@ -271,6 +271,7 @@ def test_a_callback_that_fails_is_a_page_with_a_way_back(
     assert "SECRET" not in reply.text
     assert "only-for-the-log" not in reply.text
     links = Inert(reply.text).links
+    assert ("retry-after" in reply.headers) is (status == 503)
     assert code in {"other_person", "user_disabled"} or "/@google/signin?rd=%2Fdeep" in links
     (line,) = desk.logged
     assert (line["event"], line["code"], line["id"]) == ("refused", code, "req-0123")
