@@ -169,7 +169,7 @@ class App:
             listener.stop()
         end = asyncio.get_running_loop().time() + drain_s
         while any(listener.open for listener in self.listeners) and asyncio.get_running_loop().time() < end:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # noqa: ASYNC110 - many small ends make one; no event tells of it
         for listener in self.listeners:
             listener.abort()
         self._pools.close()

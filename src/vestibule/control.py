@@ -61,7 +61,7 @@ class ControlPlane:
             hosts=parts.hosts,
         )
         self.application: Application = build(
-            signin, parts.pages, hosts=lambda: parts.hosts, log=parts.log.info
+            signin, parts.pages, hosts=lambda: parts.hosts, log=parts.log
         )
 
     async def close(self) -> None:

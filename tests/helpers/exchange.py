@@ -132,6 +132,10 @@ class FakeExchange(Exchange):
         assert not self.status_line, "an interim answer after the final one"
         self.interim.append(b"\r\n".join((status_line, *lines)))
 
+    @property
+    def is_over(self) -> bool:
+        return self._gone
+
     def abort(self) -> None:
         if not self._gone:
             self.aborted = True

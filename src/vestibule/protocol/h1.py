@@ -433,14 +433,16 @@ class HeadCheck:
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
 
-    def agree(self, head_bytes: bytes, *, has_body: bool) -> None:
+    def agree(self, head: RequestHead, head_bytes: bytes) -> None:
         """Nothing, when llhttp accepts the head too. Raises BadRequest when it doesn't."""
+        is_reusable = head.keep_alive and not head.has_body
         try:
             self._parser.feed_data(head_bytes)
         except httptools.HttpParserUpgrade:
-            has_body = True
+            is_reusable = False
         except httptools.HttpParserError as exc:
             self._parser = httptools.HttpRequestParser(self)
             raise BadRequest("the request is malformed", code="bad_request", detail=str(exc)) from exc
-        if has_body:
+        if not is_reusable:
+            # It waits for a body, or takes nothing after what says close.
             self._parser = httptools.HttpRequestParser(self)

@@ -120,6 +120,8 @@ class Control:
         if length is not None and length > BODY_LIMIT_BYTES:
             raise BadRequest("the body is too large", code="body_too_large", status=413)
         exchange.limit_body(BODY_LIMIT_BYTES)
+        if exchange.head.expect_continue:
+            exchange.inform(b"HTTP/1.1 100 Continue", ())
         call = Call(exchange)
         exchange.responder = call
         task = asyncio.get_running_loop().create_task(

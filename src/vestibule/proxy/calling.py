@@ -192,6 +192,8 @@ class Calling:
     def _send(
         self, exchange: Exchange, credentials: Sequence[Credential], *, is_repeat: bool = False
     ) -> None:
+        if exchange.is_over:
+            return
         head = exchange.head
         relay = Relay(exchange, self._pool, self._request(head, credentials), self._refuse)
         if not is_repeat:

@@ -200,6 +200,10 @@ class H1Exchange(Exchange):
             self._connection.resume_reading()
 
     @property
+    def is_over(self) -> bool:
+        return self._connection is None
+
+    @property
     def is_started(self) -> bool:
         """True once the head of the final answer is out."""
         return self._started
@@ -240,6 +244,7 @@ class H1Connection(asyncio.Protocol):
         "_limit",
         "_paused",
         "_send_paused",
+        "_unsent_bytes",
         "deadline",
         "exchange",
         "keep",
@@ -262,6 +267,8 @@ class H1Connection(asyncio.Protocol):
         self._buffer = b""
         self._paused = False
         self._send_paused = False
+        self._unsent_bytes = 0
+        """What waited to be sent when a deadline was last looked at."""
         # per exchange
         self.exchange: H1Exchange | None = None
         self.keep = True
@@ -300,10 +307,10 @@ class H1Connection(asyncio.Protocol):
             if exchange is not None and exchange.responder is not None:
                 exchange.responder.on_body_end(())
             return True
-        # A client that half-closes after its request still reads; its next request won't come.
-        if self.state == ACTIVE and not self._body_open():
-            self.keep = False
-            return True
+        if self.state == ACTIVE:
+            # A client that has closed is gone, and what it asked for stops; one that half-closes on purpose can't
+            # be told from it.
+            self.abort()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -348,7 +355,7 @@ class H1Connection(asyncio.Protocol):
         self._buffer = b""
         try:
             head = parse_request_head(data[:end])
-            self.listener.check.agree(data[: end + 4], has_body=head.has_body)
+            self.listener.check.agree(head, data[: end + 4])
         except BadRequest as error:
             self._refuse(error)
             return
@@ -567,10 +574,19 @@ class H1Connection(asyncio.Protocol):
         """The deadline of the state has passed (called by the listener's sweep)."""
         if self.state == HEAD:
             self._refuse(BadRequest("the request took too long", code="request_timeout", status=408))
+        elif self._is_sending():
+            self.deadline = self.listener.tick + SEND_STALL_S
         elif self.state == ACTIVE:
             self._expire_active()
-        else:
+        elif self.transport.get_write_buffer_size():
             self.abort()
+        else:
+            self.transport.close()
+
+    def _is_sending(self) -> bool:
+        """True when something waits to be sent, and less than the last time: slow, but not stuck."""
+        before, self._unsent_bytes = self._unsent_bytes, self.transport.get_write_buffer_size()
+        return 0 < self._unsent_bytes and (not before or self._unsent_bytes < before)
 
     def _expire_active(self) -> None:
         exchange = self.exchange

@@ -106,6 +106,11 @@ class Exchange(ABC):
     def close_tunnel(self) -> None:
         """End an upgraded exchange after what was written."""
 
+    @property
+    @abstractmethod
+    def is_over(self) -> bool:
+        """True when the answer is out or can't be any more: whoever has waited meanwhile stops here."""
+
     # -- the request's body -------------------------------------------------------------------
 
     @abstractmethod

@@ -203,6 +203,8 @@ class Gateway:
 
     def _decide(self, exchange: Exchange, ask: Ask, session: Session | None) -> None:
         head = exchange.head
+        if exchange.is_over:
+            return
         if session is not None:
             if session.host != ask.view.name:
                 session = None  # a handle is good on its own host only
