@@ -246,6 +246,7 @@ def _decoded(raw: str) -> bytes:
 
 
 def base64url(raw: bytes) -> str:
+    """Base64 for URLs, without padding. Spec: RFC 7515 section 2."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 

@@ -1,8 +1,8 @@
 """OpenID Connect as a relying party reads it (Core 1.0, Discovery 1.0, RP-Initiated Logout 1.0).
 
-An ID token is believed when its signature holds and every check of one table passes; each check is one function of
-the claims and of what was expected, and its name is in the error's detail. All comparisons are exact: an issuer with
-another slash is another issuer.
+An ID token is believed when its signature holds and every check of one table passes; each check is one
+function of the claims and of what was expected, and its name is in the error's detail. All comparisons are
+exact: an issuer with another slash is another issuer.
 """
 
 from __future__ import annotations
@@ -72,14 +72,17 @@ _OPTIONAL_ENDPOINTS = ("userinfo_endpoint", "end_session_endpoint", "revocation_
 def parse_metadata(document: Any, issuer: str) -> Metadata:
     """What the discovery document of this issuer says.
 
-    Raises: ProviderInvalid when it is another issuer's, lacks what a sign-in needs, names an endpoint that isn't https
-    (http on loopback), or signs with nothing that is accepted. Spec: OpenID Connect Discovery 1.0 sections 3, 4.3.
+    Raises: ProviderInvalid when it is another issuer's, lacks what a sign-in needs, names an endpoint that
+    isn't https (http on loopback), or signs with nothing that is accepted. Spec: OpenID Connect Discovery 1.0
+    sections 3, 4.3.
     """
     if not isinstance(document, Mapping):
         raise _invalid("its discovery document is no object")
     if document.get("issuer") != issuer or not is_safe_url(issuer) or "?" in issuer or "#" in issuer:
         raise _invalid("its discovery document is another issuer's", code="wrong_issuer")
-    needed = {name: _endpoint(document, name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
+    needed = {
+        name: _endpoint(document, name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
+    }
     if missing := [name for name, url in needed.items() if not url]:
         raise _invalid(f"its discovery document has no {missing[0]}")
     if "code" not in _names(document, "response_types_supported", ("code",)):
@@ -143,8 +146,8 @@ def verify_id_token(
 
     An empty `nonce` expects none in particular: at a refresh only, where there was no request to bind to.
 
-    Raises: ProviderInvalid, whose detail names the check that failed; its code is `unknown_key` when no key fits, so
-    that the key set may be fetched anew. Spec: OpenID Connect Core 1.0 section 3.1.3.7.
+    Raises: ProviderInvalid, whose detail names the check that failed; its code is `unknown_key` when no key
+    fits, so that the key set may be fetched anew. Spec: OpenID Connect Core 1.0 section 3.1.3.7.
     """
     try:
         verified = jose.verify(raw, keys, algorithms=algorithms)
@@ -229,7 +232,7 @@ def _is_nonce(claims: Mapping[str, Any], expected: Expected) -> bool:
     if not expected.nonce:
         return True
     nonce = claims.get("nonce")
-    return isinstance(nonce, str) and hmac.compare_digest(nonce.encode(), expected.nonce.encode())
+    return isinstance(nonce, str) and _is_same(nonce, expected.nonce)
 
 
 def _is_at_hash(claims: Mapping[str, Any], expected: Expected) -> bool:
@@ -237,9 +240,14 @@ def _is_at_hash(claims: Mapping[str, Any], expected: Expected) -> bool:
     if "at_hash" not in claims or expected.access_token is None:
         return True
     at_hash = claims["at_hash"]
-    return isinstance(at_hash, str) and hmac.compare_digest(
-        at_hash.encode(), at_hash_of(expected.access_token, expected.algorithm).encode()
+    return isinstance(at_hash, str) and _is_same(
+        at_hash, at_hash_of(expected.access_token, expected.algorithm)
     )
+
+
+def _is_same(told: str, expected: str) -> bool:
+    # JSON can hold lone surrogates, which plain UTF-8 can't.
+    return hmac.compare_digest(told.encode("utf-8", "surrogatepass"), expected.encode("utf-8"))
 
 
 _CHECKS: tuple[tuple[str, Callable[[Mapping[str, Any], Expected], bool]], ...] = (
@@ -262,14 +270,17 @@ def at_hash_of(access_token: Secret, algorithm: str) -> str:
 
 
 def _number(value: Any) -> float | int | None:
-    """A NumericDate (RFC 7519 section 2); no text, no truth value."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A NumericDate (RFC 7519 section 2): no text, no truth value, nothing beyond all times."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) < 1e15 else None
 
 
 def parse_userinfo(document: Any, subject: str) -> dict[str, Any]:
     """The claims of a userinfo answer about the subject of the ID token.
 
-    Raises: ProviderInvalid when `sub` is missing or another's. Spec: Core 1.0 section 5.3.2. Threat: token substitution.
+    Raises: ProviderInvalid when `sub` is missing or another's. Spec: Core 1.0 section 5.3.2.
+    Threat: token substitution.
     """
     if not isinstance(document, dict):
         raise _invalid("its userinfo is no object")
@@ -284,8 +295,8 @@ def logout_url(
 ) -> str:
     """Where to send the browser to sign out at the provider; a query the endpoint has is kept.
 
-    The ID token goes along as the hint the specification asks for, so this URL belongs in a redirect and in no log.
-    Spec: RP-Initiated Logout 1.0 section 2.
+    The ID token goes along as the hint the specification asks for, so this URL belongs in a redirect and in
+    no log. Spec: RP-Initiated Logout 1.0 section 2.
     """
     pairs = [("client_id", client_id), ("post_logout_redirect_uri", return_to)]
     if id_token:
@@ -303,8 +314,8 @@ _DOMAIN_RE = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
 def parse_email(raw: Any) -> str:
     """The address with its domain in lower case, or empty for anything but a plain ASCII one (RFC 5321 dot-atom).
 
-    Threat: `a@evil.example@corp.example`, quoted local parts, look-alike letters and full-width signs, control
-    characters, address literals: whatever one reader takes for another domain.
+    Threat: `a@evil.example@corp.example`, quoted local parts, look-alike letters and full-width signs,
+    control characters, address literals: whatever one reader takes for another domain.
     """
     if not isinstance(raw, str) or len(raw) > 254 or raw.count("@") != 1:
         return ""
