@@ -168,8 +168,8 @@ class App:
         for listener in self.listeners:
             listener.stop()
         end = asyncio.get_running_loop().time() + drain_s
-        while any(listener.open for listener in self.listeners) and asyncio.get_running_loop().time() < end:
-            await asyncio.sleep(0.05)  # noqa: ASYNC110 - many small ends make one; no event tells of it
+        while any(listener.open for listener in self.listeners) and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110 - many small ends; no event tells of the last
+            await asyncio.sleep(0.05)
         for listener in self.listeners:
             listener.abort()
         self._pools.close()

@@ -586,7 +586,7 @@ class H1Connection(asyncio.Protocol):
     def _is_sending(self) -> bool:
         """True when something waits to be sent, and less than the last time: slow, but not stuck."""
         before, self._unsent_bytes = self._unsent_bytes, self.transport.get_write_buffer_size()
-        return 0 < self._unsent_bytes and (not before or self._unsent_bytes < before)
+        return self._unsent_bytes > 0 and (not before or self._unsent_bytes < before)
 
     def _expire_active(self) -> None:
         exchange = self.exchange
