@@ -27,7 +27,7 @@ async def sign_in(desk: Desk, ask: Ask) -> Response:
     # 2. One provider, or one named in the hints: straight on.
     if len(choices) == 1:
         only = choices[0]
-        return await _begin(desk, ask, only.client, only.url, other_ways=has_other_ways(ask))
+        return await _begin(desk, ask, only.client, only.url)
     # 3. The person chooses.
     buttons = [pages.Choice(title=c.title, href=c.url, kind=c.client) for c in choices]
     return answer(desk.pages.signin(buttons, ask.scene()))
@@ -38,12 +38,12 @@ async def client_sign_in(desk: Desk, ask: Ask) -> Response:
     return await _begin(desk, ask, ask.client, pages.with_query(ask.path, rd=ask.rd))
 
 
-async def _begin(desk: Desk, ask: Ask, client: str, again: str, *, other_ways: bool = False) -> Response:
+async def _begin(desk: Desk, ask: Ask, client: str, again: str) -> Response:
     try:
         begun = await desk.signin.begin(ask.visit, client, rd=ask.rd, hints=hints_of(ask))
     except VestibuleError as error:
         rd = return_address(desk, ask)
-        return failure(desk, ask, error, ask.scene(rd=rd, again=again, other_ways=other_ways))
+        return failure(desk, ask, error, ask.scene(rd=rd, again=again, other_ways=has_other_ways(ask)))
     return redirect(begun.url, begun.set_cookies)
 
 
