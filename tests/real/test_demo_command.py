@@ -39,8 +39,8 @@ def test_a_command_runs_once_all_is_up_and_its_exit_code_is_the_demos():
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=lambda ending: ending.name)
-def test_told_to_stop_it_leaves_nothing_behind(processes, free_port, ending):
-    demo = processes("demo", [*DEMO, "--port", str(free_port), "--no-browser"])
+def test_told_to_stop_it_leaves_nothing_behind(process, free_port, ending):
+    demo = process("demo", [*DEMO, "--port", str(free_port), "--no-browser"])
     demo.wait_log("Ctrl-C stops it")
     directory = said_directory(demo.log)
     ports = {
@@ -73,10 +73,10 @@ def test_it_refuses_any_address_but_loopback(address):
     assert "loopback only" in done.stderr
 
 
-def test_variables_of_a_real_gateway_do_not_open_it_to_others(processes, free_port):
+def test_variables_of_a_real_gateway_do_not_open_it_to_others(process, free_port):
     """`VESTIBULE_GATEWAY_HTTP` overrides a file; the demo's file is not to be overridden."""
     argv = [*DEMO, "--port", str(free_port), "--no-browser"]
-    demo = processes("demo", argv, env={"VESTIBULE_GATEWAY_HTTP": "0.0.0.0:0"})
+    demo = process("demo", argv, env={"VESTIBULE_GATEWAY_HTTP": "0.0.0.0:0"})
     demo.wait_log("Ctrl-C stops it")
     assert urlsplit(re.findall(r"the app +(\S+)", demo.log)[0]).port == free_port
     with socket.create_connection(("127.0.0.1", free_port)):
