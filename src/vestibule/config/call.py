@@ -12,13 +12,30 @@ from vestibule.config.client import Client
 from vestibule.config.host import Scope
 from vestibule.config.place import Place, Report, Unfit, nearest
 from vestibule.config.value import Reference, header_name, host_name, port
-from vestibule.core.call import Applied, Location, SecretCredential, SessionCredential, TokenCredential
+from vestibule.core.call import (
+    Applied,
+    Credential,
+    Location,
+    SecretCredential,
+    SessionCredential,
+    TokenCredential,
+)
 from vestibule.core.listener import Listener
 from vestibule.providers.base import ProviderConfig
 
 #: headers that HTTP or the gateway itself sets
 _OWN_HEADERS = frozenset(
-    {"connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect"}
+    {
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "expect",
+    }
 )
 
 
@@ -65,21 +82,27 @@ def check_calls(
 ) -> tuple[Interface, ...]:
     """Every calling interface that has no fault."""
     found: list[Interface] = []
+    resolve = _Resolver(config, scopes, sources, report)
     ids: dict[str, schema.Call] = {}
     for call, inside in _calls(config, scopes):
         full = f"{inside.name}/{call.label}" if inside else call.label
         first = ids.setdefault(full, call)
         if first is not call:
             place = first.label_at.short
-            report.fault(call.label_at, f"there are two calls of the ID `{call.label}`; the first is at {place}")
+            report.fault(
+                call.label_at, f"there are two calls of the ID `{call.label}`; the first is at {place}"
+            )
         listen = _listen(call, report)
         _check_endpoint(call, report)
         _check_operations(call, report)
         wanted = list(_wanted(call, report))
         hosts = _hosts(call, inside, wanted, scopes, report)
-        applied = [_applied(want, hosts, scopes, config, sources, report) for want in wanted]
+        applied = [_applied(want, resolve(want, hosts)) for want in wanted]
         if not wanted and not report.faults:
-            report.warn(call.block.place, f'call "{call.label}" adds no credential: it has no auth and no apply_header')
+            report.warn(
+                call.block.place,
+                f'call "{call.label}" adds no credential: it has no auth and no apply_header',
+            )
         if listen is not None:
             whole = tuple(one for one in applied if one is not None)
             found.append(Interface(node=call, id=full, listen=listen, hosts=hosts, applied=whole))
@@ -131,18 +154,24 @@ def _check_endpoint(call: schema.Call, report: Report) -> None:
             f'"https://{api.authority}", or "http://{api.authority}" if that is meant',
         )
     else:
-        report.warn(place, f"credentials go to {api.authority} by plain http: the network between can read them")
+        report.warn(
+            place, f"credentials go to {api.authority} by plain http: the network between can read them"
+        )
 
 
 def _check_operations(call: schema.Call, report: Report) -> None:
     if call.only_operations and not call.operation:
-        report.fault(call.at("only_operations"), "nothing could be called: there is no `operation` in this call")
+        report.fault(
+            call.at("only_operations"), "nothing could be called: there is no `operation` in this call"
+        )
     names: dict[str, schema.Operation] = {}
     for operation in call.operation:
         first = names.setdefault(operation.label, operation)
         if first is not operation:
             place = first.label_at.short
-            report.fault(operation.label_at, f"there are two operations `{operation.label}`; the first is at {place}")
+            report.fault(
+                operation.label_at, f"there are two operations `{operation.label}`; the first is at {place}"
+            )
 
 
 # -- what is applied --------------------------------------------------------------------------
@@ -153,7 +182,9 @@ def _wanted(call: schema.Call, report: Report) -> Iterator[Wanted]:
     for want in (*_auths(call, report), *_headers(call, report)):
         key = (want.location, want.name.lower() if want.location == "header" else want.name)
         if key in names:
-            report.fault(want.place, f"the {want.location} `{want.name}` is set twice; first at {names[key].short}")
+            report.fault(
+                want.place, f"the {want.location} `{want.name}` is set twice; first at {names[key].short}"
+            )
         names.setdefault(key, want.place)
         if want.location == "header" and (key[1] in _OWN_HEADERS or key[1].startswith("proxy-")):
             report.fault(want.place, f"the header `{want.name}` is set by the gateway itself")
@@ -181,7 +212,7 @@ def _headers(call: schema.Call, report: Report) -> Iterator[Wanted]:
         if len(given) != 1:
             report.fault(
                 header.block.place,
-                f'apply_header "{header.label}" needs exactly one of secret, client_credentials, service_account',
+                f'apply_header "{header.label}" needs one of secret, client_credentials, service_account',
             )
             continue
         kind = given[0]
@@ -236,63 +267,65 @@ def _named_hosts(call: schema.Call, scopes: Mapping[str, Scope], report: Report)
     return tuple(found)
 
 
-def _applied(
-    want: Wanted,
-    hosts: tuple[str, ...],
-    scopes: Mapping[str, Scope],
-    config: schema.Config,
-    sources: Sources,
-    report: Report,
-) -> Applied | None:
-    credential: SessionCredential | SecretCredential | TokenCredential | None
-    match want.reference.kind:
-        case "session":
-            credential = _session(want, hosts, scopes, report)
-        case "secret":
-            credential = _secret(want, config, report)
-        case _:
-            credential = _token(want, sources, report)
+def _applied(want: Wanted, credential: Credential | None) -> Applied | None:
     if credential is None:
         return None
-    bearer = want.name.lower() == "authorization" and not isinstance(credential, SecretCredential)
-    prefix = want.prefix if want.prefix is not None else "Bearer " if bearer and want.location == "header" else ""
+    prefix = want.prefix
+    if prefix is None:
+        is_bearer = want.name.lower() == "authorization" and not isinstance(credential, SecretCredential)
+        prefix = "Bearer " if is_bearer and want.location == "header" else ""
     return Applied(location=Location(want.location), name=want.name, credential=credential, prefix=prefix)
 
 
-def _session(
-    want: Wanted, hosts: tuple[str, ...], scopes: Mapping[str, Scope], report: Report
-) -> SessionCredential | None:
-    client = want.reference.name
-    named = {host: scopes[host].clients[client] for host in hosts if client in scopes[host].clients}
-    without = [host for host in hosts if client not in named and host not in named]
-    if without:
-        known = scopes[without[0]].clients
-        report.fault(want.place, f"the host {without[0]} has no client `{client}`{nearest(client, known)}")
+class _Resolver:
+    """Finds what a call refers to; None, with a fault, where there is no such thing."""
+
+    def __init__(
+        self, config: schema.Config, scopes: Mapping[str, Scope], sources: Sources, report: Report
+    ) -> None:
+        self.secrets = {secret.label: secret.value for secret in config.secret}
+        self.scopes = scopes
+        self.sources = sources
+        self.report = report
+
+    def __call__(self, want: Wanted, hosts: tuple[str, ...]) -> Credential | None:
+        match want.reference.kind:
+            case "session":
+                return self.session(want, hosts)
+            case "secret":
+                return self.secret(want)
+            case _:
+                return self.token(want)
+
+    def session(self, want: Wanted, hosts: tuple[str, ...]) -> SessionCredential | None:
+        client = want.reference.name
+        named: dict[str, str] = {}
+        for host in hosts:
+            known = self.scopes[host].clients
+            if client in known:
+                named[host] = known[client]
+            elif client not in self.report.broken:
+                self.report.fault(
+                    want.place, f"the host {host} has no client `{client}`{nearest(client, known)}"
+                )
+        if not hosts and client not in self.report.broken:
+            names = dict.fromkeys(name for scope in self.scopes.values() for name in scope.clients)
+            self.report.fault(want.place, f"no host has a client `{client}`{nearest(client, names)}")
+        return SessionCredential(client=client, clients=named) if named else None
+
+    def secret(self, want: Wanted) -> SecretCredential | None:
+        name = want.reference.name
+        if name in self.secrets:
+            return SecretCredential(name=name, value=self.secrets[name])
+        advice = nearest(name, self.secrets) or f'; add secret "{name}" {{ value = "${{env("…")}}" }}'
+        self.report.fault(want.place, f"there is no secret `{name}`{advice}")
         return None
-    if not named:
-        known = {name: "" for scope in scopes.values() for name in scope.clients}
-        if client not in report.broken:
-            report.fault(want.place, f"no host has a client `{client}`{nearest(client, known)}")
+
+    def token(self, want: Wanted) -> TokenCredential | None:
+        kind, name = want.reference.kind, want.reference.name
+        if f"{kind}:{name}" in self.sources.known:
+            return TokenCredential(source=self.sources.use(kind, name, want.scopes))
+        if name not in self.report.broken:
+            known = [full.partition(":")[2] for full in self.sources.known if full.startswith(f"{kind}:")]
+            self.report.fault(want.place, f"there is no {kind} `{name}`{nearest(name, known)}")
         return None
-    return SessionCredential(client=client, clients=named)
-
-
-def _secret(want: Wanted, config: schema.Config, report: Report) -> SecretCredential | None:
-    name = want.reference.name
-    for secret in config.secret:
-        if secret.label == name:
-            return SecretCredential(name=name, value=secret.value)
-    known = [secret.label for secret in config.secret]
-    advice = nearest(name, known) or f'; add secret "{name}" {{ value = "${{env("…")}}" }}'
-    report.fault(want.place, f"there is no secret `{name}`{advice}")
-    return None
-
-
-def _token(want: Wanted, sources: Sources, report: Report) -> TokenCredential | None:
-    kind, name = want.reference.kind, want.reference.name
-    if f"{kind}:{name}" in sources.known:
-        return TokenCredential(source=sources.use(kind, name, want.scopes))
-    if name not in report.broken:
-        known = [full.partition(":")[2] for full in sources.known if full.startswith(f"{kind}:")]
-        report.fault(want.place, f"there is no {kind} `{name}`{nearest(name, known)}")
-    return None

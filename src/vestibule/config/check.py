@@ -10,6 +10,7 @@ from vestibule.config import schema
 from vestibule.config.call import Interface, Sources, check_calls
 from vestibule.config.client import Client, check_kind, read_client
 from vestibule.config.host import Scope, check_hosts, check_ids
+from vestibule.config.path import check_paths
 from vestibule.config.place import Place, Report
 from vestibule.core.listener import Listener
 from vestibule.providers.base import ProviderConfig
@@ -33,10 +34,13 @@ def check(config: schema.Config, report: Report) -> Checked:
     """All that is wrong goes to *report*; the result is whole only when nothing is."""
     _check_gateway(config, report)
     clients = _clients(config, report)
-    scopes = check_hosts(config, clients, report, is_open=any(not one.is_loopback for one in listeners_of(config)))
+    scopes = check_hosts(
+        config, clients, report, is_open=any(not one.is_loopback for one in listeners_of(config))
+    )
     sources = Sources(_sources(config, report))
     interfaces = check_calls(config, scopes, sources, report)
     _check_clashes(config, interfaces, report)
+    check_paths(config, report)
     _check_names(config.secret, "secrets", report)
     _warn_unused(config, scopes, report)
     return Checked(clients=clients, scopes=scopes, interfaces=interfaces, sources=sources.used)
@@ -76,8 +80,7 @@ def _clients(config: schema.Config, report: Report) -> dict[str, Client]:
     scopes: list[tuple[str, tuple[schema.Provider | schema.OAuth, ...]]] = [
         ("", (*config.provider, *config.oauth))
     ]
-    for host in config.host:
-        scopes.append((f"{host.label}/", (*host.provider, *host.oauth)))
+    scopes += [(f"{host.label}/", (*host.provider, *host.oauth)) for host in config.host]
     for start, nodes in scopes:
         check_ids(nodes, report)
         for node in nodes:
@@ -132,7 +135,9 @@ def _check_clashes(config: schema.Config, interfaces: tuple[Interface, ...], rep
 def _take(listen: Listener, place: Place, taken: list[tuple[Listener, Place]], report: Report) -> None:
     for other, first in taken:
         if listen.clashes(other):
-            where = "the default address of the gateway" if first.column == 1 and first.line == 1 else first.short
+            where = (
+                "the default address of the gateway" if first.column == 1 and first.line == 1 else first.short
+            )
             report.fault(place, f"{listen} is taken by {where}" + ("" if listen == other else f" ({other})"))
             return
     taken.append((listen, place))

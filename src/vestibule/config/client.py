@@ -13,10 +13,10 @@ from typing import Any, get_type_hints
 import msgspec
 
 from vestibule import providers
-from vestibule.config import hcl
 from vestibule.config.place import Report, nearest
 from vestibule.config.schema import AuthorizeParameter, OAuth, Provider
-from vestibule.config.shape import Field, Node, Shape, field_of, read, shape_of, unknown, value_of
+from vestibule.config.shape import Node, Shape, field_of, shape_of, unknown, value_of
+from vestibule.protocol.oauth2 import RESERVED
 from vestibule.providers.base import ProviderConfig, RedirectLogin
 
 #: kinds that stand in blocks of their own, never in `type = "…"`
@@ -24,13 +24,16 @@ _OWN_BLOCKS = frozenset({"oauth2", "client_credentials", "service_account"})
 #: kinds of later versions
 _LATER = frozenset(
     {
-        "apple", "atproto", "auth0", "bitbucket", "cognito", "discord", "entra", "facebook", "gitea", "gitlab",
-        "indieauth", "keycloak", "ldap", "linkedin", "microsoft", "okta", "password", "saml", "slack", "x",
+        "apple", "atproto", "auth0", "bitbucket", "cognito", "discord", "entra", "facebook", "gitea",
+        "gitlab", "indieauth", "keycloak", "ldap", "linkedin", "microsoft", "okta", "password", "saml", "slack", "x",
     }
 )  # fmt: skip
 #: attributes of other names, for every kind
-_ALIASES = {"access_token_url": "token_url", "issuer_url": "issuer"}
+_ALIASES = {"token_url": "access_token_url", "issuer_url": "issuer"}
+_URLS = frozenset({"authorize_url", "access_token_url", "token_url", "userinfo_url", "revoke_url"})
 _SET_HERE = frozenset({"name"})
+_PARAMETERS = "authorize_parameters"
+"""The field that repeated `authorize_parameter` blocks go to."""
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,21 +49,26 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     node: Node
 
 
-def kind_of(node: Provider) -> str:
-    """The kind a provider block is of."""
-    return node.type or node.label
+@functools.cache
+def _table() -> Mapping[str, type[Any]]:
+    return providers.kinds()
+
+
+def kind_of(node: Provider | OAuth) -> str:
+    """The kind an identity client's block is of."""
+    return node.type or ("oauth2" if isinstance(node, OAuth) else node.label)
 
 
 def provider_kinds() -> list[str]:
     """The kinds a `provider` block can be of."""
-    return sorted(kind for kind in providers.BUILTIN if kind not in _OWN_BLOCKS)
+    return sorted(kind for kind in _table() if kind not in _OWN_BLOCKS)
 
 
 def check_kind(node: Provider | OAuth, report: Report) -> str | None:
     """The kind of an identity client's block, or None with a fault when there is no such kind."""
-    if isinstance(node, OAuth):
-        return "oauth2"
     kind = kind_of(node)
+    if isinstance(node, OAuth) and not node.type:
+        return kind
     known = provider_kinds()
     if kind in known:
         return kind
@@ -78,129 +86,81 @@ def check_kind(node: Provider | OAuth, report: Report) -> str | None:
 
 def read_client(node: Node, kind: str, name: str, report: Report) -> Client | None:
     """The client of this block, or None when something in it is at fault (which *report* then holds)."""
-    cls = providers.BUILTIN[kind]
+    cls = _table()[kind]
     before = len(report.faults)
     values = _values(cls, node, report)
     for field in msgspec.structs.fields(cls):
-        if field.required and field.name not in _SET_HERE and field.name not in values:
-            _missing(node, field.name, report)
+        if field.required and field.name not in _SET_HERE:
+            _check_required(node, field.name, values, report)
     if len(report.faults) > before:
         return None
     try:
         config: Any = cls(name=name, **values)
         opened = config.open()
-    except (ValueError, TypeError, msgspec.ValidationError) as exc:
-        report.fault(node.block.place, f'{node.block.type} "{node.label}": {exc}')
+    except (ValueError, TypeError) as exc:
+        # The class's own checks; their message begins with the attribute they are about.
+        about = str(exc).split(" ", 1)[0]
+        report.fault(node.at(about), f'{node.block.type} "{node.label}": {exc}')
         return None
     identifies = isinstance(opened, RedirectLogin) and opened.identifies
     return Client(id=node.label, name=name, kind=kind, config=config, identifies=identifies, node=node)
 
 
-def _missing(node: Node, name: str, report: Report) -> None:
-    shown = next((alias for alias, field in _ALIASES.items() if field == name and node.block.type != "provider"), name)
-    if not any(written in node.block.attributes for written in (name, shown)):
-        report.fault(node.block.place, f'{node.block.type} "{node.label}" has no `{shown}`: {shown} = "…"')
+def _check_required(node: Node, name: str, values: Mapping[str, Any], report: Report) -> None:
+    if values.get(name) == "":
+        report.fault(node.at(name), f"`{name}` is empty")
+    elif name not in values and not any(written in node.block.attributes for written in _names_of(name)):
+        report.fault(node.block.place, f'{node.block.type} "{node.label}" has no `{name}`: {name} = "…"')
 
 
-def _values(cls: type[Any], node: Node, report: Report) -> dict[str, Any]:
+def _names_of(name: str) -> tuple[str, ...]:
+    return (name, *(alias for alias, field in _ALIASES.items() if field == name))
+
+
+def _values(cls: type[msgspec.Struct], node: Node, report: Report) -> dict[str, Any]:
     shape = fields_of(cls)
     own = shape_of(type(node))
+    everything = Shape(attributes={**shape.attributes, **own.attributes}, blocks=own.blocks)
     values: dict[str, Any] = {}
     for name, attribute in node.block.attributes.items():
         field = shape.attributes.get(name)
-        if field is None:
-            if name not in own.attributes:
-                _unknown(node, shape, own, name, attribute, report)
-            continue
-        if field.name in values:
-            report.fault(attribute.place, f"`{name}` is another name of `{field.name}`, which stands here too")
-            continue
-        value = value_of(field, attribute, report)
-        if value is not None:
-            values[field.name] = value
+        if field is None and isinstance(node, OAuth) and name in _URLS:
+            report.fault(attribute.place, f"`{name}` is known to the type {node.type}: leave it out")
+        elif field is None and name not in own.attributes:
+            unknown(type(node), everything, name, attribute.place, report, block=False)
+        elif field is not None and field.name in values:
+            report.fault(
+                attribute.place, f"`{name}` is another name of what is set already; write one of them"
+            )
+        elif field is not None and (value := value_of(field, attribute, report)) is not None:
+            whole = tuple(item for item in value if item is not None) if field.listed else value
+            values[field.name] = whole
     for child in node.block.blocks:
         if child.type not in own.blocks:
-            unknown(type(node), _together(shape, own), child.type, child.place, report, block=True)
+            unknown(type(node), everything, child.type, child.place, report, block=True)
     parameters = getattr(node, "authorize_parameter", ())
     if parameters:
-        _add_parameters(parameters, shape, values, node, report)
+        _check_parameters(parameters, report)
+        values[_PARAMETERS] = tuple((parameter.name, parameter.value) for parameter in parameters)
     return values
 
 
-def _add_parameters(
-    parameters: tuple[AuthorizeParameter, ...],
-    shape: Shape,
-    values: dict[str, Any],
-    node: Node,
-    report: Report,
-) -> None:
-    """Into the field `authorize_parameters`: pairs in the order written."""
-    if "authorize_parameters" not in shape.attributes:
-        report.fault(parameters[0].block.place, f"`{node.block.type}` takes no authorize_parameter here")
-        return
+def _check_parameters(parameters: tuple[AuthorizeParameter, ...], report: Report) -> None:
     names = [parameter.name for parameter in parameters]
     for number, parameter in enumerate(parameters):
-        if parameter.name and parameter.name in names[:number]:
-            report.fault(parameter.block.place, f"the parameter `{parameter.name}` stands here twice")
-        elif parameter.name in RESERVED_PARAMETERS:
+        if parameter.name in RESERVED:
             report.fault(parameter.at("name"), f"`{parameter.name}` is set by the gateway for each sign-in")
-    pairs = tuple((parameter.name, parameter.value) for parameter in parameters)
-    field = shape.attributes["authorize_parameters"]
-    values["authorize_parameters"] = dict(pairs) if field.mapped else pairs
+        elif parameter.name and parameter.name in names[:number]:
+            report.fault(parameter.block.place, f"the parameter `{parameter.name}` stands here twice")
 
 
-#: parameters of the authorization request that nobody may fix: state, nonce and PKCE protect the flow
-RESERVED_PARAMETERS = frozenset(
-    {
-        "client_id",
-        "code_challenge",
-        "code_challenge_method",
-        "nonce",
-        "redirect_uri",
-        "request",
-        "request_uri",
-        "response_mode",
-        "response_type",
-        "scope",
-        "state",
-    }
-)
-
-
-def _unknown(
-    node: Node, shape: Shape, own: Shape, name: str, attribute: hcl.Attribute, report: Report
-) -> None:
-    unknown(type(node), _together(shape, own), name, attribute.place, report, block=False)
-
-
-def _together(shape: Shape, own: Shape) -> Shape:
-    hidden = {"authorize_parameters"}
-    attributes = {k: v for k, v in {**shape.attributes, **own.attributes}.items() if k not in hidden}
-    return Shape(attributes=attributes, blocks=own.blocks)
-
-
-@functools.lru_cache(maxsize=64)
-def fields_of(cls: type[Any]) -> Shape:
+@functools.cache
+def fields_of(cls: type[msgspec.Struct]) -> Shape:
     """The attributes of a provider's configuration class, by every name they may be written with."""
     hints = get_type_hints(cls)
-    fields: dict[str, Field] = {}
-    for info in msgspec.structs.fields(cls):
-        if info.name in _SET_HERE:
-            continue
-        hint = hints[info.name]
-        fields[info.name] = (
-            Field(info.name, mapped=_is_mapping(hint)) if info.name == "authorize_parameters" else field_of(info.name, hint)
-        )
-    for alias, name in _ALIASES.items():
-        if name in fields and alias not in fields:
-            fields[alias] = fields[name]
-        elif alias in fields and name not in fields:
-            fields[name] = fields[alias]
-    return Shape(attributes=fields, blocks={})
-
-
-def _is_mapping(hint: Any) -> bool:
-    return getattr(hint, "__origin__", None) in (dict, Mapping)
-
-
-__all__ = ["Client", "check_kind", "fields_of", "kind_of", "provider_kinds", "read", "read_client"]
+    names = [field.name for field in msgspec.structs.fields(cls) if field.name not in _SET_HERE]
+    fields = {name: field_of(name, hints[name]) for name in names if name != _PARAMETERS}
+    aliases = {
+        alias: fields[name] for alias, name in _ALIASES.items() if name in fields and alias not in fields
+    }
+    return Shape(attributes={**fields, **aliases}, blocks={})

@@ -12,6 +12,7 @@ from vestibule.config.call import Interface
 from vestibule.config.check import listeners_of
 from vestibule.config.host import Scope
 from vestibule.config.load import Loaded
+from vestibule.config.path import beside, database, key_file, state_dir
 from vestibule.config.shape import Node
 from vestibule.core.call import Call, Operation, SessionCredential
 from vestibule.core.listener import Listener
@@ -58,8 +59,6 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
 def compile_config(loaded: Loaded) -> Compiled:
     """The tables of a configuration that `load` has found good."""
     config, checked = loaded.config, loaded.checked
-    base = Path(loaded.files[0]).parent if loaded.files else Path()
-    state = _state(config, base)
     gateway = config.gateway
     return Compiled(
         table=RouteTable(_host(scope) for scope in checked.scopes.values()),
@@ -68,45 +67,14 @@ def compile_config(loaded: Loaded) -> Compiled:
         clients={name: client.config for name, client in checked.clients.items()},
         token_sources=dict(checked.sources),
         calls=tuple(_call(interface) for interface in checked.interfaces),
-        state=state,
-        database=_database(config, state),
-        key_file=_key_file(config, state),
+        state=state_dir(config),
+        database=database(config),
+        key_file=key_file(config),
         session_key=loaded.session_key,
         lifetimes=_lifetimes(config),
         workers=gateway.workers if gateway else 1,
         files=loaded.files,
     )
-
-
-# -- files ------------------------------------------------------------------------------------
-
-
-def _beside(node: Node, attribute: str, path: str) -> Path:
-    """The path counted from the folder of the file the attribute stands in; from the environment, from here."""
-    place = node.at(attribute)
-    folder = Path(place.file).parent if place.line else Path()
-    return (folder / path).absolute()
-
-
-def _state(config: schema.Config, base: Path) -> Path:
-    gateway = config.gateway
-    if gateway is not None and gateway.has("state"):
-        return _beside(gateway, "state", gateway.state)
-    return (base / "state").absolute()
-
-
-def _database(config: schema.Config, state: Path) -> Path:
-    store = config.store
-    if store is not None and store.url:
-        return _beside(store, "url", store.url.removeprefix("sqlite:"))
-    return state / "vestibule.db"
-
-
-def _key_file(config: schema.Config, state: Path) -> Path:
-    store = config.store
-    if store is not None and store.key_file:
-        return _beside(store, "key_file", store.key_file)
-    return state / "vestibule.key"
 
 
 def _lifetimes(config: schema.Config) -> Lifetimes:
@@ -184,7 +152,7 @@ def _policy(scope: Scope, route: schema.Route) -> Policy:
 def _backend(node: Node, written: tuple[Backend, ...], *, insecure: bool) -> Backend:
     first = written[0]
     if first.static_dir:
-        return Backend(static_dir=str(_beside(node, "backend", first.static_dir)))
+        return Backend(static_dir=str(beside(node, "backend", first.static_dir)))
     if first.internal:
         return first
     servers = [server for backend in written for server in backend.servers]
@@ -192,14 +160,14 @@ def _backend(node: Node, written: tuple[Backend, ...], *, insecure: bool) -> Bac
 
 
 def _server(server: Server, node: Node, attribute: str, *, insecure: bool) -> Server:
-    path = str(_beside(node, attribute, server.path)) if server.path else ""
+    path = str(beside(node, attribute, server.path)) if server.path else ""
     return Server(host=server.host, port=server.port, path=path, tls=server.tls, verify=not insecure)
 
 
 def _listener(listen: Listener, node: Node | None, attribute: str) -> Listener:
     if not listen.path or node is None:
         return listen
-    return Listener(path=str(_beside(node, attribute, listen.path)))
+    return Listener(path=str(beside(node, attribute, listen.path)))
 
 
 # -- calls ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Settings from environment variables: overrides of a file, and the whole configuration where there is no file."""
+"""Settings from environment variables: beside a file they override it, without one they are all there is."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def overridden(root: hcl.Block, environ: Mapping[str, str], report: Report) -> h
     for variable in environ:
         for block in _LATER_BLOCKS:
             if variable.startswith(f"{PREFIX}{block.upper()}_"):
-                report.fault(Place(variable), f"the block `{block}` is not in this version yet; unset the variable")
+                report.fault(
+                    Place(variable), f"the block `{block}` is not in this version yet; unset the variable"
+                )
     return hcl.Block(root.type, root.place, root.labels, root.attributes, tuple(blocks))
 
 
@@ -57,7 +59,9 @@ def beside_file(environ: Mapping[str, str], report: Report) -> None:
     """Tell that the variables of the way without a file do nothing beside one."""
     for variable in _WITHOUT_FILE:
         if variable in environ:
-            report.warn(Place(variable), "has no effect beside a configuration file; it is read only without one")
+            report.warn(
+                Place(variable), "has no effect beside a configuration file; it is read only without one"
+            )
 
 
 def _attributes(

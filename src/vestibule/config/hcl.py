@@ -1,7 +1,8 @@
 """HCL text to a tree in which every block, attribute and value knows its place.
 
-`${env("NAME")}` and `${file("PATH")}` are replaced here, once; what they give is not looked at again. `$${` is
-a plain `${`. Nothing else is computed: any other expression is a fault. `{claim.team}` is plain text here.
+`${env("NAME")}` and `${file("PATH")}` are replaced here, once; what they give is not looked at again.
+`$${` is a plain `${`. Nothing else is computed: any other expression is a fault. `{claim.team}` is
+plain text here.
 """
 
 from __future__ import annotations
@@ -129,7 +130,8 @@ class _Reader:
         if label:
             return str(token)
         if token not in _CONSTANTS:
-            self.report.fault(self.place(token), f'`{token}` is no value; a text stands in quotes: "{token}"')
+            # Not shown: it may be a secret without its quotes.
+            self.report.fault(self.place(token), 'this is no value; a text stands in double quotes: "…"')
             return BROKEN
         return _CONSTANTS[token]
 
@@ -187,7 +189,7 @@ class _Reader:
             return _ESCAPES[code]
         if len(code) > 1 and (number := int(code[1:], 16)) < 0x110000 and not 0xD800 <= number < 0xE000:
             return chr(number)
-        self.report.fault(place, rf'`\{code}` is no escape; there are \n \r \t \" \\ \uNNNN \UNNNNNNNN')
+        self.report.fault(place, rf"`\{code}` is no escape; there are \n \r \t \" \\ \uNNNN \UNNNNNNNN")
         return BROKEN
 
     def bare_call(self, node: Tree[Token]) -> Value:

@@ -47,7 +47,9 @@ def check_hosts(
         if name is not None:
             scopes[name] = scope
     if not config.host and not report.faults:
-        report.fault(config.block.place, 'there is no host: host "app.example.com" { backend = "localhost:3000" … }')
+        report.fault(
+            config.block.place, 'there is no host: host "app.example.com" { backend = "localhost:3000" … }'
+        )
     return scopes
 
 
@@ -74,7 +76,8 @@ def _scope(host: schema.Host, name: str, clients: Mapping[str, Client], report: 
             report.fault(place, f"`{wanted}` stands in sign_in twice")
         elif wanted in inline and wanted in clients:
             report.fault(
-                place, f"`{wanted}` is a client of this host and one at top level; give one of them another ID"
+                place,
+                f"`{wanted}` is a client of this host and one at top level; give one of them another ID",
             )
         elif wanted in inline:
             listed.append(inline[wanted])
@@ -83,7 +86,9 @@ def _scope(host: schema.Host, name: str, clients: Mapping[str, Client], report: 
             listed.append(wanted)
         elif not _is_broken(wanted, report):
             known = [*inline, *(full for full in clients if "/" not in full)]
-            report.fault(place, f"there is no provider `{wanted}`{nearest(wanted, known) or _how_to_add(wanted)}")
+            report.fault(
+                place, f"there is no provider `{wanted}`{nearest(wanted, known) or _how_to_add(wanted)}"
+            )
     offered = listed if host.sign_in is not None else list(inline.values())
     sign_in = tuple(full for full in offered if full in clients and clients[full].identifies)
     scope = Scope(
@@ -116,7 +121,9 @@ def _allow(host: schema.Host, clients: Mapping[str, Client], report: Report) -> 
     """Fail closed: only a host with nothing but IO's own blocks lets everyone through unasked."""
     if host.access is not None:
         if not host.access.has("allow"):
-            report.fault(host.access.block.place, f"this access says nobody gets in: add {_choice(host, clients)[1]}")
+            report.fault(
+                host.access.block.place, f"this access says nobody gets in: add {_choice(host, clients)[1]}"
+            )
         elif not host.access.allow and not report.faults:
             report.warn(host.access.at("allow"), "nobody gets in: the list is empty")
         return host.access.allow
@@ -178,7 +185,7 @@ def _check_deny(access: schema.Access, report: Report) -> None:
 def _nobody(scope: Scope) -> str:
     if scope.clients:
         names = ", ".join(f"`{name}`" for name in scope.clients)
-        return f"{names} gives credentials but does not say who comes; add userinfo_url, or sign_in with a provider"
+        return f"{names} gives credentials but not a person; add userinfo_url, or sign_in with a provider"
     return "nobody can sign in on this host; add sign_in with a provider"
 
 
@@ -223,7 +230,9 @@ def _prefix(route: schema.Route, named: Mapping[str, str], report: Report) -> by
         return None
     first = path.split(b"/")[1].decode()
     if first == "@" or (first.startswith("@") and first[1:] in named):
-        report.fault(route.label_at, f"`/{first}/` belongs to the gateway itself; a route there is never reached")
+        report.fault(
+            route.label_at, f"`/{first}/` belongs to the gateway itself; a route there is never reached"
+        )
         return None
     return path
 
@@ -232,16 +241,18 @@ def _check_backends(host: schema.Host, report: Report) -> None:
     nodes: tuple[schema.Host | schema.Route, ...] = (host, *host.route)
     for node in nodes:
         if node.insecure:
-            report.warn(node.at("insecure"), "the certificate of the backend is not checked: only for testing")
+            report.warn(
+                node.at("insecure"), "the certificate of the backend is not checked: only for testing"
+            )
         if len(node.backend) > 1 and any(not backend.servers for backend in node.backend):
-            report.fault(node.at("backend"), "only servers can stand in a list; static: and internal: stand alone")
+            report.fault(
+                node.at("backend"), "only servers can stand in a list; static: and internal: stand alone"
+            )
         elif not node.backend and node.has("backend") and not report.faults:
             report.fault(node.at("backend"), 'the list is empty: backend = "localhost:3000"')
 
 
-def _check_public_url(
-    scope: Scope, urls: dict[str, schema.Host], report: Report, *, is_open: bool
-) -> None:
+def _check_public_url(scope: Scope, urls: dict[str, schema.Host], report: Report, *, is_open: bool) -> None:
     host = scope.node
     url = host.public_url
     name = url.partition("://")[2]
@@ -256,7 +267,10 @@ def _check_public_url(
         return
     if url.startswith("http://") and not is_loopback(name.partition(":")[0]):
         say = report.fault if is_open and scope.clients else report.warn
-        say(host.at("public_url"), "plain http shows every session to the network; public_url must be https://")
+        say(
+            host.at("public_url"),
+            "plain http shows every session to the network; public_url must be https://",
+        )
     if url in urls:
         first = urls[url].at("public_url").short
         report.fault(host.at("public_url"), f"{url} is the public_url of another host, at {first}")
@@ -264,7 +278,7 @@ def _check_public_url(
     if name.partition(":")[0] != scope.name:
         report.warn(
             host.at("public_url"),
-            f"is another name than the host's, {scope.name}; the edge proxy in front must send Host: {scope.name}",
+            f"names another host than {scope.name}; the edge proxy in front must send Host: {scope.name}",
         )
 
 
@@ -279,5 +293,6 @@ def check_ids(nodes: tuple[schema.Provider | schema.OAuth, ...], report: Report)
         first = found.setdefault(node.label, node)
         if first is not node:
             report.fault(
-                node.label_at, f"there are two clients of the ID `{node.label}`; the first is at {first.label_at.short}"
+                node.label_at,
+                f"there are two clients of the ID `{node.label}`; the first is at {first.label_at.short}",
             )

@@ -43,7 +43,10 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(paths: Sequence[Path], environ: Mapping[str, str]) -> Loaded:
-    """The configuration in these files, or without any, in the environment. Raises ConfigError with every fault."""
+    """The configuration in these files, or without any, in the environment.
+
+    Raises: ConfigError with every fault.
+    """
     report = Report()
     files = tuple(str(path) for path in paths)
     if paths:

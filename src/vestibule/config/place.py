@@ -9,7 +9,7 @@ import msgspec
 
 
 class Unfit(ValueError):  # noqa: N818 - it becomes a Fault
-    """A value can't work; the message says what to write instead, and begins with the value or with a verb."""
+    """A value can't work; the message says what to write, and begins with the value or a verb."""
 
 
 class Place(msgspec.Struct, frozen=True, order=True):

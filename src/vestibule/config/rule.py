@@ -27,14 +27,17 @@ def rule_of(text: str) -> Rule:
     if kind in _READ and mark:
         return Rule(kind=kind, value=_READ[kind](value.strip(), text), text=text)
     if kind in _READ:
-        raise Unfit(f"`{text}` names nobody: {kind}:{'ann@example.com' if kind == 'email' else 'example.com'}")
+        raise Unfit(
+            f"`{text}` names nobody: {kind}:{'ann@example.com' if kind == 'email' else 'example.com'}"
+        )
     if kind in _LATER:
         raise Unfit(f"`{text}`: rules on `{kind}` are not in this version yet; there are {_KNOWN}")
     if "@" in text:
         raise Unfit(f"`{text}` is no rule; write email:{text.rpartition(':')[2]}")
     if _DOMAIN_RE.fullmatch(text) and "." in text:
         raise Unfit(f"`{text}` is no rule; write domain:{text}")
-    raise Unfit(f"`{text}` is no rule{nearest(kind, ('public', 'anyone', *_READ, *_LATER)) or f'; there are {_KNOWN}'}")
+    close = nearest(kind, ("public", "anyone", *_READ, *_LATER))
+    raise Unfit(f"`{text}` is no rule{close or f'; there are {_KNOWN}'}")
 
 
 def _email(value: str, text: str) -> str:
@@ -42,7 +45,9 @@ def _email(value: str, text: str) -> str:
         raise Unfit(f"`{text}`: naming the provider in a rule is not in this version yet")
     found = _EMAIL_RE.fullmatch(value)
     if found is None:
-        raise Unfit(f"`{text}` names no e-mail address: email:ann@example.com; a whole domain is domain:example.com")
+        raise Unfit(
+            f"`{text}` names no e-mail address: email:ann@example.com; a whole domain is domain:example.com"
+        )
     _domain(found[1], text)
     return value.lower()
 
@@ -51,7 +56,8 @@ def _domain(value: str, text: str) -> str:
     if "/" in value:
         raise Unfit(f"`{text}`: naming the provider in a rule is not in this version yet")
     if "@" in value:
-        raise Unfit(f"`{text}`: write domain:{value.rpartition('@')[2]}, or email:{value.lstrip('@')} for one person")
+        person = "" if value.startswith("@") else f", or email:{value} for one person"
+        raise Unfit(f"`{text}`: write domain:{value.rpartition('@')[2]}{person}")
     if "*" in value:
         raise Unfit(f"`{text}`: a domain is meant as it stands, without its subdomains; name each one")
     try:

@@ -1,4 +1,7 @@
-"""What a configuration may hold. The text under each field is its page in the manual (`docs/configuration.md`)."""
+"""What a configuration may hold.
+
+The text under each field is its entry in the manual (`docs/configuration.md`).
+"""
 
 from __future__ import annotations
 
@@ -43,16 +46,18 @@ class Gateway(Node, kw_only=True):
     }
 
     http: tuple[Listener, ...] = ()
-    """Addresses to listen on, as in `["127.0.0.1:8000"]`. A port that is not on loopback takes plain HTTP from
-    other machines: then an edge proxy in front must speak TLS, and each host with sign-in needs `public_url`."""
+    """Addresses to listen on, as in `["127.0.0.1:8000"]`. A port that is not on loopback takes plain
+    HTTP from other machines: then an edge proxy in front must speak TLS, and each host with sign-in
+    needs `public_url`."""
     workers: int = 1
     """Number of processes; 1 in this version."""
     trusted_proxies: tuple[Network, ...] = ()
-    """Addresses or ranges (`["10.0.0.0/8"]`) of the edge proxies in front, whose `X-Forwarded-For` and `Forwarded`
-    are believed. Empty: nobody's."""
+    """Addresses or ranges (`["10.0.0.0/8"]`) of the edge proxies in front, whose `X-Forwarded-For` and
+    `Forwarded` are believed. Empty: nobody's."""
     state: FilePath = FilePath("state")
-    """Directory of what the gateway keeps: the database and the key. Made when it is not there. A path that does
-    not begin with `/` counts from the folder of the file it stands in (without a file: the working directory)."""
+    """Directory of what the gateway keeps: the database and the key. Made when it is not there. A path
+    that does not begin with `/` counts from the folder of the file it stands in (without a file: the
+    working directory)."""
 
 
 class Store(Node, kw_only=True):
@@ -66,8 +71,9 @@ class Store(Node, kw_only=True):
     url: StoreUrl = StoreUrl("")
     """`sqlite:PATH`; without it `vestibule.db` in the state directory."""
     key_file: FilePath = FilePath("")
-    """File of the key ring that seals and signs; made at the first start, readable by its owner only. Without it
-    `vestibule.key` in the state directory. Who has it can read every stored credential: keep it as safe as one."""
+    """File of the key ring that seals and signs; made at the first start, readable by its owner only.
+    Without it `vestibule.key` in the state directory. Who has it can read every stored credential: keep
+    it as safe as one."""
 
 
 class Lifetimes(Node, kw_only=True):
@@ -84,10 +90,11 @@ class Lifetimes(Node, kw_only=True):
     handle: Seconds = Seconds(3600.0)
     """The `Proxy-Session` handle a backend gets (1 hour)."""
     cached_session: Seconds = Seconds(1.0)
-    """How long a session is believed without looking at the store when no heartbeat came (1 second): the bound on
-    how long a revoked session can still be used."""
+    """How long a session is believed without looking at the store when no heartbeat came (1 second):
+    the bound on how long a revoked session can still be used."""
     grace: Seconds = Seconds(30.0)
-    """How long known sessions are served while the store can't be reached (30 seconds); nobody new gets in then."""
+    """How long known sessions are served while the store can't be reached (30 seconds); nobody new gets
+    in then."""
 
 
 class AuthorizeParameter(Node, kw_only=True):
@@ -102,23 +109,28 @@ class AuthorizeParameter(Node, kw_only=True):
 
 
 class OAuth(Node, kw_only=True):
-    """A plain OAuth 2.0 client with explicit URLs, as in IO. The redirect URL to register is
-    `https://HOST/@ID/callback`.
+    """A plain OAuth 2.0 client with explicit URLs, as in IO.
 
-    It yields credentials for `call` blocks, and tells who the person is only with `userinfo_url` or a known type.
+    The redirect URL to register is `https://HOST/@ID/callback`. It yields credentials for `call` blocks,
+    and tells who the person is only with `userinfo_url` or a known `type`.
     """
 
     LABEL: ClassVar[str] = "the client's ID"
     OPEN: ClassVar[bool] = True
     LATER: ClassVar[Mapping[str, str]] = {"credentials": "credentials stay with the session"}
 
+    type: str = ""
+    """A known kind (`google`, `github`, `oidc`), which then says who people are; it knows its URLs."""
     authorize_parameter: tuple[AuthorizeParameter, ...] = ()
     """Parameters to add to the authorization URL; any number of blocks."""
 
 
 class Provider(Node, kw_only=True):
-    """A known kind of identity provider. At top level it serves every host that lists it in `sign_in`; inside a host,
-    that host. The redirect URL to register is `https://HOST/@ID/callback`."""
+    """A known kind of identity provider.
+
+    At top level it serves every host that lists it in `sign_in`; inside a host, that host. The redirect URL
+    to register is `https://HOST/@ID/callback`.
+    """
 
     LABEL: ClassVar[str] = "the client's ID"
     OPEN: ClassVar[bool] = True
@@ -139,8 +151,8 @@ class Provider(Node, kw_only=True):
 class Access(Node, kw_only=True):
     """Who gets in. What no rule allows is denied.
 
-    Rules: `public` (no sign-in needed), `anyone` (any signed-in person), `email:ADDRESS`, `domain:NAME` (of the
-    verified e-mail address).
+    Rules: `public` (no sign-in needed), `anyone` (any signed-in person), `email:ADDRESS`, `domain:NAME`
+    (of the verified e-mail address).
     """
 
     LATER: ClassVar[Mapping[str, str]] = _ACCESS_LATER
@@ -148,8 +160,8 @@ class Access(Node, kw_only=True):
     allow: tuple[Rule, ...] = ()
     """Rules; one that holds is enough. A route's list replaces the host's."""
     deny: tuple[Rule, ...] = ()
-    """Rules; one that holds refuses, whatever `allow` says, and so does one that can't be answered. A host's list
-    applies on all its routes."""
+    """Rules; one that holds refuses, whatever `allow` says, and so does one that can't be answered. A
+    host's list applies on all its routes."""
 
 
 _REQUEST_LATER = {
@@ -162,8 +174,11 @@ _REQUEST_LATER = {
 
 
 class Route(Node, kw_only=True):
-    """A part of a host's paths, chosen by path alone: whole segments, the longest wins; `/admin/` also owns
-    `/admin`. What is not set here is as in the host."""
+    """A part of a host's paths.
+
+    It is chosen by path alone: whole segments, the longest wins; `/admin/` also owns `/admin`. What is not
+    set here is as in the host.
+    """
 
     LABEL: ClassVar[str] = "its path"
     EITHER: ClassVar[tuple[str, ...]] = ("backend",)
@@ -193,11 +208,15 @@ class Auth(Node, kw_only=True):
     credential: Reference | None = None
     """`session:CLIENT` (the person's), `secret:NAME`, `client_credentials:NAME` or `service_account:NAME`."""
     prefix: str | None = None
-    """Stands before the credential; without it `Bearer ` for a token in the Authorization header, else nothing."""
+    """Stands before the credential; without it `Bearer ` for a token in the Authorization header, else
+    nothing."""
 
 
 class ApplyHeader(Node, kw_only=True):
-    """A header a call gets (IO's second form). Exactly one of `secret`, `client_credentials`, `service_account`."""
+    """A header a call gets (IO's second form).
+
+    Exactly one of `secret`, `client_credentials` and `service_account` stands in it.
+    """
 
     LABEL: ClassVar[str] = "the header's name"
 
@@ -228,8 +247,11 @@ class Operation(Node, kw_only=True):
 
 
 class Call(Node, kw_only=True):
-    """A calling interface: the app sends its calls of an API to `http://127.0.0.1:PORT/…` with the `Proxy-Session` it
-    was given, and the gateway adds the person's credential. Also named `calling`; may stand inside a host.
+    """A calling interface: a local port by which the app calls an API as the person who is signed in.
+
+    The app sends its calls to `http://127.0.0.1:PORT/…` with the `Proxy-Session` it was given, and the
+    gateway adds the person's credential. Also named `calling`; may stand inside a host, and then takes its
+    handles only.
 
     On a loopback port the handle is a bearer secret among the programs of this machine.
     """
@@ -257,7 +279,8 @@ class Call(Node, kw_only=True):
     """The API, also named `target`: `host` or `host:443` is https; any other port needs its scheme written
     (`https://api.example.com:8443`), unless it is on loopback, which is plain http; `unix:PATH`."""
     insecure: bool = False
-    """True: the API's certificate is not checked. Only for testing: who stands between gets the credentials."""
+    """True: the API's certificate is not checked. Only for testing: who stands between gets the
+    credentials."""
     hosts: tuple[str, ...] = ()
     """Names of the hosts whose handles it takes. Without it: those with the client it applies."""
     auth: tuple[Auth, ...] = ()
@@ -292,20 +315,21 @@ class Host(Node, kw_only=True):
     name: str = ""
     """For people; without it the host's name."""
     backend: tuple[Backend, ...] = ()
-    """Where requests go: `host:port` (http), `https://host:port`, `unix:PATH`, `static:DIR`, `internal:echo`, or a
-    list of servers, used in turn, a dead one left out."""
+    """Where requests go: `host:port` (http), `https://host:port`, `unix:PATH`, `static:DIR`,
+    `internal:echo`, or a list of servers, used in turn, a dead one left out."""
     insecure: bool = False
     """True: the certificate of an https backend is not checked."""
     max_body: Size | None = None
     """Largest request body, as in `"10MiB"`; a larger one is answered 413. Without it: no limit."""
     public_url: Origin = Origin("")
-    """Scheme and host as people see them (`https://app.example.com`), where an edge proxy in front speaks TLS."""
+    """Scheme and host as people see them (`https://app.example.com`), where an edge proxy in front
+    speaks TLS."""
     sign_in: tuple[ClientId, ...] | None = None
-    """IDs of the providers people sign in with here, in the order of the buttons. Without it: those that stand
-    inside this host."""
+    """IDs of the providers people sign in with here, in the order of the buttons. Without it: those
+    that stand inside this host."""
     access: Access | None = None
-    """Who gets in. May be left out only where nothing but IO's `oauth` blocks stand: then everyone does, and the app
-    sees who is signed in."""
+    """Who gets in. May be left out only where nothing but IO's `oauth` blocks stand: then everyone
+    does, and the app sees who is signed in."""
     route: tuple[Route, ...] = ()
     """Parts of the paths with settings of their own."""
     provider: tuple[Provider, ...] = ()
@@ -334,7 +358,10 @@ class ClientCredentials(Node, kw_only=True):
 
 
 class ServiceAccount(Node, kw_only=True):
-    """A service account of the app's own: calls get its access token (RFC 7523). Also named `service_account_key`."""
+    """A service account of the app's own: calls get its access token (RFC 7523).
+
+    Also named `service_account_key`.
+    """
 
     LABEL: ClassVar[str] = "its name"
     OPEN: ClassVar[bool] = True

@@ -1,7 +1,8 @@
 """How a block of the tree becomes a value of the schema: one reader for all blocks, driven by their fields.
 
-A field is an attribute, or a block where its type is a `Node`: `X | None` at most one, `tuple[X, ...]` any number.
-Every fault is reported with its place; a field at fault keeps its default, so that the rest can still be checked.
+A field is an attribute, or a block where its type is a `Node`: `X | None` at most one, `tuple[X, ...]`
+any number. Every fault is reported with its place; a field at fault keeps its default, so that the rest
+can still be checked.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Node(msgspec.Struct, kw_only=True):
 
     block: hcl.Block
     label: str = ""
+    kept: Mapping[str, tuple[int, ...]] = {}
+    """Of a list some items of which are at fault: where the others stood."""
 
     def at(self, name: str = "", index: int | None = None) -> Place:
         """Where the named attribute's value (or its item, or the block) stands."""
@@ -47,6 +50,8 @@ class Node(msgspec.Struct, kw_only=True):
             attribute = self.block.attributes.get(known)
             if attribute is not None:
                 data = attribute.value.data
+                if index is not None and name in self.kept:
+                    index = self.kept[name][index]
                 if index is not None and isinstance(data, tuple) and index < len(data):
                     return data[index].place  # type: ignore[no-any-return] # a tuple in the tree holds values
                 return attribute.value.place
@@ -59,7 +64,9 @@ class Node(msgspec.Struct, kw_only=True):
 
     def has(self, name: str) -> bool:
         """True when the attribute is written, under whatever name."""
-        return any(a in self.block.attributes for a in (name, *(k for k, v in self.ALIASES.items() if v == name)))
+        return any(
+            a in self.block.attributes for a in (name, *(k for k, v in self.ALIASES.items() if v == name))
+        )
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -82,7 +89,7 @@ class Shape(msgspec.Struct, frozen=True):
     blocks: Mapping[str, Field]
 
 
-_OWN = frozenset({"block", "label"})
+_OWN = frozenset({"block", "kept", "label"})
 
 
 @functools.cache
@@ -119,6 +126,7 @@ def read(cls: type[N], block: hcl.Block, report: Report, *, label: str = "") -> 
     """The block as a value of *cls*; what is wrong goes to *report*."""
     shape = shape_of(cls)
     found: dict[str, Any] = {}
+    kept: dict[str, tuple[int, ...]] = {}
     written: set[str] = set()
     for name, attribute in block.attributes.items():
         field = shape.attributes.get(name)
@@ -127,9 +135,14 @@ def read(cls: type[N], block: hcl.Block, report: Report, *, label: str = "") -> 
                 unknown(cls, shape, name, attribute.place, report, block=False)
             continue
         if field.name in written:
-            report.fault(attribute.place, f"`{name}` is another name of `{field.name}`, which stands here too")
+            report.fault(
+                attribute.place, f"`{name}` is another name of what is set already; write one of them"
+            )
         written.add(field.name)
         value = value_of(field, attribute, report, either=field.name in cls.EITHER)
+        if field.listed and value is not None:
+            kept[field.name] = tuple(number for number, item in enumerate(value) if item is not None)
+            value = tuple(item for item in value if item is not None)
         if value is not None:
             found[field.name] = value
     for child in block.blocks:
@@ -145,7 +158,7 @@ def read(cls: type[N], block: hcl.Block, report: Report, *, label: str = "") -> 
     for name, value in found.items():
         if isinstance(value, list):
             found[name] = tuple(value)
-    return cls(block=block, label=label, **found)
+    return cls(block=block, label=label, kept=kept, **found)
 
 
 def add_block(field: Field, child: hcl.Block, found: dict[str, Any], report: Report) -> None:
@@ -172,7 +185,7 @@ def add_block(field: Field, child: hcl.Block, found: dict[str, Any], report: Rep
 
 
 def value_of(field: Field, attribute: hcl.Attribute, report: Report, *, either: bool = False) -> Any:
-    """The attribute's value converted; None when it is unset or at fault."""
+    """The attribute's value converted; None when it is unset or at fault, as is each item of a list."""
     value = attribute.value
     if value.data is None or value.data == hcl.BROKEN:
         return None
@@ -187,8 +200,7 @@ def value_of(field: Field, attribute: hcl.Attribute, report: Report, *, either: 
         shown = f'["{value.data}"]' if isinstance(value.data, str) and not field.secret else "[…]"
         report.fault(value.place, f"`{field.name}` is a list: {attribute.name} = {shown}")
         return None
-    items = [_single(field, item, report) for item in value.data if item.data != hcl.BROKEN]
-    return tuple(item for item in items if item is not None)
+    return tuple(None if item.data == hcl.BROKEN else _single(field, item, report) for item in value.data)
 
 
 def _single(field: Field, value: hcl.Value, report: Report) -> Any:
@@ -198,7 +210,9 @@ def _single(field: Field, value: hcl.Value, report: Report) -> Any:
         report.fault(value.place, f"`{field.name}` is one {kind.words}, not {_written(value.data)}")
         return None
     if kind.text and not isinstance(value.data, str):
-        report.fault(value.place, f"`{field.name}` is a {kind.words} in double quotes, not {_written(value.data)}")
+        report.fault(
+            value.place, f"`{field.name}` is a {kind.words} in double quotes, not {_written(value.data)}"
+        )
         return None
     try:
         return kind.convert(value.data)

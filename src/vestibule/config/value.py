@@ -24,7 +24,6 @@ from vestibule.model import Secret
 from vestibule.protocol import url
 from vestibule.protocol.address import Endpoint, parse_backend, parse_listener, parse_network
 
-
 Seconds = NewType("Seconds", float)
 Size = NewType("Size", int)
 HostName = NewType("HostName", str)
@@ -219,6 +218,8 @@ def api(data: str) -> Api:
 
 
 def _endpoint(data: str) -> Endpoint:
+    if not data.startswith("unix:") and "/" in data.partition("://")[2].removesuffix("/"):
+        raise Unfit(f"`{data}`: only scheme, host and port, without a path; the path comes with each request")
     try:
         return parse_backend(data)
     except ValueError as exc:
@@ -255,7 +256,7 @@ CREDENTIALS = ("session", "secret", "client_credentials", "service_account")
 
 
 def reference(data: str) -> Reference:
-    """`session:CLIENT`, `secret:NAME`, `client_credentials:NAME`, `service_account:NAME`; a bare name is a secret's."""
+    """A credential by kind and name (`session:google`); a bare name is a secret's."""
     kind, mark, name = data.partition(":")
     if not mark:
         return Reference("secret", data)
@@ -318,6 +319,13 @@ def switch(data: Any) -> bool:
     raise Unfit("is true or false, without quotes")
 
 
+def secret(data: str) -> Secret:
+    """A secret; an empty one is a variable that was meant to be set."""
+    if not data:
+        raise Unfit("is empty")
+    return Secret(data)
+
+
 def plain(data: str) -> str:
     """The text itself."""
     return data
@@ -338,7 +346,7 @@ KINDS: Mapping[Any, Kind] = {
     bool: Kind("true or false", switch, text=False),
     int: Kind("whole number", whole_number, text=False),
     float: Kind("span of time", seconds, text=False),
-    Secret: Kind("text", Secret),
+    Secret: Kind("text", secret),
     Seconds: Kind("span of time", seconds, text=False),
     Size: Kind("size in bytes", size, text=False),
     HostName: Kind("host name", host_name),

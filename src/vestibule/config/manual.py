@@ -1,0 +1,230 @@
+"""The manual of the configuration, made from the docstrings of its classes.
+
+`python -m vestibule.config.manual > docs/configuration.md`; a test keeps the file current.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from vestibule import providers
+from vestibule.config import schema
+from vestibule.config.client import fields_of
+from vestibule.config.environment import OVERRIDABLE
+from vestibule.config.shape import Field, Node, shape_of
+from vestibule.model import Secret
+
+_HEAD = """\
+# Configuration
+
+<!-- Made by `python -m vestibule.config.manual`; the text stands in src/vestibule/config/schema.py
+     and src/vestibule/providers. -->
+
+The configuration is HCL: `name = value` and blocks, in one file or many, in any order. `vestibule check FILE…` finds
+every fault and names its place; nothing that would have no effect is accepted.
+
+- Values are texts (`"…"`, with `\\n`, `\\t`, `\\"`, `\\\\`, `\\u00e9`), numbers, `true`, `false`, `null` (as if not
+  written), lists `["a", "b"]`, objects `{ name = "value" }` and texts of several lines (`<<END … END`, `<<-END` without
+  the common indentation). Comments are `#`, `//` and `/* … */`.
+- `${env("NAME")}` and `${file("PATH")}` inside a text (or bare: `env("NAME")`) are replaced once, when the files are
+  read. A file's last line break is dropped; its path counts from the folder of the file it is named in, as does every
+  other path. `$${` is a plain `${`. Nothing else is computed.
+- Unlike HashiCorp's own reader, this one takes a block on one line with several attributes or blocks in it:
+  `access { allow = ["anyone"] deny = ["email:bob@example.com"] }`.
+- Blocks of later versions, and rules that are not known, are faults, never ignored.
+
+```hcl
+gateway {
+  http            = ["0.0.0.0:8000"]
+  trusted_proxies = ["10.0.0.0/8"]
+}
+
+provider "google" {
+  client_id     = "${env("GOOGLE_CLIENT_ID")}"
+  client_secret = "${file("google.secret")}"
+  hosted_domain = "example.com"
+}
+
+host "forum.example.com" {
+  backend    = "localhost:3000"
+  public_url = "https://forum.example.com"
+  sign_in    = ["google"]
+  access {
+    allow = ["domain:example.com"]
+  }
+  route "/public/" {
+    access {
+      allow = ["public"]
+    }
+  }
+}
+
+call "google" {
+  port     = 4848
+  endpoint = "www.googleapis.com"
+  apply_header "Authorization" {
+    secret = "session:google"
+  }
+}
+```
+
+"""
+
+_TAIL = """\
+## Without a file
+
+`vestibule serve` without a file stands in front of one app:
+
+| variable | |
+|---|---|
+| `VESTIBULE_BACKEND` | the app: `host:port` |
+| `VESTIBULE_PROVIDER_TYPE` | `google`, `github` or `oidc`; it is also the client's ID: register `…/@google/callback` |
+| `VESTIBULE_CLIENT_ID`, `VESTIBULE_CLIENT_SECRET` | as registered with the provider |
+| `VESTIBULE_ISSUER_URL` | for `oidc` |
+| `VESTIBULE_ALLOWED_DOMAINS`, `VESTIBULE_ALLOWED_EMAILS` | comma lists, at least one of the two; `*` means everyone |
+| `PORT` | 8000 without it |
+| `VESTIBULE_PUBLIC_URL` | `https://app.example.com`: what people see; with it the port is open to other machines |
+| `VESTIBULE_SESSION_KEY` | stands for the key file, with or without a configuration file: at least 32 random characters |
+
+"""
+
+#: blocks in the order of the manual, with where they stand
+_BLOCKS: tuple[tuple[str, type[Node], str, str], ...] = (
+    ("gateway", schema.Gateway, "", ""),
+    ("host", schema.Host, "", ""),
+    ("access", schema.Access, "in `host` and `route`", ""),
+    ("route", schema.Route, "in `host`", ""),
+    ("provider", schema.Provider, "at top level or in `host`", ""),
+    ("oauth", schema.OAuth, "at top level or in `host`", "oauth2"),
+    ("authorize_parameter", schema.AuthorizeParameter, "in `provider` and `oauth`", ""),
+    ("call", schema.Call, "at top level or in `host`", ""),
+    ("auth", schema.Auth, "in `call`", ""),
+    ("apply_header", schema.ApplyHeader, "in `call`", ""),
+    ("operation", schema.Operation, "in `call`", ""),
+    ("secret", schema.SecretValue, "", ""),
+    ("client_credentials", schema.ClientCredentials, "", "client_credentials"),
+    ("service_account", schema.ServiceAccount, "", "service_account"),
+    ("store", schema.Store, "", ""),
+    ("lifetimes", schema.Lifetimes, "", ""),
+)
+_PROVIDER_KINDS = ("oidc", "google", "github")
+
+
+def manual() -> str:
+    """The whole manual, as Markdown."""
+    parts = [_HEAD]
+    for name, cls, where, kind in _BLOCKS:
+        parts += _block(name, cls, where, kind)
+        if name == "provider":
+            for known in _PROVIDER_KINDS:
+                parts += _kind(known)
+    parts.append(_TAIL)
+    overridden = ", ".join(f"`{name}`" for name in OVERRIDABLE)
+    parts.append(
+        f"Attributes of {overridden} can also be set by `VESTIBULE_<BLOCK>_<ATTRIBUTE>` "
+        "(`VESTIBULE_GATEWAY_HTTP=127.0.0.1:9000`; lists with commas), which goes before what the files say.\n"
+    )
+    return "".join(parts)
+
+
+def _block(name: str, cls: type[Node], where: str, kind: str) -> Iterator[str]:
+    label = f' "{_label(cls)}"' if cls.LABEL else ""
+    yield f"## `{name}{label}`\n\n"
+    yield f"{'Stands ' + where + '. ' if where else ''}{_prose(cls.__doc__)}\n\n"
+    texts = texts_of(cls)
+    shape = shape_of(cls)
+    fields = [field for written, field in shape.attributes.items() if written == field.name]
+    rows = [_row(field, cls, texts[field.name], required=field.name in cls.REQUIRED) for field in fields]
+    if kind:
+        rows = [*_kind_rows(providers.BUILTIN[kind]), *rows]
+    blocks = [field for written, field in shape.blocks.items() if written == field.name]
+    yield from _table(rows)
+    if blocks:
+        yield "Blocks in it:\n\n"
+        yield "".join(f"- `{field.name}`: {_prose(texts[field.name])}\n" for field in blocks) + "\n"
+
+
+def _kind(kind: str) -> Iterator[str]:
+    cls = providers.BUILTIN[kind]
+    yield f"### `provider` of the type `{kind}`\n\n{_prose(cls.__doc__)}\n\n"
+    yield from _table(_kind_rows(cls))
+
+
+def _kind_rows(cls: type[Any]) -> list[str]:
+    texts = texts_of(cls)
+    required = {field.name for field in msgspec.structs.fields(cls) if field.required}
+    shape = fields_of(cls)
+    fields = [field for written, field in shape.attributes.items() if written == field.name]
+    fields.sort(key=lambda field: field.name not in required)
+    return [_row(field, cls, texts[field.name], required=field.name in required) for field in fields]
+
+
+def _row(field: Field, cls: type[Any], text: str, *, required: bool) -> str:
+    kind = "object of texts" if field.mapped else field.kind.words if field.kind else "block"
+    if field.listed:
+        kind = f"{kind} or list" if field.name in getattr(cls, "EITHER", ()) else f"list ({kind})"
+    needed = ", required" if required else _default(cls, field)
+    return f"| `{field.name}` | {kind}{needed} | {_prose(text).replace('|', chr(92) + '|')} |\n"
+
+
+def _default(cls: type[Any], field: Field) -> str:
+    """What holds without the attribute, where that can be said in a word."""
+    info = next(info for info in msgspec.structs.fields(cls) if info.name == field.name)
+    value = info.default
+    if isinstance(value, bool):
+        return f"; {'true' if value else 'false'}"
+    if isinstance(value, Secret) or not isinstance(value, str | int | tuple) or value in ("", ()):
+        return ""
+    if isinstance(value, tuple):
+        return f"; `[{', '.join(repr(item).replace(chr(39), chr(34)) for item in value)}]`"
+    return f"; `{value}`"
+
+
+def _table(rows: list[str]) -> Iterator[str]:
+    if rows:
+        yield "| attribute | value | |\n|---|---|---|\n"
+        yield from rows
+        yield "\n"
+
+
+def _label(cls: type[Node]) -> str:
+    return cls.LABEL.rpartition(" ")[2].upper() if cls.LABEL != "its path" else "/PATH/"
+
+
+def _prose(text: str | None) -> str:
+    """One paragraph a line; paragraphs run together, since a table's cell has one line."""
+    return " ".join((text or "").split())
+
+
+@functools.cache
+def texts_of(cls: type[Any]) -> dict[str, str]:
+    """Field → the docstring under it, of the class and what it inherits."""
+    texts: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if base.__module__.startswith("vestibule."):
+            texts |= _own_texts(base)
+    return texts
+
+
+def _own_texts(cls: type[Any]) -> dict[str, str]:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    body = tree.body[0]
+    assert isinstance(body, ast.ClassDef)
+    texts: dict[str, str] = {}
+    for field, below in zip(body.body, body.body[1:], strict=False):
+        is_field = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if is_field and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            texts[field.target.id] = str(below.value.value)  # type: ignore[attr-defined] # see is_field
+    return texts
+
+
+if __name__ == "__main__":
+    sys.stdout.write(manual())

@@ -1,0 +1,77 @@
+"""Where named files are: a relative path counts from the folder of the file it stands in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vestibule.config import schema
+from vestibule.config.place import Place, Report
+from vestibule.config.shape import Node
+
+
+def beside(node: Node, attribute: str, path: str) -> Path:
+    """The absolute path; what stands in the environment counts from the working directory."""
+    place = node.at(attribute)
+    folder = Path(place.file).parent if place.line else Path()
+    return (folder / path).absolute()
+
+
+def state_dir(config: schema.Config) -> Path:
+    """Without the setting: `state`, as if it were written in the first file."""
+    gateway = config.gateway
+    if gateway is not None and gateway.has("state"):
+        return beside(gateway, "state", gateway.state)
+    return beside(config, "", "state")
+
+
+def database(config: schema.Config) -> Path:
+    """The SQLite file."""
+    store = config.store
+    if store is not None and store.url:
+        return beside(store, "url", store.url.removeprefix("sqlite:"))
+    return state_dir(config) / "vestibule.db"
+
+
+def key_file(config: schema.Config) -> Path:
+    """The file of the key ring."""
+    store = config.store
+    if store is not None and store.key_file:
+        return beside(store, "key_file", store.key_file)
+    return state_dir(config) / "vestibule.key"
+
+
+def check_paths(config: schema.Config, report: Report) -> None:
+    """Threat: the key or the database served as a page, or readable by other users of the machine."""
+    key = key_file(config)
+    kept = {"the key file": key, "the database": database(config), "the state directory": state_dir(config)}
+    if key == kept["the database"]:
+        report.fault(
+            config.store.at("key_file") if config.store else config.block.place, "is the database itself"
+        )
+    for folder, place in _static_dirs(config):
+        inside = [what for what, path in kept.items() if path.is_relative_to(folder)]
+        if inside:
+            report.fault(place, f"{inside[0]} would be served to everyone: it is inside {folder}")
+        elif not folder.is_dir():
+            report.warn(place, f"there is no directory {folder}")
+    _check_mode(key, config, report)
+
+
+def _check_mode(key: Path, config: schema.Config, report: Report) -> None:
+    try:
+        mode = key.stat().st_mode & 0o777
+    except OSError:
+        return  # made at the first start, or told then
+    if mode & 0o077:
+        place = config.store.at("key_file") if config.store else config.block.place
+        report.fault(place, f"other users can read the key file {key}: chmod 600 {key}")
+
+
+def _static_dirs(config: schema.Config) -> Iterator[tuple[Path, Place]]:
+    for host in config.host:
+        nodes: tuple[schema.Host | schema.Route, ...] = (host, *host.route)
+        for node in nodes:
+            for backend in node.backend:
+                if backend.static_dir:
+                    yield beside(node, "backend", backend.static_dir), node.at("backend")
