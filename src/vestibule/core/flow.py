@@ -21,6 +21,7 @@ from vestibule.core.seal import KeyRing
 from vestibule.model import Secret
 
 LIFE_S: Final = 600.0
+"""How long a sign-in may take, unless the configuration says otherwise."""
 ID_BYTES: Final = 16
 FLOWS_MAX: Final = 16
 #: All flow cookies of a browser together: well inside the 32 KiB a request's head may have.
@@ -144,12 +145,14 @@ def surplus(
     return tuple(gone)
 
 
-def is_alive(issued_at: int, now: float) -> bool:
-    """True while the flow is younger than ten minutes, and not from a future a minute away."""
-    return -60.0 < now - issued_at < LIFE_S
+def is_alive(issued_at: int, now: float, life_s: float = LIFE_S) -> bool:
+    """True while the flow is young enough, and not from a future a minute away."""
+    return -60.0 < now - issued_at < life_s
 
 
-def fault_of(state: State | None, flow: Flow | None, *, is_finished: bool, now: float) -> str | None:
+def fault_of(
+    state: State | None, flow: Flow | None, *, is_finished: bool, now: float, life_s: float = LIFE_S
+) -> str | None:
     """Why a callback can't end its flow, as a code of FlowError; None when it may.
 
     Threat: login CSRF and session swap (RFC 6749 section 10.12), replay.
@@ -161,7 +164,7 @@ def fault_of(state: State | None, flow: Flow | None, *, is_finished: bool, now: 
     if is_finished:
         return "flow_replayed"
     # 3. Too late; the browser has dropped the cookie by then, so this comes before its absence.
-    if not is_alive(state.issued_at, now):
+    if not is_alive(state.issued_at, now, life_s):
         return "flow_expired"
     # 4. Began elsewhere: without the cookie of the browser that began it, nobody ends it.
     if flow is None or flow.id != state.flow_id or flow.issued_at != state.issued_at:

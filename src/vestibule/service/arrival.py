@@ -62,7 +62,10 @@ class Done(msgspec.Struct, frozen=True):
 class Arrivals:
     """Settles finished flows."""
 
-    def __init__(self, sessions: Sessions, grants: Grants, people: People) -> None:
+    def __init__(
+        self, sessions: Sessions, grants: Grants, people: People, *, memory_s: float = LIFE_S
+    ) -> None:
+        self._memory_s = memory_s
         self._sessions = sessions
         self._grants = grants
         self._people = people
@@ -205,7 +208,7 @@ class Arrivals:
         if self._recent_handle(session.id, now) != Secret(handle):
             self._handles.pop(session.id, None)
             self._handles[session.id] = (Secret(handle), now)
-        _forget(self._done, lambda done: now - done.at > LIFE_S)
+        _forget(self._done, lambda done: now - done.at > self._memory_s)
         _forget(self._handles, lambda kept: now - kept[1] > SAME_HANDLE_S)
 
 

@@ -20,7 +20,7 @@ from vestibule.protocol import cookie
 from vestibule.protocol.url import safe_return
 from vestibule.providers import kit
 from vestibule.providers.base import Answer, Provider, RedirectLogin, SignOut, Start
-from vestibule.service.arrival import Arrival, Arrivals
+from vestibule.service.arrival import Arrival, Arrivals, Done
 from vestibule.service.grants import Grants
 from vestibule.service.people import People
 from vestibule.service.sessions import Sessions
@@ -108,6 +108,7 @@ class SignIn:
         driver: Driver,
         providers: Mapping[str, Provider],
         hosts: frozenset[str] = frozenset(),
+        flow_life_s: float = flows.LIFE_S,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._sessions = sessions
@@ -116,7 +117,8 @@ class SignIn:
         self._keys = keys
         self._driver = driver
         self._random = random
-        self._arrivals = Arrivals(sessions, grants, people)
+        self._arrivals = Arrivals(sessions, grants, people, memory_s=flow_life_s)
+        self._life_s = flow_life_s
         self._tasks: set[asyncio.Task[None]] = set()
         self.use(providers, hosts)
 
@@ -180,7 +182,7 @@ class SignIn:
         done = self._arrivals.done(state.flow_id) if state else None
         if done is not None and visit.session is not None and visit.session.id == done.session_id:
             return Finished(self._return_to(visit, done.rd), _clear_flow(visit, flow))
-        if fault := flows.fault_of(state, flow, is_finished=done is not None, now=visit.now):
+        if fault := self._fault_of(visit, state, flow, done):
             raise FlowError(_FLOW_TEXTS[fault], code=fault)
         assert flow is not None, "fault_of says so"
         if not await self._consume(flow, visit.now):
@@ -265,10 +267,10 @@ class SignIn:
         name = flows.cookie_name(site.cookie, flow.id)
         value = flows.cookie_value(self._keys, name, flow)
         known = flows.under_way(self._keys, site.cookie, visit.cookies, flow.host)
-        alive = [other for other in known if flows.is_alive(other.issued_at, visit.now)]
+        alive = [other for other in known if flows.is_alive(other.issued_at, visit.now, self._life_s)]
         gone = flows.surplus(site.cookie, visit.cookies, alive, value)
         return (
-            cookie.build(name, value, secure=site.secure, max_age_s=int(flows.LIFE_S)),
+            cookie.build(name, value, secure=site.secure, max_age_s=int(self._life_s)),
             *(cookie.clear(old, secure=site.secure) for old in gone),
         )
 
@@ -279,13 +281,18 @@ class SignIn:
         value = visit.cookies.get(name)
         return flows.parse_cookie(self._keys, name, value) if value else None
 
+    def _fault_of(
+        self, visit: Visit, state: flows.State | None, flow: Flow | None, done: Done | None
+    ) -> str | None:
+        return flows.fault_of(state, flow, is_finished=done is not None, now=visit.now, life_s=self._life_s)
+
     def _siblings(self, visit: Visit, flow: Flow) -> frozenset[str]:
         """The flows this very browser has under way: their signed cookies came along."""
         known = flows.under_way(self._keys, visit.site.cookie, visit.cookies, flow.host)
         return frozenset(other.id for other in known if other.id != flow.id)
 
     async def _consume(self, flow: Flow, now: float) -> bool:
-        until = flow.issued_at + 2 * flows.LIFE_S
+        until = flow.issued_at + 2 * self._life_s + 60.0
         return await self._marks.consume("flow", flow.id.encode(), now, until)
 
     def _answer(self, visit: Visit, client: str, flow: Flow, params: Mapping[str, str]) -> Answer:
