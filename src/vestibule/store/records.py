@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, event, insert, select, update
+from sqlalchemy import URL, Connection, Row, Select, event, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -104,9 +104,8 @@ class People:
 
 def open_people(path: Path) -> People:
     """The records in this SQLite file, whose tables exist. Opens it at the first use."""
-    engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path.absolute()}", connect_args={"timeout": _BUSY_S}, pool_size=2
-    )
+    url = URL.create("sqlite+aiosqlite", database=str(path.absolute()))
+    engine = create_async_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=2)
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
     return People(engine)

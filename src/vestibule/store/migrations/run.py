@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -21,7 +21,11 @@ def upgrade(path: Path, revision: str = "head") -> None:
 
     Two programs that start at once do it once: the second waits and finds it done.
     """
-    engine = create_engine(f"sqlite:///{path.absolute()}", poolclass=NullPool, connect_args={"timeout": 30.0})
+    engine = create_engine(
+        URL.create("sqlite", database=str(path.absolute())),
+        poolclass=NullPool,
+        connect_args={"timeout": 30.0},
+    )
     event.listen(engine, "connect", _leave_transactions_to_us)
     event.listen(engine, "begin", _begin)
     try:
@@ -34,7 +38,7 @@ def upgrade(path: Path, revision: str = "head") -> None:
 def configuration(connection: Connection | None = None) -> Config:
     """Alembic's configuration, without an ini file."""
     config = Config()
-    config.set_main_option("script_location", str(SCRIPTS))
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 
