@@ -47,9 +47,9 @@ def client_of(peer: str, lines: Iterable[bytes], trusted: Networks) -> Client:
     Raises: ValueError when `peer` is no address. Spec: RFC 7239 sections 5 and 7. Threat: an address, scheme
     or host made up by the client.
     """
-    # The kernel adds a zone id to link-local peers; no list can name it.
+    # The kernel adds a zone id to link-local peers: told without it, but in no list, which can't name zones.
     own = address.normalise(peer.partition("%")[0]) if peer else ""
-    if not trusted or own not in trusted:
+    if not trusted or peer not in trusted:
         return Client(address=own, hops=(own or UNKNOWN,))
     return _told_by(own, _by_name(lines), trusted)
 

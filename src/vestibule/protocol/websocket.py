@@ -8,7 +8,6 @@ turn the connection into one nobody decides on any more (Threat: request smuggli
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -102,10 +101,7 @@ def _origin_of(base_url: str) -> str:
 
 def _is_key(key: bytes) -> bool:
     """16 bytes in base64, in the one spelling they have."""
-    try:
-        return bool(_KEY_RE.fullmatch(key)) and base64.b64encode(binascii.a2b_base64(key)) == key
-    except binascii.Error:
-        return False
+    return _KEY_RE.fullmatch(key) is not None and base64.b64encode(base64.b64decode(key)) == key
 
 
 def _fields(lines: Iterable[bytes]) -> dict[bytes, list[bytes]]:

@@ -26,6 +26,7 @@ LIES = [
         ("::ffff:1.2.3.4", TRUSTED, "1.2.3.4"),
         ("2001:DB9::1", TRUSTED, "2001:db9::1"),
         ("fe80::1%eth0", TRUSTED, "fe80::1"),
+        ("fe80::1%eth0", Networks.parse(["fe80::/10"]), "fe80::1"),
         ("127.0.0.2", TRUSTED, "127.0.0.2"),
         ("127.0.0.1", Networks(), "127.0.0.1"),
         ("", TRUSTED, ""),

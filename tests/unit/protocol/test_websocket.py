@@ -19,7 +19,7 @@ ANSWER = [b"Upgrade: websocket", b"Connection: Upgrade", b"Sec-WebSocket-Accept:
 
 def test_the_example_of_the_rfc() -> None:
     assert websocket.accept_of(KEY) == ACCEPT
-    assert websocket.key_of(b"GET", ASK) == KEY
+    assert websocket.key_of(b"GET", [*ASK, b"Origin: http://example.com"]) == KEY
     websocket.check_answer(KEY, ASK, ANSWER)
 
 
