@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
 
 
 def _measure(arguments: argparse.Namespace, directory: Path, figures: list[Figure]) -> None:
-    names = arguments.parts or list(PARTS)
+    names = [name for name in PARTS if not arguments.parts or name in arguments.parts]
     with Stage(directory, Cores()) as stage:
         bench = Bench(
             stage=stage,

@@ -224,7 +224,7 @@ class Stage:
         """Start oauth2-proxy with its sessions in the cookie, as it comes, and without logs; not waited for."""
         ports = self.ports
         url = f"http://127.0.0.1:{ports.other}"
-        argv = [
+        argv: list[str | Path] = [
             binary,
             "--provider=oidc",
             f"--oidc-issuer-url=http://127.0.0.1:{ports.provider}",
@@ -254,7 +254,7 @@ class Stage:
         file = directory / "nginx.conf"
         user = "user root;" if os.geteuid() == 0 else ""  # else workers can't read the files
         file.write_text(_NGINX.format(user=user, directory=directory, http=http), "ascii")
-        argv = [
+        argv: list[str | Path] = [
             needed("nginx", "nginx-light"),
             "-e",
             "stderr",
