@@ -6,7 +6,7 @@ import contextlib
 import re
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from playwright.async_api import BrowserContext, Page
@@ -20,18 +20,31 @@ READY = "Ctrl-C stops it"
 class Demo:
     """A running demo."""
 
-    def __init__(self, start: Callable[..., Process], port: int) -> None:
+    def __init__(self, port: int) -> None:
         argv = [sys.executable, "-m", "vestibule", "demo", "--port", str(port), "--no-browser"]
-        self.process = start("demo", argv)
+        self.process = Process("demo", argv)
         self.port = port
         self.url = f"http://localhost:{port}"
+        self.sessions_before = 0
+
+    def wait(self) -> None:
+        """Returns once it says that it is ready."""
         self.process.wait_log(READY)
+
+    def stop(self) -> None:
+        """Tells what it said, for a test that failed, and ends it."""
+        print(f"--- demo\n{self.process.log}\n{(self.config.parent / 'gateway.log').read_text('utf-8')}")
+        self.process.stop()
 
     @property
     def config(self) -> Path:
         """The file it says it has written."""
         [path] = re.findall(r"the configuration +(\S+)", self.process.log)
         return Path(path)
+
+    def new_sessions(self) -> int:
+        """How many more sessions than before the store holds."""
+        return self.live_sessions() - self.sessions_before
 
     def live_sessions(self) -> int:
         """How many sessions the store holds."""

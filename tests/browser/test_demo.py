@@ -14,9 +14,22 @@ pytestmark = [pytest.mark.browser, pytest.mark.real]
 PEOPLE = "Who would you like to be?"
 
 
+@pytest.fixture(scope="module")
+def running(ports):
+    """One demo for all these tests: each brings a browser of its own."""
+    demo = Demo(ports.take())
+    try:
+        demo.wait()
+        yield demo
+    finally:
+        demo.stop()
+
+
 @pytest.fixture
-def demo(processes, free_port):
-    return Demo(processes, free_port)
+def demo(running):
+    """The demo, and how many sessions it held before the test (`sessions_before`)."""
+    running.sessions_before = running.live_sessions()
+    return running
 
 
 async def sign_in_as_alice(page, demo, path="/"):
@@ -57,7 +70,7 @@ async def test_the_whole_story(demo):
         await page.goto(demo.url)
         await expect(page.get_by_role("heading", level=1)).to_have_text("Nobody is signed in")
         assert complaints.heard == []
-    assert demo.live_sessions() == 0
+    assert demo.new_sessions() == 0
 
 
 async def test_an_expired_token_is_refreshed_and_the_app_only_sees_its_number_grow(demo):
@@ -101,7 +114,7 @@ async def test_ten_tabs_in_the_flow_at_once_end_signed_in_as_one_session(demo):
         cookies = [cookie["name"] for cookie in await context.cookies(demo.url)]
         assert cookies == [f"vestibule-{demo.port}"]
         assert complaints.heard == []
-    assert demo.live_sessions() == 1
+    assert demo.new_sessions() == 1
 
 
 async def test_who_refuses_at_the_provider_gets_a_clear_page_and_a_way_back(demo):
@@ -113,7 +126,7 @@ async def test_who_refuses_at_the_provider_gets_a_clear_page_and_a_way_back(demo
         await page.get_by_role("link", name="Try again").click()
         await page.get_by_role("button", name="Alice Adeyemi").click()
         await expect(page.locator("#profile-name")).to_have_text("Alice Adeyemi")
-    assert demo.live_sessions() == 1
+    assert demo.new_sessions() == 1
 
 
 async def test_the_keyboard_is_enough(demo):
@@ -166,7 +179,7 @@ async def test_the_rules_let_alice_into_admin_and_nobody_else(demo):
         await page.get_by_role("button", name="Alice Adeyemi").click()
         await expect(page).to_have_url(f"{demo.url}/admin/")
         await expect(page.get_by_role("heading", level=1)).to_have_text("Admin")
-    assert demo.live_sessions() == 1
+    assert demo.new_sessions() == 1
 
 
 async def test_an_address_that_is_not_verified_is_not_told_to_the_app(demo):
@@ -187,7 +200,7 @@ async def test_the_other_name_of_this_machine_has_a_session_of_its_own(demo):
         await expect(page).to_have_url(f"{other}/")
         await expect(page.locator("#profile-name")).to_have_text("Alice Adeyemi")
         assert complaints.heard == []
-    assert demo.live_sessions() == 2
+    assert demo.new_sessions() == 2
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

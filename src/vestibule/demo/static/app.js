@@ -3,12 +3,24 @@
 
 const at = (id) => document.getElementById(id);
 
-// Server-sent events: the browser opens the stream again by itself when it breaks.
-const events = new EventSource("/events");
-events.addEventListener("tick", (event) => {
-  const tick = JSON.parse(event.data);
-  at("clock").textContent = tick.time;
-  at("here").textContent = tick.here.join(", ");
+// Server-sent events: one stream for all tabs, for a browser opens six connections to a site and no more.
+// Whichever tab holds the lock listens and tells the others; when it goes, the next in line takes over.
+const tabs = new BroadcastChannel("tick");
+tabs.addEventListener("message", (event) => tick(event.data));
+
+function tick(told) {
+  at("clock").textContent = told.time;
+  at("here").textContent = told.here.join(", ");
+}
+
+navigator.locks.request("events", () => {
+  const events = new EventSource("/events");
+  events.addEventListener("tick", (event) => {
+    const told = JSON.parse(event.data);
+    tick(told);
+    tabs.postMessage(told);
+  });
+  return new Promise(() => {}); // held until this tab goes
 });
 
 // The echo opens its WebSocket at the first word.
