@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from vestibule.core.person import text_of, verified_email
@@ -43,7 +44,7 @@ class GitHub(OAuth2):
     """The client."""
 
     title_of_kind: ClassVar[str] = "GitHub"
-    hints: ClassVar[frozenset[str]] = frozenset({"login", "prompt"})
+    hints: ClassVar[Mapping[str, str]] = {"login_hint": "login", "prompt": "prompt"}
     default_auth_style: ClassVar[str] = "post"
     default_scopes: ClassVar[tuple[str, ...]] = ("read:user", "user:email")
 

@@ -34,7 +34,7 @@ class Google(Oidc):
     """The client."""
 
     title_of_kind: ClassVar[str] = "Google"
-    hints: ClassVar[frozenset[str]] = Oidc.hints | {"hd"}
+    hints: ClassVar[Mapping[str, str]] = {**Oidc.hints, "hd": "hd"}
 
     def __init__(self, config: GoogleConfig) -> None:
         super().__init__(config)

@@ -135,8 +135,8 @@ class OAuth2:
     """The dance. Subclasses give `endpoints`, `identify` and what is customary at theirs."""
 
     title_of_kind: ClassVar[str] = ""
-    hints: ClassVar[frozenset[str]] = frozenset({"login_hint", "prompt"})
-    """Names a sign-in link may pass on to the authorization URL."""
+    hints: ClassVar[Mapping[str, str]] = {"login_hint": "login_hint", "prompt": "prompt"}
+    """What a sign-in link may pass on: its name there, and the parameter of the authorization URL."""
     default_auth_style: ClassVar[str] = "basic"
     default_scopes: ClassVar[tuple[str, ...]] = ()
     uses_nonce: ClassVar[bool] = False
@@ -238,7 +238,7 @@ class OAuth2:
 
     def _more(self, authorize_url: str, hints: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         """Parameters beyond the dance's own: allowed hints, then this kind's, then the configuration's."""
-        allowed = {name: value for name, value in hints.items() if name in self.hints}
+        allowed = {self.hints[name]: value for name, value in hints.items() if name in self.hints}
         merged = {**allowed, **dict(self.parameters()), **dict(self._config.authorize_parameters)}
         present = {name for name, _ in parse_qsl(urlsplit(authorize_url).query, keep_blank_values=True)}
         return tuple((name, value) for name, value in merged.items() if value and name not in present)

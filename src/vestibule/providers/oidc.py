@@ -70,9 +70,9 @@ class OidcConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", tag=
 class Oidc(OAuth2):
     """The client."""
 
-    hints: ClassVar[frozenset[str]] = frozenset(
-        {"login_hint", "prompt", "acr_values", "ui_locales", "max_age"}
-    )
+    hints: ClassVar[Mapping[str, str]] = {
+        name: name for name in ("login_hint", "prompt", "acr_values", "ui_locales", "max_age")
+    }
     default_scopes: ClassVar[tuple[str, ...]] = ("openid", "profile", "email")
     uses_nonce: ClassVar[bool] = True
 
