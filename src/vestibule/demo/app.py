@@ -226,12 +226,12 @@ def who(headers: Mapping[str, str]) -> str:
 
 
 def shown(headers: Any) -> list[dict[str, Any]]:
-    """The request's headers for the page: ours marked and first, `Proxy-Session` and cookies cut short."""
+    """The headers for the page: the gateway's marked and first, `Proxy-Session` and cookies cut short."""
     rows = [
         {"name": name, "value": _short(value) if name.lower() in _CUT else value, "ours": _is_ours(name)}
         for name, value in headers
     ]
-    return sorted(rows, key=lambda row: not row["ours"])
+    return sorted(rows, key=lambda row: (not row["ours"], "forwarded" in row["name"].lower()))
 
 
 _CUT = ("proxy-session", "cookie")

@@ -37,13 +37,18 @@ def test_who_is_there_is_the_best_name_decoded(headers, name):
     assert who(headers) == name
 
 
-def test_the_session_handle_and_cookies_are_cut_short_and_our_headers_come_first():
-    rows = shown([("User-Agent", "x"), ("Cookie", "c" * 40), ("Proxy-Session", "s" * 90), ("User-Id", "7")])
-    assert [(row["name"], row["ours"]) for row in rows] == [
-        ("Proxy-Session", True),
-        ("User-Id", True),
-        ("User-Agent", False),
-        ("Cookie", False),
+def test_the_session_handle_and_cookies_are_cut_short_and_the_gateways_headers_come_first():
+    sent = (
+        ("User-Agent", "x"),
+        ("Forwarded", "for=x"),
+        ("Cookie", "c" * 40),
+        ("Proxy-Session", "s" * 90),
+        ("User-Id", "7"),
+    )
+    assert [(row["name"], row["value"], row["ours"]) for row in shown(sent)] == [
+        ("Proxy-Session", "ssssssssss… (90 characters)", True),
+        ("User-Id", "7", True),
+        ("Forwarded", "for=x", True),
+        ("User-Agent", "x", False),
+        ("Cookie", "cccccccccc… (40 characters)", False),
     ]
-    assert rows[0]["value"] == "ssssssssss… (90 characters)"
-    assert rows[3]["value"] == "cccccccccc… (40 characters)"
