@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "vestibule"
 
 
+@functools.cache
 def modules() -> dict[str, ast.Module]:
     """Every module of the package, `vestibule.core.route` style (a package under its own name), parsed."""
     found = {}

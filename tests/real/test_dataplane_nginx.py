@@ -61,6 +61,14 @@ class Stage:
         self.port = self.gateway.port
         self._canaries = itertools.count()
 
+    def wait_for_control(self):
+        """Asks for a page of the gateway's own: what answers it is loaded after listening, and counts as no growth."""
+        with (
+            contextlib.closing(request(self.port, b"GET /@/session HTTP/1.1\r\n%b\r\n" % HOST)) as client,
+            client.makefile("rb") as stream,
+        ):
+            assert read_head(stream)[0] == 401
+
     async def canary(self, connection, path="/canary"):
         """One request that must be answered with its own number, on a connection that is known to be good."""
         number = b"%d" % next(self._canaries)
@@ -94,8 +102,9 @@ def digest_of(size):
 class Growth:
     """Watches how much the gateway's memory grows at most while the block runs."""
 
-    def __init__(self, gateway):
-        self._gateway = gateway
+    def __init__(self, stage):
+        stage.wait_for_control()
+        self._gateway = stage.gateway
         self._done = threading.Event()
         self.bytes = 0
 
@@ -143,7 +152,7 @@ def test_a_gibibyte_comes_down_whole_and_adds_little_memory(stage, record_proper
     with (
         contextlib.closing(request(stage.port, b"GET /big.bin HTTP/1.1\r\n%b\r\n" % HOST)) as client,
         client.makefile("rb", buffering=MIB) as stream,
-        Growth(stage.gateway) as growth,
+        Growth(stage) as growth,
     ):
         status, length = read_head(stream)
         assert (status, length) == (200, GIB)
@@ -163,7 +172,7 @@ def test_a_gibibyte_comes_down_whole_and_adds_little_memory(stage, record_proper
 def test_a_gibibyte_goes_up_whole_and_adds_little_memory(stage, record_property, chunked):
     framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % GIB
     head = b"PUT /up/big.bin HTTP/1.1\r\n%b%b\r\n\r\n" % (HOST, framing)
-    with contextlib.closing(request(stage.port, head)) as client, Growth(stage.gateway) as growth:
+    with contextlib.closing(request(stage.port, head)) as client, Growth(stage) as growth:
         for block in blocks(GIB):
             client.sendall(b"%x\r\n%b\r\n" % (MIB, block) if chunked else block)
         if chunked:
@@ -190,7 +199,7 @@ async def test_readers_that_stop_hold_up_nobody_and_no_memory_and_get_all_in_the
         stalled = [socket.create_connection(("127.0.0.1", stage.port)) for _ in range(16)]
         for client in stalled:
             stack.callback(client.close)
-        with Growth(stage.gateway) as growth:
+        with Growth(stage) as growth:
             for client in stalled:
                 client.sendall(b"GET /big.bin HTTP/1.1\r\n%b\r\n" % HOST)
             for _ in range(20):
@@ -241,7 +250,7 @@ async def test_a_backend_that_does_not_read_holds_the_client_back(stage):
                     await connection.send(block)
                     sent += len(block)
 
-            with Growth(stage.gateway) as growth:
+            with Growth(stage) as growth:
                 uploading = asyncio.create_task(upload())
                 for _ in range(20):
                     await asyncio.sleep(0.05)
