@@ -227,10 +227,10 @@ def safe_return(rd: str, *, base_url: str, hosts: frozenset[str]) -> str | None:
     r"""Where a person may be sent after signing in or out: a path of this host, a URL of a configured one.
 
     `rd` is what the form or query decoding gave, decoded once. `base_url` is this host's own
-    ("https://app.example"). `hosts` are the other hosts that may be named, lower-case, with a port where it
-    isn't the scheme's default ("b.example", "b.example:8443"); their scheme is that of `base_url`. A URL of
-    `base_url` itself comes back as a path. The answer is ASCII, canonical, and begins with exactly one `/` or
-    with the scheme. None: go to `/` instead.
+    ("https://app.example"). `hosts` are the other hosts that may be named, lower-case ("b.example"), on the
+    port of `base_url` unless they have one ("b.example:8443"), by its scheme. A URL of `base_url` itself
+    comes back as a path. The answer is ASCII, canonical, and begins with exactly one `/` or with the scheme.
+    None: go to `/` instead.
 
     Threat: open redirect. Nothing is repaired on the way to the host name: whatever a browser would strip,
     fold or turn into a slash there (tab, line end, `\`, full-width letters, `https:/x`, userinfo) is refused.
@@ -261,20 +261,22 @@ def _return_url(rd: str, base_url: str, hosts: frozenset[str]) -> str | None:
     base_scheme, _, base_authority = base_url.partition("://")
     if found[1].lower() != base_scheme:
         return None
-    origin = _host_name(found[2], base_scheme)
+    host, port = _host_and_port(found[2], base_scheme)
+    own_host, own_port = _host_and_port(base_authority, base_scheme)
     rest: str = found[3] or "/"
     # A path of another host may begin with `//`: it stands behind the authority, and is merged there.
     path = _return_path("/" + rest.lstrip("/"))
-    if path is None or origin == _host_name(base_authority, base_scheme):
+    if path is None or (host, port) == (own_host, own_port):
         return path
-    return f"{base_scheme}://{origin}{path}" if origin in hosts else None
+    if f"{host}:{port}" not in hosts and not (port == own_port and host in hosts):
+        return None
+    shown = "" if port == _DEFAULT_PORTS[base_scheme] else f":{port}"
+    return f"{base_scheme}://{host}{shown}{path}"
 
 
-def _host_name(raw: str, scheme: str) -> str:
+def _host_and_port(raw: str, scheme: str) -> tuple[str, int]:
     host, port = authority(raw.encode("ascii"))
-    if port is None or port == _DEFAULT_PORTS[scheme]:
-        return host.decode("ascii")
-    return f"{host.decode('ascii')}:{port}"
+    return host.decode("ascii"), port or _DEFAULT_PORTS[scheme]
 
 
 def _ascii(text: str) -> bytes:

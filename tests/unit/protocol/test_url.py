@@ -664,7 +664,11 @@ def test_on_plain_http_the_same_rules_hold_with_its_scheme_and_port() -> None:
     base = "http://localhost:8000"
     assert safe("/a", base) == "/a"
     assert safe("http://localhost:8000/a", base) == "/a"
-    assert safe("http://b.example/a", base) == "http://b.example/a"
+    assert safe("http://b.example:8000/a", base) == "http://b.example:8000/a"
+    assert safe("http://c.example:8443/a", base) == "http://c.example:8443/a"
+    assert safe("http://b.example/a", base) is None
+    assert safe("http://c.example:8000/a", base) is None
+    assert safe("http://b.example/a", "http://app.example") == "http://b.example/a"
     assert safe("http://localhost/a", base) is None
     assert safe("http://localhost:8001/a", base) is None
     assert safe("https://localhost:8000/a", base) is None
