@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import NamedTuple
+
+import msgspec
 
 RING_REQUESTS = 2000
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One request, as an operator wants to see it. Holds no secret: path without query, session by its id."""
 
     at: float

@@ -45,17 +45,21 @@ _METHOD = re.compile(rb"[A-Z][A-Z\-]{0,31}\Z")
 _DIGITS = re.compile(rb"[0-9]{1,18}\Z")
 _TARGETS_MAX = 2048
 _targets: dict[bytes, url.Target] = {}
+_HEADS_MAX = 1024
+_KEPT_FIELDS_BYTES = 4096
+_heads: dict[bytes, RequestHead] = {}
 _authorities: dict[bytes, tuple[url.Authority, bytes]] = {}
 
 
 class RequestHead(msgspec.Struct, kw_only=True):
     """A request's head in canonical form: all that may be decided on, and all that is forwarded."""
 
-    method: bytes
-    target: url.Target
-    host: bytes
-    """Canonical name: lower case, no trailing dot, no port."""
-    host_line: bytes
+    method: bytes = b""
+    target: url.Target = url.Target(b"", b"", b"", b"")
+    fields: bytes = b""
+    """The header lines as they came: the same bytes mean the same head but for method and target."""
+    authority: url.Authority = url.Authority(b"", None)
+    host_line: bytes = b""
     """`Host: …` in canonical form, port kept."""
     lines: list[bytes]
     """End-to-end header lines as they came, without every line that has a field of its own here."""
@@ -75,6 +79,11 @@ class RequestHead(msgspec.Struct, kw_only=True):
     """X-Forwarded-For, -Proto, -Host and Forwarded lines: for a trusted peer only."""
 
     @property
+    def host(self) -> bytes:
+        """Canonical name: lower case, no trailing dot, no port."""
+        return self.authority.host
+
+    @property
     def has_body(self) -> bool:
         """True when body bytes follow."""
         return self.chunked or bool(self.content_length)
@@ -91,46 +100,67 @@ class RequestHead(msgspec.Struct, kw_only=True):
 def parse_request_head(block: bytes) -> RequestHead:
     """The head of a request, from its bytes up to but without the empty line. Raises BadRequest.
 
+    The lists in it are shared with other requests that sent the same lines: they are never changed in place.
+
     Spec: RFC 9112 sections 2 to 6. Threat: request smuggling, header and host confusion.
     """
-    if b"\0" in block:
-        raise BadRequest("a NUL byte in the head", code="bad_header")
-    lines = block.split(b"\r\n")
-    # 1. The request line: exactly three parts, one space between.
-    parts = lines[0].split(b" ")
+    # 1. The request line.
+    first, _, fields = block.partition(b"\r\n")
+    method, raw_target, version = _request_line(first)
+    # 2. The header lines: a client that stays sends the same block again and again.
+    minor = 1 if version == b"HTTP/1.1" else 0
+    known = _heads.get(fields) if minor else None
+    if known is None:
+        known = _head_of_fields(fields, minor)
+        if minor and len(fields) <= _KEPT_FIELDS_BYTES:
+            if len(_heads) >= _HEADS_MAX:
+                _heads.clear()
+            _heads[fields] = known
+    head: RequestHead = known.__copy__()
+    head.method = method
+    head.target = target = _targets.get(raw_target) or _target(raw_target)
+    head.fields = fields
+    # 3. What must agree between the two.
+    if target.authority and url.authority(target.authority) != known.authority:
+        raise BadRequest("the address and Host name different hosts", code="bad_host")
+    if target.path == b"*" and method != b"OPTIONS":
+        raise BadRequest("only OPTIONS may ask for *", code="bad_target")
+    return head
+
+
+def _request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
+    """Method, target, version: exactly three parts, one space between (RFC 9112 section 3)."""
+    parts = line.split(b" ")
     if len(parts) != 3:
         raise BadRequest("the request line is malformed", code="bad_request_line")
     method, raw_target, version = parts
     if len(raw_target) > TARGET_LIMIT_BYTES:
         raise BadRequest("the address is too long", code="target_too_long", status=414)
-    if len(lines) > FIELD_LIMIT + 1:
-        raise BadRequest("too many header fields", code="too_many_headers", status=431)
-    if version == b"HTTP/1.1":
-        minor = 1
-    elif version == b"HTTP/1.0":
-        minor = 0
-    else:
+    if version not in (b"HTTP/1.1", b"HTTP/1.0"):
         raise BadRequest("this version of HTTP is not spoken here", code="bad_version", status=505)
     if not _METHOD.match(method):
         raise BadRequest("the method is malformed", code="bad_method")
-    if method in {b"TRACE", b"CONNECT"}:
+    if method in (b"TRACE", b"CONNECT"):
         raise BadRequest("this method is not allowed", code="method_not_allowed", status=405)
-    # 2. Header lines: most pass, the special ones are looked at one by one.
+    return method, raw_target, version
+
+
+def _head_of_fields(fields: bytes, minor: int) -> RequestHead:
+    """A head with all that the header lines say; method and target are put in by the caller."""
+    lines = fields.split(b"\r\n") if fields else []
+    if len(lines) > FIELD_LIMIT:
+        raise BadRequest("too many header fields", code="too_many_headers", status=431)
     passed: list[bytes] = []
     special: list[tuple[int, bytes]] = []
-    append = passed.append
-    del lines[0]
     for line in lines:
         kind = known_request_kind(line)
         if kind is None:
             kind = request_kind(line)
         if not kind:
-            append(line)
+            passed.append(line)
         elif kind != DROP:
             special.append((kind, line))
-    head = RequestHead(
-        method=method, target=_target(raw_target), host=b"", host_line=b"", lines=passed, minor=minor
-    )
+    head = RequestHead(lines=passed, minor=minor)
     connection = _apply(head, special)
     _check_framing(head)
     _check_host(head)
@@ -139,13 +169,11 @@ def parse_request_head(block: bytes) -> RequestHead:
 
 
 def _target(raw: bytes) -> url.Target:
-    target = _targets.get(raw)
-    if target is None:
-        target = url.canonical(raw)
+    target = url.canonical(raw)
+    if len(raw) <= 512:
         if len(_targets) >= _TARGETS_MAX:
             _targets.clear()
-        if len(raw) <= 512:
-            _targets[raw] = target
+        _targets[raw] = target
     return target
 
 
@@ -206,7 +234,7 @@ def _check_framing(head: RequestHead) -> None:
 
 
 def _check_host(head: RequestHead) -> None:
-    """Exactly one Host, well-formed, and the same as an absolute target's (RFC 9112 section 3.2)."""
+    """Exactly one Host, well-formed (RFC 9112 section 3.2)."""
     if not head.host_line:
         raise BadRequest("no Host", code="bad_host")
     known = _authorities.get(head.host_line)
@@ -217,12 +245,7 @@ def _check_host(head: RequestHead) -> None:
         if len(_authorities) >= _TARGETS_MAX:
             _authorities.clear()
         _authorities[head.host_line] = known
-    authority, head.host_line = known
-    head.host = authority.host
-    if head.target.authority and url.authority(head.target.authority) != authority:
-        raise BadRequest("the address and Host name different hosts", code="bad_host")
-    if head.target.path == b"*" and head.method != b"OPTIONS":
-        raise BadRequest("only OPTIONS may ask for *", code="bad_target")
+    head.authority, head.host_line = known
 
 
 _KEEP_ALIVE = [b"keep-alive"]
@@ -259,6 +282,8 @@ class AnswerHead(msgspec.Struct, kw_only=True):
     """What a 101 switches to, lower case; empty unless Connection says upgrade too."""
     switches: bool = False
     set_cookies: bool = False
+    is_verbatim: bool = False
+    """Nothing in it has to change for a client of HTTP/1.1 whose connection stays open."""
 
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\Z")
@@ -276,6 +301,7 @@ def parse_answer_head(block: bytes) -> AnswerHead:
         passed: list[bytes] = []
         head = AnswerHead(status=status, status_line=status_line, lines=passed, keep_alive=minor == 1)
         append = passed.append
+        is_verbatim = minor == 1 and status_line == lines[0]
         del lines[0]
         for line in lines:
             kind = known_answer_kind(line)
@@ -285,8 +311,14 @@ def parse_answer_head(block: bytes) -> AnswerHead:
                 append(line)
             elif kind == KEEP_ALIVE:
                 head.keep_alive = True
-            elif kind != DROP:
+            elif kind == CONTENT_LENGTH:
+                is_verbatim = is_verbatim and head.content_length is None
                 _apply_answer(head, kind, line)
+            else:
+                is_verbatim = False
+                if kind != DROP:
+                    _apply_answer(head, kind, line)
+        head.is_verbatim = is_verbatim and head.content_length is not None
     except BadRequest as exc:
         raise BackendError(
             "the backend's answer is malformed", code="bad_answer", detail=exc.message

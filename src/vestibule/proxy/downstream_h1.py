@@ -80,13 +80,18 @@ class H1Exchange(Exchange):
         super().__init__(head, connection.listener, connection.peer, began_at_mono)
         self._connection: H1Connection | None = connection
 
-    def answer(self, status_line: bytes, lines: Sequence[bytes], body: bytes = b"") -> None:
+    def answer(self, status_line: bytes, lines: Sequence[bytes], body: bytes = b"", raw: bytes = b"") -> None:
         connection = self._connection
         if connection is None or self._started:
             return
         self._started = True
         code = status_line[9:12]
         self.status = int(code)
+        if raw and self.head.minor and self.head.method != b"HEAD" and connection.may_keep():
+            self.bytes_out = len(body)
+            connection.transport.write(raw)
+            self._end(keep=True)
+            return
         parts = [status_line, *lines]
         if code not in _NO_BODY:
             parts.append(b"Content-Length: %d" % len(body))
@@ -227,6 +232,8 @@ class H1Exchange(Exchange):
         self._report()
 
     def _report(self) -> None:
+        # Responder and exchange hold each other: let go here, and nothing waits for the garbage collector.
+        self.responder = None
         on_end, self.on_end = self.on_end, None
         if on_end is not None:
             on_end(self)

@@ -75,8 +75,11 @@ class Exchange(ABC):
     # -- the answer ---------------------------------------------------------------------------
 
     @abstractmethod
-    def answer(self, status_line: bytes, lines: Sequence[bytes], body: bytes = b"") -> None:
-        """The whole answer at once; its Content-Length is made here."""
+    def answer(self, status_line: bytes, lines: Sequence[bytes], body: bytes = b"", raw: bytes = b"") -> None:
+        """The whole answer at once; its Content-Length is made here.
+
+        `raw`: the same answer as HTTP/1.1 bytes, for a downstream that can send them as they are.
+        """
 
     @abstractmethod
     def start(self, status_line: bytes, lines: Sequence[bytes], length: int | None) -> None:

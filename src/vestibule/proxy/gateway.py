@@ -39,6 +39,8 @@ from vestibule.service.visit import Visit
 BLOCKS_MAX = 10_000
 COOKIES_MAX = 10_000
 CLIENTS_MAX = 10_000
+FIELDS_MAX = 1024
+KEPT_FIELDS_BYTES = 4096
 
 
 class Told(NamedTuple):
@@ -59,10 +61,19 @@ class Ask(NamedTuple):
     told: Told
 
 
+class Kept(NamedTuple):
+    """Header lines made for a backend, and what they were made of."""
+
+    session: Session | None
+    told: Told
+    good_until: float
+    block: bytes
+
+
 class View:
     """A host as one listener sees it, with what was worked out for it before; all of it bounded."""
 
-    __slots__ = ("clients", "cookies", "host", "name", "site")
+    __slots__ = ("clients", "cookies", "fields", "host", "name", "site")
 
     def __init__(self, host: Host, site: Site) -> None:
         self.host = host
@@ -72,6 +83,8 @@ class View:
         """By Cookie line: browsers send the same one again."""
         self.clients: dict[tuple[str, bytes], Told] = {}
         """By peer and Host, where only the peer's own address counts."""
+        self.fields: dict[bytes, Kept] = {}
+        """By the header lines as they came: what the backend gets for them."""
 
 
 class Answers(Protocol):
@@ -245,21 +258,50 @@ class Gateway:
             exchange.limit_body(limit)
             if head.content_length is not None and head.content_length > limit:
                 raise BadRequest("the body is too large", code="body_too_large", status=413)
-        lines = head.lines
-        if ask.taken.rest:
-            lines.append(b"Cookie: " + ask.taken.rest)
-        lines += ask.told.lines
-        if session is not None:
-            lines += self._identity_lines(session, ask.view.host)
         if head.upgrade:
             self._check_websocket(exchange, ask, session)
         backend = ask.route.backend
         if not backend.servers:
-            self._internal.begin(exchange, backend, lines)
+            self._internal.begin(exchange, backend, self._lines(head, ask, session))
             return
-        relay = Relay(exchange, self._pools.of(backend), request_bytes(head, lines), self._refuse)
+        request = head.method + b" " + head.target.full + b" HTTP/1.1\r\n" + self._fields(head, ask, session)
+        relay = Relay(exchange, self._pools.of(backend), request, self._refuse)
         exchange.responder = relay
         relay.begin()
+
+    def _fields(self, head: RequestHead, ask: Ask, session: Session | None) -> bytes:
+        """The header lines as the backend gets them, from those that came; kept for a client that sends them again.
+
+        They are the same as long as these are: what came, the session as a value, and what is told of the client.
+        """
+        fields = ask.view.fields
+        kept = fields.get(head.fields)
+        if (
+            kept is not None
+            and kept.session is session
+            and kept.told is ask.told
+            and self._now() < kept.good_until
+        ):
+            return kept.block
+        lines = self._lines(head, ask, session)
+        block = fields_bytes(head, lines)
+        if head.minor and not head.upgrade and len(head.fields) <= KEPT_FIELDS_BYTES:
+            if len(fields) >= FIELDS_MAX:
+                fields.clear()
+            good_until = (
+                self._now() + KEPT_S if session is None else self._blocks[session.id, ask.view.host.name][1]
+            )
+            fields[head.fields] = Kept(session, ask.told, good_until, block)
+        return block
+
+    def _lines(self, head: RequestHead, ask: Ask, session: Session | None) -> list[bytes]:
+        """What came, without the gateway's cookies; what is told of the client; what is told of the person."""
+        lines = [*head.lines, *ask.told.lines]
+        if ask.taken.rest:
+            lines.append(b"Cookie: " + ask.taken.rest)
+        if session is not None:
+            lines += self._identity_lines(session, ask.view.host)
+        return lines
 
     def _identity_lines(self, session: Session, host: Host) -> list[bytes]:
         """What the backend is told of the person; made once for a session and host, kept while nothing changes."""
@@ -545,15 +587,14 @@ _REDIRECT_LINES = (
 )
 
 
-def request_bytes(
-    head: RequestHead, lines: list[bytes], *, target: bytes | None = None, host_line: bytes | None = None
-) -> bytes:
-    """A request's head written anew, as the backend gets it."""
-    parts = [
-        head.method + b" " + (target or head.target.full) + b" HTTP/1.1",
-        host_line or head.host_line,
-        *lines,
-    ]
+def request_bytes(head: RequestHead, lines: list[bytes], *, target: bytes, host_line: bytes) -> bytes:
+    """A request's head written anew, for another target and host than it came for."""
+    return head.method + b" " + target + b" HTTP/1.1\r\n" + fields_bytes(head, lines, host_line)
+
+
+def fields_bytes(head: RequestHead, lines: list[bytes], host_line: bytes = b"") -> bytes:
+    """The header lines with Host and framing, up to and with the empty line."""
+    parts = [host_line or head.host_line, *lines]
     if head.content_length is not None:
         parts.append(b"Content-Length: %d" % head.content_length)
     elif head.chunked:

@@ -145,12 +145,12 @@ class Relay(Responder):
     def on_interim(self, head: AnswerHead) -> None:
         self._exchange.inform(head.status_line, head.lines)
 
-    def on_whole(self, head: AnswerHead, body: bytes) -> None:
+    def on_whole(self, head: AnswerHead, body: bytes, raw: bytes) -> None:
         self._connection = None
         if self.on_answer is not None and self.on_answer(head):
             return
         self._ended = True
-        self._exchange.answer(head.status_line, _lines(head), body)
+        self._exchange.answer(head.status_line, _lines(head), body, raw)
 
     def on_head(self, head: AnswerHead, length: int | None) -> None:
         if self.on_answer is not None and self.on_answer(head):

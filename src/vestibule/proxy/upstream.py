@@ -26,8 +26,11 @@ class Client(Protocol):
     def on_switched(self, head: AnswerHead) -> None:
         """101: from here `on_data` is raw."""
 
-    def on_whole(self, head: AnswerHead, body: bytes) -> None:
-        """The whole answer at once; the connection has been released already."""
+    def on_whole(self, head: AnswerHead, body: bytes, raw: bytes) -> None:
+        """The whole answer at once; the connection has been released already.
+
+        `raw` are the bytes of all of it where they can go on as they are, else empty.
+        """
 
     def on_head(self, head: AnswerHead, length: int | None) -> None:
         """The head of an answer whose body follows."""
@@ -210,6 +213,7 @@ class UpstreamConnection(asyncio.Protocol):
                     self._fail(BackendError("the backend's answer has too large a head", code="bad_answer"))
                 return
             self._buffer = b""
+            raw = data
             try:
                 head = parse_answer_head(data[:end])
             except BackendError as error:
@@ -217,7 +221,7 @@ class UpstreamConnection(asyncio.Protocol):
                 return
             data = data[end + 4 :]
             if head.status >= 200:
-                self._on_head(client, head, data)
+                self._on_head(client, head, data, raw)
                 return
             if head.status == 101:
                 self._raw = True
@@ -231,7 +235,7 @@ class UpstreamConnection(asyncio.Protocol):
             if not data or self.client is not client:
                 return
 
-    def _on_head(self, client: Client, head: AnswerHead, data: bytes) -> None:
+    def _on_head(self, client: Client, head: AnswerHead, data: bytes, raw: bytes) -> None:
         """Where the body ends (RFC 9112 section 6.3), and the answer at once where it is whole."""
         self._head = head
         self.deadline = 0.0
@@ -254,8 +258,9 @@ class UpstreamConnection(asyncio.Protocol):
                 if len(data) > self._left:
                     self.keep = False
                     data = data[: self._left]
+                    raw = b""
                 self._release()
-                client.on_whole(head, data)
+                client.on_whole(head, data, raw if head.is_verbatim else b"")
                 return
         else:
             self._left = None
