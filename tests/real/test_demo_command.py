@@ -38,6 +38,14 @@ def test_a_command_runs_once_all_is_up_and_its_exit_code_is_the_demos():
     assert not said_directory(done.stdout).exists()
 
 
+def test_the_command_has_the_umask_of_whoever_started_the_demo(tmp_path):
+    made = tmp_path / "made"
+    command = f"umask 022; exec {sys.executable} -m vestibule demo --port 0 --once-ready 'touch {made}'"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert made.stat().st_mode & 0o777 == 0o644
+
+
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=lambda ending: ending.name)
 def test_told_to_stop_it_leaves_nothing_behind(process, free_port, ending):
     demo = process("demo", [*DEMO, "--port", str(free_port), "--no-browser"])

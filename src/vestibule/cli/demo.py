@@ -88,6 +88,7 @@ class Command:
     def __init__(self, text: str, url: str) -> None:
         self._text = text
         self._url = url
+        self._umask = _umask()  # the person's: the gateway sets a stricter one for itself
         self._process: subprocess.Popen[bytes] | None = None
         self.code: int | None = None
         """Its exit code, as a shell says it; None while it has none."""
@@ -95,7 +96,12 @@ class Command:
     def start(self) -> None:
         """Start it, and watch it."""
         environment = {**os.environ, URL_VARIABLE: self._url}
-        self._process = subprocess.Popen(self._text, shell=True, env=environment)  # noqa: S602 - CMD is the user's own
+        self._process = subprocess.Popen(
+            self._text,
+            shell=True,  # noqa: S602 - CMD is the person's own
+            env=environment,
+            umask=self._umask,
+        )
         threading.Thread(target=self._watch, args=(self._process,), daemon=True).start()
 
     def stop(self) -> None:
@@ -136,6 +142,13 @@ def has_display() -> bool:
     return sys.platform in {"darwin", "win32"} or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
 
 
 def _unwind(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
