@@ -248,7 +248,10 @@ def _hosts(
     clients = [want.reference.name for want in wanted if want.reference.kind == "session"]
     if not clients:
         return ()
-    return tuple(name for name, scope in scopes.items() if all(client in scope.clients for client in clients))
+    found = tuple(name for name, scope in scopes.items() if all(one in scope.clients for one in clients))
+    if not found and all(any(one in scope.clients for scope in scopes.values()) for one in clients):
+        report.fault(call.block.place, f"no host has all the clients this call applies: {', '.join(clients)}")
+    return found
 
 
 def _named_hosts(call: schema.Call, scopes: Mapping[str, Scope], report: Report) -> tuple[str, ...]:
@@ -308,8 +311,8 @@ class _Resolver:
                 self.report.fault(
                     want.place, f"the host {host} has no client `{client}`{nearest(client, known)}"
                 )
-        if not hosts and client not in self.report.broken:
-            names = dict.fromkeys(name for scope in self.scopes.values() for name in scope.clients)
+        names = dict.fromkeys(name for scope in self.scopes.values() for name in scope.clients)
+        if client not in names and not hosts and client not in self.report.broken:
             self.report.fault(want.place, f"no host has a client `{client}`{nearest(client, names)}")
         return SessionCredential(client=client, clients=named) if named else None
 

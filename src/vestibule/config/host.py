@@ -100,7 +100,8 @@ def _scope(host: schema.Host, name: str, clients: Mapping[str, Client], report: 
         deny=host.access.deny if host.access else (),
         prefixes=_prefixes(host, named, report),
     )
-    if len([full for full in offered if full in clients]) == len(offered):
+    is_whole = len(listed) == len(host.sign_in or ()) and host.has("sign_in") == (host.sign_in is not None)
+    if is_whole and all(full in clients for full in offered):
         _check_access(scope, clients, report)
     return scope
 

@@ -92,7 +92,7 @@ _TAIL = """\
 | `VESTIBULE_ALLOWED_DOMAINS`, `VESTIBULE_ALLOWED_EMAILS` | comma lists, at least one of the two; `*` means everyone |
 | `PORT` | 8000 without it |
 | `VESTIBULE_PUBLIC_URL` | `https://app.example.com`: what people see; with it the port is open to other machines |
-| `VESTIBULE_SESSION_KEY` | stands for the key file, with or without a configuration file: at least 32 random characters |
+| `VESTIBULE_SESSION_KEY` | stands for the key file, also beside a configuration file: 32 random characters or more |
 
 """
 
@@ -158,7 +158,7 @@ def _kind(kind: str) -> Iterator[str]:
     yield from _table(_kind_rows(cls))
 
 
-def _kind_rows(cls: type[Any]) -> list[str]:
+def _kind_rows(cls: type[msgspec.Struct]) -> list[str]:
     texts = texts_of(cls)
     required = {field.name for field in msgspec.structs.fields(cls) if field.required}
     shape = fields_of(cls)
@@ -205,7 +205,7 @@ def _prose(text: str | None) -> str:
 
 
 @functools.cache
-def texts_of(cls: type[Any]) -> dict[str, str]:
+def texts_of(cls: type[object]) -> dict[str, str]:
     """Field → the docstring under it, of the class and what it inherits."""
     texts: dict[str, str] = {}
     for base in reversed(cls.__mro__):

@@ -154,7 +154,10 @@ def read(cls: type[N], block: hcl.Block, report: Report, *, label: str = "") -> 
         add_block(field, child, found, report)
     for name in cls.REQUIRED:
         if name not in written:
-            report.fault(block.place, f"{title(cls, block)} has no `{name}`: {_example(shape, name)}")
+            report.fault(
+                block.place,
+                f"{title(cls, block)} has no `{name}`: {_example(shape, name, either=name in cls.EITHER)}",
+            )
     for name, value in found.items():
         if isinstance(value, list):
             found[name] = tuple(value)
@@ -194,7 +197,7 @@ def value_of(field: Field, attribute: hcl.Attribute, report: Report, *, either: 
         return _mapping(field, value, report)
     if not field.listed:
         return _single(field, value, report)
-    if either and isinstance(value.data, str):
+    if either and not isinstance(value.data, tuple | dict):
         value = hcl.Value((value,), value.place)
     if not isinstance(value.data, tuple):
         shown = f'["{value.data}"]' if isinstance(value.data, str) and not field.secret else "[…]"
@@ -210,9 +213,9 @@ def _single(field: Field, value: hcl.Value, report: Report) -> Any:
         report.fault(value.place, f"`{field.name}` is one {kind.words}, not {_written(value.data)}")
         return None
     if kind.text and not isinstance(value.data, str):
-        report.fault(
-            value.place, f"`{field.name}` is a {kind.words} in double quotes, not {_written(value.data)}"
-        )
+        article = "an" if kind.words[0] in "aeiou" else "a"
+        written = _written(value.data)
+        report.fault(value.place, f"`{field.name}` is {article} {kind.words} in double quotes, not {written}")
         return None
     try:
         return kind.convert(value.data)
@@ -264,11 +267,11 @@ def title(cls: type[Node], block: hcl.Block) -> str:
     return f"{block.type}{label}"
 
 
-def _example(shape: Shape, name: str) -> str:
+def _example(shape: Shape, name: str, *, either: bool) -> str:
     if name in shape.blocks:
         return f"{name} {{ … }}"
     field = shape.attributes[name]
-    if field.listed:
+    if field.listed and not either:
         return f'{name} = ["…"]'
     kind = field.kind
     return f'{name} = "…"' if kind is not None and kind.text else f"{name} = …"

@@ -43,6 +43,7 @@ class Desk:
         return []
 
     def warnings(self, *texts: str) -> list[str]:
+        """Every warning, without the name of the directory."""
         return [self.short(warning) for warning in self.load(*texts).warnings]
 
     def short(self, text: str) -> str:

@@ -1,0 +1,413 @@
+"""What the check finds: each fault with its place and what to do, and the warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.unit.config.conftest import GOOGLE, Desk
+
+Faults = Callable[[str], list[str]]
+ACCESS = 'access { allow = ["domain:example.com"] }'
+PUBLIC = 'access { allow = ["public"] }'
+FINE = f'backend = "localhost:3000"\nsign_in = ["google"]\n{ACCESS}\n'
+
+
+def host_of(name: str, inside: str) -> str:
+    return f'host "{name}" {{\n{inside}\n}}\n'
+
+
+def open_host(name: str, inside: str = "") -> str:
+    return host_of(name, f'backend = "localhost:3000"\n{PUBLIC}\n{inside}')
+
+
+def client(name: str, more: str = "") -> str:
+    return f'provider "{name}" {{\n  client_id = "i"\n  client_secret = "s"\n{more}\n}}\n'
+
+
+OAUTH = """oauth "hub" {
+  client_id        = "i"
+  client_secret    = "s"
+  authorize_url    = "https://hub.example/authorize"
+  access_token_url = "https://hub.example/token"
+"""
+
+
+def only(faults: list[str], start: str) -> None:
+    assert len(faults) == 1, faults
+    assert faults[0].startswith(start)
+
+
+# -- names, types, what is missing ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("gateway { trusted_proxy = [] }", "v.hcl:1:11: there is no attribute `trusted_proxy` here; did you mean `trusted_proxies`?"),
+        ("gatway { }", "v.hcl:1:1: there is no block `gatway` here; did you mean `gateway`?"),
+        ("xyzzy { }", "v.hcl:1:1: there is no block `xyzzy` here"),
+        ("gateway = 1", "v.hcl:1:1: `gateway` is a block: write gateway { … }"),
+        ("gateway { http { } }", "v.hcl:1:11: `http` is an attribute: write http = …"),
+        ('gateway "x" { }', "v.hcl:1:9: `gateway` has no label: gateway { … }"),
+        ("host { }", 'v.hcl:1:1: `host` has one label, the host\'s name: host "…" { … }'),
+        ('host "a" "b" { }', "v.hcl:1:1: `host` has one label"),
+        ('gateway { http = "127.0.0.1:1" }', 'v.hcl:1:18: `http` is a list: http = ["127.0.0.1:1"]'),
+        ("gateway { http = [80] }", "v.hcl:1:19: `http` is an address to listen on in double quotes, not a number"),
+        ("gateway { workers = [1] }", "v.hcl:1:21: `workers` is one whole number, not a list"),
+        ("gateway { workers = 4 }", "v.hcl:1:21: more than one process is not in this version yet"),
+        ('gateway { https = ["0.0.0.0:443"] }', "v.hcl:1:11: `https` is not in this version yet: let an edge proxy"),
+        ('gateway { http = ["localhost"] }', "v.hcl:1:19: `localhost` is no address to listen on"),
+        ('gateway { trusted_proxies = ["10.0.0.1/8"] }', "v.hcl:1:30: `10.0.0.1/8` has bits behind its mask; write 10.0.0.0/8"),
+        ("gateway { http = [] }", "v.hcl:1:18: the list is empty"),
+        ('acme { email = "x" }', "v.hcl:1:1: `acme` is not in this version yet"),
+        ('admin { listen = "x" }', "v.hcl:1:1: `admin` is not in this version yet"),
+        ('domain "x" { }', "v.hcl:1:1: `domain` is not in this version yet"),
+        ('serve "x" { }', "v.hcl:1:1: `serve` is not in this version yet"),
+        ('lifetimes { session_idle = "1 week" }', 'v.hcl:1:28: `session_idle` is a span of time: "30s"'),
+        ("lifetimes { session_idle = 0 }", "v.hcl:1:28: `session_idle` must be longer than nothing"),
+        ('store { url = "postgres://x" }', "v.hcl:1:15: `url` Postgres and Redis are not in this version yet"),
+        ('secret "a" { }', 'v.hcl:1:1: secret "a" has no `value`: value = "…"'),
+        ('secret "a" { value = "" }', "v.hcl:1:22: `value` is empty"),
+    ],
+)  # fmt: skip
+def test_the_gateways_own_blocks(desk: Desk, text: str, expected: str) -> None:
+    only(desk.faults(text + "\n" + open_host("a.example")), expected)
+
+
+@pytest.mark.parametrize(
+    ("inside", "expected"),
+    [
+        (f'bakend = "x:1"\n{PUBLIC}', 'v.hcl:7:1: host "app.example.com" has no `backend`: backend = "…"'),
+        (f"backend = 3000\n{PUBLIC}", "v.hcl:8:11: `backend` is a backend in double quotes, not a number"),
+        (f'backend = "localhost"\n{PUBLIC}', "v.hcl:8:11: `localhost` is no server: 'localhost' has no port"),
+        (f'backend = "https://x/y"\n{PUBLIC}', "v.hcl:8:11: `https://x/y`: only scheme, host and port"),
+        (f'backend = "ftp://x"\n{PUBLIC}', "v.hcl:8:11: `ftp://x` is no server"),
+        (f'backend = "static:"\n{PUBLIC}', "v.hcl:8:11: `backend` names no directory"),
+        (f'backend = "internal:httpbin"\n{PUBLIC}', "v.hcl:8:11: `backend` there is no internal:httpbin; there is internal:echo"),
+        (f'backend = "serving:x"\n{PUBLIC}', "v.hcl:8:11: `serving:` is not in this version yet"),
+        (f'backend = "nomad:job"\n{PUBLIC}', "v.hcl:8:11: `nomad:` is not in this version yet"),
+        (f'backend = ["x:1", "static:y"]\n{PUBLIC}', "v.hcl:8:11: only servers can stand in a list"),
+        (f"backend = []\n{PUBLIC}", "v.hcl:8:11: the list is empty"),
+        (f'{FINE}identity_headers = "vouch"', "v.hcl:11:1: `identity_headers` is not in this version yet"),
+        (f'{FINE}compat = ["vouch"]', "v.hcl:11:1: `compat` is not in this version yet"),
+        (f"{FINE}assertion = true", "v.hcl:11:1: `assertion` is not in this version yet"),
+        (f'{FINE}header "X" {{ }}', "v.hcl:11:1: `header` is not in this version yet"),
+        (f"{FINE}{ACCESS}", "v.hcl:11:1: `access` stands here twice; the first is at v.hcl:10"),
+        (f'{FINE}max_body = "10 apples"', 'v.hcl:11:12: `max_body` is a size: "64KiB"'),
+    ],
+)  # fmt: skip
+def test_what_stands_in_a_host(host: Faults, inside: str, expected: str) -> None:
+    faults = [fault for fault in host(inside) if "there is no attribute `bakend`" not in fault]
+    only(faults, expected)
+
+
+# -- hosts ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("second", ["app.example.com", "APP.Example.com", "app.example.com."])
+def test_two_hosts_of_one_name(desk: Desk, second: str) -> None:
+    faults = desk.faults(open_host("app.example.com") + open_host(second))
+    assert faults == ["v.hcl:6:6: there are two hosts of the name app.example.com; the first is at v.hcl:1"]
+
+
+def test_an_ingress_and_a_host_of_one_name(desk: Desk) -> None:
+    faults = desk.faults(open_host("a.example") + open_host("a.example").replace("host", "ingress", 1))
+    assert faults == ["v.hcl:6:9: there are two hosts of the name a.example; the first is at v.hcl:1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("https://a.example", "`https://a.example` is a name alone, without a scheme"),
+        ("a.example:80", "`a.example:80` is a name alone; the port goes into gateway"),
+        ("a b", "`a b` is no host name"),
+        ("", "`` is no host name"),
+        ("127.1", "`127.1` is no host name"),
+    ],
+)
+def test_a_host_that_is_no_name(desk: Desk, name: str, expected: str) -> None:
+    only(desk.faults(open_host(name)), f"v.hcl:1:6: {expected}")
+
+
+def test_a_host_beyond_ascii_is_its_a_label(desk: Desk) -> None:
+    assert list(desk.load(open_host("bücher.example")).checked.scopes) == ["xn--bcher-kva.example"]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/admin", "`/admin` is the same path as `/admin/` at v.hcl:4"),
+        ("/%61dmin", "`/%61dmin` is the same path as `/admin/` at v.hcl:4"),
+        ("/x/../admin", "`/x/../admin` is the same path as `/admin/` at v.hcl:4"),
+        ("admin", '`admin` is no path: it begins with a slash, "/admin"'),
+        ("/", '"/" is the host itself'),
+        ("/a*", "`/a*`: a route owns everything below its path"),
+        ("/a?b", "`/a?b`: a route owns everything below its path"),
+        ("/a;b", "`/a;b`: a path parameter"),
+        ("/a%2fb", "`/a%2fb` is no path"),
+        ("/a b", "`/a b` is no path"),
+        ("/@/x", "`/@/` belongs to the gateway itself"),
+    ],
+)
+def test_a_route_that_can_never_be_reached_or_is_none(desk: Desk, path: str, expected: str) -> None:
+    only(
+        desk.faults(open_host("a.example", f'route "/admin/" {{ }}\nroute "{path}" {{ }}')),
+        f"v.hcl:5:7: {expected}",
+    )
+
+
+def test_a_route_under_a_clients_paths_is_never_reached_but_others_are(host: Faults) -> None:
+    only(host(f'{FINE}route "/@google/x" {{ }}'), "v.hcl:11:7: `/@google/` belongs to the gateway itself")
+    assert host(f'{FINE}route "/@alice/" {{ }}') == []
+
+
+def test_a_method_that_is_none(host: Faults) -> None:
+    only(
+        host(f'{FINE}route "/x" {{ methods = ["get", "TRACE"] }}'),
+        "v.hcl:11:32: `methods` TRACE never goes through",
+    )
+
+
+# -- who gets in ------------------------------------------------------------------------------
+
+
+def test_a_host_with_sign_in_and_no_access_is_given_two_lines_to_choose_from(desk: Desk) -> None:
+    faults = desk.faults(GOOGLE, host_of("app.example.org", 'backend = "x:1"\nsign_in = ["google"]'))
+    assert faults == [
+        (
+            'w.hcl:1:1: host "app.example.org" signs people in but does not say who gets in; write one of these into it:\n'
+            '    access { allow = ["anyone"] }\n'
+            '    access { allow = ["domain:example.com"] }'
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "inside",
+    ['provider "google" {\n  client_id = "i"\n  client_secret = "s"\n}', f'{OAUTH}}}\nsign_in = ["hub"]'],
+    ids=["provider inside", "sign_in of its own client"],
+)
+def test_inline_providers_ask_for_access_too(desk: Desk, inside: str) -> None:
+    (fault,) = desk.faults(host_of("a.example", f'backend = "x:1"\n{inside}'))
+    assert "does not say who gets in" in fault
+
+
+def test_only_ios_own_blocks_let_everyone_through_unasked(desk: Desk) -> None:
+    assert desk.faults(host_of("a.example", f'backend = "x:1"\n{OAUTH}}}')) == []
+    only(
+        desk.faults(host_of("a.example", 'backend = "x:1"')),
+        'v.hcl:1:1: host "a.example" does not say who gets in: write access { allow = ["public"] }',
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("email:bob", "`email:bob` names no e-mail address"),
+        ("email:", "`email:` names no e-mail address"),
+        ("email:a@b@c", "`email:a@b@c` names no e-mail address"),
+        ("domain:", "`domain:` names no domain"),
+        ("email", "`email` names nobody: email:ann@example.com"),
+        ("domain:@x.com", "`domain:@x.com`: write domain:x.com"),
+        ("domain:bob@x.com", "`domain:bob@x.com`: write domain:x.com, or email:bob@x.com for one person"),
+        ("domain:*.x.com", "`domain:*.x.com`: a domain is meant as it stands"),
+        ("bob@x.com", "`bob@x.com` is no rule; write email:bob@x.com"),
+        ("x.com", "`x.com` is no rule; write domain:x.com"),
+        ("anyone:x", "`anyone:x`: `anyone` stands alone"),
+        ("anybody", "`anybody` is no rule"),
+        ("emial:a@b.c", "`emial:a@b.c` is no rule; write email:a@b.c"),
+        ("group:admins", "`group:admins`: rules on `group` are not in this version yet"),
+        ("network:10.0.0.0/8", "`network:10.0.0.0/8`: rules on `network` are not in this version yet"),
+        ("claim:team=x", "`claim:team=x`: rules on `claim` are not in this version yet"),
+        ("email:okta/a@b.c", "`email:okta/a@b.c`: naming the provider in a rule is not in this version yet"),
+        ("", "`` is no rule"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["allow", "deny"])
+def test_a_rule_that_is_none_is_never_passed_over(host: Faults, kind: str, rule: str, expected: str) -> None:
+    other = "" if kind == "allow" else 'allow = ["anyone"]\n'
+    faults = host(f'backend = "x:1"\nsign_in = ["google"]\naccess {{\n{other}{kind} = ["{rule}"]\n}}')
+    only(faults, f"v.hcl:{12 if other else 11}:{len(kind) + 5}: {expected}")
+
+
+def test_rules_that_can_never_hold_are_faults(desk: Desk) -> None:
+    text = host_of("a.example", f'backend = "x:1"\naccess {{ allow = ["anyone"] }}\n{OAUTH}}}')
+    only(desk.faults(text), "v.hcl:3:19: `anyone` can never hold: `hub` gives credentials but not a person")
+    text = host_of("a.example", 'backend = "x:1"\naccess { allow = ["email:a@b.c"] }')
+    only(desk.faults(text), "v.hcl:3:19: `email:a@b.c` can never hold: nobody can sign in on this host")
+
+
+@pytest.mark.parametrize(
+    "more",
+    ['userinfo_url = "https://hub.example/me"\n}', None],
+    ids=["userinfo_url", "known type"],
+)
+def test_a_plain_client_that_tells_who_comes_satisfies_rules(desk: Desk, more: str | None) -> None:
+    known = 'oauth "hub" {\n  type = "github"\n  client_id = "i"\n  client_secret = "s"\n}'
+    block = OAUTH + more if more else known
+    text = host_of("a.example", f'backend = "x:1"\naccess {{ allow = ["email:a@b.c"] }}\n{block}')
+    loaded = desk.load(text)
+    assert loaded.checked.scopes["a.example"].sign_in == ("a.example/hub",)
+
+
+def test_a_known_type_knows_its_addresses(desk: Desk) -> None:
+    text = host_of("a.example", f'backend = "x:1"\n{OAUTH}type = "github"\n}}')
+    assert [fault.partition(": ")[2] for fault in desk.faults(text)] == [
+        "`authorize_url` is known to the type github: leave it out",
+        "`access_token_url` is known to the type github: leave it out",
+    ]
+
+
+def test_an_access_without_allow_says_so_but_a_route_may_only_deny(host: Faults) -> None:
+    only(
+        host('backend = "x:1"\nsign_in = ["google"]\naccess { deny = ["email:a@b.c"] }'),
+        "v.hcl:10:1: this access says nobody gets in: add allow = ",
+    )
+    assert host(f'{FINE}route "/x" {{\n  access {{ deny = ["email:a@b.c"] }}\n}}') == []
+
+
+# -- providers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (client("gogle"), 'v.hcl:1:10: `gogle` is no kind of provider: add type = "oidc" and an issuer; did you mean `google`?'),
+        (client("okta"), "v.hcl:1:10: providers of the kind `okta` are not in this version yet"),
+        (client("x", 'type = "gogle"'), "v.hcl:4:8: there is no kind of provider `gogle`; did you mean `google`?"),
+        (client("x", 'type = "saml"'), "v.hcl:4:8: providers of the kind `saml` are not in this version yet"),
+        (client("x", 'type = "oauth2"'), "v.hcl:4:8: there is no kind of provider `oauth2`"),
+        (client("x", 'type = "oidc"'), 'v.hcl:1:1: provider "x" has no `issuer`: issuer = "…"'),
+        (client("x", 'type = "oidc"\nissuer = "http://idp.example"'), 'v.hcl:5:10: provider "x": issuer'),
+        (client("a/b", 'type = "github"'), "v.hcl:1:10: `a/b` can't stand in /@ID/signin"),
+        (client("google", "hosted_domian = 1"), "v.hcl:4:1: there is no attribute `hosted_domian` here; did you mean `hosted_domain`?"),
+        (client("google", 'scopes = "a"'), 'v.hcl:4:10: `scopes` is a list: scopes = ["a"]'),
+        (client("google", "allowed_orgs = []"), "v.hcl:4:1: `allowed_orgs` is not in this version yet"),
+        (client("google", 'authorize_parameter {\nname = "state"\nvalue = "x"\n}'), "v.hcl:5:8: `state` is set by the gateway"),
+        (client("google", 'authorize_parameter { name = "a" }'), "v.hcl:4:1: authorize_parameter has no `value`"),
+        (client("google", "extra { }"), "v.hcl:4:1: there is no block `extra` here"),
+        ('provider "google" { client_secret = "s" }\n', 'v.hcl:1:1: provider "google" has no `client_id`'),
+        ('provider "google" { client_id = "" }\n', "v.hcl:1:33: `client_id` is empty"),
+    ],
+)  # fmt: skip
+def test_a_provider_that_can_not_work(desk: Desk, text: str, expected: str) -> None:
+    only(desk.faults(text + open_host("a.example")), expected)
+
+
+def test_two_clients_of_one_id(desk: Desk) -> None:
+    faults = desk.faults(client("google") + OAUTH.replace("hub", "google") + "}\n" + open_host("a.example"))
+    only(faults, "v.hcl:6:7: there are two clients of the ID `google`; the first is at v.hcl:1")
+
+
+@pytest.mark.parametrize(
+    ("sign_in", "expected"),
+    [
+        ('["gogle"]', "v.hcl:9:12: there is no provider `gogle`; did you mean `google`?"),
+        ('["zzz"]', 'v.hcl:9:12: there is no provider `zzz`; add provider "zzz"'),
+        ('["google", "google"]', "v.hcl:9:22: `google` stands in sign_in twice"),
+        ('"google"', 'v.hcl:9:11: `sign_in` is a list: sign_in = ["google"]'),
+    ],
+)
+def test_sign_in_refers_to_what_is_there(host: Faults, sign_in: str, expected: str) -> None:
+    faults = [
+        fault
+        for fault in host(f'backend = "x:1"\nsign_in = {sign_in}\n{ACCESS}')
+        if "never hold" not in fault
+    ]
+    only(faults, expected)
+
+
+def test_an_id_that_is_inline_and_at_top_level_is_ambiguous(host: Faults) -> None:
+    faults = host(f"{FINE}{client('google')}")
+    only(faults, "v.hcl:9:12: `google` is a client of this host and one at top level")
+
+
+def test_a_provider_at_fault_is_not_told_missing_as_well(desk: Desk) -> None:
+    text = client("corp", 'type = "oidc"') + host_of(
+        "a.example", f'backend = "x:1"\nsign_in = ["corp"]\n{ACCESS}'
+    )
+    only(desk.faults(text), 'v.hcl:1:1: provider "corp" has no `issuer`')
+
+
+# -- listeners and addresses ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("http", "port", "expected"),
+    [
+        ('["127.0.0.1:4848"]', 4848, "w.hcl:1:21: 127.0.0.1:4848 is taken by v.hcl:1"),
+        ('["0.0.0.0:4848"]', 4848, "w.hcl:1:21: 127.0.0.1:4848 is taken by v.hcl:1 (0.0.0.0:4848)"),
+        ('["127.0.0.1:80", "0.0.0.0:80"]', 4848, "v.hcl:1:35: 0.0.0.0:80 is taken by v.hcl:1 (127.0.0.1:80)"),
+    ],
+)
+def test_two_on_one_port(desk: Desk, http: str, port: int, expected: str) -> None:
+    call = f'call "abc" {{ port = {port}\n  endpoint = "api.example"\n}}\n'
+    only(desk.faults(f"gateway {{ http = {http} }}", call, open_host("a.example")), expected)
+
+
+def test_the_default_port_can_be_taken_too(desk: Desk) -> None:
+    call = 'call "a" {\n  port = 8000\n  endpoint = "api.example"\n}\n'
+    only(
+        desk.faults(open_host("a.example") + call),
+        "v.hcl:7:10: 127.0.0.1:8000 is taken by the default address",
+    )
+
+
+def test_plain_http_for_other_machines_needs_a_public_url_where_people_sign_in(desk: Desk) -> None:
+    gateway = 'gateway { http = ["0.0.0.0:8000"] }\n'
+    (fault,) = desk.faults(gateway + GOOGLE + host_of("a.example", FINE))
+    assert 'public_url = "https://a.example"' in fault
+    assert desk.faults(gateway + open_host("a.example")) == []
+    assert (
+        desk.faults(gateway + GOOGLE + host_of("a.example", FINE + 'public_url = "https://a.example"')) == []
+    )
+    (fault,) = desk.faults(gateway + GOOGLE + host_of("a.example", FINE + 'public_url = "http://a.example"'))
+    assert "plain http shows every session to the network" in fault
+
+
+@pytest.mark.parametrize("url", ["a.example", "https://a.example/app", "ftp://a.example", "https://"])
+def test_a_public_url_is_scheme_and_host(host: Faults, url: str) -> None:
+    only(host(f'{FINE}public_url = "{url}"'), "v.hcl:11:14: `public_url` is scheme and host alone")
+
+
+def test_the_key_and_the_database_are_never_served(desk: Desk) -> None:
+    (desk.folder / "public").mkdir()
+    text = host_of("a.example", f'backend = "static:."\n{PUBLIC}')
+    only(desk.faults(text), "v.hcl:2:11: the key file would be served to everyone")
+    text = host_of("a.example", f'backend = "static:public"\n{PUBLIC}')
+    assert desk.warnings(text) == []
+
+
+def test_a_key_file_others_can_read_is_a_fault(desk: Desk) -> None:
+    key = desk.folder / "k"
+    key.write_text("x")
+    key.chmod(0o640)
+    text = 'store { key_file = "k" }\n' + open_host("a.example")
+    only(desk.faults(text), "v.hcl:1:20: other users can read the key file k: chmod 600")
+    key.chmod(0o600)
+    assert desk.faults(text) == []
+
+
+# -- warnings ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (client("google") + host_of("a.example", 'backend = "x:1"\nsign_in = ["google"]\naccess { allow = ["anyone"] }'),
+         'v.hcl:9:19: `anyone` lets in whoever has a Google account; hosted_domain in provider "google" narrows it'),
+        (client("github") + host_of("a.example", 'backend = "x:1"\nsign_in = ["github"]\naccess { allow = ["anyone"] }'),
+         "v.hcl:9:19: `anyone` lets in whoever has a GitHub account"),
+        (host_of("a.example", f'backend = "https://x"\ninsecure = true\n{PUBLIC}'),
+         "v.hcl:3:12: the certificate of the backend is not checked"),
+        (client("google") + open_host("a.example"), "v.hcl:1:10: `google` serves no host"),
+        (host_of("a.example", 'backend = "x:1"\naccess { allow = [] }'), "v.hcl:3:18: nobody gets in: the list is empty"),
+        (host_of("a.example", f'backend = "static:none"\n{PUBLIC}'), "v.hcl:2:11: there is no directory none"),
+        ('gateway { trusted_proxies = ["0.0.0.0/0"] }\n' + open_host("a.example"), "v.hcl:1:30: 0.0.0.0/0 believes anybody"),
+    ],
+)  # fmt: skip
+def test_what_is_legal_but_risky_is_a_warning(desk: Desk, text: str, expected: str) -> None:
+    (warning,) = desk.warnings(text)
+    assert warning.startswith(expected)
