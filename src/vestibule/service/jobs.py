@@ -118,24 +118,3 @@ def sweeping(name: str, sweep: Sweep, *, every_s: float = 60.0) -> Job:
             pass
 
     return Job(name=name, every_s=every_s, run=run)
-
-
-def sweeps(
-    sessions: base.Sessions, grants: base.Grants, marks: base.Marks, leases: base.Leases
-) -> tuple[Job, ...]:
-    """The jobs that keep the store small."""
-    return (
-        sweeping("sweep-sessions", sessions.sweep),
-        sweeping("sweep-grants", grants.sweep),
-        sweeping("sweep-marks", marks.sweep),
-        sweeping("sweep-leases", leases.sweep),
-    )
-
-
-def last_seen(flush: Callable[[], Awaitable[object]], *, every_s: float = 5.0) -> Job:
-    """The job that writes last-seen times (`Sessions.flush`), each process its own."""
-
-    async def run(_now: float, _fence: int) -> None:
-        await flush()
-
-    return Job(name="last-seen", every_s=every_s, run=run, is_shared=False)

@@ -7,6 +7,7 @@ and holds it for one short transaction, so neither can find its snapshot overtak
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -32,6 +33,9 @@ class People:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writing = engine.execution_options(writes=True)
+        self._turn = (
+            asyncio.Lock()
+        )  # of those who wait in SQLite for a lock, none is first: so only one waits
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -94,7 +98,7 @@ class People:
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:
         try:
-            async with self._writing.begin() as connection:
+            async with self._turn, self._writing.begin() as connection:
                 yield connection
         except IntegrityError:
             raise

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from vestibule.errors import StoreError
-from vestibule.service.jobs import Job, Jobs, last_seen, sweeping, sweeps
+from vestibule.service.jobs import Job, Jobs, sweeping
 
 
 class Node:
@@ -124,23 +124,9 @@ async def test_a_sweep_goes_on_until_little_is_left(store, clock):
     assert left == []
 
 
-async def test_the_sweeps_empty_the_store_of_what_expired(store, clock):
+async def test_a_sweep_empties_the_store_of_what_expired(store, clock):
     for n in range(450):
         await store.marks.consume("flow", str(n).encode(), clock.now(), clock.now() + 1)
     clock.move(2)
-    node = Node(store, clock)
-    for job in sweeps(store.sessions, store.grants, store.marks, store.leases):
-        assert await node.jobs.turn(job)
+    assert await Node(store, clock).jobs.turn(sweeping("old marks", store.marks.sweep))
     assert await store.marks.sweep(clock.now()) == 0
-
-
-async def test_last_seen_is_flushed_by_each_process(store, clock):
-    flushed = []
-
-    async def flush() -> int:
-        flushed.append(1)
-        return 1
-
-    for name in ("a", "b"):
-        await Node(store, clock, name=name).jobs.turn(last_seen(flush))
-    assert len(flushed) == 2

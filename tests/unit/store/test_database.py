@@ -38,6 +38,20 @@ def insert(key, value=b""):
     return work
 
 
+async def holding(database, work=lambda _: None):
+    """A write that keeps the writer busy, and the event that lets it go on: what is asked for now waits together."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def hold(connection):
+        work(connection)
+        entered.set()
+        go_on.wait(10)
+
+    held = asyncio.create_task(database.write(hold))
+    await asyncio.to_thread(entered.wait, 10)
+    return held, go_on
+
+
 async def keys(database) -> list[int]:
     return [key for (key,) in await database.rows("SELECT k FROM t ORDER BY k")]
 
@@ -55,16 +69,8 @@ async def test_writes_run_in_the_order_they_were_asked_for(database):
 
 async def test_writes_that_wait_together_are_committed_together(database):
     """While the first holds the writer, the others queue up, and one transaction takes them all."""
-    entered, go_on = threading.Event(), threading.Event()
     statements = []
-
-    def hold(connection):
-        connection.set_trace_callback(statements.append)
-        entered.set()
-        go_on.wait(10)
-
-    held = asyncio.create_task(database.write(hold))
-    await asyncio.to_thread(entered.wait, 10)
+    held, go_on = await holding(database, lambda connection: connection.set_trace_callback(statements.append))
     others = [asyncio.create_task(database.write(insert(n))) for n in range(100)]
     await asyncio.sleep(0)
     go_on.set()
@@ -99,14 +105,7 @@ async def test_a_write_that_fails_is_undone_alone(database):
 
 
 async def test_who_stops_waiting_leaves_the_others_their_answers(database):
-    entered, go_on = threading.Event(), threading.Event()
-
-    def hold(_):
-        entered.set()
-        go_on.wait(10)
-
-    held = asyncio.create_task(database.write(hold))
-    await asyncio.to_thread(entered.wait, 10)
+    held, go_on = await holding(database)
     left, stayed = (asyncio.create_task(database.write(insert(n))) for n in (1, 2))
     await asyncio.sleep(0)
     left.cancel()
@@ -156,6 +155,23 @@ async def test_a_full_disk_is_a_store_error_and_over_when_it_is_over(database):
     assert await keys(database) == []
     await database.write(lambda connection: connection.execute("PRAGMA max_page_count=100000").fetchone())
     assert await database.write(insert(1, bytes(100_000))) == 1
+
+
+async def test_a_fault_that_undoes_the_transaction_fails_all_of_its_writes_and_no_later_one(database):
+    def broken(connection):
+        connection.execute("ROLLBACK")
+        raise sqlite3.OperationalError("disk I/O error")
+
+    held, go_on = await holding(database)
+    together = [asyncio.create_task(database.write(work)) for work in (insert(1), broken, insert(2))]
+    await asyncio.sleep(0)
+    go_on.set()
+    await held
+    outcomes = await asyncio.gather(*together, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [StoreError] * 3
+    assert await keys(database) == []
+    assert await database.write(insert(3)) == 3
+    assert await keys(database) == [3]
 
 
 async def test_a_broken_file_is_a_store_error_for_readers_and_writers(path):

@@ -1,0 +1,70 @@
+"""People in SQL, beside the writer of sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+
+import pytest
+
+from vestibule.errors import StoreError
+from vestibule.model import Session, User
+from vestibule.store import records, sqlite
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+async def parts(tmp_path):
+    path = tmp_path / "x.db"
+    store, people = await sqlite.open_store(f"sqlite:{path}"), records.open_people(path)
+    yield store, people, path
+    await people.close()
+    await store.close()
+
+
+async def test_both_writers_of_one_file_get_their_turn(parts):
+    store, people, _ = parts
+
+    async def sign_in(n: int) -> None:
+        await people.register(User(id=f"u{n}", created_at=NOW), "https://a", str(n), "google", NOW)
+        session = Session(
+            id=f"s{n}", host="h", user_id=f"u{n}", created_at=NOW, seen_at=NOW, expires_at=NOW + 9, idle_s=9.0
+        )
+        await store.sessions.create(session, str(n).encode())
+        assert await store.sessions.by_id(f"s{n}", NOW) == session
+
+    await asyncio.gather(*(sign_in(n) for n in range(300)))
+
+
+async def test_a_lock_held_too_long_is_a_store_error_and_over_when_it_is_over(parts):
+    _, people, path = parts
+    await people.user("warm")
+    async with people._engine.connect() as connection:
+        await connection.exec_driver_sql("PRAGMA busy_timeout=20")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError):
+            await people.register(User(id="u1", created_at=NOW), "https://a", "1", "google", NOW)
+        with pytest.raises(StoreError):
+            await people.seen(User(id="u1", created_at=NOW), NOW)
+        assert await people.user("u1") is None
+        other.execute("ROLLBACK")
+    await people.register(User(id="u1", created_at=NOW), "https://a", "1", "google", NOW)
+    assert await people.user("u1") is not None
+
+
+async def test_a_file_without_tables_is_a_store_error(tmp_path):
+    people = records.open_people(tmp_path / "none.db")
+    with pytest.raises(StoreError):
+        await people.user_of("https://a", "1")
+    await people.close()
+
+
+async def test_an_id_that_is_taken_is_a_fault(parts):
+    _, people, _ = parts
+    await people.register(User(id="u1", created_at=NOW), "https://a", "1", "google", NOW)
+    with pytest.raises(StoreError):
+        await people.register(User(id="u1", created_at=NOW), "https://a", "2", "google", NOW)
+    assert await people.user_of("https://a", "2") is None
