@@ -96,9 +96,9 @@ class Command:
     def start(self) -> None:
         """Start it, and watch it."""
         environment = {**os.environ, URL_VARIABLE: self._url}
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S602 - CMD is the person's own
             self._text,
-            shell=True,  # noqa: S602 - CMD is the person's own
+            shell=True,
             env=environment,
             umask=self._umask,
         )
