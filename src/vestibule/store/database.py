@@ -144,7 +144,8 @@ class Database:
             except Exception as exc:  # noqa: BLE001 - whoever waits must hear of any fault, or waits for ever
                 outcomes = [_store_error(exc) for _ in batch]
                 if connection is not None and not _is_passing(exc):
-                    connection.close()
+                    with contextlib.suppress(sqlite3.Error):
+                        connection.close()
                     connection = None
             with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
                 self._loop.call_soon_threadsafe(_settle, batch, outcomes)
