@@ -17,7 +17,8 @@ from typing import cast
 from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
-# A text is one token, its interpolations in it. An interpolation holds no braces, so `[^{}\n]*` ends it.
+# A text is one token, its interpolations in it. An interpolation holds no braces, so `[^{}\n]*` ends it. Possessive
+# repeats keep a text without its end from costing exponential time.
 _GRAMMAR = r"""
 %import hcl2 (NAME, LBRACE, LSQB)
 %import hcl2.RBRACE -> _RBRACE
@@ -30,7 +31,7 @@ _COLON: ":"
 _NEWLINE: /\n\s*/
 INT_LITERAL: /-?[0-9]+/
 FLOAT_LITERAL: /-?[0-9]+(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+)/
-STRING: /"(?:[^"\\$\n]+|\\.|\$\$\{|\$\{[^{}\n]*\}|\$(?!\{))*"/
+STRING: /"(?:[^"\\$\n]++|\\.|\$\$\{|\$\{[^{}\n]*\}|\$(?!\{))*+"/
 HEREDOC: /<<-?(?P<marker>[A-Za-z_][A-Za-z0-9._-]*)[ \t]*\r?\n(?:[^\n]*\n)*?[ \t]*(?P=marker)[ \t]*(?=\r?\n)/
 
 %ignore /[ \t\r]+/

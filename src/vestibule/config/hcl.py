@@ -26,6 +26,9 @@ class Value(msgspec.Struct, frozen=True):
     data: Any
     place: Place
 
+    def __repr__(self) -> str:
+        return f"Value({type(self.data).__name__} at {self.place})"  # never the data: it may be a secret
+
 
 class Attribute(msgspec.Struct, frozen=True):
     """`name = value`."""
@@ -64,7 +67,11 @@ def parse(text: str, source: Source, report: Report) -> Block:
     except SyntaxFault as exc:
         report.fault(Place(reader.file, exc.line, exc.column), exc.message)
         return Block("", Place(reader.file, 1, 1))
-    attributes, blocks = reader.body(_tree(tree.children[0]))
+    try:
+        attributes, blocks = reader.body(_tree(tree.children[0]))
+    except RecursionError:
+        report.fault(Place(reader.file, 1, 1), "the blocks or lists in this file are nested too deeply")
+        return Block("", Place(reader.file, 1, 1))
     return Block("", Place(reader.file, 1, 1), (), attributes, blocks)
 
 

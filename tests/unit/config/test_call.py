@@ -193,15 +193,15 @@ def test_a_call_inside_a_host_takes_its_handles_only(desk: Desk) -> None:
         (call(auth("secret:key"), head='port = 1\nlisten = "127.0.0.1:2"\nendpoint = "x"\n'), "v.hcl:3:10: `port` stands here too"),
         (call(auth("secret:key"), head='listen = "0.0.0.0:2"\nendpoint = "x"\n'), "v.hcl:2:10: 0.0.0.0:2 is not on loopback"),
         (call(auth("secret:key"), head='port = 1\nendpoint = "api.example:8080"\n'),
-         "v.hcl:3:12: `api.example:8080` would be called by plain http, since its port is not 443; write \"https://api.example:8080\""),
+         'v.hcl:3:12: `api.example:8080` would be called by plain http, since its port is not 443; write "https://api.example:8080"'),
         (call(auth("secret:key"), head='port = 1\nendpoint = "https://api.example/v1"\n'), "v.hcl:3:12: `https://api.example/v1`: only scheme"),
         (call(auth("secret:key"), head='port = 1\nendpoint = "x"\ntarget = "y"\n'), "v.hcl:4:1: `target` is another name of what is set"),
-        (call('require_jwt { }\n' + auth("secret:key")), "v.hcl:4:1: `require_jwt` is not in this version yet"),
+        (call("require_jwt { }\n" + auth("secret:key")), "v.hcl:4:1: `require_jwt` is not in this version yet"),
         (call('users = ["www"]\n' + auth("secret:key")), "v.hcl:4:1: `users` is not in this version yet"),
         (call('credentials = "user"\n' + auth("secret:key")), "v.hcl:4:1: `credentials` is not in this version yet"),
         (call(auth("secret:key")) + call(auth("secret:key"), head='port = 2\nendpoint = "x"\n'),
          "v.hcl:10:6: there are two calls of the ID `api`; the first is at v.hcl:1"),
-        (call(auth("secret:key")) + call(auth("secret:key")).replace("api\"", "b\""), "v.hcl:11:8: 127.0.0.1:4848 is taken by v.hcl:2"),
+        (call(auth("secret:key")) + call(auth("secret:key")).replace('api"', 'b"'), "v.hcl:11:8: 127.0.0.1:4848 is taken by v.hcl:2"),
     ],
 )  # fmt: skip
 def test_a_call_that_can_not_work(desk: Desk, text: str, expected: str) -> None:

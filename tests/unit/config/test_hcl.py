@@ -181,6 +181,19 @@ def test_no_message_shows_a_text_that_may_be_a_secret() -> None:
         assert "hunter2" not in " ".join(faults_of(text))
 
 
+@pytest.mark.parametrize("text", ['a = "' + "x" * 5000, "a = <<E\n" + "x\n" * 5000, "/*" + "*" * 5000])
+def test_what_is_never_closed_is_found_at_once(text: str) -> None:
+    (fault,) = faults_of(text)
+    assert "clos" in fault
+
+
+@pytest.mark.parametrize(
+    "text", ["a = " + "[" * 3000 + "]" * 3000, "a {\n" * 3000 + "}\n" * 3000], ids=["lists", "blocks"]
+)
+def test_what_is_nested_too_deeply_is_a_fault(text: str) -> None:
+    assert faults_of(text) == ["v.hcl:1:1: the blocks or lists in this file are nested too deeply"]
+
+
 def test_no_message_speaks_of_the_parser() -> None:
     for text in ("a = ", "a {", "}", "a = [", "a = { b", '"x"', "a b c", "a = 1 b", "a = ]"):
         (fault,) = faults_of(text)

@@ -148,6 +148,12 @@ def test_no_fault_shows_a_secret(desk: Desk) -> None:
     assert "hunter2" not in "\n".join(desk.faults(text))
 
 
+def test_a_secret_is_in_no_repr(desk: Desk) -> None:
+    loaded = desk.load(IO.replace("secret-1", "hunter2") + 'secret "s" { value = "hunter3" }\n')
+    assert "hunter" not in repr(loaded)
+    assert "hunter" not in repr(compile_config(loaded))
+
+
 @pytest.mark.parametrize(
     ("key", "is_good"),
     [("short", False), ("a" * 64, False), ("Zm9vYmFyYmF6cXV4MDEyMzQ1Njc4OWFiY2RlZg", True)],

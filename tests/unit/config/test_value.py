@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -113,25 +114,17 @@ def test_a_rule_is_canonical_and_keeps_its_text(text: str, kind: str, canonical:
 
 
 TEXT_KINDS = [kind.convert for kind in KINDS.values() if kind.text]
+SCALAR_KINDS = [kind.convert for kind in KINDS.values() if not kind.text]
+MARKS = st.from_regex(r"[a-z:/.@0-9\[\]*{}-]{0,20}", fullmatch=True)
 
 
-@given(
-    st.sampled_from(TEXT_KINDS),
-    st.text(max_size=20) | st.from_regex(r"[a-z:/.@0-9\[\]*{}-]{0,20}", fullmatch=True),
-)
+@given(st.sampled_from(TEXT_KINDS), st.text(max_size=20) | MARKS)
 def test_every_text_is_taken_or_unfit(convert: Callable[[str], Any], text: str) -> None:
-    try:
+    with contextlib.suppress(Unfit):
         convert(text)
-    except Unfit as exc:
-        assert str(exc)
 
 
-@given(
-    st.sampled_from([k.convert for k in KINDS.values() if not k.text]),
-    st.none() | st.text(max_size=5) | st.integers() | st.floats(),
-)
+@given(st.sampled_from(SCALAR_KINDS), st.none() | st.text(max_size=5) | st.integers() | st.floats())
 def test_every_scalar_is_taken_or_unfit(convert: Callable[[Any], Any], data: Any) -> None:
-    try:
+    with contextlib.suppress(Unfit):
         convert(data)
-    except Unfit as exc:
-        assert str(exc)
