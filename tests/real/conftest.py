@@ -1,0 +1,40 @@
+"""The fixtures of the tests that need the whole house."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.real.house import Browser, House, build
+from tests.real.visitor import new_visitor
+
+
+@pytest.fixture
+def provider_options() -> dict[str, object]:
+    """What a test's provider is told besides its client; a test overrides it by parametrisation."""
+    return {}
+
+
+@pytest.fixture
+async def house(ports, api, openid, gateway, provider_options) -> AsyncIterator[House]:
+    """The gateway with the real provider, an app behind it, and an API to call."""
+    house = await build(ports=ports, api=api, openid=openid, gateway=gateway, **provider_options)
+    async with new_visitor(user_agent="app/1") as house.client:
+        yield house
+
+
+@pytest.fixture
+async def browser_of_alice(house: House) -> AsyncIterator[Browser]:
+    """A browser in which Alice is signed in."""
+    async with house.browser() as browser:
+        page = await browser.sign_in("alice")
+        assert page.status == 200, page.text
+        yield browser
+
+
+@pytest.fixture
+async def visitor(house: House) -> AsyncIterator[Browser]:
+    """A browser that never was here."""
+    async with house.browser() as browser:
+        yield browser
