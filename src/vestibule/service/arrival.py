@@ -3,8 +3,8 @@
 Ten tabs that sign in at once end in one session. Their callbacks all carry the flow cookies of the others, so
 a finishing flow finds the session a sibling has just made, though it came without that session's cookie;
 siblings take turns, and within half a minute they are given one and the same handle, whichever answer reaches
-the browser last. What siblings need to know of each other is kept in this process for as long as a flow may
-last.
+the browser last. A sign-in begun after that gets a handle of its own.
+What siblings need to know of each other is kept in this process for as long as a flow may last.
 """
 
 from __future__ import annotations
@@ -59,6 +59,14 @@ class Done(msgspec.Struct, frozen=True):
     at: float
 
 
+class _Given(msgspec.Struct, frozen=True):
+    """A handle that was given out, and the flows that were under way in that browser then."""
+
+    handle: Secret
+    siblings: frozenset[str]
+    at: float
+
+
 class Arrivals:
     """Settles finished flows."""
 
@@ -71,7 +79,7 @@ class Arrivals:
         self._people = people
         self._turns = _Turns()
         self._done: dict[str, Done] = {}
-        self._handles: dict[str, tuple[Secret, float]] = {}
+        self._given: dict[str, _Given] = {}
 
     def done(self, flow_id: str) -> Done | None:
         """How this flow ended, if it did in this process within the life of a flow."""
@@ -97,7 +105,7 @@ class Arrivals:
 
     async def end(self, session_id: str) -> None:
         """End a session everywhere; durable on return."""
-        self._handles.pop(session_id, None)
+        self._given.pop(session_id, None)
         await self._sessions.end(session_id)
 
     async def _session_here(self, arrival: Arrival) -> Session | None:
@@ -190,26 +198,30 @@ class Arrivals:
             current = change(current)
             return with_client(current, arrival.client) if tokens else current
 
-        known = None if is_new_person else self._recent_handle(session.id, arrival.now)
+        known = None if is_new_person else self._siblings_handle(session.id, arrival)
         if known is None:
             return await self._sessions.renew(session, changed)
         updated = await self._sessions.update(session.id, changed)
         return None if updated is None else (updated, known.reveal())
 
-    def _recent_handle(self, session_id: str, now: float) -> Secret | None:
-        handle, at = self._handles.get(session_id, (None, 0.0))
-        return handle if now - at < SAME_HANDLE_S else None
+    def _siblings_handle(self, session_id: str, arrival: Arrival) -> Secret | None:
+        """The handle given out a moment ago while this flow was already under way in the same browser."""
+        given = self._given.get(session_id)
+        if given is None or arrival.now - given.at >= SAME_HANDLE_S:
+            return None
+        return given.handle if arrival.flow.id in given.siblings else None
 
     def _remember(self, arrival: Arrival, session: Session, handle: str) -> None:
         """Keep for siblings and reloads which session the flow ended in, and under which handle."""
         now = arrival.now
         self._done.pop(arrival.flow.id, None)
         self._done[arrival.flow.id] = Done(session.id, arrival.flow.rd, now)
-        if self._recent_handle(session.id, now) != Secret(handle):
-            self._handles.pop(session.id, None)
-            self._handles[session.id] = (Secret(handle), now)
+        given = self._given.get(session.id)
+        if given is None or given.handle != Secret(handle):
+            self._given.pop(session.id, None)
+            self._given[session.id] = _Given(Secret(handle), arrival.siblings, now)
         _forget(self._done, lambda done: now - done.at > self._memory_s)
-        _forget(self._handles, lambda kept: now - kept[1] > SAME_HANDLE_S)
+        _forget(self._given, lambda kept: now - kept.at > SAME_HANDLE_S)
 
 
 class _Turns:

@@ -547,6 +547,14 @@ async def test_the_same_person_again_gets_a_new_handle_in_the_same_session(
     assert await world.tokens(after, "google") == "google-alice-2"
 
 
+async def test_every_sign_in_has_a_handle_of_its_own_however_quick(browser: Browser) -> None:
+    handles = set()
+    for _ in range(5):
+        await browser.sign_in()
+        handles.add(browser.handle)
+    assert len(handles) == 5
+
+
 async def test_another_person_ends_the_old_session_at_once(world: World, browser: Browser) -> None:
     alice, old = await browser.sign_in("alice"), browser.handle
     bob = await browser.sign_in("bob")
