@@ -30,7 +30,6 @@ class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: float = 86400.0
     absolute_s: float = 7 * 86400.0
     handle_s: float = 3600.0
-    cache_s: float = 1.0
     grace_s: float = 30.0
 
 
@@ -86,7 +85,6 @@ def _lifetimes(config: schema.Config) -> Lifetimes:
         idle_s=given.session_idle,
         absolute_s=given.session_absolute,
         handle_s=given.handle,
-        cache_s=given.cached_session,
         grace_s=given.grace,
     )
 

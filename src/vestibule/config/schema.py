@@ -79,7 +79,11 @@ class Store(Node, kw_only=True):
 class Lifetimes(Node, kw_only=True):
     """How long things live: `"30s"`, `"10m"`, `"24h"`, `"7d"`. May be split like `gateway`."""
 
-    LATER: ClassVar[Mapping[str, str]] = {"remember_me": "", "restriction": ""}
+    LATER: ClassVar[Mapping[str, str]] = {
+        "cached_session": "one process knows of every sign-out at once",
+        "remember_me": "",
+        "restriction": "",
+    }
 
     pending_flow: Seconds = Seconds(600.0)
     """A sign-in that was begun and not finished (10 minutes)."""
@@ -89,9 +93,6 @@ class Lifetimes(Node, kw_only=True):
     """A session, used or not (7 days)."""
     handle: Seconds = Seconds(3600.0)
     """The `Proxy-Session` handle a backend gets (1 hour)."""
-    cached_session: Seconds = Seconds(1.0)
-    """How long a session is believed without looking at the store when no heartbeat came (1 second):
-    the bound on how long a revoked session can still be used."""
     grace: Seconds = Seconds(30.0)
     """How long known sessions are served while the store can't be reached (30 seconds); nobody new gets
     in then."""
