@@ -307,7 +307,7 @@ def _redirected(answer: Answer, via: str, headers: dict[str, str]) -> tuple[str,
     here = checked_url(answer.url)
     raw = answer.headers.get("location", "")
     try:
-        target = here.join(URL(raw))
+        target = checked_url(str(here.join(URL(raw))))
     except ValueError as exc:
         raise ProviderInvalid("the provider redirects to what isn't a URL") from exc
     if not raw or (here.scheme == "https" and target.scheme != "https"):

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from vestibule.errors import ProviderInvalid, ProviderUnavailable
-from vestibule.fetch import Address, AiohttpTransport, ConnectionFailed, Fetcher
+from vestibule.fetch import Address, AiohttpTransport, ConnectionFailed, Fetcher, resolve_by_system
 
 pytestmark = pytest.mark.real
 
@@ -93,6 +93,10 @@ async def served(
 
 async def to_loopback(_host: str, _port: int) -> tuple[Address, ...]:
     return LOOPBACK
+
+
+async def test_the_systems_resolver_knows_loopback() -> None:
+    assert set(await resolve_by_system("localhost", 80)) & {*LOOPBACK, ipaddress.ip_address("::1")}
 
 
 async def test_gets_share_a_connection_and_forms_have_one_each(origins, fetcher) -> None:

@@ -381,6 +381,8 @@ async def test_at_most_three_redirects_are_followed() -> None:
         "https://user@op.example/",
         "ftp://op.example/",
         "file:///etc/passwd",
+        "mailto:a@b.example",
+        "https://[::1",
         "//10.0.0.1/",
         "",
     ],

@@ -5,9 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
-from msgspec.structs import replace
-
-from vestibule.core import session as rules
+from vestibule.core.person import newcomer, told_anew
+from vestibule.core.session import ID_BYTES, text_of
 from vestibule.errors import UserDisabled
 from vestibule.model import Identity, User
 from vestibule.store import base
@@ -28,15 +27,10 @@ class People:
         """
         user = await self._store.user_of(identity.issuer, identity.subject)
         if user is None:
-            new = User(
-                id=rules.text_of(self._random(rules.ID_BYTES)),
-                created_at=now,
-                name=identity.name,
-                email=identity.email,
-            )
+            new = newcomer(identity, text_of(self._random(ID_BYTES)), now)
             user = await self._store.register(new, identity.issuer, identity.subject, identity.client, now)
         if user.disabled:
             raise UserDisabled("This account has been switched off.", detail=f"user {user.id}")
-        told = replace(user, name=identity.name or user.name, email=identity.email or user.email)
+        told = told_anew(user, identity)
         await self._store.seen(told, now)
         return told

@@ -480,6 +480,31 @@ async def test_ten_tabs_at_once_end_in_one_session_whichever_answer_comes_last(
     assert browser.flow_cookies == []
 
 
+async def test_ten_tabs_that_reach_the_store_at_once_take_turns(world: World, browser: Browser) -> None:
+    states = [await browser.begin() for _ in range(10)]
+    visits = [await browser.visit() for _ in states]
+    store = world.store.sessions
+    create, by_id = store.create, store.by_id
+
+    async def slow_create(*args: Any) -> None:
+        await asyncio.sleep(0)
+        await create(*args)
+
+    async def slow_by_id(*args: Any) -> Session | None:
+        await asyncio.sleep(0)
+        return await by_id(*args)
+
+    store.create, store.by_id = slow_create, slow_by_id  # type: ignore[method-assign]
+    answers = await asyncio.gather(
+        *(
+            world.signin.finish(visit, "google", {"state": state, "code": "alice"})
+            for visit, state in zip(visits, states, strict=True)
+        )
+    )
+    assert len({answer.set_cookies[0] for answer in answers}) == 1
+    assert len(store._kept) == 1
+
+
 async def test_tabs_with_several_providers_share_the_session(world: World, browser: Browser) -> None:
     states = [(client, await browser.begin(client)) for client in ("google", "plain", "github")]
     visits = [await browser.visit() for _ in states]
@@ -621,6 +646,15 @@ async def test_a_session_that_ended_during_the_sign_in_stays_ended(world: World,
     after = await browser.session()
     assert after.id != before.id
     assert after.user_id == before.user_id
+
+
+async def test_a_person_whose_record_is_gone_is_somebody_new(world: World, browser: Browser) -> None:
+    before = await browser.sign_in()
+    world.store.people = Store().people
+    world.signin = world.process()
+    after = await browser.sign_in()
+    assert after.id != before.id
+    assert after.user_id != before.user_id
 
 
 async def test_the_same_account_is_the_same_person_in_every_browser(world: World, browser: Browser) -> None:
