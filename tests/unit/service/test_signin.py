@@ -648,13 +648,21 @@ async def test_a_session_that_ended_during_the_sign_in_stays_ended(world: World,
     assert after.user_id == before.user_id
 
 
-async def test_a_person_whose_record_is_gone_is_somebody_new(world: World, browser: Browser) -> None:
-    before = await browser.sign_in()
-    world.store.people = Store().people
-    world.signin = world.process()
-    after = await browser.sign_in()
-    assert after.id != before.id
-    assert after.user_id != before.user_id
+async def test_an_account_that_came_to_belong_to_another_user_is_another_person(
+    world: World, browser: Browser
+) -> None:
+    before = await browser.sign_in("alice")
+    await Browser(world).sign_in("bob")
+    bob = await world.store.people.user_of("https://op.example", "bob")
+
+    async def user_of(*_: object) -> Any:
+        return bob
+
+    world.store.people.user_of = user_of  # type: ignore[method-assign]
+    after = await browser.sign_in("alice")
+    assert bob is not None
+    assert (after.id != before.id, after.user_id) == (True, bob.id)
+    assert await world.sessions.by_id(before.id) is None
 
 
 async def test_the_same_account_is_the_same_person_in_every_browser(world: World, browser: Browser) -> None:
