@@ -16,6 +16,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from vestibule.config.compile import Compiled
+from vestibule.core.call import Call
 from vestibule.core.seal import Key, KeyRing
 from vestibule.core.session import Lifetimes
 from vestibule.errors import StoreError, VestibuleError
@@ -95,55 +96,63 @@ class App:
             refreshers={name: p for name, p in providers.items() if isinstance(p, Refresh)},
             driver=driver,
         )
-        answers = Notices(self._pages)
+        self._answers = Notices(self._pages)
         self._pools = Pools(loop.time)
-        self._internals = Internals(Directory(answers, log), Echo())
+        self._internals = Internals(Directory(self._answers, log), Echo())
         self._jobs = Jobs(
-            (
-                Job(name="last seen", every_s=FLUSH_S, run=self._flush, is_shared=False),
-                sweeping("dead sessions", store.sessions.sweep),
-                sweeping("old grants", store.grants.sweep),
-                sweeping("old marks", store.marks.sweep),
-                sweeping("old leases", store.leases.sweep),
-            ),
+            self._work(),
             store.leases,
             node=secrets.token_hex(8),
             jitter=random.random,
             failed=self._job_failed,
         )
-        self.gateway = Gateway(
-            table=compiled.table,
-            sessions=self.sessions,
-            ring=ring,
-            trusted=compiled.trusted_proxies,
-            pools=self._pools,
-            answers=answers,
-            control=Control(self._application()),
-            internal=self._internals,
-            traffic=self.traffic,
-            log=log,
-        )
+        self.gateway = self._gateway()
         changes.subscribe(SESSION, self.gateway.session_changed)
         tokens = AppTokens(_sources(compiled), driver)
         self.listeners = [Listener(at, self.gateway, clock=loop.time) for at in compiled.listeners]
         self.listeners += [
-            Listener(
-                call.listen,
-                Calling(
-                    call,
-                    sessions=self.sessions,
-                    grants=self.grants,
-                    tokens=tokens,
-                    ring=ring,
-                    pools=self._pools,
-                    answers=answers,
-                    traffic=self.traffic,
-                    log=log,
-                ),
-                clock=loop.time,
-            )
+            Listener(call.listen, self._calling(call, tokens), clock=loop.time, slashes=True)
             for call in compiled.calls
         ]
+
+    def _gateway(self) -> Gateway:
+        return Gateway(
+            table=self._compiled.table,
+            sessions=self.sessions,
+            ring=self._ring,
+            trusted=self._compiled.trusted_proxies,
+            pools=self._pools,
+            answers=self._answers,
+            control=Control(self._application()),
+            internal=self._internals,
+            traffic=self.traffic,
+            log=self._log,
+            handle_s=self._compiled.lifetimes.handle_s,
+        )
+
+    def _calling(self, call: Call, tokens: AppTokens) -> Calling:
+        return Calling(
+            call,
+            sessions=self.sessions,
+            grants=self.grants,
+            tokens=tokens,
+            ring=self._ring,
+            pools=self._pools,
+            answers=self._answers,
+            traffic=self.traffic,
+            log=self._log,
+        )
+
+    def _work(self) -> tuple[Job, ...]:
+        """What is done now and then."""
+        store = self._store
+        return (
+            Job(name="last seen", every_s=FLUSH_S, run=self._flush, is_shared=False),
+            sweeping("dead sessions", store.sessions.sweep),
+            sweeping("old grants", store.grants.sweep),
+            sweeping("old marks", store.marks.sweep),
+            sweeping("old leases", store.leases.sweep),
+        )
 
     @classmethod
     async def open(cls, compiled: Compiled, log: Log) -> App:
@@ -200,6 +209,7 @@ class App:
                 database=self._compiled.database,
                 providers=self._providers,
                 hosts=frozenset(name.decode("ascii") for name in self._compiled.table.hosts),
+                flow_life_s=self._compiled.lifetimes.flow_s,
                 pages=self._pages,
                 log=self._log,
             )

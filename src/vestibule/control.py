@@ -38,6 +38,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     providers: Mapping[str, Provider]
     hosts: frozenset[str]
     """Names of all hosts: where a return address may lead."""
+    flow_life_s: float
     pages: Pages
     log: Log
 
@@ -59,10 +60,9 @@ class ControlPlane:
             driver=self.driver,
             providers=parts.providers,
             hosts=parts.hosts,
+            flow_life_s=parts.flow_life_s,
         )
-        self.application: Application = build(
-            signin, parts.pages, hosts=lambda: parts.hosts, log=parts.log
-        )
+        self.application: Application = build(signin, parts.pages, hosts=lambda: parts.hosts, log=parts.log)
 
     async def close(self) -> None:
         """Close in reverse."""

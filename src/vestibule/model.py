@@ -53,7 +53,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Verified address, lower-case domain; empty when there is none or it is not verified."""
     groups: tuple[str, ...] = ()
     orgs: tuple[str, ...] = ()
-    claims: dict[str, Any] = {}  # noqa: RUF012 - msgspec copies the default
+    claims: dict[str, Any] = {}
     """Further claims that were asked for by name; never tokens."""
 
 

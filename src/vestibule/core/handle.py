@@ -13,8 +13,6 @@ import msgspec
 from vestibule.core.seal import KeyRing
 
 LIFE_S = 3600.0
-KEPT_S = 1800.0
-"""How long one handle is given out again: a backend always has one that lives as long once more."""
 LENGTH_LIMIT_CHARS = 1024
 _PURPOSE = "proxy-session"
 _FRONT = struct.Struct(">dH")

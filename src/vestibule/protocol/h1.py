@@ -39,12 +39,11 @@ from vestibule.protocol.headers import (
 HEAD_LIMIT_BYTES = 32 * 1024
 FIELD_LIMIT = 100
 TARGET_LIMIT_BYTES = 8 * 1024
-CHUNK_LINE_LIMIT_BYTES = 256
 
 _METHOD = re.compile(rb"[A-Z][A-Z\-]{0,31}\Z")
 _DIGITS = re.compile(rb"[0-9]{1,18}\Z")
 _TARGETS_MAX = 2048
-_targets: dict[bytes, url.Target] = {}
+_targets: dict[tuple[bytes, bool], url.Target] = {}
 _HEADS_MAX = 1024
 _KEPT_FIELDS_BYTES = 4096
 _heads: dict[bytes, RequestHead] = {}
@@ -97,10 +96,11 @@ class RequestHead(msgspec.Struct, kw_only=True):
         return b""
 
 
-def parse_request_head(block: bytes) -> RequestHead:
+def parse_request_head(block: bytes, *, slashes: bool = False) -> RequestHead:
     """The head of a request, from its bytes up to but without the empty line. Raises BadRequest.
 
-    The lists in it are shared with other requests that sent the same lines: they are never changed in place.
+    `slashes` as in `url.canonical`. The lists in it are shared with other requests that sent the same lines: they
+    are never changed in place.
 
     Spec: RFC 9112 sections 2 to 6. Threat: request smuggling, header and host confusion.
     """
@@ -116,9 +116,9 @@ def parse_request_head(block: bytes) -> RequestHead:
             if len(_heads) >= _HEADS_MAX:
                 _heads.clear()
             _heads[fields] = known
-    head: RequestHead = known.__copy__()
+    head: RequestHead = known.__copy__()  # type: ignore[attr-defined] # msgspec has it, its stubs don't
     head.method = method
-    head.target = target = _targets.get(raw_target) or _target(raw_target)
+    head.target = target = _targets.get((raw_target, slashes)) or _target(raw_target, slashes=slashes)
     head.fields = fields
     # 3. What must agree between the two.
     if target.authority and url.authority(target.authority) != known.authority:
@@ -168,12 +168,12 @@ def _head_of_fields(fields: bytes, minor: int) -> RequestHead:
     return head
 
 
-def _target(raw: bytes) -> url.Target:
-    target = url.canonical(raw)
+def _target(raw: bytes, *, slashes: bool) -> url.Target:
+    target = url.canonical(raw, slashes=slashes)
     if len(raw) <= 512:
         if len(_targets) >= _TARGETS_MAX:
             _targets.clear()
-        _targets[raw] = target
+        _targets[raw, slashes] = target
     return target
 
 
@@ -373,88 +373,25 @@ def _apply_answer(head: AnswerHead, kind: int, line: bytes) -> None:
         head.lines.append(line)
 
 
-class Chunked:
-    """Takes a chunked body apart (RFC 9112 section 7.1); strict, whatever way the bytes are split.
-
-    Chunk extensions are read past and dropped. Trailer lines are kept for the caller, checked as header lines.
-    """
-
-    __slots__ = ("_left", "_line", "_state", "_trailer_bytes", "done", "rest", "trailers")
-
-    def __init__(self) -> None:
-        self._state = "size"
-        self._left = 0
-        self._line = b""
-        self._trailer_bytes = 0
-        self.done = False
-        self.rest = b""
-        """Bytes after the end of the body, once done."""
-        self.trailers: list[bytes] = []
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """The pieces of body in *data*. Raises BadRequest for broken framing."""
-        out: list[bytes] = []
-        at = 0
-        while at < len(data) and not self.done:
-            if self._state == "data":
-                piece = data[at : at + self._left]
-                out.append(piece)
-                at += len(piece)
-                self._left -= len(piece)
-                if not self._left:
-                    self._state = "end"
-                continue
-            at = self._take_line(data, at)
-        if self.done:
-            self.rest = data[at:]
-        return out
-
-    def _take_line(self, data: bytes, at: int) -> int:
-        """Read on in a line that ends in CRLF; act on it when it is whole."""
-        end = data.find(b"\n", at)
-        piece = data[at:] if end < 0 else data[at : end + 1]
-        self._line += piece
-        limit = headers.LINE_LIMIT_BYTES if self._state == "trailer" else CHUNK_LINE_LIMIT_BYTES
-        if len(self._line) > limit:
-            raise BadRequest("a line of the chunked body is too long", code="bad_chunk")
-        if end >= 0:
-            line, self._line = self._line, b""
-            if line[-2:-1] != b"\r":
-                raise BadRequest("a line of the chunked body ends in a bare LF", code="bad_chunk")
-            self._on_line(line[:-2])
-        return at + len(piece)
-
-    def _on_line(self, line: bytes) -> None:
-        if self._state == "size":
-            self._left = _chunk_size(line)
-            self._state = "data" if self._left else "trailer"
-        elif self._state == "end":
-            if line:
-                raise BadRequest("a chunk is longer than it said", code="bad_chunk")
-            self._state = "size"
-        elif not line:
-            self.done = True
-        else:
-            self._on_trailer(line)
-
-    def _on_trailer(self, line: bytes) -> None:
-        self._trailer_bytes += len(line)
-        if self._trailer_bytes > LINE_LIMIT_BYTES_TRAILERS or len(self.trailers) >= FIELD_LIMIT:
-            raise BadRequest("the trailers are too large", code="header_too_large", status=431)
-        # What decides framing, routing or identity may not come late (RFC 9110 section 6.5.1).
-        if request_kind(line) == 0:
-            self.trailers.append(line)
+def request_bytes(head: RequestHead, lines: list[bytes], *, target: bytes, host_line: bytes) -> bytes:
+    """A request's head written anew, for another target and host than it came for."""
+    return head.method + b" " + target + b" HTTP/1.1\r\n" + fields_bytes(head, lines, host_line)
 
 
-LINE_LIMIT_BYTES_TRAILERS = 8 * 1024
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\Z")
-
-
-def _chunk_size(line: bytes) -> int:
-    found = _CHUNK.match(line)
-    if found is None:
-        raise BadRequest("a chunk size is malformed", code="bad_chunk")
-    return int(found[1], 16)
+def fields_bytes(head: RequestHead, lines: list[bytes], host_line: bytes = b"") -> bytes:
+    """The header lines with Host and framing, up to and with the empty line."""
+    parts = [host_line or head.host_line, *lines]
+    if head.content_length is not None:
+        parts.append(b"Content-Length: %d" % head.content_length)
+    elif head.chunked:
+        parts.append(b"Transfer-Encoding: chunked")
+    if head.expect_continue and head.has_body:
+        parts.append(b"Expect: 100-continue")
+    if head.upgrade:
+        parts.append(b"Connection: Upgrade")
+        parts.append(b"Upgrade: websocket")
+    parts.append(b"\r\n")
+    return b"\r\n".join(parts)
 
 
 class HeadCheck:

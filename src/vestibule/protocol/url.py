@@ -64,7 +64,7 @@ _ESCAPE_RE = re.compile(rb"%(?:([0-9A-Fa-f]{2}))?")
 _UNESCAPED_RE = re.compile(rb"[\"<>\[\]^`{|}]")
 _SLASHES_RE = re.compile(rb"//+")
 _PARAMETER_RE = re.compile(rb"(?:;|%3B)[^/]*")
-_SUSPECT_RE = re.compile(rb";|%3B|%25")
+_SUSPECT_RE = re.compile(rb";|%3B|%25|%2F|%5C")
 _ABSOLUTE_RE = re.compile(rb"(?i:https?)://([^/?]*)(.*)", re.DOTALL)
 
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -76,8 +76,11 @@ _ESCAPES: tuple[bytes | None, ...] = tuple(
 )
 
 
-def canonical(raw: bytes) -> Target:
+def canonical(raw: bytes, *, slashes: bool = False) -> Target:
     """The target in the one form that is matched and forwarded; `canonical(t.full).full == t.full`.
+
+    `slashes`: `%2F`, `%5C` and runs of `/` stay as they are, as APIs want them (`/projects/group%2Fname`): for
+    calls that go out, where no access rule hangs on the path.
 
     Takes the origin-, absolute- and asterisk-form; whether the method fits the form is the caller's to check,
     as are the length and that an absolute-form's authority equals Host.
@@ -92,28 +95,29 @@ def canonical(raw: bytes) -> Target:
     if raw == b"*":
         return Target(raw, b"", raw, raw)
     if raw[:1] == b"/":
-        return _origin_form(raw, b"")
+        return _origin_form(raw, b"", slashes=slashes)
     if found := _ABSOLUTE_RE.fullmatch(raw):
         named, rest = found.groups()
         authority(named)
-        return _origin_form(rest if rest[:1] == b"/" else b"/" + rest, named)
+        return _origin_form(rest if rest[:1] == b"/" else b"/" + rest, named, slashes=slashes)
     return _refuse("is of no known form")
 
 
-def _origin_form(raw: bytes, of: bytes) -> Target:
+def _origin_form(raw: bytes, of: bytes, *, slashes: bool) -> Target:
     raw_path, mark, query = raw.partition(b"?")
     if not _QUERY_RE.fullmatch(query):
         _refuse("has a query with a forbidden character or escape")
-    path = _canonical_path(raw_path)
+    path = _canonical_path(raw_path, slashes=slashes)
     return Target(path, query, path + mark + query, _without_parameters(path), of)
 
 
-def _canonical_path(raw: bytes) -> bytes:
+def _canonical_path(raw: bytes, *, slashes: bool) -> bytes:
     if _FORBIDDEN_RE.search(raw):
         _refuse("has a forbidden character in its path")
-    path = _UNESCAPED_RE.sub(_escape, _ESCAPE_RE.sub(_canonical_escape, raw))
+    path = _ESCAPE_RE.sub(_api_escape if slashes else _canonical_escape, raw)
+    path = _UNESCAPED_RE.sub(_escape, path)
     _check_utf8(path)
-    path = _resolved(_SLASHES_RE.sub(b"/", path))
+    path = _resolved(path if slashes else _SLASHES_RE.sub(b"/", path))
     if _SUSPECT_RE.search(path) and any(map(_hides_dots, path.split(b"/"))):
         _refuse("has a dot segment in disguise")
     return path
@@ -125,6 +129,11 @@ def _canonical_escape(found: re.Match[bytes]) -> bytes:
     if escape is None:
         _refuse("has a broken or forbidden escape in its path")
     return escape
+
+
+def _api_escape(found: re.Match[bytes]) -> bytes:
+    escape: bytes = found[0].upper()
+    return escape if escape in (b"%2F", b"%5C") else _canonical_escape(found)
 
 
 def _escape(found: re.Match[bytes]) -> bytes:

@@ -17,15 +17,15 @@ from vestibule.core.call import Applied, Call, Location, SecretCredential, Sessi
 from vestibule.core.handle import open_handle
 from vestibule.core.route import Backend
 from vestibule.core.seal import KeyRing
-from vestibule.errors import BadRequest, ClientError, StoreError, VestibuleError
+from vestibule.errors import BadRequest, ClientError, VestibuleError
 from vestibule.model import Secret, Session, Tokens
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Record, Traffic
-from vestibule.protocol.h1 import AnswerHead, RequestHead
+from vestibule.protocol.h1 import AnswerHead, RequestHead, request_bytes
 from vestibule.protocol.headers import class_of
 from vestibule.proxy.exchange import Exchange
-from vestibule.proxy.gateway import Answers, new_id, request_bytes
 from vestibule.proxy.pool import Pool, Pools
+from vestibule.proxy.refusal import Answer, Answers, Refusals
 from vestibule.proxy.relay import IDEMPOTENT, Relay
 from vestibule.service.grants import Grants
 from vestibule.service.sessions import Sessions
@@ -71,9 +71,8 @@ class Calling:
         self._tokens = tokens
         self._ring = ring
         self._pool: Pool = pools.of(Backend(servers=(call.endpoint,)))
-        self._answers = answers
+        self._refusals = Refusals(answers, traffic, log.bind(call=call.id), as_json=True, now=now)
         self._traffic = traffic
-        self._log = log
         self._now = now
         self._host_line = b"Host: " + call.authority.encode("ascii")
         self._names = _LOOPBACK_NAMES | {name.encode("ascii") for name in call.names}
@@ -86,10 +85,10 @@ class Calling:
         try:
             self._check_caller(exchange.head)
             self._check_operation(exchange)
-        except VestibuleError as error:
-            self._refuse(exchange, error)
+            credentials = self._at_hand(exchange)
+        except Exception as error:  # noqa: BLE001 - the boundary: nothing goes out after an unforeseen fault
+            self._on_failure(exchange, error)
             return
-        credentials = self._at_hand(exchange)
         if credentials is not None:
             self._send(exchange, credentials)
         else:
@@ -195,7 +194,7 @@ class Calling:
         if exchange.is_over:
             return
         head = exchange.head
-        relay = Relay(exchange, self._pool, self._request(head, credentials), self._refuse)
+        relay = Relay(exchange, self._pool, self._request(head, credentials), self._refusals.by_error)
         if not is_repeat:
             relay.on_answer = lambda answer: self._on_answer(exchange, credentials, answer)
         exchange.responder = relay
@@ -245,60 +244,24 @@ class Calling:
 
         def done(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
-            if task.cancelled() or (error := task.exception()) is None:
-                return
-            if not isinstance(error, VestibuleError):
-                self._log.error("fault", call=self.call.id, error=repr(error))
-                error = VestibuleError(code="internal_error")
-            if exchange is not None:
-                self._refuse(exchange, error)
+            error = None if task.cancelled() else task.exception()
+            if isinstance(error, Exception) and exchange is not None:
+                self._on_failure(exchange, error)
 
         task.add_done_callback(done)
 
     # -- refusals and the record --------------------------------------------------------------
 
-    def _refuse(self, exchange: Exchange, error: VestibuleError) -> None:
-        """Answer as JSON with what is wrong, in a code and in words."""
-        exchange.request_id = exchange.request_id or new_id()
-        exchange.decision = error.code
-        self._log.info(
-            "call_refused",
-            id=exchange.request_id,
-            call=self.call.id,
-            status=error.status,
-            code=error.code,
-            detail=error.detail or error.message,
-            method=exchange.head.method,
-            path=exchange.head.target.path,
-            session=exchange.session_id,
-        )
-        status_line, lines, body = self._answers.make(
-            exchange.head,
-            status=error.status,
-            code=error.code,
-            reason=error.message,
-            request_id=exchange.request_id,
-            as_json=True,
-        )
-        if isinstance(error, StoreError):
-            lines = [*lines, b"Retry-After: 2"]
-        exchange.answer(status_line, lines, body)
+    def _on_failure(self, exchange: Exchange, error: Exception) -> None:
+        if isinstance(error, VestibuleError):
+            exchange.decision = error.code
+            self._refusals.by_error(exchange, error)
+        else:
+            self._refusals.by_fault(exchange, error)
 
-    def refuse(
-        self, exchange: Exchange | None, error: BadRequest, peer: str
-    ) -> tuple[bytes, list[bytes], bytes]:
+    def refuse(self, exchange: Exchange | None, error: BadRequest, peer: str) -> Answer:
         """The answer to what can't be served."""
-        request_id = new_id()
-        self._log.info(
-            "bad_request", id=request_id, call=self.call.id, code=error.code, detail=error.message, peer=peer
-        )
-        return self._answers.make(
-            exchange.head if exchange is not None else None,
-            status=error.status,
-            code=error.code,
-            request_id=request_id,
-            as_json=True,
-        )
+        return self._refusals.unread(exchange, error, peer)
 
     def _record(self, exchange: Exchange) -> None:
         head = exchange.head

@@ -19,15 +19,16 @@ from time import monotonic
 from typing import Protocol, cast
 
 from vestibule.errors import BadRequest
+from vestibule.protocol.chunked import Chunked
 from vestibule.protocol.h1 import (
     HEAD_LIMIT_BYTES,
     TARGET_LIMIT_BYTES,
-    Chunked,
     HeadCheck,
     RequestHead,
     parse_request_head,
 )
 from vestibule.proxy.exchange import Exchange, Listener, Responder
+from vestibule.proxy.exchange_h1 import H1Exchange
 
 HEAD_DEADLINE_S = 10.0
 IDLE_DEADLINE_S = 75.0
@@ -41,8 +42,6 @@ PENDING_LIMIT_BYTES = 64 * 1024
 """Pipelined bytes kept while an answer is on its way; more pauses reading."""
 
 IDLE, HEAD, ACTIVE, LINGER, TUNNEL, CLOSED = range(6)
-
-_NO_BODY = frozenset((b"204", b"304"))
 
 
 class Handler(Protocol):
@@ -62,181 +61,13 @@ class Connections(Listener, Protocol):
 
     handler: Handler
     check: HeadCheck
+    slashes: bool
+    """Paths keep their slashes as they come (`protocol.url.canonical`)."""
     draining: bool
     open: set[H1Connection]
 
     tick: float
     """The loop's clock as of the last sweep, a second ago at most: good enough for deadlines."""
-
-
-class H1Exchange(Exchange):
-    """An exchange over one HTTP/1.1 connection."""
-
-    _started = False
-    _chunked = False
-    _left: int | None = None
-
-    def __init__(self, connection: H1Connection, head: RequestHead, began_at_mono: float) -> None:
-        super().__init__(head, connection.listener, connection.peer, began_at_mono)
-        self._connection: H1Connection | None = connection
-
-    def answer(self, status_line: bytes, lines: Sequence[bytes], body: bytes = b"", raw: bytes = b"") -> None:
-        connection = self._connection
-        if connection is None or self._started:
-            return
-        self._started = True
-        code = status_line[9:12]
-        self.status = int(code)
-        if raw and self.head.minor and self.head.method != b"HEAD" and connection.may_keep():
-            self.bytes_out = len(body)
-            connection.transport.write(raw)
-            self._end(keep=True)
-            return
-        parts = [status_line, *lines]
-        if code not in _NO_BODY:
-            parts.append(b"Content-Length: %d" % len(body))
-        keep = connection.may_keep()
-        if not keep:
-            parts.append(b"Connection: close")
-        elif self.head.minor == 0:
-            parts.append(b"Connection: keep-alive")
-        parts.append(b"")
-        if self.head.method == b"HEAD" or code in _NO_BODY:
-            body = b""
-        parts.append(body)
-        data = b"\r\n".join(parts)
-        self.bytes_out = len(body)
-        connection.send(data)
-        self._end(keep=keep)
-
-    def start(self, status_line: bytes, lines: Sequence[bytes], length: int | None) -> None:
-        connection = self._connection
-        if connection is None or self._started:
-            return
-        self._started = True
-        code = status_line[9:12]
-        self.status = int(code)
-        parts = [status_line, *lines]
-        bodiless = self.head.method == b"HEAD" or code in _NO_BODY
-        self._left = length
-        if length is not None:
-            if code != b"204":
-                parts.append(b"Content-Length: %d" % length)
-        elif not bodiless:
-            if self.head.minor == 1:
-                self._chunked = True
-                parts.append(b"Transfer-Encoding: chunked")
-            else:
-                connection.keep = False
-        if bodiless:
-            self._left = 0
-            self._chunked = False
-        if not connection.may_keep():
-            parts.append(b"Connection: close")
-        elif self.head.minor == 0:
-            parts.append(b"Connection: keep-alive")
-        parts.append(b"\r\n")
-        connection.send(b"\r\n".join(parts))
-
-    def write(self, data: bytes) -> None:
-        connection = self._connection
-        if connection is None or not data:
-            return
-        if self._left is not None:
-            if len(data) > self._left:
-                # More than was announced: the backend is out of step, and so would the client be.
-                self.abort()
-                return
-            self._left -= len(data)
-        self.bytes_out += len(data)
-        if self._chunked:
-            connection.send_parts((b"%x\r\n" % len(data), data, b"\r\n"))
-        else:
-            connection.send(data)
-
-    def finish(self, trailers: Sequence[bytes] = ()) -> None:
-        connection = self._connection
-        if connection is None:
-            return
-        if self._left:
-            self.abort()
-            return
-        if self._chunked:
-            connection.send(b"\r\n".join((b"0", *trailers, b"", b"")))
-        self._end(keep=connection.may_keep())
-
-    def inform(self, status_line: bytes, lines: Sequence[bytes]) -> None:
-        connection = self._connection
-        if connection is not None and not self._started and self.head.minor == 1:
-            connection.send(b"\r\n".join((status_line, *lines, b"", b"")))
-
-    def abort(self) -> None:
-        connection = self._connection
-        if connection is not None:
-            self._connection = None
-            connection.abort()
-            self._report()
-
-    def upgrade(self, status_line: bytes, lines: Sequence[bytes]) -> None:
-        connection = self._connection
-        if connection is not None and not self._started:
-            self._started = True
-            self.status = 101
-            connection.send(b"\r\n".join((status_line, *lines, b"", b"")))
-            connection.begin_tunnel()
-
-    def close_tunnel(self) -> None:
-        self._end(keep=False)
-
-    def want_body(self) -> None:
-        if self._connection is not None:
-            self._connection.want_body()
-
-    def limit_body(self, limit_bytes: int) -> None:
-        if self._connection is not None:
-            self._connection.limit_body(limit_bytes)
-
-    def pause_body(self) -> None:
-        if self._connection is not None:
-            self._connection.pause_reading()
-
-    def resume_body(self) -> None:
-        if self._connection is not None:
-            self._connection.resume_reading()
-
-    @property
-    def is_over(self) -> bool:
-        return self._connection is None
-
-    @property
-    def is_started(self) -> bool:
-        """True once the head of the final answer is out."""
-        return self._started
-
-    def _end(self, *, keep: bool) -> None:
-        connection = self._connection
-        if connection is None:
-            return
-        self._connection = None
-        self._report()
-        connection.exchange_ended(keep=keep)
-
-    def gone(self) -> None:
-        """The connection is lost: tell the responder, once."""
-        if self._connection is None:
-            return
-        self._connection = None
-        responder = self.responder
-        if responder is not None:
-            responder.on_gone()
-        self._report()
-
-    def _report(self) -> None:
-        # Responder and exchange hold each other: let go here, and nothing waits for the garbage collector.
-        self.responder = None
-        on_end, self.on_end = self.on_end, None
-        if on_end is not None:
-            on_end(self)
 
 
 class H1Connection(asyncio.Protocol):
@@ -361,7 +192,7 @@ class H1Connection(asyncio.Protocol):
             return
         self._buffer = b""
         try:
-            head = parse_request_head(data[:end])
+            head = parse_request_head(data[:end], slashes=self.listener.slashes)
             self.listener.check.agree(head, data[: end + 4])
         except BadRequest as error:
             self._refuse(error)

@@ -8,48 +8,34 @@ a store that can't be reached is 503, and neither touches a cookie.
 from __future__ import annotations
 
 import asyncio
-import base64
 import secrets
 import time
-import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, Protocol, assert_never
-from urllib.parse import quote_from_bytes
 
-from vestibule.core.handle import KEPT_S, LIFE_S, seal_handle
+from vestibule.core.handle import LIFE_S, seal_handle
 from vestibule.core.inject import identity_lines
 from vestibule.core.policy import decide
-from vestibule.core.route import Backend, Host, Route, RouteTable, Site, site_of
+from vestibule.core.route import Backend, Host, Route, RouteTable
 from vestibule.core.seal import KeyRing
 from vestibule.errors import BadRequest, StoreError, VestibuleError
 from vestibule.model import Allow, Decision, Deny, Session, SignIn, StepUp, Unavailable
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Record, Traffic
-from vestibule.protocol import cookie, forwarded, websocket
+from vestibule.protocol import cookie, websocket
 from vestibule.protocol.address import Networks
-from vestibule.protocol.h1 import RequestHead
+from vestibule.protocol.h1 import RequestHead, fields_bytes
 from vestibule.protocol.headers import value_of
-from vestibule.proxy.exchange import Exchange, Listener
+from vestibule.proxy.exchange import Exchange
 from vestibule.proxy.pool import Pools
+from vestibule.proxy.refusal import Answer, Answers, Refusals, id_of
 from vestibule.proxy.relay import Relay
+from vestibule.proxy.view import Kept, Told, View, Views
 from vestibule.service.sessions import Sessions
 from vestibule.service.visit import Visit
 
 BLOCKS_MAX = 10_000
-COOKIES_MAX = 10_000
-CLIENTS_MAX = 10_000
-FIELDS_MAX = 1024
-KEPT_FIELDS_BYTES = 4096
-
-
-class Told(NamedTuple):
-    """Who the client is, and the header lines that tell the backend."""
-
-    address: str
-    lines: list[bytes]
-    is_trusted: bool
-    """The peer is a trusted proxy: what it says differs from request to request."""
 
 
 class Ask(NamedTuple):
@@ -59,54 +45,6 @@ class Ask(NamedTuple):
     route: Route
     taken: cookie.Taken
     told: Told
-
-
-class Kept(NamedTuple):
-    """Header lines made for a backend, and what they were made of."""
-
-    session: Session | None
-    told: Told
-    good_until: float
-    block: bytes
-
-
-class View:
-    """A host as one listener sees it, with what was worked out for it before; all of it bounded."""
-
-    __slots__ = ("clients", "cookies", "fields", "host", "name", "site")
-
-    def __init__(self, host: Host, site: Site) -> None:
-        self.host = host
-        self.site = site
-        self.name = host.name.decode("ascii")
-        self.cookies: dict[bytes, cookie.Taken] = {}
-        """By Cookie line: browsers send the same one again."""
-        self.clients: dict[tuple[str, bytes], Told] = {}
-        """By peer and Host, where only the peer's own address counts."""
-        self.fields: dict[bytes, Kept] = {}
-        """By the header lines as they came: what the backend gets for them."""
-
-
-class Answers(Protocol):
-    """Makes the gateway's own answers: a page for a person, JSON for a program."""
-
-    def make(
-        self,
-        head: RequestHead | None,
-        *,
-        status: int,
-        code: str,
-        reason: str = "",
-        request_id: str = "",
-        host: Host | None = None,
-        session: Session | None = None,
-        sign_in: str = "",
-        as_json: bool = False,
-    ) -> tuple[bytes, list[bytes], bytes]:
-        """Status line, header lines, body. `head` None: the request could not be read; `as_json`: whoever asks."""
-
-    def is_navigation(self, head: RequestHead) -> bool:
-        """True when a person in a browser waits for a page (Sec-Fetch-Mode, Accept, method)."""
 
 
 class Faults(Protocol):
@@ -146,20 +84,21 @@ class Gateway:
         internal: Internal,
         traffic: Traffic,
         log: Log,
+        handle_s: float = LIFE_S,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.table = table
         self._sessions = sessions
         self._ring = ring
-        self._trusted = trusted
         self._pools = pools
-        self._answers = answers
         self._control = control
         self._internal = internal
         self._traffic = traffic
         self._log = log
         self._now = now
-        self._views: dict[tuple[bytes, Listener], View] = {}
+        self._handle_s = handle_s
+        """Life of a `Proxy-Session` handle; one is given out for half of it, so that it always lives as long again."""
+        self._views = Views(table, trusted)
+        self._refusals = Refusals(answers, traffic, log, now=now)
         self._blocks: OrderedDict[tuple[str, bytes], tuple[Session, float, list[bytes]]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: dict[str, set[Exchange]] = {}
@@ -171,18 +110,16 @@ class Gateway:
         exchange.on_end = self._record
         try:
             self._route(exchange)
-        except VestibuleError as error:
-            self._refuse(exchange, error)
         except Exception as error:  # noqa: BLE001 - the boundary: an unforeseen fault must not let anyone through
-            self._on_fault(exchange, error)
+            self._on_failure(exchange, error)
 
     def _route(self, exchange: Exchange) -> None:
         head = exchange.head
         # 1. Which host, and who is the client.
-        view = self._views.get((head.host, exchange.listener)) or self._view(head.host, exchange.listener)
+        view = self._views.of(head.host, exchange.listener)
         exchange.host = host = view.host
         exchange.site = view.site
-        told = self._told(view, exchange)
+        told = view.told(exchange.peer, head)
         exchange.address = told.address
         # 2. Which route.
         target = head.target
@@ -192,7 +129,7 @@ class Gateway:
         if head.upgrade and head.upgrade != b"websocket":
             head.upgrade = b""  # nothing else is upgraded; RFC 9110 section 7.8 lets a server go on without
         # 3. Which session.
-        taken = self._taken(view, head)
+        taken = view.taken(head)
         ask = Ask(view, route, taken, told)
         if taken.value is None:
             self._decide(exchange, ask, None)
@@ -239,13 +176,16 @@ class Gateway:
                 self._forward(exchange, ask, session)
             case SignIn() | StepUp():
                 exchange.decision = "sign_in"
-                self._send_to_sign_in(exchange, ask, session, decision)
+                clears_cookie = ask.taken.is_repeated
+                self._refusals.to_sign_in(
+                    exchange, ask.view.site, session, decision, clears_cookie=clears_cookie
+                )
             case Deny():
                 exchange.decision = decision.code
-                self._answer(exchange, decision, session)
+                self._refusals.by_decision(exchange, decision, session)
             case Unavailable():
                 exchange.decision = "unavailable"
-                self._answer(exchange, decision, session)
+                self._refusals.by_decision(exchange, decision, session)
             case _:
                 assert_never(decision)
 
@@ -265,7 +205,7 @@ class Gateway:
             self._internal.begin(exchange, backend, self._lines(head, ask, session))
             return
         request = head.method + b" " + head.target.full + b" HTTP/1.1\r\n" + self._fields(head, ask, session)
-        relay = Relay(exchange, self._pools.of(backend), request, self._refuse)
+        relay = Relay(exchange, self._pools.of(backend), request, self._refusals.by_error)
         exchange.responder = relay
         relay.begin()
 
@@ -274,24 +214,15 @@ class Gateway:
 
         They are the same as long as these are: what came, the session as a value, and what is told of the client.
         """
-        fields = ask.view.fields
-        kept = fields.get(head.fields)
-        if (
-            kept is not None
-            and kept.session is session
-            and kept.told is ask.told
-            and self._now() < kept.good_until
-        ):
-            return kept.block
-        lines = self._lines(head, ask, session)
-        block = fields_bytes(head, lines)
-        if head.minor and not head.upgrade and len(head.fields) <= KEPT_FIELDS_BYTES:
-            if len(fields) >= FIELDS_MAX:
-                fields.clear()
-            good_until = (
-                self._now() + KEPT_S if session is None else self._blocks[session.id, ask.view.host.name][1]
-            )
-            fields[head.fields] = Kept(session, ask.told, good_until, block)
+        now = self._now()
+        kept = ask.view.kept(head, session, ask.told, now)
+        if kept is not None:
+            return kept
+        block = fields_bytes(head, self._lines(head, ask, session))
+        good_until = (
+            now + self._handle_s / 2 if session is None else self._blocks[session.id, ask.view.host.name][1]
+        )
+        ask.view.keep(head, Kept(session, ask.told, good_until, block))
         return block
 
     def _lines(self, head: RequestHead, ask: Ask, session: Session | None) -> list[bytes]:
@@ -311,10 +242,10 @@ class Gateway:
         if kept is not None and kept[0] is session and now < kept[1]:
             return kept[2]
         handle = seal_handle(
-            self._ring, session.id, session.host, now + LIFE_S, nonce=secrets.token_bytes(12)
+            self._ring, session.id, session.host, now + self._handle_s, nonce=secrets.token_bytes(12)
         )
         lines = identity_lines(session, host, handle)
-        self._blocks[key] = (session, now + KEPT_S, lines)
+        self._blocks[key] = (session, now + self._handle_s / 2, lines)
         self._blocks.move_to_end(key)
         if len(self._blocks) > BLOCKS_MAX:
             self._blocks.popitem(last=False)
@@ -336,117 +267,20 @@ class Gateway:
 
     # -- the gateway's own answers -------------------------------------------------------------
 
-    def _send_to_sign_in(
-        self, exchange: Exchange, ask: Ask, session: Session | None, decision: SignIn | StepUp
-    ) -> None:
-        head, site = exchange.head, ask.view.site
-        sign_in = f"{site.base_url}/@/signin"
-        if not self._answers.is_navigation(head):
-            exchange.answer(
-                *self._answers.make(
-                    head,
-                    status=401,
-                    code="sign_in_required",
-                    reason=decision.reason,
-                    request_id=self._id(exchange),
-                    host=ask.view.host,
-                    session=session,
-                    sign_in=sign_in,
-                )
-            )
-            return
-        location = f"{sign_in}?rd={quote_from_bytes(head.target.full, safe='/~')}"
-        lines = [b"Location: " + location.encode("ascii"), *_REDIRECT_LINES]
-        if ask.taken.is_repeated:
-            lines.append(b"Set-Cookie: " + cookie.clear(site.cookie, secure=site.secure).encode("ascii"))
-        exchange.answer(b"HTTP/1.1 302 Found", lines)
-
-    def _answer(self, exchange: Exchange, decision: Deny | Unavailable, session: Session | None) -> None:
-        if isinstance(decision, Deny):
-            status, code, more = decision.status, decision.code, []
-        else:
-            status, code, more = 503, "store_unavailable", [b"Retry-After: %d" % decision.retry_after_s]
-        self._log.info("refused", status=status, code=code, reason=decision.reason, **self._of(exchange))
-        status_line, lines, body = self._answers.make(
-            exchange.head,
-            status=status,
-            code=code,
-            request_id=exchange.request_id,
-            host=exchange.host,
-            session=session,
-        )
-        exchange.answer(status_line, [*lines, *more], body)
-
-    def refuse(
-        self, exchange: Exchange | None, error: BadRequest, peer: str
-    ) -> tuple[bytes, list[bytes], bytes]:
+    def refuse(self, exchange: Exchange | None, error: BadRequest, peer: str) -> Answer:
         """The answer to what can't be served: broken requests, bodies too large or too slow."""
-        request_id = self._id(exchange) if exchange is not None else new_id()
-        self._log.info(
-            "bad_request",
-            id=request_id,
-            code=error.code,
-            status=error.status,
-            detail=error.detail or error.message,
-            peer=peer,
-        )
-        if exchange is None:
-            self._traffic.add(
-                Record(self._now(), b"", b"", b"", error.status, 0.0, peer, "", error.code, request_id, 0)
-            )
-        return self._answers.make(
-            exchange.head if exchange is not None else None,
-            status=error.status,
-            code=error.code,
-            request_id=request_id,
-            host=exchange.host if exchange is not None else None,
-        )
-
-    def _refuse(self, exchange: Exchange, error: VestibuleError) -> None:
-        """Answer with an error of ours, by whose fault it is."""
-        exchange.decision = exchange.decision or error.code
-        write = self._log.info if isinstance(error, BadRequest) else self._log.warning
-        write(
-            "refused",
-            status=error.status,
-            code=error.code,
-            detail=error.detail or error.message,
-            **self._of(exchange),
-        )
-        exchange.answer(
-            *self._answers.make(
-                exchange.head,
-                status=error.status,
-                code=error.code,
-                request_id=exchange.request_id,
-                host=exchange.host,
-            )
-        )
-
-    def _on_fault(self, exchange: Exchange, error: Exception) -> None:
-        """Something nobody meant: the log gets all of it, the client an id."""
-        trace = "".join(traceback.format_exception(error)[-4:])
-        self._log.error("fault", error=repr(error), trace=trace, **self._of(exchange))
-        if exchange.responder is not None:
-            exchange.abort()
-            return
-        exchange.answer(
-            *self._answers.make(
-                exchange.head,
-                status=500,
-                code="internal_error",
-                request_id=exchange.request_id,
-                host=exchange.host,
-            )
-        )
+        return self._refusals.unread(exchange, error, peer)
 
     def _on_application_fault(self, exchange: Exchange, error: Exception) -> None:
         """The control plane failed on this exchange."""
         exchange.responder = None if exchange.status == 0 else exchange.responder
+        self._on_failure(exchange, error)
+
+    def _on_failure(self, exchange: Exchange, error: Exception) -> None:
         if isinstance(error, VestibuleError):
-            self._refuse(exchange, error)
+            self._refusals.by_error(exchange, error)
         else:
-            self._on_fault(exchange, error)
+            self._refusals.by_fault(exchange, error)
 
     def _visit(self, exchange: Exchange, ask: Ask, session: Session | None) -> None:
         """A path of the gateway's own: to the control plane, with what is known already."""
@@ -460,7 +294,7 @@ class Gateway:
             session=session,
             address=exchange.address,
             user_agent=head.value(b"user-agent").decode("latin-1"),
-            request_id=self._id(exchange),
+            request_id=id_of(exchange),
             now=self._now(),
             cookies={
                 name.decode("latin-1"): value.decode("latin-1")
@@ -472,45 +306,6 @@ class Gateway:
 
     # -- small things --------------------------------------------------------------------------
 
-    def _view(self, name: bytes, listener: Listener) -> View:
-        """The host by this listener. Raises BadRequest 421 for a host of no one's: there is no default."""
-        host = self.table.host(name)
-        if host is None:
-            raise BadRequest("no such host here", code="unknown_host", status=421)
-        view = View(host, site_of(host, listener.scheme, listener.port))
-        self._views[name, listener] = view
-        return view
-
-    def _told(self, view: View, exchange: Exchange) -> Told:
-        """Who the client is and what the backend is told of it; worked out once for an untrusted peer and Host."""
-        head = exchange.head
-        key = (exchange.peer, head.host_line)
-        told = view.clients.get(key)
-        if told is not None and not (told.is_trusted and head.forwarded):
-            return told
-        client = forwarded.client_of(exchange.peer, head.forwarded, self._trusted)
-        host = value_of(head.host_line).decode("ascii")
-        block = forwarded.build(client, proto=exchange.listener.scheme, host=host)
-        told = Told(client.address, block.split(b"\r\n")[:-1], exchange.peer in self._trusted)
-        if not (told.is_trusted and head.forwarded):
-            if len(view.clients) >= CLIENTS_MAX:
-                view.clients.clear()
-            view.clients[key] = told
-        return told
-
-    def _taken(self, view: View, head: RequestHead) -> cookie.Taken:
-        """Our cookie, and the rest of the Cookie header for the backend."""
-        if not head.cookies:
-            return _NO_COOKIE
-        line = head.cookies[0] if len(head.cookies) == 1 else b":" + b"; ".join(map(value_of, head.cookies))
-        taken = view.cookies.get(line)
-        if taken is None:
-            taken = cookie.take(value_of(line), view.site.cookie.encode("ascii"))
-            if len(view.cookies) >= COOKIES_MAX:
-                view.cookies.clear()
-            view.cookies[line] = taken
-        return taken
-
     def _spawn(self, work: Coroutine[Any, Any, None], exchange: Exchange) -> None:
         task = asyncio.get_running_loop().create_task(work, name="load session")
         self._tasks.add(task)
@@ -518,29 +313,10 @@ class Gateway:
         def done(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             error = None if task.cancelled() else task.exception()
-            if isinstance(error, VestibuleError):
-                self._refuse(exchange, error)
-            elif isinstance(error, Exception):
-                self._on_fault(exchange, error)
+            if isinstance(error, Exception):
+                self._on_failure(exchange, error)
 
         task.add_done_callback(done)
-
-    def _id(self, exchange: Exchange) -> str:
-        if not exchange.request_id:
-            exchange.request_id = new_id()
-        return exchange.request_id
-
-    def _of(self, exchange: Exchange) -> dict[str, Any]:
-        """What a log line says of the request."""
-        head = exchange.head
-        return {
-            "id": self._id(exchange),
-            "host": head.host,
-            "method": head.method,
-            "path": head.target.path,
-            "address": exchange.address,
-            "session": exchange.session_id,
-        }
 
     def session_changed(self, session_id: str) -> None:
         """The session changed: when it is over, its open tunnels end too."""
@@ -579,35 +355,6 @@ class Gateway:
         )
 
 
-_NO_COOKIE = cookie.Taken(None, is_repeated=False, rest=b"")
-_REDIRECT_LINES = (
-    b"Cache-Control: no-store",
-    b"Vary: Cookie, Authorization",
-    b"Referrer-Policy: no-referrer",
-)
-
-
-def request_bytes(head: RequestHead, lines: list[bytes], *, target: bytes, host_line: bytes) -> bytes:
-    """A request's head written anew, for another target and host than it came for."""
-    return head.method + b" " + target + b" HTTP/1.1\r\n" + fields_bytes(head, lines, host_line)
-
-
-def fields_bytes(head: RequestHead, lines: list[bytes], host_line: bytes = b"") -> bytes:
-    """The header lines with Host and framing, up to and with the empty line."""
-    parts = [host_line or head.host_line, *lines]
-    if head.content_length is not None:
-        parts.append(b"Content-Length: %d" % head.content_length)
-    elif head.chunked:
-        parts.append(b"Transfer-Encoding: chunked")
-    if head.expect_continue and head.has_body:
-        parts.append(b"Expect: 100-continue")
-    if head.upgrade:
-        parts.append(b"Connection: Upgrade")
-        parts.append(b"Upgrade: websocket")
-    parts.append(b"\r\n")
-    return b"\r\n".join(parts)
-
-
 def _is_own(path: bytes, host: Host) -> bool:
     """True for `/@/…` and for `/@ID/…` of this host's clients; every other path is the backend's, `/@alice` too."""
     if path[:2] != b"/@":
@@ -622,17 +369,3 @@ def _check_one_meaning(host: Host, route: Route, head: RequestHead) -> None:
         head.target.path, host
     ):
         raise BadRequest("the address can be read in two ways", code="bad_target")
-
-
-def _query_escaped(target: bytes) -> str:
-    return quote_from_bytes(target, safe="/~")
-
-
-def new_id() -> str:
-    """An id for a request: 80 random bits, easy to read out."""
-    return base64.b32encode(secrets.token_bytes(10)).decode().lower()
-
-
-def _where(error: Exception) -> str:
-    """The last frames of an unforeseen fault, for the log."""
-    return "".join(traceback.format_exception(error)[-4:])

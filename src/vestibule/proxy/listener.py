@@ -20,11 +20,18 @@ class Listener:
     """One address, one handler."""
 
     def __init__(
-        self, address: Address, handler: Handler, *, clock: Callable[[], float], scheme: str = "http"
+        self,
+        address: Address,
+        handler: Handler,
+        *,
+        clock: Callable[[], float],
+        scheme: str = "http",
+        slashes: bool = False,
     ) -> None:
         self.address = address
         self.handler = handler
         self.scheme = scheme
+        self.slashes = slashes
         self.port = address.port
         self.check = HeadCheck()
         self.draining = False

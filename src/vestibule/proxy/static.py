@@ -26,7 +26,7 @@ from vestibule.observe.log import Log
 from vestibule.protocol.conditional import Version, http_date, precondition, span_of
 from vestibule.protocol.h1 import RequestHead
 from vestibule.proxy.exchange import Exchange, Responder
-from vestibule.proxy.gateway import Answers, new_id
+from vestibule.proxy.refusal import Answers, new_id
 
 PIECE_BYTES = 256 * 1024
 THREADS = 8

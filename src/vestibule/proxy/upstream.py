@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Protocol, cast
 
 from vestibule.errors import BackendError, BadRequest
-from vestibule.protocol.h1 import HEAD_LIMIT_BYTES, AnswerHead, Chunked, parse_answer_head
+from vestibule.protocol.chunked import Chunked
+from vestibule.protocol.h1 import HEAD_LIMIT_BYTES, AnswerHead, parse_answer_head
 
 ANSWER_DEADLINE_S = 60.0
 """From the request sent to the answer's head."""

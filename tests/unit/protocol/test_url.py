@@ -688,3 +688,24 @@ def test_whatever_is_accepted_is_a_path_or_a_configured_origin(rd: str) -> None:
     assert not re.search(r"[\x00-\x20\\]", place)
     assert re.match(r"/(?!/)|https://(b\.example|c\.example:8443)/(?!/)", place)
     assert safe(place) == place
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        (b"/projects/group%2fname", b"/projects/group%2Fname"),
+        (b"/a//b", b"/a//b"),
+        (b"/o/x%5Cy", b"/o/x%5Cy"),
+        (b"/a/./b%2Fc", b"/a/b%2Fc"),
+    ],
+)
+def test_slashes_stay_as_they_are_where_asked(raw, path):
+    assert canonical(raw, slashes=True).path == path
+
+
+@pytest.mark.parametrize(
+    "raw", [b"/a/..%2fb", b"/a%2F..", b"/a%5c..%5cb", b"/%2e%2e%2fb", b"/a%252F..%252Fb", b"/a%00"]
+)
+def test_hidden_dot_segments_are_refused_even_where_slashes_stay(raw):
+    with pytest.raises(BadRequest):
+        canonical(raw, slashes=True)

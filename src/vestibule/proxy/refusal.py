@@ -1,0 +1,189 @@
+"""The answers that are no backend's: refusals, faults, the way to sign in. Each has an id that is in the log."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, Protocol
+from urllib.parse import quote_from_bytes
+
+from vestibule.core.route import Host, Site
+from vestibule.errors import BadRequest, ClientError, StoreError, VestibuleError
+from vestibule.model import Deny, Session, SignIn, StepUp, Unavailable
+from vestibule.observe.log import Log
+from vestibule.observe.traffic import Record, Traffic
+from vestibule.protocol import cookie
+from vestibule.protocol.h1 import RequestHead
+from vestibule.proxy.exchange import Exchange
+
+Answer = tuple[bytes, list[bytes], bytes]
+
+RETRY_AFTER_S = 2
+_REDIRECT_LINES = (
+    b"Cache-Control: no-store",
+    b"Vary: Cookie, Authorization",
+    b"Referrer-Policy: no-referrer",
+    b"X-Content-Type-Options: nosniff",
+)
+
+
+class Answers(Protocol):
+    """Makes the gateway's own answers: a page for a person, JSON for a program."""
+
+    def make(
+        self,
+        head: RequestHead | None,
+        *,
+        status: int,
+        code: str,
+        reason: str = "",
+        request_id: str = "",
+        host: Host | None = None,
+        session: Session | None = None,
+        sign_in: str = "",
+        as_json: bool = False,
+    ) -> Answer:
+        """Status line, header lines, body. `head` None: the request could not be read; `as_json`: whoever asks."""
+
+    def is_navigation(self, head: RequestHead) -> bool:
+        """True when a person in a browser waits for a page (Sec-Fetch-Mode, Accept, method)."""
+
+
+class Refusals:
+    """Answers with what is wrong, and writes one log line for each."""
+
+    def __init__(
+        self,
+        answers: Answers,
+        traffic: Traffic,
+        log: Log,
+        *,
+        as_json: bool = False,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._answers = answers
+        self._traffic = traffic
+        self._log = log
+        self._as_json = as_json
+        self._now = now
+
+    def by_decision(self, exchange: Exchange, decision: Deny | Unavailable, session: Session | None) -> None:
+        """Answer with a decision against the request."""
+        if isinstance(decision, Deny):
+            status, code, more = decision.status, decision.code, []
+        else:
+            status, code, more = 503, "store_unavailable", [b"Retry-After: %d" % decision.retry_after_s]
+        self._log.info("refused", status=status, code=code, reason=decision.reason, **_of(exchange))
+        self._answer(exchange, status, code, session=session, more=more)
+
+    def by_error(self, exchange: Exchange, error: VestibuleError) -> None:
+        """Answer with an error of ours, by whose fault it is."""
+        exchange.decision = exchange.decision or error.code
+        write = self._log.info if isinstance(error, ClientError) else self._log.warning
+        detail = error.detail or error.message
+        write("refused", status=error.status, code=error.code, detail=detail, **_of(exchange))
+        more = [b"Retry-After: %d" % RETRY_AFTER_S] if isinstance(error, StoreError) else []
+        reason = error.message if self._as_json else ""
+        self._answer(exchange, error.status, error.code, reason=reason, more=more)
+
+    def by_fault(self, exchange: Exchange, error: Exception) -> None:
+        """Answer to something nobody meant: the log gets all of it, the client an id."""
+        trace = "".join(traceback.format_exception(error)[-4:])
+        self._log.error("fault", error=repr(error), trace=trace, **_of(exchange))
+        if exchange.responder is not None:
+            exchange.abort()
+        else:
+            self._answer(exchange, 500, "internal_error")
+
+    def unread(self, exchange: Exchange | None, error: BadRequest, peer: str) -> Answer:
+        """The answer to what can't be served: broken requests, bodies too large or too slow."""
+        request_id = id_of(exchange) if exchange is not None else new_id()
+        detail = error.detail or error.message
+        self._log.info(
+            "bad_request", id=request_id, code=error.code, status=error.status, detail=detail, peer=peer
+        )
+        if exchange is None:
+            code = error.code
+            record = Record(self._now(), b"", b"", b"", error.status, 0.0, peer, "", code, request_id, 0)
+            self._traffic.add(record)
+        return self._answers.make(
+            exchange.head if exchange is not None else None,
+            status=error.status,
+            code=error.code,
+            request_id=request_id,
+            host=exchange.host if exchange is not None else None,
+            as_json=self._as_json,
+        )
+
+    def to_sign_in(
+        self,
+        exchange: Exchange,
+        site: Site,
+        session: Session | None,
+        decision: SignIn | StepUp,
+        *,
+        clears_cookie: bool,
+    ) -> None:
+        """Send a person to the sign-in page and back; tell a program where it is."""
+        head = exchange.head
+        sign_in = f"{site.base_url}/@/signin"
+        if not self._answers.is_navigation(head):
+            self._answer(exchange, 401, "sign_in_required", decision.reason, session=session, sign_in=sign_in)
+            return
+        location = f"{sign_in}?rd={quote_from_bytes(head.target.full, safe='/~')}"
+        lines = [b"Location: " + location.encode("ascii"), *_REDIRECT_LINES]
+        if clears_cookie:
+            lines.append(b"Set-Cookie: " + cookie.clear(site.cookie, secure=site.secure).encode("ascii"))
+        exchange.answer(b"HTTP/1.1 302 Found", lines)
+
+    def _answer(
+        self,
+        exchange: Exchange,
+        status: int,
+        code: str,
+        reason: str = "",
+        *,
+        session: Session | None = None,
+        sign_in: str = "",
+        more: list[bytes] | None = None,
+    ) -> None:
+        status_line, lines, body = self._answers.make(
+            exchange.head,
+            status=status,
+            code=code,
+            reason=reason,
+            request_id=id_of(exchange),
+            host=exchange.host,
+            session=session,
+            sign_in=sign_in,
+            as_json=self._as_json,
+        )
+        exchange.answer(status_line, [*lines, *(more or ())], body)
+
+
+def new_id() -> str:
+    """An id for a request: 80 random bits, easy to read out."""
+    return base64.b32encode(secrets.token_bytes(10)).decode().lower()
+
+
+def id_of(exchange: Exchange) -> str:
+    """The request's id; made when first asked for, since most requests need none."""
+    if not exchange.request_id:
+        exchange.request_id = new_id()
+    return exchange.request_id
+
+
+def _of(exchange: Exchange) -> dict[str, Any]:
+    """What a log line says of the request."""
+    head = exchange.head
+    return {
+        "id": id_of(exchange),
+        "host": head.host,
+        "method": head.method,
+        "path": head.target.path,
+        "address": exchange.address,
+        "session": exchange.session_id,
+    }
