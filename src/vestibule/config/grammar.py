@@ -73,7 +73,7 @@ _VALUE = frozenset({"STRING", "HEREDOC", "INT_LITERAL", "FLOAT_LITERAL", "NAME",
 _OPERATORS = frozenset("+-*/%?<>!&|.([:=")
 
 
-class SyntaxFault(Exception):  # noqa: N818 - it becomes a Fault
+class SyntaxFault(Exception):
     """The text is not HCL: at `line` and `column`, in words."""
 
     def __init__(self, line: int, column: int, message: str) -> None:

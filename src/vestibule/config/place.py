@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 
-class Unfit(ValueError):  # noqa: N818 - it becomes a Fault
+class Unfit(ValueError):
     """A value can't work; the message says what to write, and begins with the value or a verb."""
 
 

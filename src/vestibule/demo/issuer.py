@@ -31,7 +31,7 @@ SCOPES = ("openid", "profile", "email", "groups", "offline_access")
 _MAX_GRANTS = 2000
 
 
-class Refusal(ClientError):  # noqa: N818 - it is an answer, and read as one
+class Refusal(ClientError):
     """The provider says no, with an error code of RFC 6749 or OpenID Connect."""
 
     code = "demo_refusal"
