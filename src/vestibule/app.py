@@ -189,6 +189,7 @@ class App:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with contextlib.suppress(StoreError):
             await self.sessions.flush()
+        await self.grants.close()
         if self._control.done() and not self._control.cancelled() and not self._control.exception():
             await self._control.result().close()
         else:
