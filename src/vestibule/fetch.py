@@ -82,6 +82,10 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
     url: str
 
+    def __repr__(self) -> str:
+        """Without the body: tokens may stand in it."""
+        return f"Answer(status={self.status}, url={self.url!r}, body=***)"
+
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One hop, ready to be sent to one of `addresses` and nowhere else."""
@@ -93,6 +97,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[Address, ...]
     guard: Guard
     """Connections are shared only among requests of one mode."""
+
+    def __repr__(self) -> str:
+        """Without headers and body: credentials stand in them."""
+        return f"Request(method={self.method!r}, url={str(self.url)!r})"
 
 
 class Incoming(Protocol):

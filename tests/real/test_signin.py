@@ -176,6 +176,14 @@ async def test_a_code_of_another_sign_in_is_worth_nothing(stage: Stage) -> None:
     assert await mallory.who() is None
 
 
+async def test_an_id_token_with_another_nonce_is_not_believed(stage: Stage) -> None:
+    alice = stage.person()
+    callback = await alice.authorize((await alice.begin()).update_query(nonce="another"))
+    status, _, text = await alice.get(callback)
+    assert (status, "/@op/signin" in text) == (502, True)
+    assert await alice.who() is None
+
+
 async def test_an_answer_of_another_issuer_is_not_exchanged(stage: Stage) -> None:
     alice = stage.person()
     callback = await alice.authorize(await alice.begin())

@@ -26,6 +26,10 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     hints: Mapping[str, str] = {}
     """Passed on from `/@/signin`: login_hint, prompt, hd …; only names the provider's file allows."""
 
+    def __repr__(self) -> str:
+        """Without state and nonce."""
+        return f"Start(redirect_uri={self.redirect_uri!r}, hints={self.hints!r})"
+
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What came back to the callback, with what was sent off."""
@@ -36,6 +40,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     nonce: str
     verifier: Secret
     now: float
+
+    def __repr__(self) -> str:
+        """Without what came: the code stands in it."""
+        return f"Answer(redirect_uri={self.redirect_uri!r}, params=***)"
 
 
 class SignedIn(msgspec.Struct, frozen=True, kw_only=True):

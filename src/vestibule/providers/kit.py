@@ -41,6 +41,10 @@ class PostForm(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
     via: str = ""
 
+    def __repr__(self) -> str:
+        """Without the form: codes, tokens and client secrets stand in it."""
+        return f"PostForm(url={self.url!r}, form=***)"
+
 
 class Discovery(msgspec.Struct, frozen=True):
     """Ask for the metadata of an issuer (OIDC Discovery 1.0); answered by the cached or fetched `dict`."""
@@ -67,6 +71,10 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def __repr__(self) -> str:
+        """Without the body: tokens stand in it."""
+        return f"Reply(status={self.status}, body=***)"
 
     @property
     def json(self) -> Any:

@@ -71,7 +71,7 @@ class Oidc(OAuth2):
     """The client."""
 
     hints: ClassVar[Mapping[str, str]] = {
-        name: name for name in ("login_hint", "prompt", "acr_values", "ui_locales", "max_age")
+        name: name for name in ("login_hint", "prompt", "acr_values", "ui_locales")
     }
     default_scopes: ClassVar[tuple[str, ...]] = ("openid", "profile", "email")
     uses_nonce: ClassVar[bool] = True

@@ -29,7 +29,7 @@ from vestibule.store import base
 
 T = TypeVar("T")
 
-HINTS: Final = frozenset({"login_hint", "prompt", "hd", "acr_values", "ui_locales", "max_age"})
+HINTS: Final = frozenset({"login_hint", "prompt", "hd", "acr_values", "ui_locales"})
 """What may be passed on from a sign-in link; each provider takes only those it knows."""
 SIGN_OUT_URL_S: Final = 3.0
 """Longest that a sign-out waits for the provider's metadata."""
