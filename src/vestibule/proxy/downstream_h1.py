@@ -161,6 +161,7 @@ class H1Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._send_paused = True
+        self._unsent_bytes = 0
         self.deadline = self.listener.tick + SEND_STALL_S
         if self.exchange is not None and self.exchange.responder is not None:
             self.exchange.responder.on_pause()
@@ -171,6 +172,8 @@ class H1Connection(asyncio.Protocol):
             self.deadline = self.listener.tick + IDLE_DEADLINE_S
             self._go_on()
             return
+        if self.state == TUNNEL:
+            self.deadline = 0.0
         self._set_active_deadline()
         if self.exchange is not None and self.exchange.responder is not None:
             self.exchange.responder.on_resume()
@@ -178,11 +181,12 @@ class H1Connection(asyncio.Protocol):
     # -- requests -----------------------------------------------------------------------------
 
     def _on_head_bytes(self, data: bytes) -> None:
+        if data[0] == 13:  # one empty line before a request is forgiven (RFC 9112 section 2.2)
+            if len(data) < 3:
+                self._buffer = data
+                return
+            data = data.removeprefix(b"\r\n")
         if self.state == IDLE:
-            if data[:2] == b"\r\n":  # one empty line before a request is forgiven (RFC 9112 section 2.2)
-                data = data[2:]
-                if not data:
-                    return
             self.state = HEAD
             self.deadline = self.listener.tick + HEAD_DEADLINE_S
         end = data.find(b"\r\n\r\n")
@@ -224,6 +228,8 @@ class H1Connection(asyncio.Protocol):
             self._buffer = rest
             if len(rest) > PENDING_LIMIT_BYTES:
                 self.pause_reading()
+            elif self._paused:
+                self.resume_reading()
         listener.handler.handle(exchange)
 
     def _body_open(self) -> bool:
@@ -234,6 +240,7 @@ class H1Connection(asyncio.Protocol):
         if self._body_wanted:
             return
         self._body_wanted = True
+        self.resume_reading()  # before the first bytes: the responder may ask for a pause at once
         self._set_active_deadline()
         data, self._buffer = self._buffer, b""
         if not self._body_open():
@@ -243,7 +250,6 @@ class H1Connection(asyncio.Protocol):
                 exchange.responder.on_body_end(())
         elif data:
             self._on_body(data)
-        self.resume_reading()
 
     def limit_body(self, limit: int) -> None:
         """The most body bytes this exchange may have."""
@@ -263,15 +269,16 @@ class H1Connection(asyncio.Protocol):
         if exchange is None:
             return
         responder = cast("Responder", exchange.responder)
-        self._set_active_deadline()
         if self._body_chunked is not None:
+            self._set_active_deadline()
             self._on_chunked(exchange, responder, data)
             return
         piece = data if len(data) <= self._body_left else data[: self._body_left]
         self._body_left -= len(piece)
+        self._buffer = data[len(piece) :]
+        self._set_active_deadline()
         responder.on_body(piece)
         if not self._body_left and self.exchange is exchange:
-            self._buffer = data[len(piece) :]
             responder.on_body_end(())
 
     def _on_chunked(self, exchange: H1Exchange, responder: Responder, data: bytes) -> None:
@@ -293,6 +300,7 @@ class H1Connection(asyncio.Protocol):
         if chunked.done:
             self._body_chunked = None
             self._buffer = chunked.rest
+            self._set_active_deadline()
             responder.on_body_end(chunked.trailers)
 
     def _break_body(self, exchange: H1Exchange, error: BadRequest) -> None:

@@ -117,6 +117,7 @@ class H1Exchange(Exchange):
             self._left = 0
             self._chunked = False
         if not connection.may_keep():
+            connection.keep = False  # what was said holds, though the body may be whole by the end
             parts.append(b"Connection: close")
         elif self.head.minor == 0:
             parts.append(b"Connection: keep-alive")
@@ -158,9 +159,8 @@ class H1Exchange(Exchange):
     def abort(self) -> None:
         connection = self._connection
         if connection is not None:
-            self._connection = None
             connection.abort()
-            self._report()
+            self.gone()
 
     def upgrade(self, status_line: bytes, lines: Sequence[bytes]) -> None:
         connection = self._connection
@@ -207,7 +207,7 @@ class H1Exchange(Exchange):
         connection.exchange_ended(keep=keep)
 
     def gone(self) -> None:
-        """The connection is lost: tell the responder, once."""
+        """The connection is lost or given up: tell the responder, once."""
         if self._connection is None:
             return
         self._connection = None
