@@ -51,7 +51,7 @@ class ControlPlane:
         fetcher = Fetcher(transport=self._transport)
         self.driver = Driver(fetcher, KeySets(fetcher.get))
         self._records = records.open_people(parts.database)
-        signin = SignIn(
+        self._signin = SignIn(
             sessions=parts.sessions,
             grants=parts.grants,
             people=People(self._records),
@@ -66,5 +66,6 @@ class ControlPlane:
 
     async def close(self) -> None:
         """Close in reverse."""
+        await self._signin.close()
         await self._records.close()
         await self._transport.close()
