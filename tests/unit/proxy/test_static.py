@@ -13,7 +13,8 @@ import pytest
 from tests.helpers.exchange import FakeExchange, get
 from vestibule.core.route import Backend
 from vestibule.observe.log import Log
-from vestibule.proxy.static import PIECE_BYTES, Directory, content_type
+from vestibule.proxy.files import PIECE_BYTES, SMALL_BYTES, content_type, prepare
+from vestibule.proxy.static import KEPT_BYTES, Directory
 
 AT = 784111777
 DATE = b"Sun, 06 Nov 1994 08:49:37 GMT"
@@ -222,6 +223,9 @@ async def test_head_says_what_get_would(ask, path):
 
 async def test_a_client_that_has_it_gets_304(ask):
     first = await ask(b"/a.txt")
+    for method in (b"GET", b"HEAD"):
+        exchange = await ask(b"/a.txt", b"If-None-Match: " + first.value(b"etag"), method=method)
+        assert (exchange.status, exchange.body, exchange.length) == (304, b"", 0)
     for line in (b"If-None-Match: " + first.value(b"etag"), b"If-Modified-Since: " + DATE):
         exchange = await ask(b"/a.txt", line)
         assert (exchange.status, exchange.body) == (304, b"")
@@ -270,6 +274,79 @@ async def test_a_large_range(ask, site):
     exchange = await ask(b"/big.bin", b"Range: bytes=100-%d" % (PIECE_BYTES + 200))
     assert exchange.body == (site / "big.bin").read_bytes()[100 : PIECE_BYTES + 201]
     assert exchange.value(b"content-range") == b"bytes 100-%d/%d" % (PIECE_BYTES + 200, 2 * PIECE_BYTES)
+
+
+@pytest.fixture
+def looks(monkeypatch) -> list[bytes]:
+    """The paths that were looked for by a thread."""
+    looked: list[bytes] = []
+
+    def noted(directory, head, **options):
+        looked.append(head.target.path)
+        return prepare(directory, head, **options)
+
+    monkeypatch.setattr("vestibule.proxy.static.prepare", noted)
+    return looked
+
+
+async def test_a_small_file_is_kept_for_a_moment(ask, looks):
+    for lines in ((), (), (b"Range: bytes=2-4",)):
+        exchange = await ask(b"/a.txt", *lines)
+    assert (exchange.status, exchange.body) == (206, b"234")
+    assert (await ask(b"/a.txt", method=b"HEAD")).length == 10
+    assert (await ask(b"/a.txt", b'If-Match: "x"')).status == 412
+    assert (await ask(b"/a.txt", b"Range: bytes=99-")).status == 416
+    assert looks == [b"/a.txt"]
+
+
+async def test_what_is_kept_does_not_forget_who_asks(ask, looks):
+    public = await ask(b"/a.txt", decision="public")
+    private = await ask(b"/a.txt", decision="anyone")
+    assert (public.value(b"vary"), private.value(b"vary")) == (None, b"Cookie, Authorization")
+    assert looks == [b"/a.txt"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda file: file.write_bytes(b"new"), id="written"),
+        pytest.param(lambda file: file.write_bytes(b"9876543210"), id="written, of the same size"),
+        pytest.param(lambda file: file.unlink(), id="removed"),
+        pytest.param(lambda file: file.chmod(0), id="closed"),
+        pytest.param(lambda file: (file.unlink(), file.symlink_to("none.txt")), id="replaced by a link"),
+    ],
+)
+async def test_a_change_of_what_is_kept_is_seen_at_once(ask, site, looks, change):
+    await ask(b"/a.txt")
+    change(site / "a.txt")
+    exchange = await ask(b"/a.txt")
+    assert looks == [b"/a.txt", b"/a.txt"]
+    assert exchange.body != b"0123456789" or os.geteuid() == 0
+
+
+async def test_what_is_kept_is_looked_for_again_after_a_second(ask, site, looks, monkeypatch):
+    await ask(b"/inside.txt")
+    (site / "inside.txt").unlink()
+    (site / "inside.txt").symlink_to("../secret.txt")
+    assert (await ask(b"/inside.txt")).status == 200  # a link that was followed is believed that long
+    now = asyncio.get_running_loop().time()
+    monkeypatch.setattr(type(asyncio.get_running_loop()), "time", lambda _: now + 1.0, raising=False)
+    assert (await ask(b"/inside.txt")).status == 404
+
+
+async def test_large_files_are_not_kept_and_small_ones_within_bounds(ask, site, directory, looks):
+    (site / "limit.bin").write_bytes(bytes(SMALL_BYTES))
+    (site / "above.bin").write_bytes(bytes(SMALL_BYTES + 1))
+    for path in (b"/limit.bin", b"/above.bin", b"/limit.bin", b"/above.bin"):
+        await ask(path)
+    assert looks == [b"/limit.bin", b"/above.bin", b"/above.bin"]
+    for number in range(KEPT_BYTES // SMALL_BYTES):
+        (site / f"{number}.bin").write_bytes(bytes(SMALL_BYTES))
+        await ask(b"/%d.bin" % number)
+    looks.clear()
+    await ask(b"/limit.bin")  # the oldest went
+    await ask(b"/%d.bin" % number)
+    assert looks == [b"/limit.bin"]
 
 
 def open_files() -> int:
@@ -340,7 +417,7 @@ async def test_a_failing_disk_is_500_and_logged(ask, monkeypatch, capsys):
     def fail(*_):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("vestibule.proxy.static.os.pread", fail)
+    monkeypatch.setattr("vestibule.proxy.files.os.pread", fail)
     exchange = await ask(b"/a.txt")
     assert (exchange.status, exchange.body) == (500, b"internal_error")
     assert exchange.request_id in capsys.readouterr().err
