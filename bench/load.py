@@ -57,8 +57,8 @@ def run(url: str, headers: Sequence[str], *, core: int, subject: Process, second
         raise BenchError(f"wrk on {url}:\n{out}{done.stderr}\n{subject.log}")
     return Load(
         requests_per_s=float(_found(r"Requests/sec:\s+([0-9.]+)", out)),
-        p50_ms=_ms(_found(r"50%\s+(\S+)", out)),
-        p99_ms=_ms(_found(r"99%\s+(\S+)", out)),
+        p50_ms=_ms(_found(r"(?m)^ +50% +(\S+)$", out)),
+        p99_ms=_ms(_found(r"(?m)^ +99% +(\S+)$", out)),
         cpu=round(cpu, 3),
     )
 

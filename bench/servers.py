@@ -78,7 +78,12 @@ _PROXY = """\
         listen 127.0.0.1:{port} backlog=1024;
         location / {{ proxy_pass http://backend; }}
         location /static/ {{ root {files}; }}
-        location /call/ {{ proxy_set_header Authorization "Bearer 0123456789abcdef"; proxy_pass http://api; }}
+        location /call/ {{
+            proxy_set_header Connection "";
+            proxy_set_header Host $host;
+            proxy_set_header Authorization "Bearer 0123456789abcdef";
+            proxy_pass http://api;
+        }}
         location = /big {{ proxy_buffering off; proxy_pass http://backend; }}
         location = /sink {{ proxy_request_buffering off; proxy_pass http://sink; }}
     }}
