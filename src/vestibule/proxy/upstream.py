@@ -16,6 +16,8 @@ from vestibule.protocol.h1 import HEAD_LIMIT_BYTES, AnswerHead, parse_answer_hea
 
 ANSWER_DEADLINE_S = 60.0
 """From the request sent to the answer's head."""
+SEND_STALL_S = 60.0
+"""A backend that takes no byte of a waiting body for longer is given up."""
 
 
 class Client(Protocol):
@@ -77,6 +79,8 @@ class UpstreamConnection(asyncio.Protocol):
         "_paused",
         "_raw",
         "_request_open",
+        "_send_paused",
+        "_unsent_bytes",
         "client",
         "deadline",
         "idle_since",
@@ -108,6 +112,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._left: int | None = None
         self._body: Chunked | None = None
         self._paused = False
+        self._send_paused = False
+        self._unsent_bytes = 0
+        """What waited to be sent when the deadline was last looked at; 0: not looked at yet."""
         self._raw = False
 
     # -- the client's calls -------------------------------------------------------------------
@@ -196,10 +203,16 @@ class UpstreamConnection(asyncio.Protocol):
         client.on_lost(error, answered=self._answered)
 
     def pause_writing(self) -> None:
+        self._send_paused = True
+        self._unsent_bytes = 0
+        self.deadline = self.origin.now() + SEND_STALL_S
         if self.client is not None:
             self.client.on_pause_body()
 
     def resume_writing(self) -> None:
+        self._send_paused = False
+        is_waiting = self._head is None and not self._request_open
+        self.deadline = self.origin.now() + ANSWER_DEADLINE_S if is_waiting else 0.0
         if self.client is not None:
             self.client.on_resume_body()
 
@@ -311,7 +324,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.client = None
         self._head = None
         self._body = None
-        if self.keep and not self._request_open and not self.transport.is_closing():
+        is_sent = not self._request_open and not self.transport.get_write_buffer_size()
+        if self.keep and is_sent and not self.transport.is_closing():
             self.resume()
             self.served += 1
             self.origin.release(self)
@@ -326,5 +340,10 @@ class UpstreamConnection(asyncio.Protocol):
             client.on_lost(error, answered=True)
 
     def expire(self) -> None:
-        """The deadline for the answer's head has passed."""
+        """The deadline for the answer's head, or for taking the body, has passed."""
+        if self._send_paused:
+            before, self._unsent_bytes = self._unsent_bytes, self.transport.get_write_buffer_size()
+            if not before or self._unsent_bytes < before:
+                self.deadline = self.origin.now() + SEND_STALL_S  # slow, but not stuck
+                return
         self._fail(BackendError("the backend did not answer in time", code="backend_timeout", status=504))
