@@ -88,7 +88,6 @@ class H1Connection(asyncio.Protocol):
         "keep",
         "listener",
         "peer",
-        "per_connection",
         "state",
         "transport",
     )
@@ -98,8 +97,6 @@ class H1Connection(asyncio.Protocol):
         self.listener = listener
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.peer = ""
-        self.per_connection: dict[bytes, bytes] | None = None
-        """What the gateway keeps by Host for an untrusted peer: its forwarded block."""
         self.state = IDLE
         self.deadline = 0.0
         self._buffer = b""

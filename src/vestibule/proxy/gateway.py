@@ -341,7 +341,9 @@ class Gateway:
         self._traffic.add(
             Record(
                 self._now(),
-                head.host,
+                exchange.host.name
+                if exchange.host is not None
+                else b"",  # never what a client made up: it is counted
                 head.method,
                 head.target.path,
                 exchange.status,
