@@ -128,33 +128,34 @@ class Pool:
         """An idle connection to the server whose turn it is; None when one must be made."""
         if len(self.servers) == 1:
             return self.servers[0].take()
+        self._next = (self._next + 1) % len(self.servers)
         return self._pick(()).take()
 
     def connect(self, waiter: Waiter) -> None:
         """Make a connection for *waiter*; each server is tried once, the ones believed dead last."""
-        task = asyncio.get_running_loop().create_task(self._connect(waiter), name="upstream connect")
+        work = self._connect(waiter, self._pick(()))
+        task = asyncio.get_running_loop().create_task(work, name="upstream connect")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _connect(self, waiter: Waiter) -> None:
+    async def _connect(self, waiter: Waiter, server: ServerPool) -> None:
         tried: tuple[ServerPool, ...] = ()
-        error = BackendError("the backend has no server")
-        while len(tried) < len(self.servers):
-            server = self._pick(tried)
+        while True:
             tried = (*tried, server)
             try:
                 connection = await server.connect()
-            except BackendError as exc:
-                error = exc
-                continue
-            waiter.on_connected(connection)
-            return
-        waiter.on_refused(error)
+            except BackendError as error:
+                if len(tried) == len(self.servers):
+                    waiter.on_refused(error)
+                    return
+                server = self._pick(tried)
+            else:
+                waiter.on_connected(connection)
+                return
 
     def _pick(self, tried: tuple[ServerPool, ...]) -> ServerPool:
-        """The next server in turn that is not left out; else the one whose time is up first."""
+        """The server whose turn it is, or the next that is not left out; else the one whose time is up first."""
         count = len(self.servers)
-        self._next = (self._next + 1) % count
         row = [self.servers[(self._next + i) % count] for i in range(count)]
         left = [server for server in row if server not in tried]
         now = left[0].now()
