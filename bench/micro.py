@@ -18,6 +18,7 @@ from typing import Any, cast
 import uvloop
 
 from bench.load import BROWSER
+from vestibule.core.listener import Listener as Address
 from vestibule.core.policy import Rule, policy_of
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server
 from vestibule.core.seal import Key, KeyRing
@@ -28,6 +29,7 @@ from vestibule.protocol.address import Networks
 from vestibule.protocol.h1 import HeadCheck, parse_answer_head, parse_request_head
 from vestibule.proxy.downstream_h1 import H1Connection
 from vestibule.proxy.gateway import Gateway
+from vestibule.proxy.listener import Listener
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.upstream import UpstreamConnection
 from vestibule.service.people import People
@@ -66,23 +68,13 @@ class Transport:
     def resume_reading(self) -> None:
         """Nothing to resume."""
 
+    def get_write_buffer_size(self) -> int:
+        """Nothing waits."""
+        return 0
+
     def get_extra_info(self, name: str) -> Any:
         """The peer's address."""
         return ("127.0.0.1", 50000) if name == "peername" else None
-
-
-class Listener:
-    """What a connection needs of its listener."""
-
-    scheme = "http"
-    port = 8000
-    draining = False
-
-    def __init__(self, handler: Gateway) -> None:
-        self.handler = handler
-        self.check = HeadCheck()
-        self.open: set[H1Connection] = set()
-        self.tick = 0.0
 
 
 def requests(handle: str) -> dict[str, bytes]:
@@ -144,7 +136,7 @@ async def stage() -> tuple[H1Connection, UpstreamConnection, str]:
     upstream = UpstreamConnection(pool)
     upstream.connection_made(cast("asyncio.Transport", Transport()))
     pool.release(upstream)
-    connection = H1Connection(cast("Any", Listener(gateway)))
+    connection = H1Connection(Listener(Address(host="127.0.0.1", port=8000), gateway, clock=loop.time))
     connection.connection_made(cast("asyncio.Transport", Transport()))
     return connection, upstream, handle
 
