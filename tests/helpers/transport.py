@@ -14,11 +14,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from asyncio import events
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 HIGH_WATER_BYTES = 64 * 1024
 LOW_WATER_BYTES = 16 * 1024
+
+T = TypeVar("T")
 
 
 class FakeLoop(asyncio.BaseEventLoop):
@@ -56,6 +58,12 @@ class FakeLoop(asyncio.BaseEventLoop):
         """Call it from within the loop, and settle."""
         self.call_soon(function, *args)
         self.settle()
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the coroutine returns; it may wait for nothing but other ready work."""
+        task = self.create_task(work)
+        self.settle()
+        return task.result()
 
     def advance(self, seconds: float) -> None:
         """Let this much time pass; timers run at their own time."""

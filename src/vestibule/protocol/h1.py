@@ -281,6 +281,8 @@ class AnswerHead(msgspec.Struct, kw_only=True):
     upgrade: bytes = b""
     """What a 101 switches to, lower case; empty unless Connection says upgrade too."""
     switches: bool = False
+    hop: list[bytes] = []
+    """What Connection names: fields of that hop only."""
     set_cookies: bool = False
     is_verbatim: bool = False
     """Nothing in it has to change for a client of HTTP/1.1 whose connection stays open."""
@@ -323,6 +325,8 @@ def parse_answer_head(block: bytes) -> AnswerHead:
         raise BackendError(
             "the backend's answer is malformed", code="bad_answer", detail=exc.message
         ) from exc
+    if head.hop:
+        head.lines = [line for line in head.lines if line.partition(b":")[0].lower() not in head.hop]
     if not head.switches:
         head.upgrade = b""
     if head.chunked and head.content_length is not None:
@@ -366,6 +370,7 @@ def _apply_answer(head: AnswerHead, kind: int, line: bytes) -> None:
         elif b"keep-alive" in tokens:
             head.keep_alive = True
         head.switches = head.switches or b"upgrade" in tokens
+        head.hop += tokens
     elif kind == UPGRADE:
         head.upgrade = value.lower()
     elif kind == SET_COOKIE:

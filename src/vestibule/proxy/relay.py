@@ -4,8 +4,8 @@ What it promises:
 
 - the request goes out whole or the backend sees it broken off; an answer comes in whole or the client sees it
   broken off; neither is ever taken for the other;
-- a request is sent a second time only if no byte of an answer came, none of its body was sent, its method is
-  idempotent (RFC 9110 section 9.2.2), and the connection it failed on had served before;
+- a request is sent a second time only if no byte of an answer came, it has no body, its method is idempotent
+  (RFC 9110 section 9.2.2), and the connection it failed on had served before;
 - a client that leaves closes the upstream connection; a slow side slows the other.
 """
 
@@ -36,7 +36,6 @@ class Relay(Responder):
     """Carries one exchange to one pool."""
 
     _connection: UpstreamConnection | None = None
-    _body_sent = False
     _started = False
     _ended = False
     _fresh = False
@@ -104,7 +103,6 @@ class Relay(Responder):
         if self._tunnel:
             connection.send_body(data)
             return
-        self._body_sent = True
         if self._exchange.head.chunked:
             connection.send_parts((b"%x\r\n" % len(data), data, b"\r\n"))
         else:
@@ -119,7 +117,6 @@ class Relay(Responder):
             return
         head = self._exchange.head
         if head.chunked:
-            self._body_sent = True
             connection.send_body(b"\r\n".join((b"0", *trailers, b"", b"")))
         if head.has_body:
             connection.end_body()
@@ -143,7 +140,7 @@ class Relay(Responder):
     # -- the upstream's calls -----------------------------------------------------------------
 
     def on_interim(self, head: AnswerHead) -> None:
-        self._exchange.inform(head.status_line, head.lines)
+        self._exchange.inform(head.status_line, _lines(head))
 
     def on_whole(self, head: AnswerHead, body: bytes, raw: bytes) -> None:
         self._connection = None
@@ -172,7 +169,7 @@ class Relay(Responder):
         if self._tunnel:
             self._exchange.close_tunnel()
         else:
-            self._exchange.finish(trailers)
+            self._exchange.finish([line for line in trailers if not _sets_our_cookie(line)])
 
     def on_switched(self, head: AnswerHead) -> None:
         """Spec: RFC 6455 section 4.1. Threat: a backend that switches to what was not asked for."""
@@ -197,11 +194,12 @@ class Relay(Responder):
 
     def on_lost(self, error: BackendError, *, answered: bool) -> None:
         self._connection = None
+        head = self._exchange.head
         if self._started:
             # The client has part of an answer: only a broken connection tells it that this is not all.
             self._ended = True
             self._exchange.abort()
-        elif answered or self._fresh or self._body_sent or self._exchange.head.method not in IDEMPOTENT:
+        elif answered or self._fresh or head.has_body or head.method not in IDEMPOTENT:
             self._ended = True
             self._failed(self._exchange, error)
         else:
