@@ -1,0 +1,227 @@
+"""README and docs: every configuration in them loads, every link leads somewhere, every table is true."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from tests.house.source import ROOT
+from vestibule.config.compile import compile_config
+from vestibule.config.load import Loaded, load
+from vestibule.config.rule import rule_of
+from vestibule.core.policy import decide, policy_of
+from vestibule.model import Allow, Deny, Identity, SignIn
+from vestibule.protocol import headers, url
+from vestibule.web.texts import TEXTS
+
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "ARCHITECTURE.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+)
+PICTURE_LIMIT_BYTES = 200 * 1024
+
+_FENCE = re.compile(r"^```([a-z]*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
+_HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.page.name}:{self.line}"
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text("utf-8")
+    return [
+        Block(page, text.count("\n", 0, found.start()) + 2, found[1], found[2])
+        for found in _FENCE.finditer(text)
+    ]
+
+
+def prose(page: Path) -> str:
+    """The page without its fenced blocks."""
+    return _FENCE.sub("", page.read_text("utf-8"))
+
+
+def table(page: str, first: str) -> list[list[str]]:
+    """The cells of the table whose head begins with *first*."""
+    lines = iter((ROOT / page).read_text("utf-8").splitlines())
+    for line in lines:
+        if line.startswith(f"| {first} |"):
+            break
+    next(lines)
+    rows = []
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def quoted(cell: str) -> list[str]:
+    """What stands in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+# -- configurations ---------------------------------------------------------------------------
+
+HCL = [block for page in PAGES for block in blocks(page) if block.language == "hcl"]
+
+
+def account_key() -> str:
+    """A service account's key file, as Google's console gives it out."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return json.dumps({"type": "service_account", "client_email": "robot@example.com", "private_key": pem})
+
+
+def loaded(block: Block, directory: Path) -> Loaded:
+    """The block as a file of its own, beside the files and with the variables it names."""
+    for name in re.findall(r'file\("([^"]+)"\)', block.text):
+        (directory / name).write_text(account_key() if name.endswith(".json") else "placeholder\n", "utf-8")
+    environ = dict.fromkeys(re.findall(r'env\("([^"]+)"\)', block.text), "placeholder")
+    text = block.text.replace("YOUR-HOST-NAME", "app.example.com")
+    whole = text if re.search(r"^(host|ingress) ", text, re.MULTILINE) else text + _HOST_FOR_A_CALL
+    file = directory / "page.hcl"
+    file.write_text(whole, "utf-8")
+    return load([file], environ)
+
+
+#: for the one block that shows what is added to a file
+_HOST_FOR_A_CALL = """
+provider "google" {
+  client_id = "a"
+  client_secret = "b"
+}
+host "localhost" {
+  backend = "localhost:3000"
+  sign_in = ["google"]
+  access { allow = ["email:you@gmail.com"] }
+}
+"""
+
+
+@pytest.mark.parametrize("block", HCL, ids=lambda block: block.id)
+def test_every_configuration_loads_without_a_fault(block: Block, tmp_path: Path):
+    compile_config(loaded(block, tmp_path))
+
+
+def test_the_configuration_for_google_has_ten_lines():
+    (first, *_) = [block for block in HCL if block.page.name == "README.md"]
+    assert "google" in first.text
+    assert len(first.text.splitlines()) == 10
+
+
+# -- links and pictures -----------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in _HEADING.findall(prose(page))
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file_or_heading_of_the_project(page: Path):
+    targets = [target for pair in _LINK.findall(prose(page)) for target in pair if target]
+    broken = []
+    for target in targets:
+        path, _, anchor = unquote(target).partition("#")
+        if re.match(r"[a-z]+:", path):
+            continue
+        file = (page.parent / path).resolve() if path else page
+        if not file.is_file() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+def test_every_page_of_the_docs_is_named_in_the_readme():
+    named = {target for target, _ in _LINK.findall(prose(ROOT / "README.md"))}
+    assert {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} <= named
+
+
+@pytest.mark.parametrize("picture", sorted((ROOT / "docs").glob("*.png")), ids=lambda picture: picture.name)
+def test_pictures_are_small(picture: Path):
+    assert picture.stat().st_size < PICTURE_LIMIT_BYTES
+
+
+# -- what the tables say ----------------------------------------------------------------------
+
+TRUTH = table("docs/access.md", "`allow`")
+ROUTES = table("docs/access.md", "path")
+REFUSALS = table("docs/calling.md", "code")
+
+
+def somebody(cell: str) -> tuple[Identity, ...]:
+    if cell == "nobody":
+        return ()
+    email = quoted(cell)[0] if cell != "somebody without an address" else ""
+    return (Identity(client="google", issuer="https://issuer.example", subject="1", email=email),)
+
+
+@pytest.mark.parametrize(("allow", "deny", "who", "answer"), TRUTH, ids=lambda cell: cell or "-")
+def test_the_truth_table_of_access_is_true(allow: str, deny: str, who: str, answer: str):
+    policy = policy_of(
+        allow=tuple(rule_of(rule) for rule in quoted(allow)),
+        deny=tuple(rule_of(rule) for rule in quoted(deny)),
+        sign_in=frozenset({"google"}),
+    )
+    match decide(policy, b"GET", somebody(who)):
+        case Allow():
+            said = "in"
+        case SignIn():
+            said = "sign-in"
+        case Deny(status, code, _):
+            said = f"{status} `{code}`"
+        case other:
+            said = repr(other)
+    assert said == answer
+
+
+@pytest.mark.parametrize(("path", "route"), ROUTES, ids=lambda cell: cell)
+def test_the_table_of_routes_is_true(path: str, route: str, tmp_path: Path):
+    (block,) = [block for block in HCL if block.page.name == "access.md"]
+    host = compile_config(loaded(block, tmp_path)).table.host(b"app.example.com")
+    assert host is not None
+    found = host.route(url.canonical(quoted(path)[0].encode()).path).prefix
+    assert f"`{found.decode()}/`" == route if found else route == "the host"
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal[0])
+def test_every_refusal_of_a_call_has_the_status_it_is_said_to_have(refusal: list[str]):
+    assert TEXTS[quoted(refusal[0])[0]].status == int(refusal[1])
+
+
+def test_every_header_told_to_a_backend_is_owned():
+    for page, first in (("docs/headers.md", "header"), ("README.md", "header")):
+        names = [name for row in table(page, first) for name in quoted(row[0])]
+        assert all(headers.is_owned(name) for name in names if not name.startswith("-"))
+
+
+def test_every_name_said_to_be_removed_is():
+    text = (ROOT / "docs" / "headers.md").read_text("utf-8")
+    section = text.partition("## What is removed")[2].partition("\n## ")[0]
+    listed = [name.replace("…", "x") for name in quoted(section) if re.fullmatch(r"[A-Z][A-Za-z-]*…?", name)]
+    passing = {"Authorization"}  # named there as what passes
+    kept = {name for name in listed if headers.request_kind(f"{name}: y".encode()) == headers.PASS}
+    assert "User-Did" in listed
+    assert kept <= passing
