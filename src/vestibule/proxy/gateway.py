@@ -257,6 +257,8 @@ class Gateway:
         Threat: cross-site WebSocket hijacking: browsers send cookies with it and ask no CORS.
         """
         head = exchange.head
+        if head.has_body:
+            raise BadRequest("a WebSocket begins without a body", code="bad_websocket")
         websocket.key_of(head.method, head.lines)
         origin = head.value(b"origin")
         if session is None:

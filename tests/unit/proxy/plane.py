@@ -8,6 +8,7 @@ plane.backend.requests                          # what the backend got, read by 
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Callable, Iterable
@@ -19,7 +20,7 @@ from vestibule.core.policy import Rule, policy_of
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server, routes_of
 from vestibule.core.seal import Key, KeyRing
 from vestibule.errors import StoreError
-from vestibule.model import Device, Identity
+from vestibule.model import Device, Identity, User
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol.address import Networks
@@ -138,11 +139,15 @@ class AwayStore:
         self._part = part
         self.is_away = False
         self.fault: Exception | None = None
+        self.gate: asyncio.Future[None] | None = None
+        """While it is not done, every call waits."""
 
     def __getattr__(self, name: str):
         method = getattr(self._part, name)
 
         async def call(*args, **kwargs):
+            if self.gate is not None:
+                await self.gate
             if self.fault is not None:
                 raise self.fault
             if self.is_away:
@@ -235,6 +240,8 @@ class Plane:
     def sign_in(self, email: str = "ada@app.example", at: str = "app.example", **fields) -> str:
         """A session's handle."""
         identity = Identity(client="google", issuer="https://google", subject="1", email=email, **fields)
+        user = User(id="u1", created_at=self.at)
+        self.loop.wait(self.store.people.register(user, identity.issuer, "1", "google", self.at))
         session, handle = self.loop.wait(
             self.sessions.start(
                 host=at,
