@@ -293,8 +293,25 @@ _statuses: dict[bytes, tuple[int, int, bytes]] = {}
 _lengths: dict[bytes, int] = {}
 
 
+_answer_heads: dict[bytes, AnswerHead] = {}
+
+
 def parse_answer_head(block: bytes) -> AnswerHead:
-    """The head of an answer, from its bytes up to but without the empty line. Raises BackendError."""
+    """The head of an answer, from its bytes up to but without the empty line. Raises BackendError.
+
+    It is shared with other answers of the same bytes: it is never changed in place.
+    """
+    head = _answer_heads.get(block)
+    if head is None:
+        head = _answer_head(block)
+        if not head.set_cookies and len(block) <= _KEPT_FIELDS_BYTES:
+            if len(_answer_heads) >= _HEADS_MAX:
+                _answer_heads.clear()
+            _answer_heads[block] = head
+    return head
+
+
+def _answer_head(block: bytes) -> AnswerHead:
     lines = block.split(b"\r\n")
     try:
         minor, status, status_line = _status(lines[0])
@@ -400,15 +417,23 @@ def fields_bytes(head: RequestHead, lines: list[bytes], host_line: bytes = b"") 
 
 
 class HeadCheck:
-    """A second opinion on every request head: llhttp's. Two parsers that disagree are how smuggling begins."""
+    """A second opinion on every request head: llhttp's. Two parsers that disagree are how smuggling begins.
 
-    __slots__ = ("_parser",)
+    Of a method and header lines that it agreed to a moment ago it is not asked again; then only the target is new,
+    and what `url.canonical` lets through is less than what llhttp does.
+    """
+
+    __slots__ = ("_agreed", "_parser")
 
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
+        self._agreed: dict[bytes, bytes] = {}
+        """Method by header lines."""
 
     def agree(self, head: RequestHead, head_bytes: bytes) -> None:
         """Nothing, when llhttp accepts the head too. Raises BadRequest when it doesn't."""
+        if head.minor and self._agreed.get(head.fields) == head.method:
+            return
         is_reusable = head.keep_alive and not head.has_body
         try:
             self._parser.feed_data(head_bytes)
@@ -420,3 +445,7 @@ class HeadCheck:
         if not is_reusable:
             # It waits for a body, or takes nothing after what says close.
             self._parser = httptools.HttpRequestParser(self)
+        if head.minor and len(head.fields) <= _KEPT_FIELDS_BYTES:
+            if len(self._agreed) >= _HEADS_MAX:
+                self._agreed.clear()
+            self._agreed[head.fields] = head.method

@@ -12,7 +12,9 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple, Protocol, assert_never
+from typing import Any, Protocol, assert_never
+
+import msgspec
 
 from vestibule.core.handle import LIFE_S, seal_handle
 from vestibule.core.inject import identity_lines
@@ -38,7 +40,7 @@ from vestibule.service.visit import Visit
 BLOCKS_MAX = 10_000
 
 
-class Ask(NamedTuple):
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """What is known of a request before the decision."""
 
     view: View

@@ -75,8 +75,17 @@ class Sessions:
         cached = self._by_handle.get(handle)
         if cached is None:
             return None
-        now = self._now()
-        return cached.session if now < cached.handles[handle] and self._is_good(cached, now) else None
+        # As `_is_good`, written out: this runs for every request.
+        now, session = self._now(), cached.session
+        if (
+            now >= cached.handles[handle]
+            or now >= session.expires_at
+            or now >= session.seen_at + session.idle_s
+        ):
+            return None
+        mono = self._mono()
+        is_good = self._changes.is_current(mono) or mono - cached.read_mono < UNCONFIRMED_S
+        return session if is_good else None
 
     def peek_id(self, session_id: str) -> Session | None:
         """Like `peek`, by permanent id: for what refers to a session without its handle."""
