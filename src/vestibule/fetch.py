@@ -392,9 +392,15 @@ class AiohttpTransport:
                 "the provider's certificate can't be verified", detail=str(exc)
             ) from exc
         except TimeoutError as exc:
-            raise ProviderUnavailable("the provider didn't answer in time", detail="connecting") from exc
+            raise ProviderUnavailable(
+                "the provider didn't answer in time", detail=f"connecting to {request.url.origin()}"
+            ) from exc
         except (aiohttp.ClientError, OSError) as exc:
-            raise ConnectionFailed("the provider can't be reached", detail=type(exc).__name__) from exc
+            # The origin alone: a query can hold what no log may.
+            why = (isinstance(exc, OSError) and exc.strerror) or type(exc).__name__
+            raise ConnectionFailed(
+                "the provider can't be reached", detail=f"{request.url.origin()}: {why}"
+            ) from exc
         finally:
             _pinned.reset(token)
 

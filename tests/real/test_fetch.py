@@ -150,9 +150,11 @@ async def test_an_answer_that_breaks_off_is_none(origins, fetcher, answer) -> No
     assert sum(map(len, origin.connections)) == 1
 
 
-async def test_nobody_listening_is_unavailable(fetcher, free_port) -> None:
-    with pytest.raises(ConnectionFailed):
-        await fetcher.get(f"http://127.0.0.1:{free_port}/")
+async def test_nobody_listening_is_unavailable_and_the_log_is_told_where(fetcher, free_port) -> None:
+    with pytest.raises(ConnectionFailed) as told:
+        await fetcher.get(f"http://127.0.0.1:{free_port}/keys?code=hush")
+    assert told.value.detail.startswith(f"http://127.0.0.1:{free_port}: ")
+    assert "hush" not in told.value.detail
 
 
 async def test_a_server_that_says_nothing_is_given_up_on(origins) -> None:
