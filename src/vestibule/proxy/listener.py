@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,11 @@ from vestibule.protocol.h1 import HeadCheck
 from vestibule.proxy.downstream_h1 import H1Connection, Handler
 
 BACKLOG = 1024
+_ADVICE = {
+    errno.EADDRINUSE: "another program listens there; stop it, or choose another port",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+    errno.EACCES: "this user may not; below 1024 that takes root or CAP_NET_BIND_SERVICE, so choose a higher port",
+}
 
 
 class Listener:
@@ -45,7 +51,8 @@ class Listener:
         try:
             bound = open_socket(self.address)
         except OSError as exc:
-            raise ConfigError((f"can't listen on {self.address}: {exc.strerror or exc}",)) from exc
+            why = _ADVICE.get(exc.errno or 0) or exc.strerror or str(exc)
+            raise ConfigError((f"can't listen on {self.address}: {why}",)) from exc
         if not self.address.path:
             self.port = bound.getsockname()[1]
         self._server = await loop.create_server(lambda: H1Connection(self), sock=bound, backlog=BACKLOG)
