@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from vestibule.core.call import Applied, Call, Location, SecretCredential, SessionCredential, TokenCredential
 from vestibule.core.handle import open_handle
@@ -86,13 +86,12 @@ class Calling:
             self._check_caller(exchange.head)
             self._check_operation(exchange)
             credentials = self._at_hand(exchange)
+            if credentials is not None:
+                self._send(exchange, credentials)
+            else:
+                self._spawn(self._fetch_and_send(exchange), exchange)
         except Exception as error:  # noqa: BLE001 - the boundary: nothing goes out after an unforeseen fault
             self._on_failure(exchange, error)
-            return
-        if credentials is not None:
-            self._send(exchange, credentials)
-        else:
-            self._spawn(self._fetch_and_send(exchange), exchange)
 
     # -- who calls, and what ------------------------------------------------------------------
 
@@ -203,14 +202,16 @@ class Calling:
     def _request(self, head: RequestHead, credentials: Sequence[Credential]) -> bytes:
         """The call as the API gets it: its Host, the credential in its place, nothing of the gateway's."""
         lines = [line for line in head.lines if class_of(_name(line)) not in self._replaced]
+        if "cookie" not in self._replaced:
+            lines += head.cookies
         target = head.target.full
         for applied, value in credentials:
             text = applied.prefix + value.reveal()
             if applied.location is Location.HEADER:
-                lines.append(f"{applied.name}: {text}".encode("latin-1"))
+                lines.append(_header(applied.name, text))
             else:
                 target = _with_parameter(target, applied.name, text)
-        return request_bytes(head, [*head.cookies, *lines], target=target, host_line=self._host_line)
+        return request_bytes(head, lines, target=target, host_line=self._host_line)
 
     def _on_answer(self, exchange: Exchange, credentials: Sequence[Credential], answer: AnswerHead) -> bool:
         """True when the answer is a 401 that a fresh token may mend: then the call is made once more.
@@ -290,10 +291,20 @@ def _name(line: bytes) -> str:
     return line.partition(b":")[0].decode("latin-1")
 
 
+def _header(name: str, value: str) -> bytes:
+    """The header line. Threat: a credential with a line end in it, which would make header lines of its own."""
+    if not value.isascii() or not value.isprintable():
+        raise VestibuleError("a credential can't stand in a header", detail=f"for {name}")
+    return f"{name}: {value}".encode("ascii")
+
+
 def _with_parameter(target: bytes, name: str, value: str) -> bytes:
-    """The target with this query parameter in place of any of the same name."""
+    """The target with this query parameter in place of any of the same name, however it is escaped."""
     path, _, query = target.partition(b"?")
-    wanted = quote(name, safe="").encode()
-    kept = [part for part in query.split(b"&") if part and part.partition(b"=")[0] != wanted]
-    kept.append(wanted + b"=" + quote(value, safe="").encode())
+    kept = [part for part in query.split(b"&") if part and _parameter_name(part) != name.encode()]
+    kept.append(f"{quote(name, safe='')}={quote(value, safe='')}".encode())
     return path + b"?" + b"&".join(kept)
+
+
+def _parameter_name(part: bytes) -> bytes:
+    return unquote_to_bytes(part.partition(b"=")[0].replace(b"+", b" "))
