@@ -80,4 +80,5 @@ def _shown(value: Any) -> Any:
         return "***"
     if isinstance(value, list | tuple):
         return [_shown(item) for item in value]
-    return str(value)[:VALUE_LIMIT_CHARS]
+    # A lone surrogate (a path that is not UTF-8) must not cost the line.
+    return str(value)[:VALUE_LIMIT_CHARS].encode("utf-8", "backslashreplace").decode()

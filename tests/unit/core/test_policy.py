@@ -1,0 +1,152 @@
+"""The decision, as a truth table: every rule kind, for a person known, half known, unknown, and nobody."""
+
+from __future__ import annotations
+
+import pytest
+
+from vestibule.core.policy import Rule, decide, policy_of
+from vestibule.model import Allow, Deny, Identity, SignIn
+
+GET = b"GET"
+PUBLIC = Rule(kind="public", text="public")
+ANYONE = Rule(kind="anyone", text="anyone")
+ADA = Rule(kind="email", value="ada@app.example", text="email:ada@app.example")
+DOMAIN = Rule(kind="domain", value="app.example", text="domain:app.example")
+UNKNOWN = Rule(kind="phase-of-moon", value="full", text="phase-of-moon:full")
+
+
+def person(email: str = "", client: str = "google") -> Identity:
+    return Identity(client=client, issuer="https://issuer", subject="1", email=email)
+
+
+WHO = {
+    "nobody": (),
+    "ada": (person("ada@app.example"),),
+    "ADA": (person("ADA@App.Example"),),
+    "bob": (person("bob@app.example"),),
+    "eve": (person("eve@evil.example"),),
+    "eve of a subdomain": (person("eve@sub.app.example"),),
+    "eve of a longer domain": (person("eve@notapp.example"),),
+    "eve with two @": (person("ada@app.example@evil.example"),),
+    "no e-mail": (person(),),
+    "ada by a client that does not count": (person("ada@app.example", client="other"),),
+    "two identities": (person("eve@evil.example"), person("ada@app.example", client="github")),
+}
+
+# allow rule → who is let through; everybody else who is known is 403, nobody is sent to sign in
+ALLOWED = {
+    PUBLIC: set(WHO),
+    ANYONE: set(WHO) - {"nobody", "ada by a client that does not count"},
+    ADA: {"ada", "ADA", "two identities"},
+    DOMAIN: {"ada", "ADA", "bob", "two identities"},
+    UNKNOWN: set(),
+}
+STRANGERS = {"nobody", "ada by a client that does not count"}
+SIGN_IN = frozenset({"google", "github"})
+
+
+@pytest.mark.parametrize("who", WHO)
+@pytest.mark.parametrize("rule", ALLOWED, ids=lambda rule: rule.text)
+def test_an_allow_rule_lets_through_whom_it_names_and_no_one_else(rule, who):
+    decision = decide(policy_of(allow=(rule,), sign_in=SIGN_IN), GET, WHO[who])
+    if who in ALLOWED[rule]:
+        assert decision == Allow(rule.text)
+    elif who in STRANGERS:
+        assert isinstance(decision, SignIn)
+    else:
+        assert (decision.status, decision.code) == (403, "not_allowed")
+
+
+# deny rule → whom it denies although everybody may come; None: it can't be known, so signing in is asked for
+DENIED = {
+    PUBLIC: set(WHO),
+    ANYONE: set(WHO) - STRANGERS,
+    ADA: {"ada", "ADA", "two identities", "no e-mail"},
+    DOMAIN: {"ada", "ADA", "bob", "two identities", "no e-mail"},
+    UNKNOWN: set(WHO) - STRANGERS,
+}
+ASKED = {ADA: STRANGERS, DOMAIN: STRANGERS, UNKNOWN: STRANGERS, PUBLIC: set(), ANYONE: set()}
+
+
+@pytest.mark.parametrize("who", WHO)
+@pytest.mark.parametrize("rule", DENIED, ids=lambda rule: rule.text)
+def test_a_deny_rule_wins_over_public_and_what_it_can_not_know_denies(rule, who):
+    decision = decide(policy_of(allow=(PUBLIC,), deny=(rule,), sign_in=SIGN_IN), GET, WHO[who])
+    if who in DENIED[rule]:
+        assert isinstance(decision, Deny)
+        assert decision.status == 403
+    elif who in ASKED[rule]:
+        assert isinstance(decision, SignIn)
+    else:
+        assert decision == Allow("public")
+
+
+@pytest.mark.parametrize("rule", ALLOWED, ids=lambda rule: rule.text)
+def test_deny_wins_over_the_same_allow(rule):
+    decision = decide(policy_of(allow=(rule, PUBLIC), deny=(rule,), sign_in=SIGN_IN), GET, WHO["ada"])
+    assert isinstance(decision, Deny)
+
+
+@pytest.mark.parametrize(
+    ("who", "code"), [("ada", "denied"), ("no e-mail", "denied_unknown")], ids=["known", "unknown"]
+)
+def test_a_denial_says_whether_it_knew(who, code):
+    assert decide(policy_of(allow=(ANYONE,), deny=(ADA,), sign_in=SIGN_IN), GET, WHO[who]).code == code
+
+
+def test_an_unknown_deny_without_any_sign_in_is_403():
+    decision = decide(policy_of(allow=(PUBLIC,), deny=(ADA,)), GET, ())
+    assert (decision.status, decision.code) == (403, "denied_unknown")
+
+
+@pytest.mark.parametrize("rule", [ANYONE, ADA, DOMAIN, UNKNOWN], ids=lambda rule: rule.text)
+@pytest.mark.parametrize("who", ["nobody", "ada"])
+def test_without_sign_in_only_public_lets_anyone_through(rule, who):
+    decision = decide(policy_of(allow=(rule,)), GET, WHO[who])
+    assert (decision.status, decision.code) == (403, "no_sign_in")
+    assert decide(policy_of(allow=(rule, PUBLIC)), GET, WHO[who]) == Allow("public")
+
+
+def test_no_rule_at_all_lets_nobody_through():
+    policy = policy_of(allow=(), sign_in=SIGN_IN)
+    assert isinstance(decide(policy, GET, ()), SignIn)
+    assert decide(policy, GET, WHO["ada"]).code == "not_allowed"
+
+
+def test_one_of_several_rules_is_enough():
+    policy = policy_of(allow=(ADA, DOMAIN), sign_in=SIGN_IN)
+    assert decide(policy, GET, WHO["bob"]) == Allow(DOMAIN.text)
+    assert isinstance(decide(policy, GET, WHO["eve"]), Deny)
+
+
+@pytest.mark.parametrize(
+    ("methods", "method", "passes"),
+    [
+        (set(), b"DELETE", True),
+        ({b"GET", b"HEAD"}, b"GET", True),
+        ({b"GET", b"HEAD"}, b"HEAD", True),
+        ({b"GET", b"HEAD"}, b"POST", False),
+        ({b"GET"}, b"HEAD", False),
+        ({b"GET"}, b"get", False),
+        ({b"GET"}, b"OPTIONS", False),
+    ],
+    ids=str,
+)
+def test_a_method_that_is_not_listed_is_405_for_everybody(methods, method, passes):
+    policy = policy_of(allow=(PUBLIC,), methods=frozenset(methods), sign_in=SIGN_IN)
+    for identities in WHO.values():
+        decision = decide(policy, method, identities)
+        assert isinstance(decision, Allow) is passes
+        if not passes:
+            assert (decision.status, decision.code) == (405, "method_not_allowed")
+
+
+def test_a_refusal_says_which_rules_there_are_and_an_allowance_which_one_it_was():
+    policy = policy_of(allow=(ADA, DOMAIN), sign_in=SIGN_IN)
+    assert "email:ada@app.example, domain:app.example" in decide(policy, GET, WHO["eve"]).reason
+    assert decide(policy, GET, WHO["ada"]).reason == "email:ada@app.example"
+
+
+def test_public_is_known_beforehand():
+    assert policy_of(allow=(ADA, PUBLIC)).public
+    assert not policy_of(allow=(ADA, ANYONE)).public
