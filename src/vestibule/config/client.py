@@ -89,10 +89,12 @@ def read_client(node: Node, kind: str, name: str, report: Report) -> Client | No
     cls = _table()[kind]
     before = len(report.faults)
     values = _values(cls, node, report)
-    for field in msgspec.structs.fields(cls):
-        if field.required and field.name not in _SET_HERE:
-            _check_required(node, field.name, values, report)
-    if len(report.faults) > before:
+    fields = msgspec.structs.fields(cls)
+    needed = {field.name for field in fields if field.required} - set(_SET_HERE)
+    for field in sorted(needed):
+        _check_required(node, field, values, report)
+    # One that is written and has no value was told of where it stands.
+    if len(report.faults) > before or not needed <= values.keys():
         return None
     try:
         config: Any = cls(name=name, **values)

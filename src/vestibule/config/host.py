@@ -85,7 +85,7 @@ def _scope(host: schema.Host, name: str, clients: Mapping[str, Client], report: 
             named[wanted] = wanted
             listed.append(wanted)
         elif not _is_broken(wanted, report):
-            known = [*inline, *(full for full in clients if "/" not in full)]
+            known = [*inline, *(full for full in clients if "/" not in full), *sorted(report.broken)]
             report.fault(
                 place, f"there is no provider `{wanted}`{nearest(wanted, known) or _how_to_add(wanted)}"
             )

@@ -411,3 +411,13 @@ def test_a_key_file_others_can_read_is_a_fault(desk: Desk) -> None:
 def test_what_is_legal_but_risky_is_a_warning(desk: Desk, text: str, expected: str) -> None:
     (warning,) = desk.warnings(text)
     assert warning.startswith(expected)
+
+
+def test_a_setting_whose_variable_is_not_set_is_told_of_once(desk: Desk) -> None:
+    text = 'provider "google" {\n  client_id = "${env("NOPE")}"\n}\n' + host_of("a.example", FINE)
+    only(desk.faults(text), "v.hcl:2:16: the environment variable NOPE is not set")
+
+
+def test_a_misspelt_provider_is_recognised_though_its_block_is_at_fault_too(desk: Desk) -> None:
+    text = client("google", "scpes = []") + host_of("a.example", FINE.replace('["google"]', '["gogle"]'))
+    assert any("there is no provider `gogle`; did you mean `google`?" in fault for fault in desk.faults(text))
