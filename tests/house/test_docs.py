@@ -13,12 +13,15 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.house.source import ROOT
+from vestibule import app, fetch
 from vestibule.config.compile import compile_config
 from vestibule.config.load import Loaded, load
 from vestibule.config.rule import rule_of
+from vestibule.core import flow
 from vestibule.core.policy import decide, policy_of
 from vestibule.model import Allow, Deny, Identity, SignIn
-from vestibule.protocol import headers, url
+from vestibule.protocol import h1, headers, url
+from vestibule.proxy import downstream_h1, pool, upstream
 from vestibule.web.texts import TEXTS
 
 PAGES = (
@@ -225,3 +228,36 @@ def test_every_name_said_to_be_removed_is():
     kept = {name for name in listed if headers.request_kind(f"{name}: y".encode()) == headers.PASS}
     assert "User-Did" in listed
     assert kept <= passing
+
+
+LIMITS = {
+    "request line": f"{h1.TARGET_LIMIT_BYTES // 1024} KiB",
+    "request headers": f"{h1.HEAD_LIMIT_BYTES // 1024} KiB, {h1.FIELD_LIMIT} lines, {headers.LINE_LIMIT_BYTES // 1024} KiB a line",
+    "whole head, from its first byte": f"{downstream_h1.HEAD_DEADLINE_S:g} s",
+    "next byte of a body": f"{downstream_h1.BODY_STALL_S:g} s",
+    "client takes no byte of an answer": f"{downstream_h1.SEND_STALL_S:g} s",
+    "idle connection of a client": f"{downstream_h1.IDLE_DEADLINE_S:g} s",
+    "connecting to a backend": f"{pool.CONNECT_DEADLINE_S:g} s",
+    "backend's answer to begin": f"{upstream.ANSWER_DEADLINE_S:g} s",
+    "idle connection to a backend": f"{pool.IDLE_S:g} s",
+    "sign-in, from begin to end": f"{flow.LIFE_S / 60:g} min, {flow.FLOWS_MAX} at once in a browser",
+    "sign-in providers: connect, whole exchange": f"{fetch.CONNECT_S:g} s, {fetch.DEADLINE_S:g} s",
+}
+
+
+@pytest.mark.parametrize(("what", "limit"), LIMITS.items(), ids=LIMITS)
+def test_every_limit_is_the_programs(what: str, limit: str):
+    assert {row[0]: row[1] for row in table("docs/running.md", "what")}[what] == limit
+
+
+def test_the_drain_is_as_long_as_said():
+    (said,) = re.findall(
+        r"under way end \((\d+) s at most\)", (ROOT / "docs" / "running.md").read_text("utf-8")
+    )
+    assert float(said) == app.DRAIN_S
+
+
+def test_every_event_of_the_log_is_one_the_program_writes():
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
+    events = [event for row in table("docs/running.md", "event") for event in quoted(row[0])]
+    assert [event for event in events if f'"{event}"' not in source] == []
