@@ -230,7 +230,7 @@ def _decoded(status: int, content_type: str, body: bytes) -> Mapping[str, Any]:
         if kind in {"application/x-www-form-urlencoded", "text/plain"} and not body.lstrip().startswith(b"{"):
             return dict(parse_qsl(body.decode("ascii"), strict_parsing=True, max_num_fields=MAX_PARAMETERS))
         answer = msgspec.json.decode(body)
-    except (ValueError, msgspec.DecodeError) as exc:
+    except (ValueError, RecursionError) as exc:  # msgspec's errors are ValueErrors too
         # Not chained: the decoder's message may quote the body, and that holds tokens.
         detail = f"token endpoint: {status}, {type(exc).__name__}"
         raise ProviderInvalid("the provider's token answer can't be read", detail=detail) from None

@@ -81,7 +81,7 @@ class Reply(msgspec.Struct, frozen=True):
         """The body as JSON. Raises ProviderInvalid when it isn't."""
         try:
             return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        except (ValueError, RecursionError) as exc:  # msgspec's errors are ValueErrors too
             detail = f"status {self.status}"
             raise ProviderInvalid("the provider's answer is not JSON", detail=detail) from exc
 

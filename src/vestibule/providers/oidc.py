@@ -204,7 +204,9 @@ class Oidc(OAuth2):
             ),
             groups=texts_of(claims.get(config.groups_claim)),
             orgs=texts_of(claims.get(config.orgs_claim)),
-            claims={name: claims[name] for name in config.claims if name in claims and name not in _NOT_KEPT},
+            claims={
+                name: claims[name] for name in config.claims if name in claims and _is_kept(name, claims)
+            },
         )
 
     def auth_of(self, at: Endpoints) -> wire.ClientAuth:
@@ -213,6 +215,15 @@ class Oidc(OAuth2):
         if config.auth_style or not config.client_secret or self._auth in at.auth_methods:
             return self._auth
         return "client_secret_post" if "client_secret_post" in at.auth_methods else self._auth
+
+
+def _is_kept(name: str, claims: Mapping[str, Any]) -> bool:
+    """Threat: half a surrogate pair, or lists in lists without end, which no store can hold."""
+    try:
+        msgspec.json.encode(claims[name])
+    except (ValueError, RecursionError):
+        return False
+    return name not in _NOT_KEPT
 
 
 def _email_source(signed: Mapping[str, Any], told: Mapping[str, Any]) -> Mapping[str, Any]:

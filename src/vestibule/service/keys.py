@@ -157,7 +157,7 @@ def _usable(answer: Answer) -> Answer:
 def _object(answer: Answer) -> dict[str, Any]:
     try:
         document = msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (ValueError, RecursionError) as exc:  # msgspec's errors are ValueErrors too
         raise ProviderInvalid("the provider's document is not JSON", detail=answer.url) from exc
     if not isinstance(document, dict):
         raise ProviderInvalid("the provider's document is not a JSON object", detail=answer.url)
