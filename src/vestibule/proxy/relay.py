@@ -69,13 +69,10 @@ class Relay(Responder):
         head = exchange.head
         if self._paused:
             connection.pause()
-        if head.chunked or head.content_length:
-            connection.send(self, self._request, is_head=False, body_follows=True)
+        has_body = head.has_body
+        connection.send(self, self._request, is_head=head.method == b"HEAD", body_follows=has_body)
+        if has_body or head.upgrade:
             exchange.want_body()
-        else:
-            connection.send(self, self._request, is_head=head.method == b"HEAD", body_follows=False)
-            if head.upgrade:
-                exchange.want_body()
 
     # -- the pool's calls ---------------------------------------------------------------------
 

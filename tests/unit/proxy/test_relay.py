@@ -97,6 +97,24 @@ def test_head_204_and_304_carry_no_body(plane):
     assert len(plane.backend.connections) == 1
 
 
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 2\r\n\r\nab", b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"]
+)
+def test_a_head_request_with_a_body_is_answered_without_one_and_the_next_is_served(plane, framing):
+    plane.backend.answers = lambda request: (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n" if request.first.startswith(b"HEAD") else ok(b"next")
+    )
+    client = plane.client()
+    client.send(b"HEAD /public HTTP/1.1\r\nHost: app.example\r\n" + framing)
+    plane.backend.look()
+    client.send(GET)
+    plane.backend.look()
+    assert [(answer.status, answer.body) for answer in client.answers(b"HEAD", b"GET")] == [
+        (200, b""),
+        (200, b"next"),
+    ]
+
+
 def test_trailers_of_an_answer_come_through(plane):
     plane.backend.answers = lambda _: (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nChecksum: 1\r\n\r\n"
