@@ -202,6 +202,9 @@ class H1Connection(asyncio.Protocol):
 
     def _check_partial(self, data: bytes) -> None:
         """Refuse early what can't become a good head."""
+        if data.count(b"\n") != data.count(b"\r\n"):
+            self._refuse(BadRequest("a line ends in a bare LF", code="bad_request"))
+            return
         if b"\r\n" not in data[: TARGET_LIMIT_BYTES + 64] and len(data) > TARGET_LIMIT_BYTES + 64:
             self._refuse(BadRequest("the address is too long", code="target_too_long", status=414))
         elif len(data) > HEAD_LIMIT_BYTES:

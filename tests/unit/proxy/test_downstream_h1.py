@@ -67,6 +67,7 @@ REFUSED = {
     "obs-fold of the first line": (request(b"X: y", host=b" Host: app.example"), 400),
     "bare LF between lines": (b"GET / HTTP/1.1\r\nHost: app.example\nA: b\r\n\r\n", 400),
     "bare LF after the request line": (b"GET / HTTP/1.1\nHost: app.example\r\n\r\n", 400),
+    "bare LF everywhere": (b"GET / HTTP/1.1\nHost: app.example\n\n", 400),
     "bare CR in a value": (request(b"A: b\rc"), 400),
     "bare CR in the request line": (request(first=b"GET /\r HTTP/1.1"), 400),
     "NUL in a value": (request(b"A: b\0c"), 400),
