@@ -28,7 +28,7 @@ install() { # shellcheck disable=SC2086  # several packages
 echo "installing by apt: $packages" >&2
 install || { $as_root apt-get -qq update </dev/null >"$log" 2>&1 && install; } || { tail -n 5 "$log" >&2; give_up "apt-get failed"; }
 for package in $packages; do # nor is one started at the next boot
-    if [ -e "/lib/systemd/system/$package.service" ] && command -v systemctl >/dev/null; then
-        $as_root systemctl --quiet disable "$package" >/dev/null 2>&1 || true
-    fi
+    [ ! -e "/etc/init.d/$package" ] || $as_root update-rc.d "$package" disable >/dev/null 2>&1 || true
+    [ ! -e "/lib/systemd/system/$package.service" ] ||
+        $as_root env DPKG_MAINTSCRIPT_PACKAGE="$package" deb-systemd-helper disable "$package.service" >/dev/null 2>&1 || true
 done
