@@ -22,6 +22,8 @@ from bench.servers import BIG_BYTES, Stage
 
 WARM_UP_S = 1.0
 SAMPLE_S = 0.02
+STALL_S = 1.0
+"""Whoever takes a big body takes nothing for so long, so that what is buffered on the way shows."""
 MIB = 1 << 20
 
 
@@ -141,8 +143,13 @@ def _loaded(
 
 
 def bodies(bench: Bench) -> list[Figure]:
-    """1 GiB down and up: how fast, and how much memory it adds while it passes."""
+    """1 GiB down and up: how fast, and how much memory it adds while it passes, with a taker that stalls first."""
     figures = []
+    with (bench.stage.files / "big").open(
+        "rb"
+    ) as big:  # into the page cache, so that no first one pays for it
+        while big.read(MIB):
+            pass
     for name, transfer in (("down", _download), ("up", _upload)):
         speed = Figure(name=f"a body of 1 GiB {name}", unit="MiB/s", values={})
         added = Figure(
@@ -158,7 +165,7 @@ def bodies(bench: Bench) -> list[Figure]:
                 with _highest(subject.process) as pss:
                     began = time.monotonic()
                     transfer(subject)
-                    took = time.monotonic() - began
+                    took = time.monotonic() - began - STALL_S
                 speed.values.setdefault(key, []).append(BIG_BYTES / MIB / took)
                 added.values.setdefault(key, []).append((max(pss) - pss[0]) / MIB)
         figures += [speed, added]
@@ -174,6 +181,7 @@ def _download(subject: Subject) -> None:
         if not head.startswith(b"HTTP/1.1 200"):
             raise BenchError(f"{subject.name} answers {head!r}")
         got = len(body)
+        time.sleep(STALL_S)
         while got < BIG_BYTES:
             count = connection.recv_into(buffer)
             if not count:
@@ -183,7 +191,9 @@ def _download(subject: Subject) -> None:
 
 def _upload(subject: Subject) -> None:
     with _connected(subject) as connection:
-        connection.sendall(_request(subject, "PUT /sink", f"Content-Length: {BIG_BYTES}"))
+        connection.sendall(
+            _request(subject, "PUT /sink", f"X-Stall: {STALL_S}", f"Content-Length: {BIG_BYTES}")
+        )
         piece = bytes(MIB)
         for _ in range(BIG_BYTES // MIB):
             connection.sendall(piece)
@@ -307,11 +317,11 @@ def _started(begin: Callable[[], Process], port: int) -> tuple[Process, float]:
 
 #: By name: what it measures, and whether it wants the subjects running.
 PARTS: dict[str, tuple[Callable[[Bench], list[Figure]], bool]] = {
-    "idle": (idle, True),  # first: memory that was freed by then would hide what a connection takes
     "bare": (proxy_bare, True),
     "browser": (proxy_browser, True),
     "static": (static, True),
     "calling": (calling, True),
     "bodies": (bodies, True),
+    "idle": (idle, True),
     "start": (start, False),
 }

@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 from bench.figures import Figure, as_json, as_table
@@ -48,19 +49,12 @@ def _measure(arguments: argparse.Namespace, directory: Path, figures: list[Figur
             connections=arguments.connections,
             oauth2_proxy=arguments.oauth2_proxy,
         )
-        running = [name for name in names if PARTS[name][1]]
-        if running:
-            with subjects(bench):
-                for name in running:
-                    _one(bench, name, figures)
         for name in names:
-            if name not in running:
-                _one(bench, name, figures)
-
-
-def _one(bench: Bench, name: str, figures: list[Figure]) -> None:
-    print(f"{name} …", file=sys.stderr, flush=True)
-    figures += PARTS[name][0](bench)
+            print(f"{name} …", file=sys.stderr, flush=True)
+            part, wants_subjects = PARTS[name]
+            # Each part has processes of its own: memory that was freed would hide what is taken next.
+            with subjects(bench) if wants_subjects else nullcontext():
+                figures += part(bench)
 
 
 def _machine() -> str:

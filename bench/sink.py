@@ -9,6 +9,7 @@ import re
 import socket
 import sys
 import threading
+import time
 
 PIECE_BYTES = 1 << 20
 
@@ -28,6 +29,8 @@ def serve(connection: socket.socket) -> None:
             left = int(found[1]) - len(body) if found else 0
             if re.search(rb"(?i)\r\nexpect: *100-continue", head):
                 connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            stall = re.search(rb"(?i)\r\nx-stall: *([0-9.]+)", head)
+            time.sleep(float(stall[1]) if stall else 0.0)
             length = left + len(body)
             while left > 0:
                 got = connection.recv_into(buffer, min(left, PIECE_BYTES))
