@@ -134,7 +134,7 @@ class FakeExchange(Exchange):
 
     @property
     def is_over(self) -> bool:
-        return self._gone
+        return self._gone or self.ended.is_set()
 
     def abort(self) -> None:
         if not self._gone:

@@ -94,9 +94,11 @@ class Call(Responder):
                 exchange.answer(status_line, lines, body)
                 return
             exchange.start(status_line, lines, None)
-        exchange.write(body)
+        if exchange.head.method != b"HEAD":
+            exchange.write(body)
         if not more:
             exchange.finish()
+            return
         await self._drained.wait()
 
 
@@ -135,8 +137,8 @@ class Control:
         try:
             application = await asyncio.shield(self._application)
             await application(scope_of(exchange, visit), call.receive, call.send)
-            if exchange.status == 0 and not call.is_closed:
-                raise RuntimeError("the application ended without an answer")  # noqa: TRY301
+            if not exchange.is_over and not call.is_closed:
+                raise RuntimeError("the application ended without a whole answer")  # noqa: TRY301
         except Exception as error:  # noqa: BLE001 - the boundary of the application
             if not call.is_closed:
                 faults(exchange, error)

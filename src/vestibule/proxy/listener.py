@@ -82,19 +82,26 @@ class Listener:
 
 def open_socket(address: Address) -> socket.socket:
     """The bound socket. Raises OSError. A stale Unix socket of the same path is replaced, another file never."""
+    family = socket.AF_UNIX if address.path else socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        _bind(bound, address)
+    except BaseException:
+        bound.close()
+        raise
+    bound.setblocking(False)
+    return bound
+
+
+def _bind(bound: socket.socket, address: Address) -> None:
     if address.path:
         path = Path(address.path)
         if path.is_socket():
             path.unlink()
-        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         bound.bind(address.path)
         path.chmod(0o600)
-    else:
-        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        bound = socket.socket(family, socket.SOCK_STREAM)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind((address.host, address.port))
-    bound.setblocking(False)
-    return bound
+        return
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if bound.family == socket.AF_INET6:
+        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    bound.bind((address.host, address.port))

@@ -1,36 +1,78 @@
-"""A listener that can't listen says what to do."""
+"""A listening socket's deadlines and its end; the sockets themselves are the real tests'."""
 
 from __future__ import annotations
 
-import errno
-import os
-
 import pytest
 
+from tests.unit.proxy.conftest import Client, NotedHandler
 from vestibule.core.listener import Listener as Address
-from vestibule.errors import ConfigError
-from vestibule.proxy import listener
 from vestibule.proxy.listener import Listener
 
-AT = Address(host="127.0.0.1", port=8000)
+GET = b"GET / HTTP/1.1\r\nHost: app.example\r\n\r\n"
 
 
-@pytest.mark.parametrize(
-    ("number", "advice"),
-    [
-        pytest.param(errno.EADDRINUSE, "choose another port", id="port-taken"),
-        pytest.param(errno.EADDRNOTAVAIL, "no such address", id="address-of-another-machine"),
-        pytest.param(errno.EACCES, "choose a higher port", id="low-port-without-root"),
-        pytest.param(errno.ENOENT, os.strerror(errno.ENOENT), id="anything-else-as-the-system-says-it"),
-    ],
-)
-async def test_an_address_that_cannot_be_had_is_named_with_what_to_do(monkeypatch, number, advice):
-    def refuse(address):
-        raise OSError(number, os.strerror(number))
+@pytest.fixture
+def listener(loop, handler) -> Listener:
+    return Listener(Address(host="127.0.0.1", port=80), handler, clock=loop.time)
 
-    monkeypatch.setattr(listener, "open_socket", refuse)
-    with pytest.raises(ConfigError) as told:
-        await Listener(AT, handler=None, clock=lambda: 0.0).start()
-    (fault,) = told.value.faults
-    assert fault.startswith("can't listen on 127.0.0.1:8000: ")
-    assert advice in fault
+
+def test_connections_are_known_while_they_are_open(loop, listener):
+    clients = [Client(loop, listener) for _ in range(3)]
+    assert len(listener.open) == 3
+    clients[0].transport.lose()
+    assert listener.open == {client.connection for client in clients[1:]}
+
+
+def test_a_sweep_ends_what_is_past_its_deadline_and_nothing_else(loop, listener, handler):
+    idle = Client(loop, listener)
+    busy = Client(loop, listener).send(GET)
+    idle.wait(40)
+    late = Client(loop, listener)
+    idle.wait(40)
+    assert idle.transport.is_closed
+    assert not late.is_ended
+    assert not busy.is_ended
+    assert listener.tick == loop.time()
+
+
+def test_many_idle_connections_end_in_one_sweep(loop, listener):
+    clients = [Client(loop, listener) for _ in range(1000)]
+    loop.advance(80)
+    loop.run(listener.sweep, loop.time())
+    assert all(client.transport.is_closed for client in clients)
+    assert listener.open == set()
+
+
+def test_a_stop_closes_what_is_idle_and_lets_the_rest_end(loop, listener, handler):
+    idle = Client(loop, listener)
+    served = Client(loop, listener).send(GET)
+    loop.run(handler.exchanges[0].answer, b"HTTP/1.1 200 OK", [], b"")
+    busy = Client(loop, listener).send(GET)
+    loop.run(listener.stop)
+    assert idle.transport.is_closed
+    assert served.transport.is_closed
+    assert not busy.is_ended
+    loop.run(handler.exchanges[1].answer, b"HTTP/1.1 200 OK", [], b"bye")
+    assert busy.answer().value(b"connection") == b"close"
+    assert busy.is_ended
+
+
+def test_an_abort_leaves_nothing_open(loop, listener, handler):
+    clients = [
+        Client(loop, listener),
+        Client(loop, listener).send(GET),
+        Client(loop, listener).send(GET[:10]),
+    ]
+    loop.run(listener.abort)
+    assert all(client.transport.is_closed for client in clients)
+    assert handler.responders[0].calls[-1] == "gone"
+
+
+def test_each_listener_has_its_own_second_opinion(loop):
+    handler = NotedHandler(echo=True)
+    one, other = (
+        Listener(Address(host="127.0.0.1", port=port), handler, clock=loop.time) for port in (80, 81)
+    )
+    Client(loop, one).send(GET[:20])
+    assert Client(loop, other).send(GET).answer().status == 200
+    assert one.check is not other.check

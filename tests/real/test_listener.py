@@ -1,0 +1,49 @@
+"""Binding addresses: what is replaced, what never is, and that nothing stays open after a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+
+import pytest
+
+from tests.unit.proxy.conftest import NotedHandler
+from vestibule.core.listener import Listener as Address
+from vestibule.errors import ConfigError
+from vestibule.proxy.listener import Listener, open_socket
+
+pytestmark = pytest.mark.real
+
+
+def test_a_unix_socket_is_the_owners_and_replaces_a_stale_one(state_dir):
+    path = state_dir / "s.sock"
+    for _ in range(2):
+        open_socket(Address(path=str(path))).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_another_file_in_its_place_is_never_removed(state_dir):
+    path = state_dir / "s.sock"
+    path.write_text("precious")
+    listener = Listener(Address(path=str(path)), NotedHandler(), clock=asyncio.get_running_loop().time)
+    with pytest.raises(ConfigError, match="can't listen"):
+        await listener.start()
+    assert path.read_text() == "precious"
+
+
+async def test_a_port_that_is_taken_is_said(free_port):
+    address = Address(host="127.0.0.1", port=free_port)
+    first = open_socket(address)
+    first.listen()
+    listener = Listener(address, NotedHandler(), clock=asyncio.get_running_loop().time)
+    with pytest.raises(ConfigError, match=str(free_port)):
+        await listener.start()
+    first.close()
+
+
+def test_ipv6_leaves_ipv4_alone(free_port):
+    six = open_socket(Address(host="::1", port=free_port))
+    four = open_socket(Address(host="127.0.0.1", port=free_port))
+    assert six.getsockname()[1] == four.getsockname()[1]
+    six.close()
+    four.close()
