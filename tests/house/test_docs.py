@@ -19,6 +19,7 @@ from vestibule.config.load import Loaded, load
 from vestibule.config.rule import rule_of
 from vestibule.core import flow
 from vestibule.core.policy import decide, policy_of
+from vestibule.errors import ConfigError
 from vestibule.model import Allow, Deny, Identity, SignIn
 from vestibule.protocol import h1, headers, url
 from vestibule.proxy import downstream_h1, pool, upstream
@@ -130,6 +131,37 @@ def test_the_configuration_for_google_has_ten_lines():
     (first, *_) = [block for block in HCL if block.page.name == "README.md"]
     assert "google" in first.text
     assert len(first.text.splitlines()) == 10
+
+
+@pytest.mark.parametrize("page", ["README.md", "getting-started.md"])
+def test_check_says_of_the_first_configuration_what_the_page_says(page: str, tmp_path: Path):
+    first = next(block for block in HCL if block.page.name == page and "sign_in" in block.text)
+    shown = "".join(block.text for block in blocks(first.page) if block.language == "console")
+    assert f"good: {loaded(first, tmp_path).summary}\n" in shown
+
+
+def test_the_faults_in_the_readme_are_what_check_says_of_these_mistakes(tmp_path: Path):
+    (first, *_) = [block for block in HCL if block.page.name == "README.md"]
+    shown = "".join(block.text for block in blocks(first.page) if block.language == "console")
+    mistaken = first.text.replace("}\n", '  hosted_domian = "example.com"\n}\n', 1).replace(
+        "email:you", "you"
+    )
+    with pytest.raises(ConfigError) as told:
+        loaded(first._replace(text=mistaken), tmp_path)
+    faults = [fault.replace(str(tmp_path / "page.hcl"), "app.hcl") for fault in told.value.faults]
+    assert len(faults) == 2
+    assert all(f"{fault}\n" in shown for fault in faults), faults
+
+
+OTHERS = [block for page in PAGES for block in blocks(page) if block.language in ("python", "json")]
+
+
+@pytest.mark.parametrize("block", OTHERS, ids=lambda block: block.id)
+def test_every_snippet_is_whole(block: Block):
+    if block.language == "python":
+        compile(block.text, block.id, "exec")
+    else:
+        json.loads(block.text)
 
 
 # -- links and pictures -----------------------------------------------------------------------
