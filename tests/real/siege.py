@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
-from tests.real.house import House
+from yarl import URL
+
+from tests.real.house import Browser, House, Page
 from tests.real.rogue import Rogue
 from tests.real.visitor import new_visitor
 
@@ -122,3 +125,22 @@ async def besieged(ports: Any, api: Any, gateway: Any) -> AsyncIterator[Siege]:
         op.claims = {"sub": "alice", "email": "alice@corp.example"}
         op.userinfo = {"sub": "alice"}
         yield siege
+
+
+async def sign_in(browser: Browser, client: str = "op", rd: str = "/") -> Page:
+    """The answer at the end of that client's flow, not followed."""
+    page = await browser.get(f"/@{client}/signin?rd={quote(rd, safe='')}", follow=False)
+    page = await browser.get(page.location)
+    return await browser.get(page.location)
+
+
+def cookies_of(browser: Browser) -> dict[str, str]:
+    """What the browser would send to the host."""
+    found = browser.session.cookie_jar.filter_cookies(URL(browser.house.origin))
+    return {name: morsel.value for name, morsel in found.items()}
+
+
+def handle_cookie(siege: Siege, browser: Browser) -> tuple[str, str]:
+    """Name and value of the session cookie."""
+    name = f"vestibule-{siege.gateway.port}"
+    return name, cookies_of(browser)[name]

@@ -18,6 +18,8 @@ from vestibule.protocol.headers import value_of
 from vestibule.proxy.exchange import Listener
 
 COOKIES_MAX = 10_000
+COOKIES_LIMIT_BYTES = 4 * 1024 * 1024
+"""Of the Cookie lines kept, together: anybody may send lines that nobody sent before."""
 CLIENTS_MAX = 10_000
 FIELDS_MAX = 1024
 FIELDS_LIMIT_BYTES = 4096
@@ -45,7 +47,17 @@ class Kept(NamedTuple):
 class View:
     """One host by one listener."""
 
-    __slots__ = ("_clients", "_cookies", "_fields", "_scheme", "_trusted", "host", "name", "site")
+    __slots__ = (
+        "_clients",
+        "_cookies",
+        "_cookies_bytes",
+        "_fields",
+        "_scheme",
+        "_trusted",
+        "host",
+        "name",
+        "site",
+    )
 
     def __init__(self, host: Host, listener: Listener, trusted: Networks) -> None:
         self.host = host
@@ -54,6 +66,7 @@ class View:
         self._scheme = listener.scheme
         self._trusted = trusted
         self._cookies: dict[bytes, cookie.Taken] = {}
+        self._cookies_bytes = 0
         self._clients: dict[tuple[str, bytes], Told] = {}
         self._fields: dict[bytes, Kept] = {}
 
@@ -81,8 +94,10 @@ class View:
         taken = self._cookies.get(line)
         if taken is None:
             taken = cookie.take(value_of(line), self.site.cookie.encode("ascii"))
-            if len(self._cookies) >= COOKIES_MAX:
+            self._cookies_bytes += len(line)
+            if len(self._cookies) >= COOKIES_MAX or self._cookies_bytes > COOKIES_LIMIT_BYTES:
                 self._cookies.clear()
+                self._cookies_bytes = len(line)
             self._cookies[line] = taken
         return taken
 
