@@ -184,7 +184,8 @@ class Gateway:
                 )
             case Deny():
                 exchange.decision = decision.code
-                self._refusals.by_decision(exchange, decision, session)
+                methods = ask.route.policy.methods
+                self._refusals.by_decision(exchange, decision, session, methods=methods)
             case Unavailable():
                 exchange.decision = "unavailable"
                 self._refusals.by_decision(exchange, decision, session)

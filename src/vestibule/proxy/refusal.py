@@ -70,10 +70,20 @@ class Refusals:
         self._as_json = as_json
         self._now = now
 
-    def by_decision(self, exchange: Exchange, decision: Deny | Unavailable, session: Session | None) -> None:
-        """Answer with a decision against the request."""
+    def by_decision(
+        self,
+        exchange: Exchange,
+        decision: Deny | Unavailable,
+        session: Session | None,
+        *,
+        methods: frozenset[bytes] = frozenset(),
+    ) -> None:
+        """Answer with a decision against the request; `methods` are those that a 405 says are taken."""
+        more: list[bytes] = []
         if isinstance(decision, Deny):
-            status, code, more = decision.status, decision.code, []
+            status, code = decision.status, decision.code
+            if status == 405:
+                more = [b"Allow: " + b", ".join(sorted(methods))]
         else:
             status, code, more = 503, "store_unavailable", [b"Retry-After: %d" % decision.retry_after_s]
         self._log.info("refused", status=status, code=code, reason=decision.reason, **_of(exchange))

@@ -131,7 +131,9 @@ def test_a_host_without_sign_in_says_no(plane):
 def test_a_method_that_the_route_does_not_list_is_405(plane):
     assert plane.get(b"/get/a").status == 200
     for method in (b"POST", b"DELETE", b"OPTIONS", b"PROPFIND"):
-        assert plane.get(b"/get/a", method=method).value(b"code") == b"method_not_allowed"
+        answer = plane.get(b"/get/a", method=method)
+        assert (answer.status, answer.value(b"code")) == (405, b"method_not_allowed")
+        assert answer.value(b"allow") == b"GET, HEAD"
     assert len(plane.backend.requests) == 1
 
 
