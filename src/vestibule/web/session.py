@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from vestibule.core.route import Host
 from vestibule.model import Session
 from vestibule.web.answers import Desk, answer, problem
 from vestibule.web.asking import Ask
@@ -16,11 +17,15 @@ async def session(desk: Desk, ask: Ask) -> Response:
     """`/@/session`: who, by which clients, until when; 401 when nobody is. Never a token."""
     if ask.visit.session is None:
         return answer(problem(desk, ask, 401, "sign_in_required"))
-    return answer(desk.pages.json(200, describe(ask.visit.session)))
+    return answer(desk.pages.json(200, describe(ask.visit.session, ask.visit.host)))
 
 
-def describe(session: Session) -> dict[str, Any]:
-    """The session in public. `user` is null where only plain OAuth credentials were given."""
+def describe(session: Session, host: Host) -> dict[str, Any]:
+    """The session in public. `user` is null where only plain OAuth credentials were given.
+
+    `providers` are IDs as in paths, `Proxy-Provider` and `session:ID`.
+    """
+    ids = {full: client for client, full in host.clients.items()}
     person = session.identities[0] if session.identities else None
     return {
         "user": {
@@ -31,7 +36,7 @@ def describe(session: Session) -> dict[str, Any]:
         }
         if person is not None
         else None,
-        "providers": list(session.clients),
+        "providers": [ids[name] for name in session.clients if name in ids],
         "signed_in_at": _iso(session.created_at),
         "expires_at": _iso(min(session.expires_at, session.seen_at + session.idle_s)),
         "ends_at": _iso(session.expires_at),

@@ -460,7 +460,7 @@ def test_who_is_signed_in_until_when(desk: Desk) -> None:
 
 
 def test_credentials_without_a_person_are_no_user(desk: Desk) -> None:
-    reply = desk.call("/@/session", visit=visit(session_of(clients=("drive",))))
+    reply = desk.call("/@/session", visit=visit(session_of(clients=("forum.example/drive",))))
     assert (reply.status, reply.json["user"], reply.json["providers"]) == (200, None, ["drive"])
 
 
