@@ -35,6 +35,7 @@ class Google(Oidc):
 
     title_of_kind: ClassVar[str] = "Google"
     hints: ClassVar[Mapping[str, str]] = {**Oidc.hints, "hd": "hd"}
+    prompt_to_switch: ClassVar[str] = "select_account"
 
     def __init__(self, config: GoogleConfig) -> None:
         super().__init__(config)

@@ -137,6 +137,8 @@ class OAuth2:
     title_of_kind: ClassVar[str] = ""
     hints: ClassVar[Mapping[str, str]] = {"login_hint": "login_hint", "prompt": "prompt"}
     """What a sign-in link may pass on: its name there, and the parameter of the authorization URL."""
+    prompt_to_switch: ClassVar[str] = "select_account"
+    """The prompt by which this kind lets a person come with another account."""
     default_auth_style: ClassVar[str] = "basic"
     default_scopes: ClassVar[tuple[str, ...]] = ()
     uses_nonce: ClassVar[bool] = False
@@ -239,7 +241,10 @@ class OAuth2:
     def _more(self, authorize_url: str, hints: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         """Parameters beyond the dance's own: allowed hints, then this kind's, then the configuration's."""
         allowed = {self.hints[name]: value for name, value in hints.items() if name in self.hints}
-        merged = {**allowed, **dict(self.parameters()), **dict(self._config.authorize_parameters)}
+        kinds = dict(self.parameters())
+        if allowed.get("prompt") == "select_account":
+            kinds["prompt"] = f"{self.prompt_to_switch} {kinds.get('prompt', '')}".strip()
+        merged = {**allowed, **kinds, **dict(self._config.authorize_parameters)}
         present = {name for name, _ in parse_qsl(urlsplit(authorize_url).query, keep_blank_values=True)}
         return tuple((name, value) for name, value in merged.items() if value and name not in present)
 

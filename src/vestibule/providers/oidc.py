@@ -73,6 +73,8 @@ class Oidc(OAuth2):
     hints: ClassVar[Mapping[str, str]] = {
         name: name for name in ("login_hint", "prompt", "acr_values", "ui_locales")
     }
+    # `select_account` is an error at providers that don't know it (oidc-provider, Okta); `login` all know.
+    prompt_to_switch: ClassVar[str] = "login"
     default_scopes: ClassVar[tuple[str, ...]] = ("openid", "profile", "email")
     uses_nonce: ClassVar[bool] = True
 

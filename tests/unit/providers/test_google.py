@@ -41,6 +41,10 @@ def test_for_signing_in_only_nothing_is_asked_that_needs_consent() -> None:
     assert (query["prompt"], query["login_hint"]) == ("select_account", "a@corp.example")
 
 
+def test_who_wants_another_account_chooses_it_and_consents() -> None:
+    assert query_of(client(), prompt="select_account")["prompt"] == "select_account consent"
+
+
 def test_the_operator_has_the_last_word_on_parameters() -> None:
     assert (
         query_of(client(authorize_parameters=(("prompt", "select_account"),)))["prompt"] == "select_account"

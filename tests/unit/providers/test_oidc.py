@@ -116,6 +116,11 @@ def test_people_are_sent_where_the_metadata_says_with_a_nonce() -> None:
     assert "hd" not in query
 
 
+def test_another_account_is_asked_for_by_the_prompt_that_every_provider_knows() -> None:
+    url, _ = play(client().start(start(prompt="select_account")), METADATA)
+    assert dict(parse_qsl(urlsplit(url).query))["prompt"] == "login"
+
+
 def test_openid_is_always_among_the_scopes() -> None:
     assert client(scopes=("email",)).scopes == ("openid", "email")
 
