@@ -1,0 +1,244 @@
+"""Heads of requests and answers; what is refused stands with the connection that answers it (tests/unit/proxy)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.proxy.test_downstream_h1 import REFUSED
+from vestibule.errors import BackendError, BadRequest
+from vestibule.protocol.h1 import (
+    HeadCheck,
+    fields_bytes,
+    parse_answer_head,
+    parse_request_head,
+    request_bytes,
+)
+
+
+def head(*lines: bytes, first: bytes = b"GET /a?b HTTP/1.1", host: bytes = b"Host: app.example"):
+    return parse_request_head(b"\r\n".join((first, host, *lines)))
+
+
+def test_a_head_is_taken_apart():
+    found = head(
+        b"Accept: */*",
+        b"Content-Length: 5",
+        b"Cookie: a=b",
+        b"Authorization: Bearer x",
+        first=b"POST /a?b HTTP/1.1",
+    )
+    assert (found.method, found.target.full, found.host, found.minor) == (b"POST", b"/a?b", b"app.example", 1)
+    assert (found.content_length, found.chunked, found.has_body, found.keep_alive) == (5, False, True, True)
+    assert found.lines == [b"Accept: */*", b"Authorization: Bearer x"]
+    assert (found.cookies, found.authorization) == ([b"Cookie: a=b"], b"Authorization: Bearer x")
+    assert found.value(b"accept") == b"*/*"
+    assert found.value(b"missing") == b""
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "line"),
+    [
+        (b"Host: APP.Example.", b"app.example", b"Host: app.example"),
+        (b"hoST:  app.example:8080 ", b"app.example", b"Host: app.example:8080"),
+        (b"Host: [::1]:80", b"[::1]", b"Host: [::1]:80"),
+    ],
+)
+def test_host_is_canonical(host, name, line):
+    found = head(host=host)
+    assert (found.host, found.host_line) == (name, line)
+
+
+@pytest.mark.parametrize(
+    ("lines", "first", "keep"),
+    [
+        ((), b"GET / HTTP/1.1", True),
+        ((b"Connection: close",), b"GET / HTTP/1.1", False),
+        ((b"Connection: keep-alive", b"Connection: close"), b"GET / HTTP/1.1", False),
+        ((), b"GET / HTTP/1.0", False),
+        ((b"Connection: keep-alive",), b"GET / HTTP/1.0", True),
+        ((b"Connection: x, keep-alive",), b"GET / HTTP/1.0", True),
+    ],
+)
+def test_who_wants_to_stay(lines, first, keep):
+    assert head(*lines, first=first).keep_alive is keep
+
+
+@pytest.mark.parametrize(
+    ("lines", "upgrade"),
+    [
+        ((b"Connection: Upgrade", b"Upgrade: WebSocket"), b"websocket"),
+        ((b"Upgrade: websocket",), b""),
+        ((b"Connection: Upgrade",), b""),
+        ((b"Connection: keep-alive", b"Upgrade: websocket"), b""),
+        ((b"Connection: Upgrade", b"Upgrade: websocket", b"Upgrade: h2c"), b","),
+    ],
+)
+def test_an_upgrade_is_asked_for_by_both_fields(lines, upgrade):
+    assert head(*lines).upgrade == upgrade
+
+
+def test_http_1_0_upgrades_nothing():
+    assert head(b"Connection: Upgrade", b"Upgrade: websocket", first=b"GET / HTTP/1.0").upgrade == b""
+
+
+def test_two_handles_are_a_broken_one():
+    assert head(b"Proxy-Session: a").caller == b"a"
+    assert head(b"Proxy-Session: a", b"Proxy-Session: a").caller == b"\0"
+
+
+def test_what_is_told_of_the_client_is_kept_apart():
+    lines = [b"X-Forwarded-For: 1.2.3.4", b"Forwarded: for=1"]
+    found = head(*lines)
+    assert (found.forwarded, found.lines) == (lines, [])
+
+
+def test_requests_with_the_same_lines_do_not_share_what_they_change():
+    one = head(b"Accept: x", b"Connection: Upgrade", b"Upgrade: websocket")
+    one.upgrade = b""
+    one.method = b"PUT"
+    other = head(b"Accept: x", b"Connection: Upgrade", b"Upgrade: websocket", first=b"GET /other HTTP/1.1")
+    assert (other.upgrade, other.method, other.target.path) == (b"websocket", b"GET", b"/other")
+
+
+def test_the_same_lines_mean_another_thing_in_http_1_0():
+    lines = (b"X-Unique: minor",)
+    assert head(*lines).keep_alive
+    assert not head(*lines, first=b"GET / HTTP/1.0").keep_alive
+    assert head(*lines).minor == 1
+    with pytest.raises(BadRequest):
+        head(b"Transfer-Encoding: chunked", first=b"GET / HTTP/1.0")
+    assert head(b"Transfer-Encoding: chunked").chunked
+
+
+def test_a_known_block_of_lines_is_checked_against_each_target():
+    for _ in range(2):
+        assert head(first=b"GET http://app.example/x HTTP/1.1").target.path == b"/x"
+        with pytest.raises(BadRequest):
+            head(first=b"GET http://evil.example/x HTTP/1.1")
+
+
+def test_slashes_are_kept_where_they_are_asked_for_and_only_there():
+    block = b"GET /a//b%2Fc HTTP/1.1\r\nHost: app.example"
+    for _ in range(2):
+        assert parse_request_head(block, slashes=True).target.path == b"/a//b%2Fc"
+        with pytest.raises(BadRequest):
+            parse_request_head(block)
+
+
+def test_the_rewritten_lines_have_host_framing_and_the_switch():
+    found = head(b"Accept: x", b"Content-Length: 5", b"Expect: 100-continue", first=b"PUT / HTTP/1.1")
+    assert fields_bytes(found, found.lines) == (
+        b"Host: app.example\r\nAccept: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+    )
+    found = head(b"Transfer-Encoding: Chunked", b"Connection: Upgrade", b"Upgrade: websocket")
+    assert request_bytes(found, [], target=b"/t", host_line=b"Host: api") == (
+        b"GET /t HTTP/1.1\r\nHost: api\r\nTransfer-Encoding: chunked\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    )
+
+
+# -- the second opinion ------------------------------------------------------------------------------------------
+
+
+def agrees(check: HeadCheck, block: bytes) -> bool:
+    found = parse_request_head(block)
+    try:
+        check.agree(found, block + b"\r\n\r\n")
+    except BadRequest:
+        return False
+    return True
+
+
+def test_llhttp_agrees_with_good_heads_one_after_another():
+    check = HeadCheck()
+    host = b"\r\nHost: a"
+    blocks = [
+        b"GET / HTTP/1.1" + host,
+        b"POST / HTTP/1.1" + host + b"\r\nContent-Length: 5",
+        b"GET / HTTP/1.1" + host,
+        b"POST / HTTP/1.1" + host + b"\r\nTransfer-Encoding: chunked",
+        b"GET / HTTP/1.1" + host + b"\r\nConnection: Upgrade\r\nUpgrade: websocket",
+        b"GET / HTTP/1.1" + host + b"\r\nConnection: close",
+        b"GET / HTTP/1.0" + host,
+        b"GET / HTTP/1.0" + host + b"\r\nConnection: keep-alive",
+        b"POST / HTTP/1.1" + host + b"\r\nContent-Length: 0",
+        b"OPTIONS * HTTP/1.1" + host,
+        b"GET http://a/ HTTP/1.1" + host,
+    ]
+    for _ in range(3):
+        for block in blocks:
+            assert agrees(check, block), block
+
+
+def test_a_disagreement_spoils_nothing_for_the_next():
+    check = HeadCheck()
+    assert not agrees(check, b"WHATEVER / HTTP/1.1\r\nHost: a")
+    assert agrees(check, b"GET / HTTP/1.1\r\nHost: a")
+
+
+# -- answers -----------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_taken_apart():
+    found = parse_answer_head(b"HTTP/1.0 404 Not Found\r\nA: b\r\nContent-Length: 5\r\nSet-Cookie: c=d")
+    assert (found.status, found.status_line) == (404, b"HTTP/1.1 404 Not Found")
+    assert (found.lines, found.content_length, found.keep_alive) == ([b"A: b", b"Set-Cookie: c=d"], 5, False)
+    assert (found.set_cookies, found.is_verbatim) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("lines", "verbatim"),
+    [
+        ((b"Content-Length: 5",), True),
+        ((b"Content-Length: 5", b"A: b", b"Connection: keep-alive"), True),
+        ((), False),
+        ((b"Content-Length: 5", b"Content-Length: 5"), False),
+        ((b"Content-Length: 5", b"Set-Cookie: a=b"), False),
+        ((b"Content-Length: 5", b"Keep-Alive: 5"), False),
+        ((b"Content-Length: 5", b"Connection: close"), False),
+        ((b"Content-Length: 5", b"Connection: keep-alive, A"), False),
+        ((b"Content-Length: 5", b"Proxy-Session: x"), False),
+        ((b"Transfer-Encoding: chunked",), False),
+    ],
+)
+def test_an_answer_is_verbatim_only_where_nothing_changes(lines, verbatim):
+    assert parse_answer_head(b"\r\n".join((b"HTTP/1.1 200 OK", *lines))).is_verbatim is verbatim
+
+
+def test_what_connection_names_is_gone_from_an_answer():
+    found = parse_answer_head(
+        b"HTTP/1.1 200 OK\r\nX-A: 1\r\nConnection: close, X-a\r\nConnection: x-b\r\nX-B: 2\r\nC: 3"
+    )
+    assert (found.lines, found.keep_alive) == ([b"C: 3"], False)
+
+
+def test_a_switch_is_named_by_both_fields():
+    switch = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket"
+    assert parse_answer_head(switch).upgrade == b""
+    assert parse_answer_head(switch + b"\r\nConnection: upgrade").upgrade == b"websocket"
+
+
+# -- any bytes ---------------------------------------------------------------------------------------------------
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_head_or_refused(block):
+    for parse, refusal in ((parse_request_head, BadRequest), (parse_answer_head, BackendError)):
+        try:
+            parse(block)
+        except refusal:
+            continue
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (data, _) in REFUSED.items() if data.count(b"\r\n\r\n") == 1]
+)
+def test_what_a_connection_refuses_is_refused_each_time(name):
+    """A block of lines that was refused once is never found in the table of known ones."""
+    data, status = REFUSED[name]
+    if status == 431 or data.startswith(b"\r\n"):
+        return
+    for _ in range(2):
+        with pytest.raises(BadRequest):
+            parse_request_head(data.partition(b"\r\n\r\n")[0])
