@@ -273,6 +273,19 @@ async def test_a_planted_handle_is_worth_nothing_after_the_sign_in(siege: Siege)
             assert await mallory.who() is None
 
 
+async def test_a_planted_flow_cookie_puts_nobody_into_its_owners_session(siege: Siege) -> None:
+    """Threat: session swap. Mallory's finished flow in the victim's browser, as if it were of another tab of theirs."""
+    async with siege.browser() as mallory, siege.browser() as victim:
+        page = await mallory.get("/@evil/signin")
+        planted = cookies_of(mallory)
+        assert (await mallory.get((await mallory.get(page.location)).location)).status == 303
+        for client in ("op", "inline"):
+            victim.session.cookie_jar.update_cookies(planted, URL(siege.origin))
+            assert (await sign_in(victim, client)).status == 303
+            assert (await victim.who() or {})["user"]["email"] == "alice@corp.example"
+        assert (await mallory.who() or {})["providers"] == ["evil"]
+
+
 async def test_a_signed_out_session_is_dead_everywhere_within_a_second(siege: Siege) -> None:
     async with siege.browser() as browser:
         await sign_in(browser)

@@ -18,6 +18,7 @@ import msgspec
 
 from vestibule.core import signin as rules
 from vestibule.core.flow import LIFE_S, Flow
+from vestibule.core.person import is_same_person
 from vestibule.core.session import with_client
 from vestibule.errors import ClientError
 from vestibule.model import Device, Identity, Secret, Session
@@ -57,6 +58,8 @@ class Done(msgspec.Struct, frozen=True):
     """Empty until it has settled, and for good when the provider refused."""
     rd: str
     at: float
+    siblings: frozenset[str] = frozenset()
+    """The flows that were under way in that browser then."""
 
 
 class _Given(msgspec.Struct, frozen=True):
@@ -109,16 +112,25 @@ class Arrivals:
         await self._sessions.end(session_id)
 
     async def _session_here(self, arrival: Arrival) -> Session | None:
-        """This browser's session as it is now: the one a sibling ended in last, else the one it came with."""
+        """This browser's session as it is now: the one a sibling ended in last, else the one it came with.
+
+        Threat: session swap. Somebody's finished flow planted as a cookie is no sibling: its browser didn't
+        hold this flow. Where that can't be told, because it ended before this one began, the person must be
+        the same.
+        """
         done = sorted(
             (self._done[flow_id] for flow_id in arrival.siblings if flow_id in self._done),
             key=lambda known: -known.at,
         )
-        for session_id in dict.fromkeys((*(known.session_id for known in done), arrival.session_id)):
-            session = await self._sessions.by_id(session_id) if session_id else None
-            if session is not None and session.host == arrival.flow.host:
+        for known in done:
+            session = await self._here(known.session_id, arrival)
+            if session is not None and _is_theirs(session, known, arrival):
                 return session
-        return None
+        return await self._here(arrival.session_id, arrival)
+
+    async def _here(self, session_id: str, arrival: Arrival) -> Session | None:
+        session = await self._sessions.by_id(session_id) if session_id else None
+        return session if session is not None and session.host == arrival.flow.host else None
 
     async def _take(
         self, step: rules.Step, session: Session | None, arrival: Arrival
@@ -215,13 +227,21 @@ class Arrivals:
         """Keep for siblings and reloads which session the flow ended in, and under which handle."""
         now = arrival.now
         self._done.pop(arrival.flow.id, None)
-        self._done[arrival.flow.id] = Done(session.id, arrival.flow.rd, now)
+        self._done[arrival.flow.id] = Done(session.id, arrival.flow.rd, now, arrival.siblings)
         given = self._given.get(session.id)
         if given is None or given.handle != Secret(handle):
             self._given.pop(session.id, None)
             self._given[session.id] = _Given(Secret(handle), arrival.siblings, now)
         _forget(self._done, lambda done: now - done.at > self._memory_s)
         _forget(self._given, lambda kept: now - kept.at > SAME_HANDLE_S)
+
+
+def _is_theirs(session: Session, sibling: Done, arrival: Arrival) -> bool:
+    """True when the sibling's session surely is this browser's, or this person's."""
+    identity = arrival.result.identity
+    return arrival.flow.id in sibling.siblings or (
+        identity is not None and any(is_same_person(known, identity) for known in session.identities)
+    )
 
 
 class _Turns:
