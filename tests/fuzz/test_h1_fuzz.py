@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httptools
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -268,7 +270,7 @@ def test_whatever_a_backend_answers_the_client_reads_one_answer_or_sees_it_broke
         if ends:
             plane.backend.last.end()
         written = client.transport.written
-        assert b"STOLEN" not in written
+        assert not re.search(rb"\nset-cookie:[ \t]*__host-vestibule", written, re.IGNORECASE)
         try:
             answers = [answer for answer in read_answers(written, method) if answer.status >= 200]
         except UnreadableError:
