@@ -105,6 +105,8 @@ class FakeLoop(asyncio.BaseEventLoop):
         server = self.network.get(address)
         if server is None or server.refuses:
             raise ConnectionRefusedError(111, "Connection refused")
+        if server.error is not None:
+            raise server.error
         if server.is_silent:
             await self.create_future()
         protocol = factory()
@@ -124,6 +126,8 @@ class FakeServer:
     def __init__(self) -> None:
         self.refuses = False
         self.is_silent = False
+        self.error: Exception | None = None
+        """What connecting raises, where it is not a refusal."""
         self.connections: list[FakeTransport] = []
 
     @property

@@ -73,7 +73,7 @@ class ServerPool:
         try:
             async with asyncio.timeout(CONNECT_DEADLINE_S):
                 connection = await self._open()
-        except (OSError, TimeoutError, ssl.SSLError) as exc:
+        except (OSError, TimeoutError, ValueError) as exc:  # ValueError: a name that can't be one
             self._fails += 1
             self.down_until = self._clock() + min(DOWN_FIRST_S * 2 ** (self._fails - 1), DOWN_LIMIT_S)
             detail = f"{self.server}: {str(exc) or type(exc).__name__}"

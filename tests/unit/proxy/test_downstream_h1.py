@@ -785,6 +785,20 @@ def test_a_client_that_took_all_once_may_be_slow_again(loop, client, handler):
     assert not client.is_ended
 
 
+def test_the_last_answer_of_a_connection_is_not_cut_while_it_is_read_slowly(loop, client, handler):
+    client.send(request(b"Connection: close"))
+    client.transport.reads = False
+    loop.run(handler.exchanges[0].answer, OK, [], bytes(200_000))
+    for _ in range(8):
+        client.wait(40)
+        client.transport.take(20_000)
+    assert not client.transport.is_closed
+    client.transport.take()
+    assert len(client.answer().body) == 200_000
+    client.wait(65)
+    assert client.transport.is_closed
+
+
 def test_a_finished_answer_that_is_not_taken_is_given_up(loop, client, handler):
     client.send(GET)
     client.transport.reads = False

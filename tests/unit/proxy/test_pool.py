@@ -151,6 +151,22 @@ def test_a_server_that_does_not_answer_the_connect_is_given_up_in_five_seconds(l
     assert waiter.error.code == "backend_unavailable"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnicodeError("label too long"),
+        ssl.SSLCertVerificationError("expired"),
+        OSError("no route"),
+        TimeoutError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_however_connecting_fails_the_one_who_waits_is_told(loop, error):
+    at = Setting(loop, A)
+    at.network[0].error = error
+    assert at.request().error.code == "backend_unavailable"
+
+
 def test_a_closed_connection_is_never_taken(loop):
     at = Setting(loop, A)
     at.request()
