@@ -20,7 +20,7 @@ help: ## lists the targets
 setup: $(VENV)/.runtime ## installs vestibule into .venv
 
 demo: setup ## runs the whole product on loopback, nothing to register
-	$(VENV)/bin/vestibule demo $(ARGS)
+	$(VENV)/bin/vestibule demo $(value ARGS)
 
 test: lint $(NODE)/node_modules/.installed ## runs every test, against real servers too
 	@tools/servers.sh

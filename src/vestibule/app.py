@@ -73,6 +73,8 @@ class App:
         self._store = store
         self._control: asyncio.Future[ControlPlane] = loop.create_future()
         self._tasks: list[asyncio.Task[None]] = []
+        self.failed = asyncio.Event()
+        """Set when the program can't do its work and should end."""
         self._compiled = compiled
         self._ring = ring
         self._pages = Pages()
@@ -157,7 +159,10 @@ class App:
     @classmethod
     async def open(cls, compiled: Compiled, log: Log) -> App:
         """The app, listening. Raises ConfigError, StoreError when it can't be."""
-        compiled.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            compiled.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise StoreError(f"the state directory {compiled.state} can't be made: {exc.strerror}") from exc
         ring = _ring(compiled)
         store = await sqlite.open_store(f"sqlite:{compiled.database}")
         app = cls(compiled, ring, store, log)
@@ -218,6 +223,7 @@ class App:
         except Exception as error:  # noqa: BLE001 - reported to whoever waits for it, and to the log
             self._log.error("control_plane_failed", error=repr(error))
             self._control.set_exception(error)
+            self.failed.set()
 
     async def _application(self) -> Application:
         return (await asyncio.shield(self._control)).application

@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 from collections.abc import Callable
+from functools import partial
 
 import uvloop
 
@@ -37,6 +38,8 @@ async def _serve(compiled: Compiled, log: Log, ready: Callable[[], None] | None,
     stop = asyncio.Event()
     for signum in _STOP:
         loop.add_signal_handler(signum, stop.set)
+    hint = "restart to apply changed files; reload comes later"
+    loop.add_signal_handler(signal.SIGHUP, partial(log.warning, "hangup_ignored", detail=hint))
     app = await App.open(compiled, log)
     # What is there now stays: the collector need not look at it again and again. Requests make no cycles.
     gc.freeze()
@@ -44,7 +47,7 @@ async def _serve(compiled: Compiled, log: Log, ready: Callable[[], None] | None,
     log.info("ready", listening=[str(listener.address) for listener in app.listeners])
     if ready is not None:
         ready()
-    await stop.wait()
+    await _first(stop, app.failed)
     log.info("stopping")
     # A second signal means now.
     closing = asyncio.ensure_future(app.close(drain_s))
@@ -56,7 +59,15 @@ async def _serve(compiled: Compiled, log: Log, ready: Callable[[], None] | None,
     except asyncio.CancelledError:
         return 1
     log.info("stopped")
-    return 0
+    return 1 if app.failed.is_set() else 0
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Wait until one of them is set."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
 
 
 def _raise_file_limit() -> None:

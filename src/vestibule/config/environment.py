@@ -37,6 +37,9 @@ _REQUIRED = {
 }
 _WITHOUT_FILE = (*_REQUIRED, ISSUER, DOMAINS, EMAILS, PUBLIC_URL)
 _SERVICE = (ROOT_DOMAIN, "ROOT_DOMAIN")
+#: what `vestibule demo` tells the command it runs
+DEMO_URL = "VESTIBULE_DEMO_URL"
+_KNOWN = (*_WITHOUT_FILE, SESSION_KEY, ROOT_DOMAIN, DEMO_URL)
 
 
 def overridden(root: hcl.Block, environ: Mapping[str, str], report: Report) -> hcl.Block:
@@ -46,12 +49,9 @@ def overridden(root: hcl.Block, environ: Mapping[str, str], report: Report) -> h
         attributes = _attributes(block, cls, environ, report)
         if attributes:
             blocks = _with_attributes(blocks, block, attributes)
-    for variable in environ:
-        for block in _LATER_BLOCKS:
-            if variable.startswith(f"{PREFIX}{block.upper()}_"):
-                report.fault(
-                    Place(variable), f"the block `{block}` is not in this version yet; unset the variable"
-                )
+    for variable in sorted(environ):
+        if variable.startswith(PREFIX):
+            _check_name(variable, report)
     return hcl.Block(root.type, root.place, root.labels, root.attributes, tuple(blocks))
 
 
@@ -62,6 +62,19 @@ def beside_file(environ: Mapping[str, str], report: Report) -> None:
             report.warn(
                 Place(variable), "has no effect beside a configuration file; it is read only without one"
             )
+
+
+def _check_name(variable: str, report: Report) -> None:
+    """A variable of ours that sets nothing is a mistake, and one that meant to shut a door is a dangerous one."""
+    if variable in _KNOWN or any(variable.startswith(f"{PREFIX}{block.upper()}_") for block in OVERRIDABLE):
+        return
+    block = next((b for b in _LATER_BLOCKS if variable.startswith(f"{PREFIX}{b.upper()}_")), "")
+    if block:
+        report.fault(Place(variable), f"the block `{block}` is not in this version yet; unset the variable")
+    else:
+        report.fault(
+            Place(variable), f"there is no such variable{nearest(variable, _KNOWN)}; mend or unset it"
+        )
 
 
 def _attributes(

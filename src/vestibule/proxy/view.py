@@ -63,7 +63,8 @@ class View:
         self.host = host
         self.name = host.name.decode("ascii")
         self.site: Site = site_of(host, listener.scheme, listener.port)
-        self._scheme = listener.scheme
+        self._scheme = "https" if self.site.secure else listener.scheme
+        """As people reach it: by `public_url` where an edge in front speaks TLS."""
         self._trusted = trusted
         self._cookies: dict[bytes, cookie.Taken] = {}
         self._cookies_bytes = 0

@@ -63,6 +63,8 @@ class Finished(msgspec.Struct, frozen=True):
 
     location: str
     set_cookies: tuple[str, ...]
+    session: Session | None = None
+    """What it ended in; None when it had ended before, and only its address was asked for again."""
 
 
 class SignedOut(msgspec.Struct, frozen=True):
@@ -205,6 +207,7 @@ class SignIn:
         return Finished(
             self._return_to(visit, flow.rd),
             (_session_cookie(visit, session, handle), *_clear_flow(visit, flow)),
+            session,
         )
 
     def failed(self, visit: Visit, client: str, params: Mapping[str, str]) -> Failed:

@@ -10,6 +10,7 @@ import msgspec
 from starlette.responses import Response
 
 from vestibule.errors import ClientError, ProviderRefused, VestibuleError
+from vestibule.model import Session
 from vestibule.observe.log import Log
 from vestibule.service.signin import SignIn
 from vestibule.web.asking import Ask
@@ -17,6 +18,8 @@ from vestibule.web.pages import COMMON_HEADERS, SIGN_IN_PATH, Page, Pages, Scene
 from vestibule.web.texts import TEXTS
 
 _OAUTH_ERROR = re.compile(r"[a-z][a-z0-9_]{1,39}")
+#: the site's own registration is at fault: RFC 6749 sections 4.1.2.1 and 5.2
+_OPERATOR_ERRORS = {"invalid_client", "unauthorized_client", "unsupported_response_type", "invalid_scope"}
 _UNAVAILABLE_ERRORS = {"temporarily_unavailable", "server_error"}
 _REDIRECT_HEADERS = (
     ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
@@ -85,6 +88,20 @@ def failure(
     return answer(page, set_cookies)
 
 
+def note(desk: Desk, ask: Ask, event: str, session: Session) -> None:
+    """Log that somebody has come or gone: ids only, no name and no address of mail."""
+    visit = ask.visit
+    desk.log.info(
+        event,
+        id=visit.request_id,
+        host=visit.host.name,
+        client=ask.client,
+        session=session.id,
+        user=session.user_id,
+        address=visit.address,
+    )
+
+
 def problem(desk: Desk, ask: Ask, status: int, code: str, *, reason: str = "") -> Page:
     """The JSON form of an error; a 401 says where to sign in."""
     sign_in = ask.visit.site.base_url + SIGN_IN_PATH if status == 401 else ""
@@ -109,6 +126,8 @@ def _code_and_status(error: VestibuleError) -> tuple[str, int]:
     if isinstance(error, ProviderRefused):
         if error.error == "access_denied":
             return "access_denied", 403
+        if error.error in _OPERATOR_ERRORS:
+            return "provider_misconfigured", 502
         if error.error in _UNAVAILABLE_ERRORS:
             return "provider_unavailable", 503
     return error.code, error.status
@@ -116,7 +135,7 @@ def _code_and_status(error: VestibuleError) -> tuple[str, int]:
 
 def _reason(error: VestibuleError, code: str) -> str:
     """What the page adds to its own words. Threat: text of somebody else's choosing on a page of ours."""
-    if code == "provider_refused" and isinstance(error, ProviderRefused):
+    if code in {"provider_refused", "provider_misconfigured"} and isinstance(error, ProviderRefused):
         return f"It answered: {error.error}" if _OAUTH_ERROR.fullmatch(error.error) else ""
     return "" if code in TEXTS else error.message
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 
 from vestibule.errors import ClientError, StoreError, VestibuleError
-from vestibule.web.answers import Desk, answer, failure, redirect
+from vestibule.web.answers import Desk, answer, failure, note, redirect
 from vestibule.web.asking import Ask, parameters_of
 from vestibule.web.signin import has_other_ways
 
@@ -20,6 +20,8 @@ async def callback(desk: Desk, ask: Ask) -> Response:
         finished = await desk.signin.finish(ask.visit, ask.client, ask.params)
     except VestibuleError as error:
         return _way_back(desk, ask, error)
+    if finished.session is not None:
+        note(desk, ask, "signed_in", finished.session)
     return redirect(finished.location, finished.set_cookies)
 
 

@@ -248,6 +248,20 @@ TEXTS: dict[str, Text] = {
         "You can try again, or use another account.",
         (_AGAIN, _OTHER),
     ),
+    "not_admitted": Text(
+        403,
+        "This account can’t be used here",
+        "Only accounts of certain organisations are let in.",
+        "If you have an account there, use that one.",
+        (_OTHER,),
+    ),
+    "provider_misconfigured": Text(
+        502,
+        "Signing in is not set up right",
+        "The sign-in service does not accept this site. It is not your fault.",
+        _TELL,
+        (_AGAIN,),
+    ),
     "provider_refused": Text(
         403,
         "The sign-in service said no",

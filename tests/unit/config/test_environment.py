@@ -147,3 +147,19 @@ def test_an_override_without_effect_is_a_fault(desk: Desk, variable: str, expect
 def test_the_variables_of_the_way_without_a_file_are_told_to_do_nothing_beside_one(desk: Desk) -> None:
     (warning,) = desk.load(HOST, environ={"VESTIBULE_BACKEND": "x:1"}).warnings
     assert warning.startswith("VESTIBULE_BACKEND: has no effect beside a configuration file")
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("VESTIBULE_ALLOWED_DOMAIN", "VESTIBULE_ALLOWED_DOMAINS"),
+        ("VESTIBULE_GATEWY_HTTP", ""),
+        ("VESTIBULE_NONSENSE_OF_ALL_KINDS", ""),
+    ],
+)
+def test_a_variable_of_ours_that_sets_nothing_is_a_fault(variable, meant):
+    with pytest.raises(ConfigError) as raised:
+        load([], {variable: "x"})
+    (fault,) = [fault for fault in raised.value.faults if fault.startswith(variable)]
+    assert "there is no such variable" in fault
+    assert meant in fault

@@ -245,7 +245,8 @@ FAILURES = [
     pytest.param(FlowError("x", code=code), 400, code, id=code) for code in FlowError.CODES
 ] + [
     pytest.param(ProviderRefused("access_denied"), 403, "access_denied", id="cancelled"),
-    pytest.param(ProviderRefused("invalid_scope", "long text"), 403, "provider_refused", id="refused"),
+    pytest.param(ProviderRefused("consent_required", "long text"), 403, "provider_refused", id="refused"),
+    pytest.param(ProviderRefused("invalid_scope", "long text"), 502, "provider_misconfigured", id="ours"),
     pytest.param(ProviderRefused("temporarily_unavailable"), 503, "provider_unavailable", id="busy"),
     pytest.param(ProviderRefused("server_error"), 503, "provider_unavailable", id="failing"),
     pytest.param(ProviderUnavailable("no route"), 503, "provider_unavailable", id="away"),
@@ -306,8 +307,8 @@ def test_an_error_name_of_somebody_elses_choosing_is_not_shown(desk: Desk, error
 
 
 def test_the_name_of_an_oauth_error_is_shown(desk: Desk) -> None:
-    desk.signin.raising = ProviderRefused("unauthorized_client")
-    assert "It answered: unauthorized_client" in desk.call("/@google/callback").text
+    desk.signin.raising = ProviderRefused("interaction_required")
+    assert "It answered: interaction_required" in desk.call("/@google/callback").text
 
 
 @pytest.mark.parametrize("path", ["/@google/callback", "/@google/signin", "/@/signin?provider=google"])
@@ -511,3 +512,19 @@ def test_no_claim_or_title_becomes_markup(desk: Desk, text: str) -> None:
     here = visit(session, host=replace(HOST, title=text))
     for path in ("/@/signin?prompt=login", "/@/signout", "/@/signedout", "/@/nothing"):
         Inert(desk.call(path, visit=here).text)
+
+
+@pytest.mark.parametrize("error", ["invalid_client", "unauthorized_client", "invalid_scope"])
+def test_a_site_the_provider_does_not_accept_is_nobodys_refusal(desk: Desk, error: str) -> None:
+    desk.signin.raising = ProviderRefused(error)
+    reply = desk.call("/@google/callback")
+    assert reply.status == 502
+    assert f"It answered: {error}" in reply.text
+    assert "not set up right" in reply.text
+
+
+def test_who_has_gone_is_logged_by_ids_alone(desk: Desk) -> None:
+    desk.call("/@/signout", "POST", SAME_ORIGIN, visit(SIGNED_IN))
+    (line,) = desk.logged
+    assert (line["event"], line["session"], line["user"]) == ("signed_out", SIGNED_IN.id, SIGNED_IN.user_id)
+    assert not any("@" in str(value) for value in line.values())
