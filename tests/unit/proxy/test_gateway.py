@@ -191,6 +191,22 @@ def test_an_ended_session_is_nobody_at_once(plane, loop):
     assert plane.get(b"/a", cookie=handle).status == 401
 
 
+def test_what_was_told_of_a_person_is_told_no_more_once_the_session_has_changed_or_ended(plane, loop):
+    """The same header lines come again: what was made of them before is not what is true now."""
+    handle = plane.sign_in()
+
+    def told() -> list[bytes]:
+        plane.get(b"/public", cookie=handle)
+        request = plane.backend.requests[-1]
+        return [*request.values(b"user-id"), *request.values(b"proxy-provider")]
+
+    assert told() == told() == [b"u1", b"google"]
+    loop.wait(plane.sessions.update(plane.session.id, lambda session: replace(session, clients=())))
+    assert told() == [b"u1"]
+    loop.wait(plane.sessions.end(plane.session.id))
+    assert told() == []
+
+
 def test_an_expired_session_is_nobody(plane):
     handle = plane.sign_in()
     assert plane.get(b"/a", cookie=handle).status == 200

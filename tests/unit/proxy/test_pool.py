@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.transport import FakeLoop, FakeServer
 from vestibule.core.route import Backend, Server
 from vestibule.errors import BackendError
-from vestibule.proxy.pool import IDLE_LIMIT, Pool, Pools
+from vestibule.proxy.pool import DOWN_FIRST_S, IDLE_LIMIT, Pool, Pools
 from vestibule.proxy.upstream import UpstreamConnection
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -101,6 +101,7 @@ def test_a_dead_server_is_left_out_and_tried_again(loop):
     for _ in range(6):
         assert at.request().error is None
     assert at.requests == [0, 6]
+    assert at.pool.servers[0].down_until == loop.time() + DOWN_FIRST_S  # one try: each further one doubles it
     at.network[0].refuses = False
     loop.advance(2)
     for _ in range(4):
