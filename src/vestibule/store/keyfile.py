@@ -51,11 +51,16 @@ def read_or_create(path: Path, *, random: Callable[[int], bytes] = secrets.token
 
 
 def read(path: Path) -> KeyRing:
-    """The ring in this file. Raises OSError, and StoreError where the file is not fit to be one."""
+    """The ring in this file. Raises OSError, and StoreError where the file is not fit to be one.
+
+    Threat: a key that another user of the machine can read, or has put there and knows.
+    """
     with open(path, "rb", opener=_opened_at_once) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise _unusable(path, "it is not a file")
+        if status.st_uid not in {os.geteuid(), 0}:
+            raise _unusable(path, "it belongs to another user")
         if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise _unusable(path, f"others may read it; run: chmod 600 {path}")
         raw = file.read(_MAX_BYTES)

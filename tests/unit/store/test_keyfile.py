@@ -112,3 +112,14 @@ def test_a_dangling_link_is_not_followed_into_a_new_file(tmp_path):
     with pytest.raises(StoreError):
         keyfile.read_or_create(path)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_key_that_another_user_planted_is_not_used(tmp_path, monkeypatch):
+    path = tmp_path / "vestibule.key"
+    keyfile.read_or_create(path)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(StoreError, match="another user"):
+        keyfile.read_or_create(path)
