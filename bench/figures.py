@@ -49,8 +49,11 @@ def as_table(figures: list[Figure]) -> str:
         bar = f" (bar: {figure.bar})" if figure.bar else ""
         rows.append((f"{figure.name}, {figure.unit}{bar}", "", "", "", "", "", ""))
         for name, values in figure.values.items():
+            notes = figure.notes.get(name, [])
             ratios = figure.ratios(name) if name in figure.others() else []
-            rows.append((f"  {name}", *_spread(values), *_spread(ratios, digits=2)))
+            busy = median(note["cpu"] for note in notes) if notes else 1.0
+            shown = f"  {name}" + (f" (had {busy:.0%} of its core)" if busy < 0.9 else "")
+            rows.append((shown, *_spread(values), *_spread(ratios, digits=2)))
     widths = [max(len(row[i]) for row in rows if i or row[1]) for i in range(len(rows[0]))]
     return "\n".join(_line(row, widths) for row in rows) + "\n"
 

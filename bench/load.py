@@ -41,7 +41,7 @@ class Load(msgspec.Struct, kw_only=True):
     p50_ms: float
     p99_ms: float
     cpu: float
-    """How much of its core the subject was busy: below 0.95 something else was the narrow place."""
+    """How much of its core the subject was busy: where it was waiting, something else was the narrow place."""
 
 
 def run(url: str, headers: Sequence[str], *, core: int, subject: Process, seconds: float) -> Load:

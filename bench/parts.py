@@ -21,6 +21,9 @@ from bench.process import BenchError, Process, accepts, answers
 from bench.servers import BIG_BYTES, Stage
 
 WARM_UP_S = 1.0
+BUSY = 0.9
+"""A subject that used less of its core was waiting for somebody: another process, or too little load."""
+TRIES = 4
 SAMPLE_S = 0.02
 STALL_S = 1.0
 """Whoever takes a big body takes nothing for so long, so that what is buffered on the way shows."""
@@ -128,15 +131,28 @@ def _loaded(
     details: dict[str, list[load.Load]] = {key: [] for key in asked}
     for warm in (True, *[False] * bench.rounds):
         for key, (url, headers) in asked.items():
-            seconds = WARM_UP_S if warm else bench.seconds
             process = bench.subjects[key].process
-            seen = load.run(url, headers, core=core, subject=process, seconds=seconds)
-            if not warm:
+            if warm:
+                load.run(url, headers, core=core, subject=process, seconds=WARM_UP_S)
+            else:
+                seen = _undisturbed(url, headers, core=core, subject=process, seconds=bench.seconds)
                 figure.values[key].append(seen.requests_per_s)
                 busy.values[key].append(seen.requests_per_s / seen.cpu)
                 details[key].append(seen)
     figure.notes = {key: msgspec.to_builtins(value) for key, value in details.items()}
     return [figure, busy]
+
+
+def _undisturbed(
+    url: str, headers: Sequence[str], *, core: int, subject: Process, seconds: float
+) -> load.Load:
+    """A turn in which the subject had its core to itself; else, after some tries, the one that came nearest."""
+    tries = []
+    for _ in range(TRIES):
+        tries.append(load.run(url, headers, core=core, subject=subject, seconds=seconds))
+        if tries[-1].cpu >= BUSY:
+            break
+    return max(tries, key=lambda seen: seen.cpu)
 
 
 # -- big bodies -----------------------------------------------------------------------------------
