@@ -108,7 +108,8 @@ class FakeLoop(asyncio.BaseEventLoop):
         if server.error is not None:
             raise server.error
         if server.is_silent:
-            await self.create_future()
+            server.gate = self.create_future()
+            await server.gate
         protocol = factory()
         transport = FakeTransport(self, protocol, {"peername": address, "ssl": ssl, "name": server_hostname})
         protocol.connection_made(transport)
@@ -126,6 +127,8 @@ class FakeServer:
     def __init__(self) -> None:
         self.refuses = False
         self.is_silent = False
+        self.gate: asyncio.Future[None] | None = None
+        """What the latest of those who wait for a silent server waits for."""
         self.error: Exception | None = None
         """What connecting raises, where it is not a refusal."""
         self.connections: list[FakeTransport] = []

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.unit.proxy.test_downstream_h1 import REFUSED
 from vestibule.errors import BackendError, BadRequest
+from vestibule.protocol import h1
 from vestibule.protocol.h1 import (
     HeadCheck,
     fields_bytes,
@@ -136,6 +137,45 @@ def test_the_rewritten_lines_have_host_framing_and_the_switch():
     assert request_bytes(found, [], target=b"/t", host_line=b"Host: api") == (
         b"GET /t HTTP/1.1\r\nHost: api\r\nTransfer-Encoding: chunked\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     )
+
+
+def test_what_is_remembered_is_bounded_and_never_of_what_is_long():
+    check = HeadCheck()
+    for number in range(h1._TARGETS_MAX + 10):
+        block = b"GET /%d HTTP/1.1\r\nHost: host-%d.example\r\nX: %d" % (number, number, number)
+        check.agree(parse_request_head(block), block + b"\r\n\r\n")
+        parse_answer_head(b"HTTP/1.1 200 OK\r\nX: %d" % number)
+    for kept, most in (
+        (h1._heads, h1._HEADS_MAX),
+        (h1._answer_heads, h1._HEADS_MAX),
+        (check._agreed, h1._HEADS_MAX),
+        (h1._targets, h1._TARGETS_MAX),
+        (h1._authorities, h1._TARGETS_MAX),
+    ):
+        assert 0 < len(kept) <= most
+    long = b"X: " + b"x" * 5000
+    head(long, first=b"GET /" + b"y" * 1000 + b" HTTP/1.1")
+    parse_answer_head(b"HTTP/1.1 200 OK\r\n" + long)
+    for kept in (h1._heads, h1._answer_heads):
+        assert not any(long in block for block in kept)
+    assert not any(len(raw) > 512 for raw, _ in h1._targets)
+
+
+def test_an_answer_that_sets_cookies_is_not_remembered():
+    """Cookies are somebody's: they stay in memory no longer than their answer."""
+    parse_answer_head(b"HTTP/1.1 200 OK\r\nSet-Cookie: theirs=secret")
+    assert not any(b"theirs=secret" in block for block in h1._answer_heads)
+
+
+def test_llhttp_is_asked_again_for_another_method_with_the_same_lines():
+    check = HeadCheck()
+    assert agrees(check, b"GET / HTTP/1.1\r\nHost: a")
+    assert not agrees(check, b"WHATEVER / HTTP/1.1\r\nHost: a")
+    assert agrees(check, b"GET /x HTTP/1.1\r\nHost: a")
+
+
+def test_trailer_names_pass():
+    assert head(b"Trailer: Checksum").lines == [b"Trailer: Checksum"]
 
 
 # -- the second opinion ------------------------------------------------------------------------------------------

@@ -251,10 +251,36 @@ def test_a_client_that_leaves_within_the_answer_stops_the_backend(plane):
 
 def test_a_client_that_leaves_while_a_connection_is_made_leaves_it_for_the_next(plane, loop):
     plane.backend.is_silent = True
-    client = plane.client().send(GET)
-    client.transport.lose()
+    plane.client().send(GET).transport.lose()
+    loop.run(plane.backend.gate.set_result, None)
+    assert (len(plane.backend.open), plane.backend.got) == (1, b"")
+    plane.exchange(GET)
+    assert len(plane.backend.connections) == 1
+
+
+def test_a_client_that_leaves_while_no_connection_can_be_made_costs_nothing(plane, loop):
+    plane.backend.is_silent = True
+    plane.client().send(GET).transport.lose()
     loop.advance(10)
     assert plane.backend.connections == []
+    assert [record.status for record in plane.traffic.ring] == [0]
+
+
+def test_a_second_answer_behind_the_first_is_nobodys(plane):
+    """Threat: response queue poisoning."""
+    plane.backend.answers = lambda got: ok(b"own") + ok(b"evil")
+    for _ in range(3):
+        assert plane.exchange(GET).body == b"own"
+    assert len(plane.backend.connections) == 3
+
+
+def test_more_than_was_announced_in_a_second_piece_is_cut(plane):
+    plane.backend.answers = lambda got: b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab"
+    client = plane.client().send(GET)
+    plane.backend.look()
+    plane.backend.last.receive(b"cdEVIL")
+    assert client.answer().body == b"abcd"
+    assert plane.backend.open == []
 
 
 @pytest.mark.parametrize(
