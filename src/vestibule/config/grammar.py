@@ -109,7 +109,9 @@ def _character_message(text: str, exc: UnexpectedCharacters) -> str:
             "a text of several lines is written <<END … END"
         )
     if char == "'":
-        return 'texts stand in double quotes: "…"'
+        return _QUOTES
+    if _is_bare_text(text, start):
+        return _bare(char)
     if text.startswith("<<", start):
         return "this text of several lines is never closed: its last line is the marker alone"
     if text.startswith("/*", start):
@@ -117,6 +119,20 @@ def _character_message(text: str, exc: UnexpectedCharacters) -> str:
     if char in _OPERATORS:
         return f"`{char}` can't stand here: nothing is computed, a value is written out, env(…) or file(…)"
     return f"`{char}` can't stand here; {_expectation(exc.allowed or set())}"
+
+
+_QUOTES = 'texts stand in double quotes: "…"'
+
+
+def _bare(char: str) -> str:
+    return f"`{char}` can't stand here: nothing is computed, and {_QUOTES}"
+
+
+def _is_bare_text(text: str, at: int) -> bool:
+    """True inside what looks like a host name, address or path without quotes: `a.example`, `localhost:3000`."""
+    return (
+        text[at : at + 1] in set(".:/@") and text[at - 1 : at].isalnum() and text[at + 1 : at + 2].isalnum()
+    )
 
 
 def _token_fault(text: str, exc: UnexpectedToken) -> SyntaxFault:
@@ -134,6 +150,8 @@ def _token_fault(text: str, exc: UnexpectedToken) -> SyntaxFault:
     if token.type in ("_EQ", "_LPAR", "_COLON", "LSQB") and _VALUE.isdisjoint(expected):
         shown = str(token)
         return SyntaxFault(token.line, token.column, f"`{shown}` can't stand here; {_expectation(expected)}")
+    if _is_bare_text(text, token.start_pos or 0):
+        return SyntaxFault(token.line, token.column, _bare(str(token)[:1]))
     # A text is not shown: it may be a secret.
     shown = "a text" if token.type in {"STRING", "HEREDOC"} else f"`{token}`"
     return SyntaxFault(token.line, token.column, f"{shown} is not expected here; {_expectation(expected)}")

@@ -149,7 +149,11 @@ def test_every_piece_knows_its_place() -> None:
         ('a = "x', 'v.hcl:1:5: this text has no closing `"` on its line'),
         ('a = "${env("X")"', "v.hcl:1:5: this text has no closing"),
         ("a = 1 + 2", "v.hcl:1:7: `+` can't stand here: nothing is computed"),
-        ("a = b.c", "v.hcl:1:6: `.` can't stand here: nothing is computed"),
+        ("a = b.c", "v.hcl:1:6: `.` can't stand here: nothing is computed, and texts stand in double quotes"),
+        (
+            "a = localhost:3000",
+            "v.hcl:1:14: `:` can't stand here: nothing is computed, and texts stand in double quotes",
+        ),
         ('a = true ? "x" : "y"', "v.hcl:1:10: `?` can't stand here: nothing is computed"),
         ('a = upper("x")', 'v.hcl:1:5: `upper(…)` can\'t be worked out: only env("NAME") and file("PATH")'),
         ("a = env(1)", "v.hcl:1:5: `env(…)` can't be worked out"),
