@@ -96,6 +96,8 @@ BROWSERS = [
     ["Host: localhost", "ORIGIN: x"],
     ["Host: localhost", "Sec-Fetch-Site: none"],
     ["Host: localhost", "sec-fetch-mode: navigate"],
+    ["Host: localhost", "Origin: https://evil.example", "Connection: origin"],
+    ["Host: localhost", "Sec-Fetch-Site: cross-site", "Connection: Sec-Fetch-Site"],
     ["Host: localhost", "Host: evil.example"],
 ]
 

@@ -66,6 +66,8 @@ _FRAMING = frozenset(
         *("cookie", "authorization"),
     )
 )
+_NEVER_NAMED = (_FRAMING | {"origin"}) - {"te", "trailer", "upgrade", "transfer-encoding"}
+"""What a Connection header may not remove, besides what is owned."""
 _REQUEST_KINDS = {
     "host": HOST,
     "content-length": CONTENT_LENGTH,
@@ -202,11 +204,12 @@ def without_named(lines: list[bytes], tokens: list[bytes]) -> list[bytes]:
     """The lines less those a Connection header names (RFC 9110 section 7.6.1).
 
     Raises BadRequest when a token names what the gateway sets or needs.
-    Threat: `Connection: User-Id` that makes a next hop drop the identity.
+    Threat: `Connection: User-Id` that makes a next hop drop the identity; `Connection: Origin` that hides from the
+    gateway's own checks which page asks.
     """
     named = {token.decode("latin-1") for token in tokens} - {"close", "keep-alive", "upgrade"}
     for name in named:
-        if is_owned(name) or name in _FRAMING - {"te", "trailer", "upgrade", "transfer-encoding"}:
+        if is_owned(name) or name in _NEVER_NAMED or name.startswith("sec-fetch-"):
             raise BadRequest("Connection names a header it may not remove", code="bad_connection")
     if not named:
         return lines

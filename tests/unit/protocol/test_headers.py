@@ -227,7 +227,11 @@ def test_connection_removes_what_it_names(tokens, left):
 
 
 @pytest.mark.parametrize(
-    "name", [*OWNED, "Host", "Content-Length", "Cookie", "Authorization", "Connection", "Expect"]
+    "name",
+    [
+        *(*OWNED, "Host", "Content-Length", "Cookie", "Authorization", "Connection", "Expect"),
+        *("Origin", "Sec-Fetch-Site"),
+    ],
 )
 def test_connection_may_not_name_what_the_gateway_sets_or_needs(name):
     for spelling in spellings(name) if name in OWNED else {name.lower()}:
