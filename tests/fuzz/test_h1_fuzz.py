@@ -203,7 +203,7 @@ def test_whatever_comes_the_backend_gets_requests_in_one_reading_and_the_next_cl
         for found in requests:
             assert found.value(b"host").partition(b":")[0] == b"app.example"
             assert found.target == b"*" or found.target.startswith(b"/public")
-            assert not any(value == b"SPOOFED" for _, value in found.fields)
+            assert not any(is_owned(name.decode()) for name, value in found.fields if value == b"SPOOFED")
     # A refused HEAD may have a body before the connection closes: it was never read as HEAD.
     assert any(is_readable(answers, method) for method in (b"GET", b"HEAD"))
     assert len(plane.traffic.ring) >= 1

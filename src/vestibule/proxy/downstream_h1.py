@@ -178,11 +178,13 @@ class H1Connection(asyncio.Protocol):
     # -- requests -----------------------------------------------------------------------------
 
     def _on_head_bytes(self, data: bytes) -> None:
-        if data[0] == 13:  # one empty line before a request is forgiven (RFC 9112 section 2.2)
+        while data[0] == 13:  # empty lines before a request are forgiven (RFC 9112 section 2.2)
             if len(data) < 3:
                 self._buffer = data
                 return
-            data = data.removeprefix(b"\r\n")
+            if data[:2] != b"\r\n":
+                break
+            data = data[2:]
         if self.state == IDLE:
             self.state = HEAD
             self.deadline = self.listener.tick + HEAD_DEADLINE_S

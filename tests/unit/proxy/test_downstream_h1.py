@@ -138,7 +138,9 @@ REFUSED = {
     "33 KiB of header in small lines": (request(*(b"A%d: " % i + b"b" * 700 for i in range(48))), 431),
     "target above 8 KiB": (request(first=b"GET /" + b"a" * 8192 + b" HTTP/1.1"), 414),
     "target of 64 KiB": (request(first=b"GET /" + b"a" * 65536 + b" HTTP/1.1"), 414),
-    "two empty lines and no request": (b"\r\nX\r\n\r\n", 400),
+    "an empty line and no request": (b"\r\nX\r\n\r\n", 400),
+    "a bare CR first": (b"\r" + GET, 400),
+    "a bare CR before an empty line": (b"\r\r\n" + GET, 400),
 }
 
 
@@ -180,6 +182,7 @@ ACCEPTED = {
     "an absolute target": request(first=b"GET http://APP.example./a HTTP/1.1"),
     "OPTIONS *": request(first=b"OPTIONS * HTTP/1.1"),
     "an empty line first": b"\r\n" + GET,
+    "three empty lines first": b"\r\n" * 3 + GET,
     "HTTP/1.0": request(first=b"GET / HTTP/1.0"),
     "PROPFIND": request(first=b"PROPFIND / HTTP/1.1"),
 }
