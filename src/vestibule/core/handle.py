@@ -23,6 +23,7 @@ class Handle(msgspec.Struct, frozen=True):
 
     session_id: str
     host: str
+    expires_at: float
 
 
 def seal_handle(ring: KeyRing, session_id: str, host: str, expires_at: float, *, nonce: bytes) -> str:
@@ -52,4 +53,4 @@ def open_handle(ring: KeyRing, raw: bytes, now: float) -> Handle | str:
     if now >= expires_at:
         return "handle_expired"
     name, session_id = plain[_FRONT.size : _FRONT.size + length], plain[_FRONT.size + length :]
-    return Handle(session_id.decode(), name.decode())
+    return Handle(session_id.decode(), name.decode(), expires_at)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from vestibule.core.call import Applied, Call, Location, SecretCredential, SessionCredential, TokenCredential
-from vestibule.core.handle import open_handle
+from vestibule.core.handle import Handle, open_handle
 from vestibule.core.route import Backend
 from vestibule.core.seal import KeyRing
 from vestibule.errors import BadRequest, ClientError, VestibuleError
@@ -31,6 +31,8 @@ from vestibule.service.grants import Grants
 from vestibule.service.sessions import Sessions
 from vestibule.service.tokens import AppTokens
 
+HANDLES_MAX = 10_000
+PASSED_MAX = 1024
 _LOOPBACK_NAMES = frozenset((b"localhost", b"127.0.0.1", b"[::1]"))
 _HANDLE_FAULTS = {
     "handle_missing": "the call carries no Proxy-Session",
@@ -78,6 +80,9 @@ class Calling:
         self._names = _LOOPBACK_NAMES | {name.encode("ascii") for name in call.names}
         self._replaced = frozenset(class_of(a.name) for a in call.applied if a.location is Location.HEADER)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._handles: dict[bytes, Handle] = {}
+        self._passed: dict[bytes, list[bytes]] = {}
+        """By the header lines as they came: those that go out, of calls that no browser made."""
 
     def handle(self, exchange: Exchange) -> None:
         """Answer it. Whatever goes wrong is a refusal, and nothing goes out."""
@@ -99,12 +104,15 @@ class Calling:
         """Threat: a web page that reaches a loopback port, by itself or by DNS rebinding."""
         if head.host not in self._names:
             raise ClientError("this port answers to a loopback name only", code="foreign_host", status=403)
+        if head.upgrade:
+            head.upgrade = b""
+        if head.fields in self._passed:
+            return
         for line in head.lines:
             name = line.partition(b":")[0].lower()
             if name == b"origin" or name.startswith(b"sec-fetch-"):
                 raise ClientError("a browser may not call here", code="browser_call", status=403)
-        if head.upgrade:
-            head.upgrade = b""
+        self._lines(head)
 
     def _check_operation(self, exchange: Exchange) -> None:
         head = exchange.head
@@ -120,12 +128,25 @@ class Calling:
         """(session id, host) of the call's handle. Raises ClientError 401."""
         if not head.caller:
             raise _unauthorized("handle_missing")
-        opened = open_handle(self._ring, head.caller, self._now())
+        opened = self._open(head.caller)
         if isinstance(opened, str):
             raise _unauthorized(opened)
         if opened.host not in self.call.hosts:
             raise _unauthorized("handle_foreign")
         return opened.session_id, opened.host
+
+    def _open(self, raw: bytes) -> Handle | str:
+        """The handle, opened once and kept while it is good: a backend sends the same one again and again."""
+        now = self._now()
+        kept = self._handles.get(raw)
+        if kept is not None and now < kept.expires_at:
+            return kept
+        opened = open_handle(self._ring, raw, now)
+        if isinstance(opened, Handle):
+            if len(self._handles) >= HANDLES_MAX:
+                self._handles.clear()
+            self._handles[raw] = opened
+        return opened
 
     # -- the credentials ----------------------------------------------------------------------
 
@@ -139,7 +160,7 @@ class Calling:
                 continue
             if not isinstance(credential, SessionCredential):
                 return None
-            opened = open_handle(self._ring, exchange.head.caller, self._now())
+            opened = self._open(exchange.head.caller)
             if isinstance(opened, str) or opened.host not in self.call.hosts:
                 return None
             session = self._sessions.peek_id(opened.session_id)
@@ -201,9 +222,7 @@ class Calling:
 
     def _request(self, head: RequestHead, credentials: Sequence[Credential]) -> bytes:
         """The call as the API gets it: its Host, the credential in its place, nothing of the gateway's."""
-        lines = [line for line in head.lines if class_of(_name(line)) not in self._replaced]
-        if "cookie" not in self._replaced:
-            lines += head.cookies
+        lines = [*self._lines(head)]
         target = head.target.full
         for applied, value in credentials:
             text = applied.prefix + value.reveal()
@@ -212,6 +231,18 @@ class Calling:
             else:
                 target = _with_parameter(target, applied.name, text)
         return request_bytes(head, lines, target=target, host_line=self._host_line)
+
+    def _lines(self, head: RequestHead) -> list[bytes]:
+        """The header lines that go out: what came, less those a credential takes the place of."""
+        lines = self._passed.get(head.fields)
+        if lines is None:
+            lines = [line for line in head.lines if class_of(_name(line)) not in self._replaced]
+            if "cookie" not in self._replaced:
+                lines += head.cookies
+            if len(self._passed) >= PASSED_MAX:
+                self._passed.clear()
+            self._passed[head.fields] = lines
+        return lines
 
     def _on_answer(self, exchange: Exchange, credentials: Sequence[Credential], answer: AnswerHead) -> bool:
         """True when the answer is a 401 that a fresh token may mend: then the call is made once more.

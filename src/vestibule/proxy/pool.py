@@ -33,19 +33,25 @@ class Waiter(Protocol):
 class ServerPool:
     """One server: its idle connections, and whether it answers."""
 
-    __slots__ = ("_clock", "_fails", "all", "down_until", "idle", "server")
+    __slots__ = ("_clock", "_fails", "_tick", "all", "down_until", "idle", "server")
 
     def __init__(self, server: Server, clock: Callable[[], float]) -> None:
         self.server = server
         self._clock = clock
+        self._tick = clock()
         self.idle: deque[UpstreamConnection] = deque()
         self.all: set[UpstreamConnection] = set()
         self.down_until = 0.0
         self._fails = 0
 
     def now(self) -> float:
-        """The loop's clock."""
-        return self._clock()
+        """The loop's clock as of the last sweep, a second ago at most: good enough for deadlines."""
+        return self._tick
+
+    @property
+    def is_down(self) -> bool:
+        """True while it is left out."""
+        return bool(self.down_until) and self.down_until > self._clock()
 
     def take(self) -> UpstreamConnection | None:
         """The idle connection used last, or None."""
@@ -61,7 +67,7 @@ class ServerPool:
         if len(self.idle) >= IDLE_LIMIT:
             connection.close()
             return
-        connection.idle_since = self._clock()
+        connection.idle_since = self._tick
         self.idle.append(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:
@@ -100,6 +106,7 @@ class ServerPool:
 
     def sweep(self, now: float) -> None:
         """Close what was idle for long, and what waits past its deadline."""
+        self._tick = now
         while self.idle and (self.idle[0].is_closed or now - self.idle[0].idle_since > IDLE_S):
             connection = self.idle.popleft()
             if not connection.is_closed:
@@ -158,8 +165,7 @@ class Pool:
         count = len(self.servers)
         row = [self.servers[(self._next + i) % count] for i in range(count)]
         left = [server for server in row if server not in tried]
-        now = left[0].now()
-        alive = next((server for server in left if server.down_until <= now), None)
+        alive = next((server for server in left if not server.is_down), None)
         return alive or min(left, key=lambda server: server.down_until)
 
     def sweep(self, now: float) -> None:

@@ -17,7 +17,7 @@ SEALED = seal_handle(RING, "session-id", "app.example", AT, nonce=b"n" * 12).enc
 
 
 def test_a_handle_says_session_and_host_until_it_expires():
-    good = Handle("session-id", "app.example")
+    good = Handle("session-id", "app.example", AT)
     assert open_handle(RING, SEALED, AT - 3600) == good
     assert open_handle(RING, SEALED, AT - 0.001) == good
     assert open_handle(RING, SEALED, AT) == "handle_expired"
@@ -79,7 +79,7 @@ def test_another_ring_or_purpose_opens_nothing():
 
 def test_a_handle_of_the_former_key_is_good_while_the_ring_has_it():
     ring = KeyRing((Key("k2", b"2" * 32), Key("k1", b"k" * 32)))
-    assert open_handle(ring, SEALED, AT - 1) == Handle("session-id", "app.example")
+    assert open_handle(ring, SEALED, AT - 1) == Handle("session-id", "app.example", AT)
 
 
 @given(st.integers(0, len(SEALED) - 2), st.integers(1, 63))
@@ -93,4 +93,4 @@ def test_a_changed_character_spoils_it(at, by):
 @given(st.text(min_size=1, max_size=60), st.text(min_size=1, max_size=60))
 def test_session_and_host_are_never_mixed_up(session_id, host):
     sealed = seal_handle(RING, session_id, host, AT, nonce=b"n" * 12).encode()
-    assert open_handle(RING, sealed, 0.0) == Handle(session_id, host)
+    assert open_handle(RING, sealed, 0.0) == Handle(session_id, host, AT)
