@@ -206,8 +206,9 @@ async def test_the_credential_stands_in_its_place_once_and_the_callers_own_nowhe
 
 
 async def test_a_sign_out_during_a_refresh_wins(siege: Siege) -> None:
-    """The refresh was sent, the person signs out, the answer comes: nothing of it is used or kept."""
+    """The refresh was sent, the person signs out, the answer comes: nothing of it is used, kept, or left good."""
     siege.provider.tokens = {"expires_in": 1}
+    siege.provider.metadata = {"revocation_endpoint": f"{siege.provider.issuer}/revoke"}
     async with siege.browser() as browser:
         await sign_in(browser)
         handle = (await browser.seen_by_app("/")).one("proxy-session")
@@ -225,6 +226,11 @@ async def test_a_sign_out_during_a_refresh_wins(siege: Siege) -> None:
         assert siege.provider.counts["/token"] == tokens + 1
         assert siege.api.seen == []
         assert await status_of(siege, handle) == 401
+        async with asyncio.timeout(5):
+            while "token=fresh-access" not in str(siege.provider.seen):
+                await asyncio.sleep(0.02)
+        revoked = [body for _, path, body in siege.provider.seen if path == "/revoke"]
+        assert sum("rogue-refresh" in body for body in revoked) >= 1
 
 
 def _fresh_token(go_on: asyncio.Event) -> Any:

@@ -29,7 +29,7 @@ from vestibule.core.grant import Standing, is_alive, opened, sealed, standing
 from vestibule.core.seal import NONCE_BYTES, KeyRing
 from vestibule.errors import CredentialGone, ProviderError, ProviderRefused, ProviderUnavailable, StoreError
 from vestibule.model import Grant, Secret, Session, Tokens
-from vestibule.providers.base import Refresh
+from vestibule.providers.base import Refresh, SignOut
 from vestibule.providers.kit import Flow
 from vestibule.service.sessions import SESSION, UNCONFIRMED_S, Sessions
 from vestibule.store import base
@@ -109,12 +109,14 @@ class Grants:
         self._cache: dict[str, dict[str, _Held]] = {}
         self._forgotten = 0
         self._flights: dict[tuple[str, str], asyncio.Task[Tokens]] = {}
+        self._returns: set[asyncio.Task[None]] = set()
         changes.subscribe(GRANT, self._forget)
         changes.subscribe(SESSION, self._forget)
 
     async def close(self) -> None:
         """Wait for refreshes under way: a rotated refresh token must reach the store."""
         await asyncio.gather(*self._flights.values(), return_exceptions=True)
+        await asyncio.gather(*self._returns, return_exceptions=True)
 
     async def keep(self, session: Session, client: str, tokens: Tokens, now: float) -> None:
         """Keep what a sign-in brought, in place of what was there; durable on return.
@@ -233,7 +235,29 @@ class Grants:
         kept = await self._change_for_sure(
             intent, tokens=fresh, obtained_at=now, refreshing_since=None, rejected_at=rejected_at
         )
-        return fresh if kept is not None else await self._what_stands(held.grant)
+        if kept is not None:
+            return fresh
+        try:
+            return await self._what_stands(held.grant)
+        except CredentialGone:
+            self._give_back(held.grant.client, fresh)
+            raise
+
+    def _give_back(self, client: str, fresh: Tokens) -> None:
+        """Have the provider revoke, in the background, what a refresh brought that a sign-out overtook.
+
+        Threat: tokens that nobody holds and that stay good for as long as the provider likes.
+        """
+        provider = self._refreshers[client]
+        if isinstance(provider, SignOut):
+            task = asyncio.create_task(self._revoked(provider, fresh), name=f"revoke {client}")
+            self._returns.add(task)
+            task.add_done_callback(self._returns.discard)
+
+    async def _revoked(self, provider: SignOut, fresh: Tokens) -> None:
+        with contextlib.suppress(ProviderError, TimeoutError):
+            async with asyncio.timeout(HARD_S):
+                await self._driver.run(provider.revoke(fresh))
 
     async def _ask(self, grant: Grant) -> Tokens:
         """What the provider answers. Raises ProviderRefused only where it is this grant that was refused."""
