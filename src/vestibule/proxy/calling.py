@@ -20,10 +20,10 @@ from vestibule.core.seal import KeyRing
 from vestibule.errors import BadRequest, ClientError, VestibuleError
 from vestibule.model import Secret, Session, Tokens
 from vestibule.observe.log import Log
-from vestibule.observe.traffic import Record, Traffic
+from vestibule.observe.traffic import Traffic
 from vestibule.protocol.h1 import AnswerHead, RequestHead, request_bytes
 from vestibule.protocol.headers import class_of
-from vestibule.proxy.exchange import Exchange
+from vestibule.proxy.exchange import Exchange, record_of
 from vestibule.proxy.pool import Pool, Pools
 from vestibule.proxy.refusal import Answer, Answers, Refusals
 from vestibule.proxy.relay import IDEMPOTENT, Relay
@@ -79,6 +79,7 @@ class Calling:
         self._host_line = b"Host: " + call.authority.encode("ascii")
         self._names = _LOOPBACK_NAMES | {name.encode("ascii") for name in call.names}
         self._replaced = frozenset(class_of(a.name) for a in call.applied if a.location is Location.HEADER)
+        self._label = b"call " + call.id.encode()
         self._tasks: set[asyncio.Task[None]] = set()
         self._handles: dict[bytes, Handle] = {}
         self._passed: dict[bytes, list[bytes]] = {}
@@ -296,22 +297,7 @@ class Calling:
         return self._refusals.unread(exchange, error, peer)
 
     def _record(self, exchange: Exchange) -> None:
-        head = exchange.head
-        self._traffic.add(
-            Record(
-                self._now(),
-                b"call " + self.call.id.encode(),
-                head.method,
-                head.target.path,
-                exchange.status,
-                time.monotonic() - exchange.began_at_mono,
-                exchange.address,
-                exchange.session_id,
-                exchange.decision,
-                exchange.request_id,
-                exchange.bytes_out,
-            )
-        )
+        self._traffic.add(record_of(exchange, self._label, self._now()))
 
 
 def _unauthorized(code: str) -> ClientError:

@@ -14,11 +14,13 @@ Rules of the two:
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from vestibule.core.route import Host, Site
+from vestibule.observe.traffic import Record
 from vestibule.protocol.h1 import RequestHead
 
 
@@ -131,3 +133,21 @@ class Exchange(ABC):
     @abstractmethod
     def resume_body(self) -> None:
         """Read on; may be called again while reading."""
+
+
+def record_of(exchange: Exchange, host: bytes, at: float) -> Record:
+    """The one record of an exchange that is over; `host` is a name of the configuration, never a client's own."""
+    head = exchange.head
+    return Record(
+        at,
+        host,
+        head.method,
+        head.target.path,
+        exchange.status,
+        time.monotonic() - exchange.began_at_mono,
+        exchange.address,
+        exchange.session_id,
+        exchange.decision,
+        exchange.request_id,
+        exchange.bytes_out,
+    )

@@ -24,12 +24,12 @@ from vestibule.core.seal import KeyRing
 from vestibule.errors import BadRequest, StoreError, VestibuleError
 from vestibule.model import Allow, Decision, Deny, Session, SignIn, StepUp, Unavailable
 from vestibule.observe.log import Log
-from vestibule.observe.traffic import Record, Traffic
+from vestibule.observe.traffic import Traffic
 from vestibule.protocol import cookie, websocket
 from vestibule.protocol.address import Networks
 from vestibule.protocol.h1 import RequestHead, fields_bytes
 from vestibule.protocol.headers import value_of
-from vestibule.proxy.exchange import Exchange
+from vestibule.proxy.exchange import Exchange, record_of
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.refusal import Answer, Answers, Refusals, id_of
 from vestibule.proxy.relay import Relay
@@ -343,23 +343,8 @@ class Gateway:
             tunnels.discard(exchange)
             if not tunnels:
                 del self._open[exchange.session_id]
-        self._traffic.add(
-            Record(
-                self._now(),
-                exchange.host.name
-                if exchange.host is not None
-                else b"",  # never what a client made up: it is counted
-                head.method,
-                head.target.path,
-                exchange.status,
-                time.monotonic() - exchange.began_at_mono,
-                exchange.address,
-                exchange.session_id,
-                exchange.decision,
-                exchange.request_id,
-                exchange.bytes_out,
-            )
-        )
+        host = exchange.host.name if exchange.host is not None else b""
+        self._traffic.add(record_of(exchange, host, self._now()))
 
 
 def _is_own(path: bytes, host: Host) -> bool:
