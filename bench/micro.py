@@ -29,6 +29,7 @@ from vestibule.protocol.address import Networks
 from vestibule.protocol.h1 import HeadCheck, parse_answer_head, parse_request_head
 from vestibule.proxy.downstream_h1 import H1Connection
 from vestibule.proxy.gateway import Gateway
+from vestibule.proxy.lasting import Lasting
 from vestibule.proxy.listener import Listener
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.upstream import UpstreamConnection
@@ -123,6 +124,7 @@ async def stage() -> tuple[H1Connection, UpstreamConnection, str]:
     gateway = Gateway(
         table=RouteTable((host,)),
         sessions=sessions,
+        lasting=Lasting(sessions),
         ring=KeyRing((Key("k", b"k" * 32),)),
         trusted=Networks(()),
         pools=pools,

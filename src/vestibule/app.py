@@ -30,6 +30,7 @@ from vestibule.proxy.calling import Calling
 from vestibule.proxy.echo import Echo
 from vestibule.proxy.gateway import Gateway
 from vestibule.proxy.internal import Internals
+from vestibule.proxy.lasting import Lasting
 from vestibule.proxy.listener import Listener
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.static import Directory
@@ -108,8 +109,9 @@ class App:
             jitter=random.random,
             failed=self._job_failed,
         )
+        self._lasting = Lasting(self.sessions)
         self.gateway = self._gateway()
-        changes.subscribe(SESSION, self.gateway.session_changed)
+        changes.subscribe(SESSION, self._lasting.session_changed)
         tokens = AppTokens(_sources(compiled), driver)
         self.listeners = [Listener(at, self.gateway, clock=loop.time) for at in compiled.listeners]
         self.listeners += [
@@ -121,6 +123,7 @@ class App:
         return Gateway(
             table=self._compiled.table,
             sessions=self.sessions,
+            lasting=self._lasting,
             ring=self._ring,
             trusted=self._compiled.trusted_proxies,
             pools=self._pools,
@@ -235,6 +238,7 @@ class App:
             for listener in self.listeners:
                 listener.sweep(now)
             self._pools.sweep(now)
+            self._lasting.sweep(now)
             await asyncio.sleep(SWEEP_S)
 
     async def _flush(self, _now: float, _fence: int) -> None:

@@ -16,7 +16,7 @@ import re
 
 from vestibule.errors import BadRequest
 
-LINE_LIMIT_BYTES = 8 * 1024
+LINE_LIMIT_BYTES = 32 * 1024
 
 # What a line means. PASS is 0, so that the loop over a head asks one thing: is it special?
 PASS = 0
@@ -93,6 +93,7 @@ _REQUEST_KINDS = {
     "x-http-method": DROP,
     "x-http-method-override": DROP,
     "x-method-override": DROP,
+    "proxy": DROP,  # a CGI backend would take it for HTTP_PROXY (httpoxy)
 }
 _ANSWER_KINDS = {
     "content-length": CONTENT_LENGTH,

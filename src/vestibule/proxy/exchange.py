@@ -63,6 +63,10 @@ class Exchange(ABC):
     status = 0
     bytes_out = 0
     responder: Responder | None = None
+    lasts = False
+    """True once its answer has no known end: a tunnel, a stream."""
+    on_last: Callable[[Exchange], None] | None = None
+    """Called when it begins to last."""
     on_end: Callable[[Exchange], None] | None = None
 
     def __init__(self, head: RequestHead, listener: Listener, peer: str, began_at_mono: float) -> None:
@@ -73,6 +77,12 @@ class Exchange(ABC):
         self.address = peer
         """Address of the client, once the gateway has worked it out."""
         self.began_at_mono = began_at_mono
+
+    def begin_to_last(self) -> None:
+        """The answer has no known end: whoever let it begin may want to end it."""
+        self.lasts = True
+        if self.on_last is not None:
+            self.on_last(self)
 
     # -- the answer ---------------------------------------------------------------------------
 

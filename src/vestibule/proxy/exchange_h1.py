@@ -108,6 +108,7 @@ class H1Exchange(Exchange):
             if code != b"204":
                 parts.append(b"Content-Length: %d" % length)
         elif not bodiless:
+            self.begin_to_last()
             if self.head.minor == 1:
                 self._chunked = True
                 parts.append(b"Transfer-Encoding: chunked")
@@ -167,6 +168,7 @@ class H1Exchange(Exchange):
         if connection is not None and not self._started:
             self._started = True
             self.status = 101
+            self.begin_to_last()
             connection.send(b"\r\n".join((status_line, *lines, b"", b"")))
             connection.begin_tunnel()
 

@@ -30,6 +30,7 @@ from vestibule.protocol.address import Networks
 from vestibule.protocol.h1 import RequestHead, fields_bytes
 from vestibule.protocol.headers import value_of
 from vestibule.proxy.exchange import Exchange, record_of
+from vestibule.proxy.lasting import Lasting
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.refusal import Answer, Answers, Refusals, id_of
 from vestibule.proxy.relay import Relay
@@ -78,6 +79,7 @@ class Gateway:
         *,
         table: RouteTable,
         sessions: Sessions,
+        lasting: Lasting,
         ring: KeyRing,
         trusted: Networks,
         pools: Pools,
@@ -103,7 +105,7 @@ class Gateway:
         self._refusals = Refusals(answers, traffic, log, now=now)
         self._blocks: OrderedDict[tuple[str, bytes], tuple[Session, float, list[bytes]]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._open: dict[str, set[Exchange]] = {}
+        self._lasting = lasting
 
     # -- the path -----------------------------------------------------------------------------
 
@@ -162,6 +164,7 @@ class Gateway:
                 session = None  # a handle is good on its own host only
             else:
                 exchange.session_id = session.id
+                exchange.on_last = self._lasting.add
                 self._sessions.touch(session, self._now())
         if _is_own(head.target.path, ask.view.host):
             self._visit(exchange, ask, session)
@@ -202,7 +205,7 @@ class Gateway:
             if head.content_length is not None and head.content_length > limit:
                 raise BadRequest("the body is too large", code="body_too_large", status=413)
         if head.upgrade:
-            self._check_websocket(exchange, ask, session)
+            self._check_websocket(head, ask, session)
         backend = ask.route.backend
         if not backend.servers:
             self._internal.begin(exchange, backend, self._lines(head, ask, session))
@@ -254,21 +257,17 @@ class Gateway:
             self._blocks.popitem(last=False)
         return lines
 
-    def _check_websocket(self, exchange: Exchange, ask: Ask, session: Session | None) -> None:
+    def _check_websocket(self, head: RequestHead, ask: Ask, session: Session | None) -> None:
         """A good handshake, and no page of another site behind it. Spec: RFC 6455 sections 4.2.1 and 10.2.
 
         Threat: cross-site WebSocket hijacking: browsers send cookies with it and ask no CORS.
         """
-        head = exchange.head
         if head.has_body:
             raise BadRequest("a WebSocket begins without a body", code="bad_websocket")
         websocket.key_of(head.method, head.lines)
         origin = head.value(b"origin")
-        if session is None:
-            return
-        if origin and not websocket.is_own_origin(origin, ask.view.site.base_url):
+        if session is not None and origin and not websocket.is_own_origin(origin, ask.view.site.base_url):
             raise BadRequest("a page of another site may not open this", code="foreign_origin", status=403)
-        self._open.setdefault(session.id, set()).add(exchange)
 
     # -- the gateway's own answers -------------------------------------------------------------
 
@@ -323,26 +322,11 @@ class Gateway:
 
         task.add_done_callback(done)
 
-    def session_changed(self, session_id: str) -> None:
-        """The session changed: when it is over, its open tunnels end too."""
-        exchanges = self._open.get(session_id)
-        if exchanges and self._sessions.peek_id(session_id) is None:
-            self._spawn(self._close_tunnels(session_id), next(iter(exchanges)))
-
-    async def _close_tunnels(self, session_id: str) -> None:
-        if await self._sessions.by_id(session_id) is None:
-            for exchange in list(self._open.get(session_id, ())):
-                exchange.abort()
-
     # -- 7. one record -------------------------------------------------------------------------
 
     def _record(self, exchange: Exchange) -> None:
-        head = exchange.head
-        if head.upgrade and exchange.session_id in self._open:
-            tunnels = self._open[exchange.session_id]
-            tunnels.discard(exchange)
-            if not tunnels:
-                del self._open[exchange.session_id]
+        if exchange.lasts:
+            self._lasting.discard(exchange)
         host = exchange.host.name if exchange.host is not None else b""
         self._traffic.add(record_of(exchange, host, self._now()))
 

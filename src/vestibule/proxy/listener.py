@@ -44,6 +44,7 @@ class Listener:
         self.open: set[H1Connection] = set()
         self.tick = clock()
         self._server: asyncio.Server | None = None
+        self._is_bound = False
 
     async def start(self) -> None:
         """Listen. Raises ConfigError when the address can't be had."""
@@ -53,6 +54,7 @@ class Listener:
         except OSError as exc:
             why = _ADVICE.get(exc.errno or 0) or exc.strerror or str(exc)
             raise ConfigError((f"can't listen on {self.address}: {why}",)) from exc
+        self._is_bound = True
         if not self.address.path:
             self.port = bound.getsockname()[1]
         self._server = await loop.create_server(lambda: H1Connection(self), sock=bound, backlog=BACKLOG)
@@ -70,7 +72,8 @@ class Listener:
             self._server.close()
         for connection in list(self.open):
             connection.drain()
-        if self.address.path:
+        # What stands there without having been bound here is another program's, or no socket at all.
+        if self.address.path and self._is_bound:
             with contextlib.suppress(OSError):
                 Path(self.address.path).unlink()
 

@@ -22,6 +22,8 @@ from vestibule.proxy.exchange import Exchange
 Answer = tuple[bytes, list[bytes], bytes]
 
 RETRY_AFTER_S = 2
+#: what is taken where no route says otherwise; TRACE and CONNECT nowhere
+_METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 _REDIRECT_LINES = (
     b"Cache-Control: no-store",
     b"Vary: Cookie, Authorization",
@@ -83,7 +85,7 @@ class Refusals:
         if isinstance(decision, Deny):
             status, code = decision.status, decision.code
             if status == 405:
-                more = [b"Allow: " + b", ".join(sorted(methods))]
+                more = [_allow(methods)]
         else:
             status, code, more = 503, "store_unavailable", [b"Retry-After: %d" % decision.retry_after_s]
         self._log.info("refused", status=status, code=code, reason=decision.reason, **_of(exchange))
@@ -96,6 +98,8 @@ class Refusals:
         detail = error.detail or error.message
         write("refused", status=error.status, code=error.code, detail=detail, **_of(exchange))
         more = [b"Retry-After: %d" % RETRY_AFTER_S] if isinstance(error, StoreError) else []
+        if error.status == 405:
+            more.append(_allow(_METHODS))
         reason = error.message if self._as_json else ""
         self._answer(exchange, error.status, error.code, reason=reason, more=more)
 
@@ -119,7 +123,7 @@ class Refusals:
             code = error.code
             record = Record(self._now(), b"", b"", b"", error.status, 0.0, peer, "", code, request_id, 0)
             self._traffic.add(record)
-        return self._answers.make(
+        status_line, lines, body = self._answers.make(
             exchange.head if exchange is not None else None,
             status=error.status,
             code=error.code,
@@ -127,6 +131,7 @@ class Refusals:
             host=exchange.host if exchange is not None else None,
             as_json=self._as_json,
         )
+        return status_line, [*lines, _allow(_METHODS)] if error.status == 405 else lines, body
 
     def to_sign_in(
         self,
@@ -140,13 +145,16 @@ class Refusals:
         """Send a person to the sign-in page and back; tell a program where it is."""
         head = exchange.head
         sign_in = f"{site.base_url}/@/signin"
+        cleared = cookie.clear(site.cookie, secure=site.secure).encode("ascii")
+        more = [b"Set-Cookie: " + cleared] if clears_cookie else []
         if not self._answers.is_navigation(head):
-            self._answer(exchange, 401, "sign_in_required", decision.reason, session=session, sign_in=sign_in)
+            reason = decision.reason
+            self._answer(
+                exchange, 401, "sign_in_required", reason, session=session, sign_in=sign_in, more=more
+            )
             return
         location = f"{sign_in}?rd={quote_from_bytes(head.target.full, safe='/~')}"
-        lines = [b"Location: " + location.encode("ascii"), *_REDIRECT_LINES]
-        if clears_cookie:
-            lines.append(b"Set-Cookie: " + cookie.clear(site.cookie, secure=site.secure).encode("ascii"))
+        lines = [b"Location: " + location.encode("ascii"), *_REDIRECT_LINES, *more]
         exchange.answer(b"HTTP/1.1 302 Found", lines)
 
     def _answer(
@@ -172,6 +180,11 @@ class Refusals:
             as_json=self._as_json,
         )
         exchange.answer(status_line, [*lines, *(more or ())], body)
+
+
+def _allow(methods: frozenset[bytes]) -> bytes:
+    """The header a 405 owes (RFC 9110 section 15.5.6)."""
+    return b"Allow: " + b", ".join(sorted(methods))
 
 
 def new_id() -> str:

@@ -17,11 +17,10 @@ from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.headers import value_of
 from vestibule.proxy.exchange import Listener
 
-COOKIES_MAX = 10_000
-COOKIES_LIMIT_BYTES = 4 * 1024 * 1024
-"""Of the Cookie lines kept, together: anybody may send lines that nobody sent before."""
-CLIENTS_MAX = 10_000
-FIELDS_MAX = 1024
+KEPT_LIMIT_BYTES = 8 * 1024 * 1024
+"""Of all that is kept of all hosts, together: anybody may send lines that nobody sent before."""
+ENTRY_BYTES = 512
+"""What an entry takes beside its lines, about."""
 FIELDS_LIMIT_BYTES = 4096
 _NO_COOKIE = cookie.Taken(None, is_repeated=False, rest=b"")
 
@@ -44,13 +43,35 @@ class Kept(NamedTuple):
     block: bytes
 
 
+class Budget:
+    """How much all views may keep; when it is spent, all of them forget."""
+
+    __slots__ = ("_left_bytes", "_limit_bytes", "_views")
+
+    def __init__(self, limit_bytes: int = KEPT_LIMIT_BYTES) -> None:
+        self._limit_bytes = self._left_bytes = limit_bytes
+        self._views: list[View] = []
+
+    def join(self, view: View) -> None:
+        """One more that spends of it."""
+        self._views.append(view)
+
+    def spend(self, lines_bytes: int) -> None:
+        """Something of this size is about to be kept."""
+        self._left_bytes -= lines_bytes + ENTRY_BYTES
+        if self._left_bytes < 0:
+            for view in self._views:
+                view.forget()
+            self._left_bytes = self._limit_bytes - lines_bytes - ENTRY_BYTES
+
+
 class View:
     """One host by one listener."""
 
     __slots__ = (
+        "_budget",
         "_clients",
         "_cookies",
-        "_cookies_bytes",
         "_fields",
         "_scheme",
         "_trusted",
@@ -59,7 +80,9 @@ class View:
         "site",
     )
 
-    def __init__(self, host: Host, listener: Listener, trusted: Networks) -> None:
+    def __init__(self, host: Host, listener: Listener, trusted: Networks, budget: Budget) -> None:
+        budget.join(self)
+        self._budget = budget
         self.host = host
         self.name = host.name.decode("ascii")
         self.site: Site = site_of(host, listener.scheme, listener.port)
@@ -67,9 +90,14 @@ class View:
         """As people reach it: by `public_url` where an edge in front speaks TLS."""
         self._trusted = trusted
         self._cookies: dict[bytes, cookie.Taken] = {}
-        self._cookies_bytes = 0
         self._clients: dict[tuple[str, bytes], Told] = {}
         self._fields: dict[bytes, Kept] = {}
+
+    def forget(self) -> None:
+        """Keep nothing of what came before."""
+        self._cookies.clear()
+        self._clients.clear()
+        self._fields.clear()
 
     def told(self, peer: str, head: RequestHead) -> Told:
         """Who the client is, and what the backend is told of it."""
@@ -82,8 +110,7 @@ class View:
         block = forwarded.build(client, proto=self._scheme, host=host)
         told = Told(client.address, block.split(b"\r\n")[:-1], peer in self._trusted)
         if not (told.is_trusted and head.forwarded):
-            if len(self._clients) >= CLIENTS_MAX:
-                self._clients.clear()
+            self._budget.spend(len(block))
             self._clients[key] = told
         return told
 
@@ -95,10 +122,7 @@ class View:
         taken = self._cookies.get(line)
         if taken is None:
             taken = cookie.take(value_of(line), self.site.cookie.encode("ascii"))
-            self._cookies_bytes += len(line)
-            if len(self._cookies) >= COOKIES_MAX or self._cookies_bytes > COOKIES_LIMIT_BYTES:
-                self._cookies.clear()
-                self._cookies_bytes = len(line)
+            self._budget.spend(2 * len(line))
             self._cookies[line] = taken
         return taken
 
@@ -112,8 +136,7 @@ class View:
     def keep(self, head: RequestHead, made: Kept) -> None:
         """Keep what was made for the lines of this head."""
         if head.minor and not head.upgrade and len(head.fields) <= FIELDS_LIMIT_BYTES:
-            if len(self._fields) >= FIELDS_MAX:
-                self._fields.clear()
+            self._budget.spend(len(head.fields) + len(made.block))
             self._fields[head.fields] = made
 
 
@@ -124,6 +147,7 @@ class Views:
         self._table = table
         self._trusted = trusted
         self._views: dict[tuple[bytes, Listener], View] = {}
+        self._budget = Budget()
 
     def of(self, name: bytes, listener: Listener) -> View:
         """The view of this host. Raises BadRequest 421 for a host of no one's: there is no default."""
@@ -132,5 +156,5 @@ class Views:
             host = self._table.host(name)
             if host is None:
                 raise BadRequest("no such host here", code="unknown_host", status=421)
-            view = self._views[name, listener] = View(host, listener, self._trusted)
+            view = self._views[name, listener] = View(host, listener, self._trusted, self._budget)
         return view

@@ -91,6 +91,7 @@ class Arrivals:
     def spend(self, flow: Flow, now: float) -> None:
         """Remember that the flow's one use is over, whatever comes of it."""
         self._done[flow.id] = Done("", flow.rd, now)
+        self._forget(now)
 
     async def settle(self, arrival: Arrival) -> tuple[Session, str]:
         """The browser's session and handle, durable; siblings go one after the other.
@@ -232,6 +233,9 @@ class Arrivals:
         if given is None or given.handle != Secret(handle):
             self._given.pop(session.id, None)
             self._given[session.id] = _Given(Secret(handle), arrival.siblings, now)
+        self._forget(now)
+
+    def _forget(self, now: float) -> None:
         _forget(self._done, lambda done: now - done.at > self._memory_s)
         _forget(self._given, lambda kept: now - kept.at > SAME_HANDLE_S)
 

@@ -91,6 +91,9 @@ class Jobs:
         except VestibuleError as exc:
             self._failed(job.name, exc)
             return False
+        except Exception as exc:  # noqa: BLE001 - the boundary of a job: unforeseen, it must not end the turns
+            self._failed(job.name, VestibuleError(detail=repr(exc)))
+            return False
         return True
 
     async def _fence(self, job: Job, now: float) -> int | None:

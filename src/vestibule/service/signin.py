@@ -136,9 +136,11 @@ class SignIn:
     ) -> tuple[Choice, ...]:
         """The host's providers in their order; one choice: go straight to its url.
 
+        A host that signs nobody in, only takes credentials (IO's inline blocks), offers its clients.
         The hint `provider` (an ID or full name) leaves that one only, where the host has it.
         """
-        names = [name for name in visit.host.sign_in if name in self._logins]
+        offered = visit.host.sign_in or tuple(visit.host.clients.values())
+        names = [name for name in offered if name in self._logins]
         ids = {full: client for client, full in visit.host.clients.items()}
         wanted = (hints or {}).get("provider", "")
         chosen = [name for name in names if wanted in (name, ids.get(name))] or names

@@ -38,9 +38,18 @@ async def _end(desk: Desk, ask: Ask) -> Response:
         note(desk, ask, "signed_out", ask.visit.session)
     # A form's answer may not redirect to another origin: `form-action` binds redirects, too.
     if ask.method == "POST" and not done.location.startswith("/"):
-        page = desk.pages.leaving(ask.scene(), location=checked_location(done.location))
+        # A page may be kept and looked at: the ID token that the redirect carries as a hint stays off it.
+        location = without_parameter(checked_location(done.location), "id_token_hint")
+        page = desk.pages.leaving(ask.scene(), location=location)
         return answer(page, done.set_cookies)
     return redirect(done.location, done.set_cookies)
+
+
+def without_parameter(url: str, name: str) -> str:
+    """The URL less each query parameter of this name."""
+    bare, mark, query = url.partition("?")
+    kept = [part for part in query.split("&") if part.partition("=")[0] != name]
+    return bare + mark + "&".join(kept)
 
 
 def _title(desk: Desk, ask: Ask) -> str:

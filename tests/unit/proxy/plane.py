@@ -25,6 +25,7 @@ from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol.address import Networks
 from vestibule.proxy.gateway import Gateway
+from vestibule.proxy.lasting import Lasting
 from vestibule.proxy.pool import Pools
 from vestibule.service.sessions import SESSION, Sessions
 from vestibule.store.changes import Changes
@@ -218,9 +219,11 @@ class Plane:
         self.control = PlainControl()
         self.answers = PlainAnswers()
         self.sessions = Sessions(self.away, self.changes, now=self.now, mono=loop.time)
+        self.lasting = Lasting(self.sessions)
         self.gateway = Gateway(
             table=RouteTable(hosts),
             sessions=self.sessions,
+            lasting=self.lasting,
             ring=RING,
             trusted=Networks.parse(trusted),
             pools=self.pools,
@@ -231,7 +234,7 @@ class Plane:
             log=self.log,
             now=self.now,
         )
-        self.changes.subscribe(SESSION, self.gateway.session_changed)
+        self.changes.subscribe(SESSION, self.lasting.session_changed)
         self.listener = PlainListener(self.gateway, loop)
 
     def now(self) -> float:

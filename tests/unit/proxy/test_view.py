@@ -7,15 +7,15 @@ from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route
 from vestibule.protocol.address import Networks
 from vestibule.protocol.h1 import parse_request_head
-from vestibule.proxy.view import COOKIES_LIMIT_BYTES, View
+from vestibule.proxy.view import KEPT_LIMIT_BYTES, Budget, Kept, Told, View
 
 HANDLE = b"h" * 43
 
 
-def view() -> View:
+def view(name: bytes = b"app.example", budget: Budget | None = None) -> View:
     route = Route(prefix=b"", backend=Backend(internal="echo"), policy=policy_of(allow=()))
-    host = Host(name=b"app.example", title="App", clients={}, routes={b"": route})
-    return View(host, Listener(host="127.0.0.1", port=8000), Networks())
+    host = Host(name=name, title="App", clients={}, routes={b"": route})
+    return View(host, Listener(host="127.0.0.1", port=8000), Networks(), budget or Budget())
 
 
 def test_a_flood_of_cookies_nobody_sent_before_is_not_kept_for_ever() -> None:
@@ -25,4 +25,17 @@ def test_a_flood_of_cookies_nobody_sent_before_is_not_kept_for_ever() -> None:
         cookies = b"".join(b"Cookie: a%d=%d-%b\r\n" % (at, number, b"x" * 7900) for at in range(3))
         block = b"GET / HTTP/1.1\r\nHost: app.example\r\n%bCookie: vestibule-8000=%b" % (cookies, HANDLE)
         assert known.taken(parse_request_head(block)).value == HANDLE
-        assert sum(map(len, known._cookies)) <= COOKIES_LIMIT_BYTES
+        assert sum(map(len, known._cookies)) <= KEPT_LIMIT_BYTES
+
+
+def test_all_hosts_together_keep_no_more_than_one_budget() -> None:
+    """Threat: a flood spread over a thousand hosts, each of which would keep its own share."""
+    budget = Budget(100_000)
+    views = [view(b"h%d.example" % number, budget) for number in range(50)]
+    for number in range(20):
+        for one in views:
+            block = b"GET / HTTP/1.1\r\nHost: %b\r\nX: %d %b" % (one.host.name, number, b"x" * 500)
+            head = parse_request_head(block)
+            one.keep(head, Kept(None, Told("", [], False), 1.0, b"y" * 600))
+            kept = sum(len(fields) + len(made.block) for v in views for fields, made in v._fields.items())
+            assert kept <= 100_000

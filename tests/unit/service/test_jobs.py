@@ -73,18 +73,23 @@ async def test_what_each_process_does_for_itself_needs_no_lease(store, clock):
     assert runs == [(clock.now(), 0)] * 2
 
 
-async def test_a_job_that_fails_is_reported_and_comes_again(store, clock):
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(StoreError(), "store_unavailable"), (KeyError("unforeseen"), "internal_error")],
+    ids=["store", "fault"],
+)
+async def test_a_job_that_fails_is_reported_and_comes_again(store, clock, error, code):
     turns = []
 
     async def run(now: float, fence: int) -> None:
         turns.append(fence)
-        raise StoreError
+        raise error
 
     node = Node(store, clock)
     job = Job(name="bad", every_s=60.0, run=run)
     assert not await node.jobs.turn(job)
     assert not await node.jobs.turn(job)
-    assert node.failures == [("bad", "store_unavailable")] * 2
+    assert node.failures == [("bad", code)] * 2
     assert len(turns) == 2
 
 

@@ -528,3 +528,13 @@ def test_who_has_gone_is_logged_by_ids_alone(desk: Desk) -> None:
     (line,) = desk.logged
     assert (line["event"], line["session"], line["user"]) == ("signed_out", SIGNED_IN.id, SIGNED_IN.user_id)
     assert not any("@" in str(value) for value in line.values())
+
+
+def test_no_token_stands_on_the_page_that_leads_to_the_providers_sign_out(desk: Desk) -> None:
+    """Threat: a page is kept, looked at and shared; the redirect by GET has the hint, the page has not."""
+    desk.signin.sign_out_location = (
+        "https://op.example/end?id_token_hint=SECRET.ID.TOKEN&client_id=app&state=s"
+    )
+    reply = desk.call("/@/signout", "POST", SAME_ORIGIN, visit(SIGNED_IN))
+    assert "client_id=app" in reply.text + reply.headers.get("refresh", "")
+    assert "SECRET" not in reply.text + str(reply.raw_headers)

@@ -1,0 +1,59 @@
+"""Answers that outlive the decision they were let through by: tunnels and streams end with their session.
+
+A request is decided on once, when it comes. An open WebSocket or event stream goes on for hours, so when its session
+is signed out, revoked or expires, it is broken off: at once where this process hears of it, else by the sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from vestibule.errors import StoreError
+from vestibule.proxy.exchange import Exchange
+from vestibule.service.sessions import Sessions
+
+SWEEP_EVERY_S = 5.0
+
+
+class Lasting:
+    """The exchanges under way that last, by session."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._by_session: dict[str, set[Exchange]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._swept_mono = 0.0
+
+    def add(self, exchange: Exchange) -> None:
+        """It has begun to last."""
+        self._by_session.setdefault(exchange.session_id, set()).add(exchange)
+
+    def discard(self, exchange: Exchange) -> None:
+        """It is over."""
+        exchanges = self._by_session.get(exchange.session_id)
+        if exchanges is not None:
+            exchanges.discard(exchange)
+            if not exchanges:
+                del self._by_session[exchange.session_id]
+
+    def session_changed(self, session_id: str) -> None:
+        """Look whether this session still lives, and end what lasts if it doesn't."""
+        if session_id in self._by_session and self._sessions.peek_id(session_id) is None:
+            task = asyncio.get_running_loop().create_task(self._check(session_id), name="lasting")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def sweep(self, now_mono: float) -> None:
+        """Look at all sessions that something lasts of, every few seconds: expiry is nobody's change."""
+        if now_mono - self._swept_mono >= SWEEP_EVERY_S:
+            self._swept_mono = now_mono
+            for session_id in list(self._by_session):
+                self.session_changed(session_id)
+
+    async def _check(self, session_id: str) -> None:
+        # A store that is away says nothing of the session: it is asked again by the next sweep.
+        with contextlib.suppress(StoreError):
+            if await self._sessions.by_id(session_id) is None:
+                for exchange in list(self._by_session.get(session_id, ())):
+                    exchange.abort()

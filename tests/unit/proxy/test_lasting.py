@@ -1,0 +1,74 @@
+"""Answers that last end with their session, whichever way it ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.proxy.plane import Plane, request
+
+STREAM = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\ndata:\r\n"
+)
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart"
+
+
+@pytest.fixture
+def plane(loop):
+    return Plane(loop)
+
+
+def open_answer(plane, answer: bytes, handle: str):
+    """A client whose answer has begun and goes on."""
+    plane.backend.answers = lambda _request: answer
+    client = plane.client().send(request(b"/events", cookie=handle))
+    plane.backend.look()
+    return client
+
+
+def test_a_sign_out_ends_an_event_stream_on_both_sides(plane, loop):
+    client = open_answer(plane, STREAM, plane.sign_in())
+    assert not client.is_ended
+    loop.wait(plane.sessions.end(plane.session.id))
+    loop.settle()
+    assert client.is_ended
+    assert plane.backend.open == []
+
+
+@pytest.mark.parametrize("after_s", [8 * 86400.0, 25 * 3600.0], ids=["absolute end", "idle end"])
+def test_a_stream_ends_when_its_session_expires(plane, loop, after_s):
+    client = open_answer(plane, STREAM, plane.sign_in())
+    plane.at += after_s
+    loop.run(plane.lasting.sweep, loop.time() + 10)
+    loop.settle()
+    assert client.is_ended
+
+
+def test_a_stream_goes_on_while_its_session_lives(plane, loop):
+    client = open_answer(plane, STREAM, plane.sign_in())
+    plane.at += 60
+    loop.run(plane.lasting.sweep, loop.time() + 10)
+    loop.settle()
+    assert not client.is_ended
+
+
+def test_a_store_that_is_away_ends_nothing(plane, loop):
+    client = open_answer(plane, STREAM, plane.sign_in())
+    plane.away.is_away = True
+    loop.run(plane.changes.publish, "session", plane.session.id)
+    loop.settle()
+    assert not client.is_ended
+
+
+def test_an_answer_of_known_length_is_let_finish(plane, loop):
+    client = open_answer(plane, WHOLE, plane.sign_in())
+    loop.wait(plane.sessions.end(plane.session.id))
+    loop.settle()
+    assert not client.is_ended
+
+
+def test_what_has_ended_is_forgotten(plane, loop):
+    client = open_answer(plane, STREAM, plane.sign_in())
+    plane.backend.last.receive(b"0\r\n\r\n")
+    loop.settle()
+    assert not client.is_ended
+    assert plane.lasting._by_session == {}
