@@ -28,6 +28,7 @@ async def test_another_file_in_its_place_is_never_removed(state_dir):
     listener = Listener(Address(path=str(path)), NotedHandler(), clock=asyncio.get_running_loop().time)
     with pytest.raises(ConfigError, match="can't listen"):
         await listener.start()
+    listener.stop()
     assert path.read_text() == "precious"
 
 
