@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import pytest
 
 from tests.unit.service.conftest import Clock, Heartbeats
+from vestibule.core.flow import LIFE_S
 from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, Site, routes_of
 from vestibule.core.seal import Key, KeyRing
@@ -411,6 +412,17 @@ async def test_a_state_of_one_client_is_unknown_at_another(browser: Browser) -> 
     with pytest.raises(FlowError) as caught:
         await browser.finish(state, client="github")
     assert caught.value.code == "flow_unknown"
+
+
+async def test_refused_sign_ins_are_forgotten_though_nobody_ever_succeeds(
+    world: World, browser: Browser
+) -> None:
+    for _ in range(3):
+        state = await browser.begin()
+        with pytest.raises(ProviderRefused):
+            await browser.finish(state, error="access_denied")
+        world.clock.move(LIFE_S + 1)
+    assert len(world.signin._arrivals._done) == 1
 
 
 async def test_what_a_provider_refuses_leaves_the_session_and_leads_back(
