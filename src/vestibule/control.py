@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from vestibule.core.seal import KeyRing
-from vestibule.fetch import AiohttpTransport, Fetcher
+from vestibule.fetch import Fetcher
 from vestibule.observe.log import Log
 from vestibule.providers.base import Provider
 from vestibule.proxy.asgi import Application
@@ -47,9 +47,8 @@ class ControlPlane:
     """What is open while the program runs."""
 
     def __init__(self, parts: Parts) -> None:
-        self._transport = AiohttpTransport()
-        fetcher = Fetcher(transport=self._transport)
-        self.driver = Driver(fetcher, KeySets(fetcher.get))
+        self._fetcher = Fetcher()
+        self.driver = Driver(self._fetcher, KeySets(self._fetcher.get))
         self._records = records.open_people(parts.database)
         self._signin = SignIn(
             sessions=parts.sessions,
@@ -70,4 +69,4 @@ class ControlPlane:
         """Close in reverse."""
         await self._signin.close()
         await self._records.close()
-        await self._transport.close()
+        await self._fetcher.close()

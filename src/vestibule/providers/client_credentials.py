@@ -7,7 +7,7 @@ import msgspec
 from vestibule.model import Secret, Tokens
 from vestibule.protocol import oauth2 as wire
 from vestibule.providers.kit import Flow, PostForm, Reply
-from vestibule.providers.oauth2 import AUTH_STYLES, check_url
+from vestibule.providers.oauth2 import AUTH_STYLES, check_url, tokens_in
 
 
 class ClientCredentialsConfig(
@@ -72,10 +72,4 @@ class ClientCredentials:
             client_secret=config.client_secret,
         )
         reply: Reply = yield PostForm(url=config.access_token_url, form=form, basic=basic)
-        return wire.parse_token_answer(
-            reply.status,
-            reply.headers.get("content-type", ""),
-            reply.body,
-            now=now,
-            asked=config.scopes,
-        )
+        return tokens_in(reply, now=now, asked=config.scopes)

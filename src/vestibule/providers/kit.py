@@ -8,7 +8,7 @@ The driver raises `ProviderUnavailable` into the flow when nothing could be fetc
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -88,3 +88,10 @@ class Reply(msgspec.Struct, frozen=True):
 
 Ask: TypeAlias = Get | PostForm | Discovery | Keys
 Flow: TypeAlias = Generator[Ask, Any, T]
+
+
+class Driver(Protocol):
+    """Runs flows: fetches what they ask for (`service.flow`)."""
+
+    async def run(self, flow: Flow[T]) -> T:
+        """What the flow returns. Raises ProviderError, and whatever the flow raises."""

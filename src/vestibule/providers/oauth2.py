@@ -250,10 +250,7 @@ class OAuth2:
 
     def _tokens(self, at: Endpoints, form: wire.Form, now: float, old: Tokens | None = None) -> Flow[Tokens]:
         reply = yield from self._post(at.token_url, form, at)
-        content_type = reply.headers.get("content-type", "")
-        return wire.parse_token_answer(
-            reply.status, content_type, reply.body, now=now, asked=self.scopes, old=old
-        )
+        return tokens_in(reply, now=now, asked=self.scopes, old=old)
 
     def _post(self, url: str, form: wire.Form, at: Endpoints) -> Flow[Reply]:
         secret = self._config.client_secret
@@ -308,6 +305,12 @@ class PlainOAuth2(OAuth2):
             ),
             groups=texts_of(claims.get(config.groups_claim)),
         )
+
+
+def tokens_in(reply: Reply, *, now: float, asked: tuple[str, ...], old: Tokens | None = None) -> Tokens:
+    """The tokens a token endpoint answered with; all else as `protocol.oauth2.parse_token_answer` has it."""
+    content_type = reply.headers.get("content-type", "")
+    return wire.parse_token_answer(reply.status, content_type, reply.body, now=now, asked=asked, old=old)
 
 
 def object_at(url: str, bearer: Secret, *, via: str = "") -> Flow[dict[str, Any]]:

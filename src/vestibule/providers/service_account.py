@@ -10,7 +10,7 @@ from vestibule.model import Secret, Tokens
 from vestibule.protocol import oauth2 as wire
 from vestibule.protocol.jose import SigningKey
 from vestibule.providers.kit import Flow, PostForm, Reply
-from vestibule.providers.oauth2 import check_url
+from vestibule.providers.oauth2 import check_url, tokens_in
 
 LIFE_S: Final = 3600
 """How long the assertion is good for: the longest Google takes."""
@@ -78,13 +78,7 @@ class ServiceAccount:
         }
         form = wire.assertion_form(self._key.sign(claims))
         reply: Reply = yield PostForm(url=self._token_url, form=form)
-        return wire.parse_token_answer(
-            reply.status,
-            reply.headers.get("content-type", ""),
-            reply.body,
-            now=now,
-            asked=config.scopes,
-        )
+        return tokens_in(reply, now=now, asked=config.scopes)
 
 
 def _read(key: Secret) -> tuple[SigningKey, str, str]:

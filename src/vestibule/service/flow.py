@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any, TypeVar, assert_never
 from urllib.parse import urlencode
 
-from vestibule.errors import ProviderError, ProviderUnavailable
+from vestibule.errors import ProviderError
 from vestibule.fetch import Answer, ConnectionFailed, Fetcher
 from vestibule.protocol.oauth2 import client_basic
 from vestibule.providers.kit import Ask, Discovery, Flow, Get, Keys, PostForm, Reply
-from vestibule.service.keys import KeySets
+from vestibule.service.keys import KeySets, check_works
 
 T = TypeVar("T")
 
@@ -79,6 +79,5 @@ def _headers(ask: Get | PostForm) -> dict[str, str]:
 
 def _reply(answer: Answer) -> Reply:
     """The answer as flows see it; that a provider is failing is no answer."""
-    if answer.status == 429 or answer.status >= 500:
-        raise ProviderUnavailable("the provider is failing", detail=f"{answer.url}: {answer.status}")
+    check_works(answer)
     return Reply(status=answer.status, headers=answer.headers, body=answer.body)

@@ -19,7 +19,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -30,12 +30,10 @@ from vestibule.core.seal import NONCE_BYTES, KeyRing
 from vestibule.errors import CredentialGone, ProviderError, ProviderRefused, ProviderUnavailable, StoreError
 from vestibule.model import Grant, Secret, Session, Tokens
 from vestibule.providers.base import Refresh, SignOut
-from vestibule.providers.kit import Flow
+from vestibule.providers.kit import Driver
 from vestibule.service.sessions import SESSION, UNCONFIRMED_S, Sessions
 from vestibule.store import base
 from vestibule.store.base import SealedGrant
-
-T = TypeVar("T")
 
 GRANT: Final = "grant"
 """Kind of change: a grant of the owner with this id was changed or dropped."""
@@ -58,13 +56,6 @@ _NOT_THE_GRANT: Final = frozenset(
 """Refusals that tell of this program's registration or the provider's health, not of somebody's grant."""
 
 _NOTHING: Final[Mapping[str, Any]] = {}
-
-
-class Driver(Protocol):
-    """Runs a provider's flow: fetches what it asks for (`service.flow`)."""
-
-    async def run(self, flow: Flow[T]) -> T:
-        """What the flow returns. Raises ProviderError."""
 
 
 class _Held(msgspec.Struct, frozen=True):

@@ -144,9 +144,14 @@ class KeySets:
         return anew
 
 
-def _usable(answer: Answer) -> Answer:
+def check_works(answer: Answer) -> None:
+    """Raise ProviderUnavailable for an answer that only says that the provider is failing."""
     if answer.status == 429 or answer.status >= 500:
         raise ProviderUnavailable("the provider is failing", detail=f"{answer.url}: {answer.status}")
+
+
+def _usable(answer: Answer) -> Answer:
+    check_works(answer)
     if answer.status != 200:
         raise ProviderInvalid("the provider's document is not there", detail=f"{answer.url}: {answer.status}")
     if len(answer.body) > DOCUMENT_MAX_BYTES:

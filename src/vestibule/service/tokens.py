@@ -5,23 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
 
 from vestibule.model import Secret, Tokens
 from vestibule.providers.base import TokenSource
-from vestibule.providers.kit import Flow
+from vestibule.providers.kit import Driver
 
 EARLY_S = 30.0
 """A token this close to its end is not given out any more."""
-
-T = TypeVar("T")
-
-
-class Driver(Protocol):
-    """Runs a provider's flow."""
-
-    async def run(self, flow: Flow[T]) -> T:
-        """The flow's result."""
 
 
 class AppTokens:
