@@ -1,4 +1,4 @@
-"""HTTP/1.1 messages: request heads, answer heads, chunked bodies (RFC 9112), strict, without I/O.
+"""HTTP/1.1 heads: of requests and of answers (RFC 9112), strict, without I/O; bodies are `protocol.chunked`'s.
 
 What any two parsers on the way could read differently is refused here, before anything else sees the request:
 the request is written anew from what was parsed, never passed on as it came.
@@ -291,8 +291,6 @@ class AnswerHead(msgspec.Struct, kw_only=True):
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\Z")
 _statuses: dict[bytes, tuple[int, int, bytes]] = {}
 _lengths: dict[bytes, int] = {}
-
-
 _answer_heads: dict[bytes, AnswerHead] = {}
 
 

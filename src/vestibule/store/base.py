@@ -16,7 +16,7 @@ from vestibule.model import Session, User
 
 
 class SealedGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """A grant as a store sees it: who owns it and a sealed box, bound to (owner, client) by the sealer."""
+    """A grant as a store sees it: who owns it and a sealed box, bound to (owner, client, version)."""
 
     owner: str
     client: str

@@ -33,9 +33,8 @@ class People:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writing = engine.execution_options(writes=True)
-        self._turn = (
-            asyncio.Lock()
-        )  # of those who wait in SQLite for a lock, none is first: so only one waits
+        # Of those who wait in SQLite for a lock, none is first: so only one waits.
+        self._turn = asyncio.Lock()
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -33,15 +33,13 @@ _BY_HANDLE: Final = _SESSION + "AND s.handle = ?1 AND s.ends_at > ?2"
 _BY_OLD_HANDLE: Final = _SESSION + "AND s.old_handle = ?1 AND s.ends_at > ?2 AND s.old_until > ?2"
 _CREATE: Final = """
     INSERT INTO sessions (id, user_id, parent_id, created_at, seen_at, expires_at, idle_s, version, data,
-    ends_at,
-                          handle, old_handle, old_until)
+                          ends_at, handle, old_handle, old_until)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 0)
 """
 _SAVE: Final = """
-    UPDATE sessions SET user_id = ?3, parent_id = ?4, created_at = ?5, seen_at = max(seen_at, ?6), expires_at
-    = ?7,
-                        idle_s = ?8, version = version + 1, data = ?9, ends_at = min(?7, max(seen_at, ?6) +
-                        ?8)
+    UPDATE sessions SET user_id = ?3, parent_id = ?4, created_at = ?5, seen_at = max(seen_at, ?6),
+                        expires_at = ?7, idle_s = ?8, version = version + 1, data = ?9,
+                        ends_at = min(?7, max(seen_at, ?6) + ?8)
     WHERE id = ?1 AND version = ?2
 """
 _RENEW: Final = """
@@ -54,8 +52,8 @@ _TOUCH: Final = """
 _GRANTS: Final = "SELECT owner, client, version, sealed, expires_at FROM grants WHERE owner = ? "
 _PUT: Final = "REPLACE INTO grants (owner, client, version, sealed, expires_at) VALUES (?, ?, ?, ?, ?)"
 _REPLACE: Final = """
-    UPDATE grants SET version = ?3, sealed = ?4, expires_at = ?5 WHERE owner = ?1 AND client = ?2 AND version
-    = ?6
+    UPDATE grants SET version = ?3, sealed = ?4, expires_at = ?5
+    WHERE owner = ?1 AND client = ?2 AND version = ?6
 """
 _DROP: Final = "DELETE FROM grants WHERE owner = ? AND client = ? "
 _CONSUME: Final = """
