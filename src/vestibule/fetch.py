@@ -37,8 +37,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from vestibule.errors import ProviderInvalid, ProviderUnavailable
+from vestibule.protocol.address import Address, is_public
 
-Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve: TypeAlias = Callable[[str, int], Awaitable[tuple[Address, ...]]]
 
 CONNECT_S: Final = 5.0
@@ -288,15 +288,6 @@ def unwrapped(address: Address) -> Address:
     if address.teredo is not None:
         return address.teredo[1]
     return address
-
-
-def is_public(address: Address) -> bool:
-    """True for a unicast address of the public Internet."""
-    if isinstance(address, ipaddress.IPv6Address) and (address.scope_id is not None or address.is_site_local):
-        return False
-    return address.is_global and not (
-        address.is_multicast or address.is_reserved or address.is_unspecified or address.is_loopback
-    )
 
 
 async def resolve_by_system(host: str, port: int) -> tuple[Address, ...]:

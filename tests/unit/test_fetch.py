@@ -21,9 +21,9 @@ from vestibule.fetch import (
     Incoming,
     Request,
     checked_url,
-    is_public,
     unwrapped,
 )
+from vestibule.protocol.address import is_public
 
 ISSUER = "https://op.example"
 
@@ -88,6 +88,8 @@ def fetcher(wire: Wire, **names: list[str] | list[list[str]]) -> Fetcher:
 
 
 NOT_PUBLIC = [
+    "192.88.99.1",
+    "3fff::1",
     "0.0.0.0",
     "0.1.2.3",
     "10.0.0.1",

@@ -126,14 +126,14 @@ _NOT_PUBLIC = Networks.parse(
 _NAT64 = Networks.parse(["64:ff9b::/96"])
 
 
-def is_public(text: str) -> bool:
-    """True for an address of the public Internet; False for what is no address.
+def is_public(of: Address | str) -> bool:
+    """True for a unicast address of the public Internet; False for what is no address, or has a zone id.
 
     Threat: requests made to reach inside (loopback, link-local metadata services, private and shared ranges,
     and IPv6 forms that carry such an IPv4 address). Check the address that is connected to, not the name.
     """
     try:
-        address = parse(text)
+        address = parse(str(of))
     except ValueError:
         return False
     if address in _NAT64:
