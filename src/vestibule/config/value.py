@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any, NewType
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -30,7 +29,6 @@ HostName = NewType("HostName", str)
 """Canonical: lower case, no trailing dot, no port."""
 Origin = NewType("Origin", str)
 """`https://app.example`, without trailing slash."""
-Url = NewType("Url", str)
 ClientId = NewType("ClientId", str)
 """What stands between `/@` and `/` in paths."""
 Prefix = NewType("Prefix", bytes)
@@ -103,18 +101,6 @@ def origin(data: str) -> Origin:
     return Origin(f"{scheme}://{found.host.decode()}{port}")
 
 
-def web_url(data: str) -> Url:
-    """An absolute http or https URL without fragment."""
-    try:
-        parts = urlsplit(data)
-        fine = parts.scheme in ("http", "https") and parts.hostname and not parts.fragment and parts.port != 0
-    except ValueError:
-        fine = False
-    if not fine or any(c <= " " or c == "\x7f" for c in data):
-        raise Unfit("is a whole URL: https://…")
-    return Url(data)
-
-
 def client_id(data: str) -> ClientId:
     """An ID that can stand in `/@ID/signin`."""
     if not _CLIENT_RE.fullmatch(data):
@@ -181,12 +167,12 @@ def listener(data: Any) -> Listener:
         raise Unfit(f'`{data}` is no address to listen on: "127.0.0.1:8000" or "[::1]:8000"') from None
 
 
-def port(data: Any, *, zero: bool = True) -> int:
+def port(data: Any) -> int:
     """A TCP port; 0 is any free one."""
     if isinstance(data, str) and data.isdecimal() and len(data) < 6:
         data = int(data)
-    if not isinstance(data, int) or isinstance(data, bool) or not (0 if zero else 1) <= data <= 0xFFFF:
-        raise Unfit(f"`{data}` is no port: 1 to 65535")
+    if not isinstance(data, int) or isinstance(data, bool) or not 0 <= data <= 0xFFFF:
+        raise Unfit(f"`{data}` is no port: 0 to 65535")
     return data
 
 
@@ -349,11 +335,8 @@ KINDS: Mapping[Any, Kind] = {
     Secret: Kind("text", secret),
     Seconds: Kind("span of time", seconds, text=False),
     Size: Kind("size in bytes", size, text=False),
-    HostName: Kind("host name", host_name),
     Origin: Kind("URL", origin),
-    Url: Kind("URL", web_url),
     ClientId: Kind("name", client_id),
-    Prefix: Kind("path", prefix),
     Method: Kind("method", method),
     HeaderName: Kind("header name", header_name),
     FilePath: Kind("path of a file", plain),

@@ -87,12 +87,6 @@ def without_client(session: Session, client: str) -> Session:
     return replace(session, clients=tuple(name for name in session.clients if name != client))
 
 
-def with_identity(session: Session, identity: Identity) -> Session:
-    """The session with this identity, in place of what the same client said before."""
-    others = tuple(known for known in session.identities if known.client != identity.client)
-    return replace(session, identities=(*others, identity))
-
-
 def seen(session: Session, now: float) -> Session:
     """The session as seen at `now`, never earlier than it was."""
     return replace(session, seen_at=max(now, session.seen_at))

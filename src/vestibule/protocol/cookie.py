@@ -67,7 +67,9 @@ def parse(headers: Iterable[bytes]) -> Cookies:
 def take(header: bytes, name: bytes, also: frozenset[bytes] = _NONE) -> Taken:
     """The value of our cookie `name`, and the header's value without any cookie of ours; in one pass.
 
-    `also` are further names, lower-case, that an operator chose for the gateway's cookies.
+    `also` are further names, lower-case, that an operator chose for the gateway's cookies. Names that begin
+    with `$` go too: Threat: `$Version=1` (RFC 2965) switches old servers to a grammar in which a quoted value
+    swallows the cookies after it, and may echo them.
     """
     found: list[bytes] = []
     kept: list[bytes] = []
@@ -84,15 +86,6 @@ def take(header: bytes, name: bytes, also: frozenset[bytes] = _NONE) -> Taken:
             kept.append(piece)
     rest = b";".join(kept).strip(b" \t;")
     return Taken(found[0] if len(found) == 1 else None, len(found) > 1, rest)
-
-
-def without(header: bytes, also: frozenset[bytes] = _NONE) -> bytes | None:
-    """The value of a Cookie field less every cookie of the gateway's; None when nothing is left to send.
-
-    Names that begin with `$` go too: Threat: `$Version=1` (RFC 2965) switches old servers to a grammar in
-    which a quoted value swallows the cookies after it, and may echo them.
-    """
-    return take(header, b"", also).rest or None
 
 
 def is_ours(name: bytes, also: frozenset[bytes] = _NONE) -> bool:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
 import msgspec
 
-from vestibule.errors import FlowError, ProviderInvalid, ProviderRefused, ProviderUnavailable
+from vestibule.errors import ProviderInvalid, ProviderRefused, ProviderUnavailable
 from vestibule.model import Secret, Tokens
 
 Form: TypeAlias = tuple[tuple[str, str], ...]
@@ -81,24 +81,6 @@ def authorization_url(
         ("code_challenge_method", "S256"),
     ]
     return f"{base}?{urlencode(pairs, quote_via=quote)}"
-
-
-def parse_response(query: str) -> dict[str, str]:
-    """The parameters of the callback, of its query or its form.
-
-    Raises: FlowError when one came twice (RFC 6749 section 3.1), there are too many, or the encoding is
-    broken.
-    """
-    try:
-        pairs = parse_qsl(
-            query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS, encoding="utf-8", errors="strict"
-        )
-    except ValueError as exc:
-        raise FlowError("the provider's answer can't be read", code="flow_unknown") from exc
-    params = dict(pairs)
-    if len(params) != len(pairs):
-        raise FlowError("the provider's answer names a parameter twice", code="flow_unknown")
-    return params
 
 
 def authorization_code(params: Mapping[str, str], *, issuer: str = "", has_iss: bool = False) -> Secret:

@@ -326,16 +326,5 @@ def parse_email(raw: Any) -> str:
     return "" if domain.rpartition(".")[2].isdigit() else f"{local}@{domain.lower()}"
 
 
-def verified_email(claims: Mapping[str, Any], *, takes_text: bool = False) -> str:
-    """The address the provider has verified, or empty: `email_verified` must be true, there is no default.
-
-    `takes_text`: this provider is known to send the text "true" for it (Apple, Cognito).
-    """
-    verified: Any = claims.get("email_verified")
-    if verified is True or (takes_text and verified == "true"):
-        return parse_email(claims.get("email"))
-    return ""
-
-
 def _invalid(what: str, *, detail: str = "", code: str = "") -> ProviderInvalid:
     return ProviderInvalid(f"the provider can't be used: {what}", detail=detail, code=code)

@@ -14,7 +14,7 @@ moment, so that the answer is not lost in a reset.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import monotonic
 from typing import Protocol, cast
 
@@ -453,6 +453,3 @@ class H1Connection(asyncio.Protocol):
         """Close without ceremony."""
         if self.state != CLOSED:
             self.transport.abort()
-
-
-Factory = Callable[[], H1Connection]

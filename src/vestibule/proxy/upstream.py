@@ -88,7 +88,6 @@ class UpstreamConnection(asyncio.Protocol):
         "is_head_request",
         "keep",
         "origin",
-        "served",
         "transport",
     )
 
@@ -99,8 +98,6 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_closed = False
         self.idle_since = 0.0
         self.deadline = 0.0
-        self.served = 0
-        """Requests before this one: 0 on a fresh connection."""
         # per request
         self.client: Client | None = None
         self.keep = True
@@ -327,7 +324,6 @@ class UpstreamConnection(asyncio.Protocol):
         is_sent = not self._request_open and not self.transport.get_write_buffer_size()
         if self.keep and is_sent and not self.transport.is_closing():
             self.resume()
-            self.served += 1
             self.origin.release(self)
         else:
             self.is_closed = True

@@ -66,13 +66,6 @@ def test_clients_come_and_go_and_keep_their_order():
     assert rules.without_client(SESSION, "x") == SESSION
 
 
-def test_a_client_has_one_identity_in_a_session_the_last_one():
-    other = Identity(client="b", issuer="i", subject="9")
-    session = replace(SESSION, identities=(ZOE, other))
-    newer = replace(ZOE, name="New")
-    assert rules.with_identity(session, newer).identities == (other, newer)
-
-
 def test_last_seen_never_goes_backwards():
     assert rules.seen(SESSION, NOW + 5).seen_at == NOW + 5
     assert rules.seen(SESSION, NOW - 5).seen_at == NOW

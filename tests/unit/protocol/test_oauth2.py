@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vestibule.errors import FlowError, ProviderError, ProviderInvalid, ProviderRefused, ProviderUnavailable
+from vestibule.errors import ProviderError, ProviderInvalid, ProviderRefused, ProviderUnavailable
 from vestibule.model import Secret, Tokens
 from vestibule.protocol import oauth2
 
@@ -76,29 +76,6 @@ def test_a_parameter_of_the_protocol_cannot_be_set_from_outside(name: str) -> No
 def test_no_parameter_is_sent_twice() -> None:
     with pytest.raises(ValueError, match="twice"):
         url(more=(("hd", "a"), ("hd", "b")))
-
-
-@pytest.mark.parametrize(
-    ("query", "params"),
-    [
-        ("", {}),
-        ("code=a&state=b", {"code": "a", "state": "b"}),
-        ("code=a%2Fb&state=&iss=https%3A%2F%2Fidp.example", {"code": "a/b", "state": "", "iss": "https://idp.example"}),
-        ("error=access_denied&error_description=no+way", {"error": "access_denied", "error_description": "no way"}),
-        ("code=a&code=b", None),
-        ("code=a&code=a", None),
-        ("code=a&c%6Fde=b", None),
-        ("state=a&state=b&code=c", None),
-        ("x=%ff", None),
-        ("&".join(f"a{n}=1" for n in range(oauth2.MAX_PARAMETERS + 1)), None),
-    ],
-)  # fmt: skip
-def test_a_callback_names_each_parameter_once(query: str, params: dict[str, str] | None) -> None:
-    if params is None:
-        with pytest.raises(FlowError):
-            oauth2.parse_response(query)
-    else:
-        assert oauth2.parse_response(query) == params
 
 
 IDP = "https://idp.example"

@@ -424,26 +424,3 @@ def test_the_logout_url() -> None:
 def test_an_address_has_one_reading_or_is_none(raw: Any, email: str) -> None:
     assert oidc.parse_email(raw) == email
     assert oidc.parse_email(email) == email
-
-
-@pytest.mark.parametrize(
-    ("claims", "takes_text", "email"),
-    [
-        ({"email": "a@Corp.example", "email_verified": True}, False, "a@corp.example"),
-        ({"email": "a@corp.example", "email_verified": "true"}, True, "a@corp.example"),
-        ({"email": "a@corp.example", "email_verified": True}, True, "a@corp.example"),
-        ({"email": "a@corp.example", "email_verified": "true"}, False, ""),
-        ({"email": "a@corp.example"}, True, ""),
-        ({"email": "a@corp.example", "email_verified": False}, True, ""),
-        ({"email": "a@corp.example", "email_verified": "false"}, True, ""),
-        ({"email": "a@corp.example", "email_verified": "True"}, True, ""),
-        ({"email": "a@corp.example", "email_verified": "yes"}, True, ""),
-        ({"email": "a@corp.example", "email_verified": 1}, True, ""),
-        ({"email": "a@corp.example", "email_verified": [True]}, True, ""),
-        ({"email": "a@corp.example", "email_verified": None}, True, ""),
-        ({"email_verified": True}, True, ""),
-        ({"email": "a@evil@corp.example", "email_verified": True}, True, ""),
-    ],
-)
-def test_only_a_verified_address_counts(*, claims: dict[str, Any], takes_text: bool, email: str) -> None:
-    assert oidc.verified_email(claims, takes_text=takes_text) == email
