@@ -61,9 +61,7 @@ class ControlPlane:
             hosts=parts.hosts,
             flow_life_s=parts.flow_life_s,
         )
-        self.application: Application = build(
-            self._signin, parts.pages, hosts=lambda: parts.hosts, log=parts.log
-        )
+        self.application: Application = build(self._signin, parts.pages, log=parts.log)
 
     async def close(self) -> None:
         """Close in reverse."""

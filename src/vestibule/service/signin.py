@@ -20,7 +20,7 @@ from vestibule.protocol import cookie
 from vestibule.protocol.url import safe_return
 from vestibule.providers import kit
 from vestibule.providers.base import Answer, Provider, RedirectLogin, SignOut, Start
-from vestibule.service.arrival import Arrival, Arrivals, Done
+from vestibule.service.arrival import Arrival, Arrivals
 from vestibule.service.grants import Grants
 from vestibule.service.people import People
 from vestibule.service.sessions import Sessions
@@ -80,6 +80,8 @@ class Failed(msgspec.Struct, frozen=True):
     again_url: str
     """Path that starts the same sign-in anew, with its destination: `/@ID/signin?rd=…`."""
     set_cookies: tuple[str, ...]
+    rd: str = ""
+    """That destination, checked; empty where there is none."""
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -145,7 +147,7 @@ class SignIn:
         wanted = (hints or {}).get("provider", "")
         chosen = [name for name in names if wanted in (name, ids.get(name))] or names
         passed = _passed_on(hints)
-        rd = self._return_to(visit, rd)
+        rd = self.return_to(visit, rd)
         return tuple(
             Choice(ids[name], self._titles[name], _signin_path(ids[name], rd, passed)) for name in chosen
         )
@@ -160,7 +162,7 @@ class SignIn:
             random=self._random(flows.ID_BYTES),
             client=name,
             host=_host(visit),
-            rd=self._return_to(visit, rd),
+            rd=self.return_to(visit, rd) or "/",
             now=visit.now,
         )
         start = Start(
@@ -185,14 +187,15 @@ class SignIn:
         flow = self._flow_of(visit, state)
         done = self._arrivals.done(state.flow_id) if state else None
         if done is not None and visit.session is not None and visit.session.id == done.session_id:
-            return Finished(self._return_to(visit, done.rd), _clear_flow(visit, flow))
-        if fault := self._fault_of(visit, state, flow, done):
+            return Finished(self.return_to(visit, done.rd) or "/", _clear_flow(visit, flow))
+        fault = flows.fault_of(state, flow, is_finished=done is not None, now=visit.now, life_s=self._life_s)
+        if fault:
             raise FlowError(_FLOW_TEXTS[fault], code=fault)
         assert flow is not None, "fault_of says so"
         if not await self._consume(flow, visit.now):
             if visit.session is None:
                 raise FlowError(_FLOW_TEXTS["flow_replayed"], code="flow_replayed")
-            return Finished(self._return_to(visit, flow.rd), _clear_flow(visit, flow))
+            return Finished(self.return_to(visit, flow.rd) or "/", _clear_flow(visit, flow))
         self._arrivals.spend(flow, visit.now)
         result = await self._driver.run(provider.finish(self._answer(visit, client, flow, params)))
         arrival = Arrival(
@@ -207,7 +210,7 @@ class SignIn:
         )
         session, handle = await self._arrivals.settle(arrival)
         return Finished(
-            self._return_to(visit, flow.rd),
+            self.return_to(visit, flow.rd) or "/",
             (_session_cookie(visit, session, handle), *_clear_flow(visit, flow)),
             session,
         )
@@ -219,15 +222,15 @@ class SignIn:
             return Failed("/@/signin", ())
         state = flows.parse_state(self._keys, params.get("state", ""), client=name, host=_host(visit))
         flow = self._flow_of(visit, state)
-        rd = self._return_to(visit, flow.rd if flow else "")
-        return Failed(_signin_path(client, rd, {}), _clear_flow(visit, flow))
+        rd = self.return_to(visit, flow.rd) if flow else ""
+        return Failed(_signin_path(client, rd, {}), _clear_flow(visit, flow), rd)
 
     async def sign_out(self, visit: Visit, client: str | None = None, *, rd: str = "") -> SignedOut:
         """Drop one client's credentials, or (None) end the session everywhere.
 
         The caller has checked that the request is the person's own (Sec-Fetch-Site, Origin).
         """
-        back = safe_return(rd, base_url=visit.site.base_url, hosts=self._hosts) if rd else None
+        back = self.return_to(visit, rd)
         session = visit.session
         if client is not None and (name := self._client(visit, client)) and session is not None:
             if await self._sign_out_of(session, name):
@@ -238,6 +241,10 @@ class SignIn:
             back = await self._sign_out_url(visit, session, tokens) or back
             self._revoke(tokens)
         return SignedOut(back or _SIGNED_OUT, (cookie.clear(visit.site.cookie, secure=visit.site.secure),))
+
+    def return_to(self, visit: Visit, rd: str) -> str:
+        """The checked form of a return address that a client sent; empty where there is none or it leads away."""
+        return safe_return(rd, base_url=visit.site.base_url, hosts=self._hosts) or ""
 
     async def close(self) -> None:
         """Wait for revocations under way; each has the fetcher's deadline."""
@@ -258,11 +265,6 @@ class SignIn:
         if provider is None:
             raise ClientError("There is no such sign-in here.", code="client_unknown", status=404)
         return name, provider
-
-    def _return_to(self, visit: Visit, rd: str) -> str:
-        if not rd:
-            return "/"
-        return safe_return(rd, base_url=visit.site.base_url, hosts=self._hosts) or "/"
 
     # Flow cookies
 
@@ -285,11 +287,6 @@ class SignIn:
         name = flows.cookie_name(visit.site.cookie, state.flow_id)
         value = visit.cookies.get(name)
         return flows.parse_cookie(self._keys, name, value) if value else None
-
-    def _fault_of(
-        self, visit: Visit, state: flows.State | None, flow: Flow | None, done: Done | None
-    ) -> str | None:
-        return flows.fault_of(state, flow, is_finished=done is not None, now=visit.now, life_s=self._life_s)
 
     def _siblings(self, visit: Visit, flow: Flow) -> frozenset[str]:
         """The flows this very browser has under way: their signed cookies came along."""
@@ -368,7 +365,7 @@ def _redirect_uri(visit: Visit, client: str) -> str:
 
 
 def _signin_path(client: str, rd: str, hints: Mapping[str, str]) -> str:
-    query = urlencode({**({} if rd == "/" else {"rd": rd}), **hints})
+    query = urlencode({**({} if rd in {"", "/"} else {"rd": rd}), **hints})
     return f"/@{quote(client, safe='')}/signin" + (f"?{query}" if query else "")
 
 

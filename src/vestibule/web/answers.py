@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import msgspec
 from starlette.responses import Response
@@ -32,8 +32,6 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
 
     signin: SignIn
     pages: Pages
-    hosts: Callable[[], frozenset[str]]
-    """The hosts a return address may name (`protocol.url.safe_return`)."""
     log: Log
 
 

@@ -52,13 +52,9 @@ PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
 _ANY_ORIGIN = callback.form_post
 
 
-def build(signin: SignIn, pages: Pages, *, hosts: Callable[[], frozenset[str]], log: Log) -> Starlette:
-    """The ASGI application.
-
-    `hosts` gives the hosts a return address may name (`protocol.url.safe_return`), asked at every use so that
-    a reload counts. `log` gets one line for every error, with the `id` that the page shows.
-    """
-    desk = Desk(signin=signin, pages=pages, hosts=hosts, log=log)
+def build(signin: SignIn, pages: Pages, *, log: Log) -> Starlette:
+    """The ASGI application. `log` gets one line for every error, with the `id` that the page shows."""
+    desk = Desk(signin=signin, pages=pages, log=log)
     routes = [
         Route(path, _endpoint(desk, handlers), methods=list(handlers), name=path)
         for path, handlers in PATHS.items()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from starlette.responses import Response
 
 from vestibule.errors import ClientError, StoreError, VestibuleError
 from vestibule.web.answers import Desk, answer, failure, note, redirect
-from vestibule.web.asking import Ask, parameters_of
+from vestibule.web.asking import Ask
 from vestibule.web.signin import has_other_ways
 
 
@@ -34,8 +32,7 @@ async def form_post(desk: Desk, ask: Ask) -> Response:
 def _way_back(desk: Desk, ask: Ask, error: VestibuleError) -> Response:
     """The page of a sign-in that failed: it leads to the same sign-in, to the same destination."""
     failed = desk.signin.failed(ask.visit, ask.client, ask.params)
-    rd = parameters_of(urlsplit(failed.again_url).query.encode()).get("rd", "")
-    scene = ask.scene(rd=rd, again=failed.again_url, other_ways=has_other_ways(ask))
+    scene = ask.scene(rd=failed.rd, again=failed.again_url, other_ways=has_other_ways(ask))
     # While the store is away nothing is known, so no cookie is touched.
     set_cookies = () if isinstance(error, StoreError) else failed.set_cookies
     return failure(desk, ask, error, scene, set_cookies)

@@ -6,7 +6,6 @@ from starlette.responses import Response
 
 from vestibule.errors import ClientError, VestibuleError
 from vestibule.model import Session
-from vestibule.protocol.url import safe_return
 from vestibule.web import pages
 from vestibule.web.answers import Desk, answer, failure, redirect
 from vestibule.web.asking import Ask
@@ -20,7 +19,7 @@ async def sign_in(desk: Desk, ask: Ask) -> Response:
     hints = hints_of(ask)
     # 1. Somebody is signed in and did not ask for another account: there is nothing to do here.
     if "prompt" not in hints and is_signed_in(ask.visit.session, ask.visit.host.sign_in):
-        return redirect(return_address(desk, ask) or "/")
+        return redirect(desk.signin.return_to(ask.visit, ask.rd) or "/")
     choices = desk.signin.chooser(ask.visit, rd=ask.rd, hints=hints)
     if not choices:
         raise ClientError("this site has no sign-in", code="no_choices", status=404)
@@ -42,7 +41,7 @@ async def _begin(desk: Desk, ask: Ask, client: str, again: str) -> Response:
     try:
         begun = await desk.signin.begin(ask.visit, client, rd=ask.rd, hints=hints_of(ask))
     except VestibuleError as error:
-        rd = return_address(desk, ask)
+        rd = desk.signin.return_to(ask.visit, ask.rd)
         return failure(desk, ask, error, ask.scene(rd=rd, again=again, other_ways=has_other_ways(ask)))
     return redirect(begun.url, begun.set_cookies)
 
@@ -61,11 +60,6 @@ def is_signed_in(session: Session | None, sign_in: tuple[str, ...]) -> bool:
     Credentials alone, or an identity of a client the host no longer lists, would only come back here: a loop.
     """
     return session is not None and any(identity.client in sign_in for identity in session.identities)
-
-
-def return_address(desk: Desk, ask: Ask) -> str:
-    """The checked form of `rd`; empty where there is none or it leads elsewhere."""
-    return safe_return(ask.rd, base_url=ask.visit.site.base_url, hosts=desk.hosts()) or ""
 
 
 def has_other_ways(ask: Ask) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from vestibule.web import signin
 from vestibule.web.answers import Desk, answer, checked_location, note, redirect
 from vestibule.web.asking import Ask, may_act, own_address
 from vestibule.web.pages import SIGNED_OUT_PATH
@@ -32,7 +31,7 @@ async def signed_out(desk: Desk, ask: Ask) -> Response:
 
 
 async def _end(desk: Desk, ask: Ask) -> Response:
-    rd = signin.return_address(desk, ask)
+    rd = desk.signin.return_to(ask.visit, ask.rd)
     done = await desk.signin.sign_out(ask.visit, ask.client or None, rd=rd)
     if ask.visit.session is not None:
         note(desk, ask, "signed_out", ask.visit.session)

@@ -77,6 +77,7 @@ class FakeSignIn(SignIn):
         self.calls: list[tuple[Any, ...]] = []
         self.raising: Exception | None = None
         self.sign_out_location = ""
+        self._hosts = frozenset({"wiki.example"})
 
     def chooser(
         self, visit: Visit, *, rd: str = "", hints: Mapping[str, str] | None = None
@@ -100,7 +101,7 @@ class FakeSignIn(SignIn):
         return Finished("/there?x=1", ("__Host-vestibule=h; Path=/", "flow=; Max-Age=0"))
 
     def failed(self, visit: Visit, client: str, params: Mapping[str, str]) -> Failed:
-        return Failed(f"/@{client}/signin?rd=%2Fdeep", ("flow=; Max-Age=0",))
+        return Failed(f"/@{client}/signin?rd=%2Fdeep", ("flow=; Max-Age=0",), "/deep")
 
     async def sign_out(self, visit: Visit, client: str | None = None, *, rd: str = "") -> SignedOut:
         self._called("sign_out", client, rd)
@@ -145,7 +146,6 @@ class Desk:
         self.app = build(
             self.signin,
             PAGES,
-            hosts=lambda: frozenset({"wiki.example"}),
             log=Log(self._log),
         )
 
