@@ -132,6 +132,9 @@ class FakeExchange(Exchange):
         assert not self.status_line, "an interim answer after the final one"
         self.interim.append(b"\r\n".join((status_line, *lines)))
 
+    def cut(self) -> None:
+        self.abort()
+
     @property
     def is_over(self) -> bool:
         return self._gone or self.ended.is_set()

@@ -70,8 +70,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     def matches(self, method: bytes, path: bytes) -> bool:
         """True for a call with this method and canonical path (no query)."""
-        # What may be got may be asked for without its body (RFC 9110 section 9.3.2).
-        if self.method and method != self.method and (method, self.method) != (b"HEAD", b"GET"):
+        if self.method and method != self.method:
             return False
         given = path.split(b"/")[1:]
         if len(given) < len(self.segments) or (len(given) > len(self.segments) and not self.rest):

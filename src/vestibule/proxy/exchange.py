@@ -114,6 +114,10 @@ class Exchange(ABC):
         """Break off in a way that no client takes for the end of the answer."""
 
     @abstractmethod
+    def cut(self) -> None:
+        """End an answer that lasts: an event stream as streams end, everything else by `abort`."""
+
+    @abstractmethod
     def upgrade(self, status_line: bytes, lines: Sequence[bytes]) -> None:
         """Answer 101; from here `write` and `on_body` carry raw bytes until either side ends."""
 

@@ -59,6 +59,7 @@ class H1Exchange(Exchange):
 
     _started = False
     _chunked = False
+    _is_event_stream = False
     _left: int | None = None
 
     def __init__(self, connection: Connection, head: RequestHead, began_at_mono: float) -> None:
@@ -108,6 +109,7 @@ class H1Exchange(Exchange):
             if code != b"204":
                 parts.append(b"Content-Length: %d" % length)
         elif not bodiless:
+            self._is_event_stream = any(map(_says_event_stream, lines))
             self.begin_to_last()
             if self.head.minor == 1:
                 self._chunked = True
@@ -162,6 +164,19 @@ class H1Exchange(Exchange):
         if connection is not None:
             connection.abort()
             self.gone()
+
+    def cut(self) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        if not (self._is_event_stream and self._chunked):
+            self.abort()
+            return
+        # A page that listens takes it as the end it is, and asks again; what it then gets is the decision.
+        responder, self.responder = self.responder, None
+        if responder is not None:
+            responder.on_gone()
+        self.finish()
 
     def upgrade(self, status_line: bytes, lines: Sequence[bytes]) -> None:
         connection = self._connection
@@ -224,3 +239,8 @@ class H1Exchange(Exchange):
         on_end, self.on_end = self.on_end, None
         if on_end is not None:
             on_end(self)
+
+
+def _says_event_stream(line: bytes) -> bool:
+    name, _, value = line.partition(b":")
+    return name.lower() == b"content-type" and value.strip().lower().startswith(b"text/event-stream")

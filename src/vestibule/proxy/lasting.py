@@ -56,4 +56,4 @@ class Lasting:
         with contextlib.suppress(StoreError):
             if await self._sessions.by_id(session_id) is None:
                 for exchange in list(self._by_session.get(session_id, ())):
-                    exchange.abort()
+                    exchange.cut()

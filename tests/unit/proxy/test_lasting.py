@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.proxy.plane import Plane, request
 
+ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nlines\r\n"
 STREAM = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\ndata:\r\n"
 )
@@ -25,9 +26,17 @@ def open_answer(plane, answer: bytes, handle: str):
     return client
 
 
-def test_a_sign_out_ends_an_event_stream_on_both_sides(plane, loop):
+def test_a_sign_out_ends_an_event_stream_as_streams_end(plane, loop):
     client = open_answer(plane, STREAM, plane.sign_in())
     assert not client.is_ended
+    loop.wait(plane.sessions.end(plane.session.id))
+    loop.settle()
+    assert client.answer().body == b"data:"
+    assert plane.backend.open == []
+
+
+def test_a_sign_out_breaks_off_what_could_be_taken_for_whole(plane, loop):
+    client = open_answer(plane, ENDLESS, plane.sign_in())
     loop.wait(plane.sessions.end(plane.session.id))
     loop.settle()
     assert client.is_ended
@@ -36,7 +45,7 @@ def test_a_sign_out_ends_an_event_stream_on_both_sides(plane, loop):
 
 @pytest.mark.parametrize("after_s", [8 * 86400.0, 25 * 3600.0], ids=["absolute end", "idle end"])
 def test_a_stream_ends_when_its_session_expires(plane, loop, after_s):
-    client = open_answer(plane, STREAM, plane.sign_in())
+    client = open_answer(plane, ENDLESS, plane.sign_in())
     plane.at += after_s
     loop.run(plane.lasting.sweep, loop.time() + 10)
     loop.settle()
