@@ -12,8 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from vestibule.core.session import hash_of, text_of
+from vestibule.core.session import hash_of
 from vestibule.model import Session, User
+from vestibule.protocol import base64url
 from vestibule.store import migrations, records, sqlite
 from vestibule.store.base import SealedGrant
 from vestibule.store.migrations import run
@@ -28,7 +29,7 @@ def say(line: str) -> None:
 async def sign_in(store: sqlite.Store, people: records.People) -> Session:
     """A person, a session and a grant; said when all three were acknowledged."""
     now = time.time()
-    name, handle = text_of(os.urandom(16)), text_of(os.urandom(32))
+    name, handle = base64url.encode(os.urandom(16)), base64url.encode(os.urandom(32))
     user = await people.register(User(id=f"u{name}", created_at=now), "https://a", name, "google", now)
     session = Session(
         id=name, host="h", created_at=now, seen_at=now, expires_at=now + 3600, idle_s=3600.0, user_id=user.id
@@ -41,7 +42,7 @@ async def sign_in(store: sqlite.Store, people: records.People) -> Session:
 
 
 async def renew(store: sqlite.Store, session: Session) -> None:
-    handle = text_of(os.urandom(32))
+    handle = base64url.encode(os.urandom(32))
     if await store.sessions.renew_handle(session, 0, hash_of(handle), old_good_until=0.0):
         say(f"renewed {session.id} {handle}")
 

@@ -11,7 +11,6 @@ mark that makes it single use is `store.base.Marks`.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
@@ -19,6 +18,7 @@ import msgspec
 
 from vestibule.core.seal import KeyRing
 from vestibule.model import Secret
+from vestibule.protocol import base64url
 
 LIFE_S: Final = 600.0
 """How long a sign-in may take, unless the configuration says otherwise."""
@@ -63,13 +63,13 @@ def begun(ring: KeyRing, *, random: bytes, client: str, host: str, rd: str, now:
     """A new flow; `random`: 16 fresh random bytes."""
     if len(random) != ID_BYTES:
         raise ValueError(f"a flow id has {ID_BYTES} bytes")
-    return Flow(_text(random), ring.active_id, client, host, rd, int(now))
+    return Flow(base64url.encode(random), ring.active_id, client, host, rd, int(now))
 
 
 def state_of(ring: KeyRing, flow: Flow) -> str:
     """The `state` parameter."""
-    head = _bytes(flow.id) + flow.issued_at.to_bytes(_TIME_BYTES, "big")
-    return _text(head + ring.mac(_STATE, _bound(head, flow.client, flow.host)))
+    head = _id_bytes(flow) + flow.issued_at.to_bytes(_TIME_BYTES, "big")
+    return base64url.encode(head + ring.mac(_STATE, _bound(head, flow.client, flow.host)))
 
 
 def parse_state(ring: KeyRing, raw: str, *, client: str, host: str) -> State | None:
@@ -77,22 +77,22 @@ def parse_state(ring: KeyRing, raw: str, *, client: str, host: str) -> State | N
 
     Threat: mix-up (RFC 9700 section 4.4): a state issued for one provider is nothing at another's callback.
     """
-    if len(raw) != _STATE_CHARS or (decoded := _decoded(raw)) is None:
+    if len(raw) != _STATE_CHARS or (decoded := base64url.decode(raw)) is None:
         return None
     head, mac = decoded[:-_MAC_BYTES], decoded[-_MAC_BYTES:]
     if len(head) != ID_BYTES + _TIME_BYTES or not ring.check_mac(_STATE, _bound(head, client, host), mac):
         return None
-    return State(_text(head[:ID_BYTES]), int.from_bytes(head[ID_BYTES:], "big"))
+    return State(base64url.encode(head[:ID_BYTES]), int.from_bytes(head[ID_BYTES:], "big"))
 
 
 def verifier_of(ring: KeyRing, flow: Flow) -> Secret:
     """The PKCE code verifier, 43 characters (RFC 7636 section 4.1)."""
-    return Secret(_text(ring.derive(_VERIFIER, _bound(_bytes(flow.id), flow.client, flow.host), flow.key_id)))
+    return Secret(_derived(ring, _VERIFIER, flow))
 
 
 def nonce_of(ring: KeyRing, flow: Flow) -> str:
     """The nonce (OpenID Connect Core section 3.1.2.1), 43 characters."""
-    return _text(ring.derive(_NONCE, _bound(_bytes(flow.id), flow.client, flow.host), flow.key_id))
+    return _derived(ring, _NONCE, flow)
 
 
 def cookie_name(site_cookie: str, flow_id: str) -> str:
@@ -104,13 +104,13 @@ def cookie_value(ring: KeyRing, name: str, flow: Flow) -> str:
     """The signed value; good under this name only."""
     payload = msgspec.json.encode(flow)
     mac = ring.mac(_COOKIE, name.encode() + b"\0" + payload)
-    return f"{_text(payload)}.{_text(mac)}"
+    return f"{base64url.encode(payload)}.{base64url.encode(mac)}"
 
 
 def parse_cookie(ring: KeyRing, name: str, value: str) -> Flow | None:
     """The flow of a cookie; None when this gateway didn't make it, or its key has gone from the ring."""
     raw_payload, _, raw_mac = value[:_COOKIE_MAX_CHARS].partition(".")
-    payload, mac = _decoded(raw_payload), _decoded(raw_mac)
+    payload, mac = base64url.decode(raw_payload), base64url.decode(raw_mac)
     if payload is None or mac is None or not ring.check_mac(_COOKIE, name.encode() + b"\0" + payload, mac):
         return None
     try:
@@ -176,20 +176,13 @@ def _bound(head: bytes, client: str, host: str) -> bytes:
     return b"\0".join((head, client.encode(), host.encode()))
 
 
-def _text(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+def _derived(ring: KeyRing, purpose: str, flow: Flow) -> str:
+    bound = _bound(_id_bytes(flow), flow.client, flow.host)
+    return base64url.encode(ring.derive(purpose, bound, flow.key_id))
 
 
-def _bytes(text: str) -> bytes:
-    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
-def _decoded(text: str) -> bytes | None:
-    """The bytes of canonical base64url without padding, or None."""
-    if not text.isascii():
-        return None
-    try:
-        raw = _bytes(text)
-    except ValueError:
-        return None
-    return raw if _text(raw) == text else None
+def _id_bytes(flow: Flow) -> bytes:
+    raw = base64url.decode(flow.id)
+    if raw is None:
+        raise ValueError("the id of a flow is base64url")
+    return raw

@@ -11,6 +11,7 @@ import struct
 import msgspec
 
 from vestibule.core.seal import KeyRing
+from vestibule.protocol import base64url
 
 LIFE_S = 3600.0
 LENGTH_LIMIT_CHARS = 1024
@@ -32,7 +33,7 @@ def seal_handle(ring: KeyRing, session_id: str, host: str, expires_at: float, *,
     sealed = ring.seal(
         _PURPOSE, _FRONT.pack(expires_at, len(name)) + name + session_id.encode(), aad=b"", nonce=nonce
     )
-    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+    return base64url.encode(sealed)
 
 
 def open_handle(ring: KeyRing, raw: bytes, now: float) -> Handle | str:

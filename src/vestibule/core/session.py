@@ -6,7 +6,6 @@ a store sees the hash of a handle only. Randomness and time are arguments.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Iterable
 from typing import Final
@@ -31,11 +30,6 @@ class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):
 
     idle_s: float = 24 * 3600.0
     absolute_s: float = 7 * 24 * 3600.0
-
-
-def text_of(random: bytes) -> str:
-    """Random bytes as base64url without padding: 43 characters for a handle, 22 for an id."""
-    return base64.urlsafe_b64encode(random).rstrip(b"=").decode()
 
 
 def is_handle(text: str) -> bool:

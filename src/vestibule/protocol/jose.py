@@ -9,8 +9,6 @@ form.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -25,6 +23,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from vestibule.model import Secret
+from vestibule.protocol import base64url
 
 MAX_TOKEN_BYTES = 16 * 1024
 MAX_KEYS = 100
@@ -126,9 +125,9 @@ class SigningKey:
     def sign(self, claims: Mapping[str, Any], *, kind: str = "JWT") -> Secret:
         """The claims as a token in compact form; `kind` is its `typ`."""
         header = {"alg": self.algorithm, "typ": kind, "kid": self.kid}
-        signed = f"{base64url(_json(header))}.{base64url(_json(claims))}"
+        signed = f"{base64url.encode(_json(header))}.{base64url.encode(_json(claims))}"
         signature = _model(self.algorithm).sign(signed.encode("ascii"), self._key)
-        return Secret(f"{signed}.{base64url(signature)}")
+        return Secret(f"{signed}.{base64url.encode(signature)}")
 
     def public_jwk(self) -> dict[str, Any]:
         """The public half, as it stands in a key set."""
@@ -234,20 +233,11 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
 
 
-def _decoded(raw: str) -> bytes:
-    """The bytes of base64url without padding, in their one spelling (RFC 7515 section 2)."""
-    try:
-        decoded = base64.urlsafe_b64decode(raw + "=" * (-len(raw) % 4))
-    except binascii.Error as exc:
-        raise TokenError("not base64url") from exc
-    if base64url(decoded) != raw:
+def _decoded(raw: Any) -> bytes:
+    decoded = base64url.decode(raw) if isinstance(raw, str) else None
+    if decoded is None:
         raise TokenError("not base64url")
     return decoded
-
-
-def base64url(raw: bytes) -> str:
-    """Base64 for URLs, without padding. Spec: RFC 7515 section 2."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

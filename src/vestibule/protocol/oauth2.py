@@ -19,6 +19,7 @@ import msgspec
 
 from vestibule.errors import ProviderInvalid, ProviderRefused, ProviderUnavailable
 from vestibule.model import Secret, Tokens
+from vestibule.protocol import base64url
 
 Form: TypeAlias = tuple[tuple[str, str], ...]
 ClientAuth: TypeAlias = Literal["client_secret_basic", "client_secret_post", "none"]
@@ -43,7 +44,7 @@ _TEMPORARY = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
 
 def challenge_of(verifier: Secret) -> str:
     """The S256 code challenge. Spec: RFC 7636 section 4.2."""
-    return _base64url(hashlib.sha256(verifier.reveal().encode("ascii")).digest())
+    return base64url.encode(hashlib.sha256(verifier.reveal().encode("ascii")).digest())
 
 
 def authorization_url(
@@ -266,7 +267,3 @@ def _refusal(error: Any, description: Any) -> ProviderRefused | ProviderUnavaila
     if error in _TEMPORARY:
         return ProviderUnavailable("the provider can't answer now", detail=f"{error}: {text}")
     return ProviderRefused(error, text)
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")

@@ -18,7 +18,7 @@ import msgspec
 
 from vestibule.errors import ProviderInvalid
 from vestibule.model import Secret
-from vestibule.protocol import jose
+from vestibule.protocol import base64url, jose
 from vestibule.protocol.address import is_loopback
 
 SKEW_S = 60.0
@@ -266,7 +266,7 @@ def at_hash_of(access_token: Secret, algorithm: str) -> str:
     """The left half of the access token's digest, by the hash of the signature's algorithm (EdDSA: SHA-512)."""
     digest = {"256": hashlib.sha256, "384": hashlib.sha384}.get(algorithm[-3:], hashlib.sha512)
     half = digest(access_token.reveal().encode("ascii")).digest()
-    return jose.base64url(half[: len(half) // 2])
+    return base64url.encode(half[: len(half) // 2])
 
 
 def _number(value: Any) -> float | int | None:

@@ -29,6 +29,7 @@ from vestibule.core.grant import Standing, is_alive, opened, sealed, standing
 from vestibule.core.seal import NONCE_BYTES, KeyRing
 from vestibule.errors import CredentialGone, ProviderError, ProviderRefused, ProviderUnavailable, StoreError
 from vestibule.model import Grant, Secret, Session, Tokens
+from vestibule.protocol import base64url
 from vestibule.providers.base import Refresh, SignOut
 from vestibule.providers.kit import Driver
 from vestibule.service.sessions import SESSION, UNCONFIRMED_S, Sessions
@@ -174,7 +175,7 @@ class Grants:
 
     async def _renewed(self, owner: str, client: str, rejected: Secret | None) -> Tokens:
         """Live tokens, by this process's own refresh or another's; only one at a time gets past the lease."""
-        name, me = f"refresh:{owner}:{client}", rules.text_of(self._random(rules.ID_BYTES))
+        name, me = f"refresh:{owner}:{client}", base64url.encode(self._random(rules.ID_BYTES))
         give_up_mono = self._mono() + 2 * LEASE_S
         waits = itertools.chain(_WAIT_S, itertools.repeat(_WAIT_S[-1]))
         while await self._leases.acquire(name, me, self._now(), LEASE_S) is None:

@@ -6,9 +6,10 @@ import secrets
 from collections.abc import Callable
 
 from vestibule.core.person import newcomer, told_anew
-from vestibule.core.session import ID_BYTES, text_of
+from vestibule.core.session import ID_BYTES
 from vestibule.errors import UserDisabled
 from vestibule.model import Identity, User
+from vestibule.protocol import base64url
 from vestibule.store import base
 
 
@@ -27,7 +28,7 @@ class People:
         """
         user = await self._store.user_of(identity.issuer, identity.subject)
         if user is None:
-            new = newcomer(identity, text_of(self._random(ID_BYTES)), now)
+            new = newcomer(identity, base64url.encode(self._random(ID_BYTES)), now)
             user = await self._store.register(new, identity.issuer, identity.subject, identity.client, now)
         if user.disabled:
             raise UserDisabled("This account has been switched off.", detail=f"user {user.id}")

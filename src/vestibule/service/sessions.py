@@ -18,6 +18,7 @@ from vestibule.core import session as rules
 from vestibule.core.session import Lifetimes
 from vestibule.errors import StoreError
 from vestibule.model import Device, Identity, Session
+from vestibule.protocol import base64url
 from vestibule.store import base
 
 SESSION = "session"
@@ -147,7 +148,7 @@ class Sessions:
     ) -> tuple[Session, str]:
         """A new session and its handle; durable on return."""
         session = rules.begun(
-            session_id=rules.text_of(self._random(rules.ID_BYTES)),
+            session_id=base64url.encode(self._random(rules.ID_BYTES)),
             host=host,
             user_id=user_id,
             identities=identities,
@@ -254,7 +255,7 @@ class Sessions:
         return cached.session.is_live(self._now()) and self._mono() - cached.read_mono < self._grace_s
 
     def _new_handle(self) -> str:
-        return rules.text_of(self._random(rules.HANDLE_BYTES))
+        return base64url.encode(self._random(rules.HANDLE_BYTES))
 
     def _keep(self, session: Session) -> _Cached:
         """Put what the store just said into the cache, at its young end; the oldest goes when it is full."""

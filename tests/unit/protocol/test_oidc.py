@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from vestibule.errors import ProviderInvalid
 from vestibule.model import Secret
-from vestibule.protocol import jose, oidc
+from vestibule.protocol import base64url, jose, oidc
 from vestibule.protocol.oidc import Expected, Metadata
 
 ISSUER = "https://idp.example/realm"
@@ -293,8 +293,8 @@ def test_a_claim_that_does_not_fit_refuses_the_token(claim: str, value: Any, che
     # Signed by hand: our own signer has no way to write a lone surrogate, a provider's may.
     text = json.dumps(claims)
     raw = SIGNER.sign({}).reveal()
-    signed = f"{raw.split('.')[0]}.{jose.base64url(text.encode())}"
-    signature = jose.base64url(jose._model("ES256").sign(signed.encode(), SIGNER._key))
+    signed = f"{raw.split('.')[0]}.{base64url.encode(text.encode())}"
+    signature = base64url.encode(jose._model("ES256").sign(signed.encode(), SIGNER._key))
     with pytest.raises(ProviderInvalid) as caught:
         oidc.verify_id_token(
             f"{signed}.{signature}",
