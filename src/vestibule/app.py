@@ -248,7 +248,16 @@ class App:
         self._log.error("job_failed", job=name, code=error.code, detail=error.detail or error.message)
 
     def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.get_running_loop().create_task(work, name=name))
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        task.add_done_callback(self._on_ended)
+        self._tasks.append(task)
+
+    def _on_ended(self, task: asyncio.Task[None]) -> None:
+        """Without these tasks nothing has a deadline, so their unforeseen end is the program's."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._log.error("fault", task=task.get_name(), error=repr(error))
+            self.failed.set()
 
 
 def _ring(compiled: Compiled) -> KeyRing:

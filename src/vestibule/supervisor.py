@@ -7,8 +7,10 @@ import gc
 import os
 import resource
 import signal
+import traceback
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import uvloop
 
@@ -35,6 +37,7 @@ def serve(
 
 async def _serve(compiled: Compiled, log: Log, ready: Callable[[], None] | None, drain_s: float) -> int:
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(partial(report, log))
     stop = asyncio.Event()
     for signum in _STOP:
         loop.add_signal_handler(signum, stop.set)
@@ -60,6 +63,13 @@ async def _serve(compiled: Compiled, log: Log, ready: Callable[[], None] | None,
         return 1
     log.info("stopped")
     return 1 if app.failed.is_set() else 0
+
+
+def report(log: Log, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what the loop says of a fault in a callback, or in a task that nobody waits for."""
+    error = context.get("exception")
+    trace = "".join(traceback.format_exception(error)[-4:]) if isinstance(error, BaseException) else ""
+    log.error("fault", message=context.get("message"), error=repr(error), trace=trace)
 
 
 async def _first(*events: asyncio.Event) -> None:

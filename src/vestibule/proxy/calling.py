@@ -277,8 +277,10 @@ class Calling:
 
         def done(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
-            error = None if task.cancelled() else task.exception()
-            if isinstance(error, Exception) and exchange is not None:
+            if exchange is None or task.cancelled():
+                return  # a fault that nobody waits for: the loop reports it
+            error = task.exception()
+            if isinstance(error, Exception):
                 self._on_failure(exchange, error)
 
         task.add_done_callback(done)
