@@ -114,14 +114,19 @@ class Directory:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def run(self, work: Callable[[], _T], then: Callable[[asyncio.Future[_T]], None]) -> None:
-        """Have it done by a thread."""
-        asyncio.get_running_loop().run_in_executor(self._threads, work).add_done_callback(then)
+        """Have it done by a thread; what is cancelled by `close` nobody hears of."""
+
+        def done(future: asyncio.Future[_T]) -> None:
+            if not future.cancelled():
+                then(future)
+
+        asyncio.get_running_loop().run_in_executor(self._threads, work).add_done_callback(done)
 
     def _on_prepared(self, transfer: Transfer, directory: str, future: asyncio.Future[Reply]) -> None:
         exchange = transfer.exchange
         try:
             reply = future.result()
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - the boundary of the thread: whatever it was, the client waits
             self.fault(exchange, error)
             if not transfer.is_gone:
                 self._refuse(exchange, 500, [])
@@ -150,10 +155,11 @@ class Directory:
         )
         exchange.answer(status_line, [*made, *lines], body)
 
-    def fault(self, exchange: Exchange, error: OSError) -> None:
-        """Tell the log that the file system failed."""
+    def fault(self, exchange: Exchange, error: Exception) -> None:
+        """Tell the log that the file system failed, or that nobody meant what happened."""
         path = exchange.head.target.path
-        self._log.error("static_failed", id=id_of(exchange), path=path, detail=error.strerror or repr(error))
+        detail = getattr(error, "strerror", None) or repr(error)
+        self._log.error("static_failed", id=id_of(exchange), path=path, detail=detail)
 
 
 class Transfer(Responder):

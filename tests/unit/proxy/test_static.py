@@ -49,7 +49,7 @@ class Threads(Executor):
         for future, call in waiting:
             try:
                 future.set_result(call())
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - as an executor does
                 future.set_exception(error)
 
 
@@ -411,6 +411,16 @@ async def test_a_file_that_shrinks_is_broken_off(directory, site):
     await exchange.ended.wait()
     assert exchange.aborted
     assert open_files() == before - 1
+
+
+async def test_what_nobody_foresaw_is_500_too_and_nobody_waits_for_ever(ask, monkeypatch, capsys):
+    def fail(*_args, **_more):
+        raise LookupError("unforeseen")
+
+    monkeypatch.setattr("vestibule.proxy.static.prepare", fail)
+    exchange = await ask(b"/a.txt")
+    assert (exchange.status, exchange.body) == (500, b"internal_error")
+    assert "unforeseen" in capsys.readouterr().err
 
 
 async def test_a_failing_disk_is_500_and_logged(ask, monkeypatch, capsys):
