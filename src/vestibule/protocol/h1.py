@@ -42,8 +42,10 @@ TARGET_LIMIT_BYTES = 8 * 1024
 
 _METHOD = re.compile(rb"[A-Z][A-Z\-]{0,31}\Z")
 _DIGITS = re.compile(rb"[0-9]{1,18}\Z")
-_TARGETS_MAX = 2048
-_targets: dict[tuple[bytes, bool], url.Target] = {}
+_KEPT_LINE_BYTES = 512
+_LINES_MAX = 2048
+_request_lines: tuple[dict[bytes, RequestLine], dict[bytes, RequestLine]] = ({}, {})
+"""Request lines that came before; the second with slashes as they are."""
 _HEADS_MAX = 1024
 _KEPT_FIELDS_BYTES = 4096
 _heads: dict[bytes, RequestHead] = {}
@@ -106,9 +108,9 @@ def parse_request_head(block: bytes, *, slashes: bool = False) -> RequestHead:
     """
     # 1. The request line.
     first, _, fields = block.partition(b"\r\n")
-    method, raw_target, version = _request_line(first)
+    line = _request_lines[slashes].get(first) or _request_line(first, slashes=slashes)
     # 2. The header lines: a client that stays sends the same block again and again.
-    minor = 1 if version == b"HTTP/1.1" else 0
+    minor = line.minor
     known = _heads.get(fields) if minor else None
     if known is None:
         known = _head_of_fields(fields, minor)
@@ -117,18 +119,24 @@ def parse_request_head(block: bytes, *, slashes: bool = False) -> RequestHead:
                 _heads.clear()
             _heads[fields] = known
     head: RequestHead = known.__copy__()  # type: ignore[attr-defined] # msgspec has it, its stubs don't
-    head.method = method
-    head.target = target = _targets.get((raw_target, slashes)) or _target(raw_target, slashes=slashes)
+    head.method = line.method
+    head.target = target = line.target
     head.fields = fields
     # 3. What must agree between the two.
     if target.authority and url.authority(target.authority) != known.authority:
         raise BadRequest("the address and Host name different hosts", code="bad_host")
-    if target.path == b"*" and method != b"OPTIONS":
-        raise BadRequest("only OPTIONS may ask for *", code="bad_target")
     return head
 
 
-def _request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
+class RequestLine(msgspec.Struct, frozen=True):
+    """A request line taken apart."""
+
+    method: bytes
+    target: url.Target
+    minor: int
+
+
+def _request_line(line: bytes, *, slashes: bool) -> RequestLine:
     """Method, target, version: exactly three parts, one space between (RFC 9112 section 3)."""
     parts = line.split(b" ")
     if len(parts) != 3:
@@ -142,7 +150,16 @@ def _request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
         raise BadRequest("the method is malformed", code="bad_method")
     if method in (b"TRACE", b"CONNECT"):
         raise BadRequest("this method is not allowed", code="method_not_allowed", status=405)
-    return method, raw_target, version
+    target = url.canonical(raw_target, slashes=slashes)
+    if target.path == b"*" and method != b"OPTIONS":
+        raise BadRequest("only OPTIONS may ask for *", code="bad_target")
+    found = RequestLine(method, target, 1 if version == b"HTTP/1.1" else 0)
+    if len(line) <= _KEPT_LINE_BYTES:
+        known = _request_lines[slashes]
+        if len(known) >= _LINES_MAX:
+            known.clear()
+        known[line] = found
+    return found
 
 
 def _head_of_fields(fields: bytes, minor: int) -> RequestHead:
@@ -166,15 +183,6 @@ def _head_of_fields(fields: bytes, minor: int) -> RequestHead:
     _check_host(head)
     _check_connection(head, connection)
     return head
-
-
-def _target(raw: bytes, *, slashes: bool) -> url.Target:
-    target = url.canonical(raw, slashes=slashes)
-    if len(raw) <= 512:
-        if len(_targets) >= _TARGETS_MAX:
-            _targets.clear()
-        _targets[raw, slashes] = target
-    return target
 
 
 def _apply(head: RequestHead, special: list[tuple[int, bytes]]) -> list[bytes]:
@@ -242,7 +250,7 @@ def _check_host(head: RequestHead) -> None:
         authority = url.authority(value_of(head.host_line))
         port = b"" if authority.port is None else b":%d" % authority.port
         known = authority, b"Host: " + authority.host + port
-        if len(_authorities) >= _TARGETS_MAX:
+        if len(_authorities) >= _LINES_MAX:
             _authorities.clear()
         _authorities[head.host_line] = known
     head.authority, head.host_line = known

@@ -48,6 +48,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     route: Route
     taken: cookie.Taken
     told: Told
+    kept: Kept | None
 
 
 class Faults(Protocol):
@@ -123,7 +124,8 @@ class Gateway:
         view = self._views.of(head.host, exchange.listener)
         exchange.host = host = view.host
         exchange.site = view.site
-        told = view.told(exchange.peer, head)
+        kept = view.kept(head, exchange.peer)
+        told = view.told(exchange.peer, head) if kept is None else kept.told
         exchange.address = told.address
         # 2. Which route.
         target = head.target
@@ -133,8 +135,8 @@ class Gateway:
         if head.upgrade and head.upgrade != b"websocket":
             head.upgrade = b""  # nothing else is upgraded; RFC 9110 section 7.8 lets a server go on without
         # 3. Which session.
-        taken = view.taken(head)
-        ask = Ask(view, route, taken, told)
+        taken = view.taken(head) if kept is None else kept.taken
+        ask = Ask(view, route, taken, told, kept)
         if taken.value is None:
             self._decide(exchange, ask, None)
             return
@@ -166,7 +168,7 @@ class Gateway:
                 exchange.session_id = session.id
                 exchange.on_last = self._lasting.add
                 self._sessions.touch(session, self._now())
-        if _is_own(head.target.path, ask.view.host):
+        if head.target.path[:2] == b"/@" and _is_own(head.target.path, ask.view.host):
             self._visit(exchange, ask, session)
             return
         # 4. Decide.
@@ -210,25 +212,27 @@ class Gateway:
         if not backend.servers:
             self._internal.begin(exchange, backend, self._lines(head, ask, session))
             return
-        request = head.method + b" " + head.target.full + b" HTTP/1.1\r\n" + self._fields(head, ask, session)
+        request = (
+            head.method + b" " + head.target.full + b" HTTP/1.1\r\n" + self._fields(exchange, ask, session)
+        )
         relay = Relay(exchange, self._pools.of(backend), request, self._refusals.by_error)
         exchange.responder = relay
         relay.begin()
 
-    def _fields(self, head: RequestHead, ask: Ask, session: Session | None) -> bytes:
+    def _fields(self, exchange: Exchange, ask: Ask, session: Session | None) -> bytes:
         """The header lines as the backend gets them, from those that came; kept for a client that sends them again.
 
         They are the same as long as these are: what came, the session as a value, and what is told of the client.
         """
-        now = self._now()
-        kept = ask.view.kept(head, session, ask.told, now)
-        if kept is not None:
-            return kept
+        now, kept = self._now(), ask.kept
+        if kept is not None and kept.session is session and now < kept.good_until:
+            return kept.block
+        head = exchange.head
         block = fields_bytes(head, self._lines(head, ask, session))
         good_until = (
             now + self._handle_s / 2 if session is None else self._blocks[session.id, ask.view.host.name][1]
         )
-        ask.view.keep(head, Kept(session, ask.told, good_until, block))
+        ask.view.keep(head, Kept(exchange.peer, ask.told, ask.taken, session, good_until, block))
         return block
 
     def _lines(self, head: RequestHead, ask: Ask, session: Session | None) -> list[bytes]:

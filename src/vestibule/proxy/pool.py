@@ -187,12 +187,18 @@ class Pools:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._pools: dict[tuple[Server, ...], Pool] = {}
+        self._known: dict[int, tuple[Backend, Pool]] = {}
+        """By identity: a route's backend is one value that lives as long as its table."""
 
     def of(self, backend: Backend) -> Pool:
         """The pool of this backend."""
+        known = self._known.get(id(backend))
+        if known is not None and known[0] is backend:
+            return known[1]
         pool = self._pools.get(backend.servers)
         if pool is None:
             pool = self._pools[backend.servers] = Pool(backend, self._clock)
+        self._known[id(backend)] = backend, pool
         return pool
 
     def sweep(self, now: float) -> None:

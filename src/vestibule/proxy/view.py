@@ -37,8 +37,10 @@ class Told(NamedTuple):
 class Kept(NamedTuple):
     """Header lines made for a backend, and what they were made of."""
 
-    session: Session | None
+    peer: str
     told: Told
+    taken: cookie.Taken
+    session: Session | None
     good_until: float
     block: bytes
 
@@ -126,16 +128,22 @@ class View:
             self._cookies[line] = taken
         return taken
 
-    def kept(self, head: RequestHead, session: Session | None, told: Told, now: float) -> bytes | None:
-        """The header lines that were made for the same lines, session and client; None when they must be made."""
+    def kept(self, head: RequestHead, peer: str) -> Kept | None:
+        """What was made when these header lines came from this peer before; None when it must be made.
+
+        Nothing of a trusted peer's is kept: its lines are the same for clients that are not.
+        """
         kept = self._fields.get(head.fields)
-        if kept is not None and kept.session is session and kept.told is told and now < kept.good_until:
-            return kept.block
-        return None
+        return kept if kept is not None and kept.peer == peer else None
 
     def keep(self, head: RequestHead, made: Kept) -> None:
         """Keep what was made for the lines of this head."""
-        if head.minor and not head.upgrade and len(head.fields) <= FIELDS_LIMIT_BYTES:
+        if (
+            head.minor
+            and not head.upgrade
+            and not made.told.is_trusted
+            and len(head.fields) <= FIELDS_LIMIT_BYTES
+        ):
             self._budget.spend(len(head.fields) + len(made.block))
             self._fields[head.fields] = made
 

@@ -141,7 +141,7 @@ def test_the_rewritten_lines_have_host_framing_and_the_switch():
 
 def test_what_is_remembered_is_bounded_and_never_of_what_is_long():
     check = HeadCheck()
-    for number in range(h1._TARGETS_MAX + 10):
+    for number in range(h1._LINES_MAX + 10):
         block = b"GET /%d HTTP/1.1\r\nHost: host-%d.example\r\nX: %d" % (number, number, number)
         check.agree(parse_request_head(block), block + b"\r\n\r\n")
         parse_answer_head(b"HTTP/1.1 200 OK\r\nX: %d" % number)
@@ -149,8 +149,8 @@ def test_what_is_remembered_is_bounded_and_never_of_what_is_long():
         (h1._heads, h1._HEADS_MAX),
         (h1._answer_heads, h1._HEADS_MAX),
         (check._agreed, h1._HEADS_MAX),
-        (h1._targets, h1._TARGETS_MAX),
-        (h1._authorities, h1._TARGETS_MAX),
+        (h1._request_lines[False], h1._LINES_MAX),
+        (h1._authorities, h1._LINES_MAX),
     ):
         assert 0 < len(kept) <= most
     long = b"X: " + b"x" * 5000
@@ -158,7 +158,7 @@ def test_what_is_remembered_is_bounded_and_never_of_what_is_long():
     parse_answer_head(b"HTTP/1.1 200 OK\r\n" + long)
     for kept in (h1._heads, h1._answer_heads):
         assert not any(long in block for block in kept)
-    assert not any(len(raw) > 512 for raw, _ in h1._targets)
+    assert not any(len(line) > 512 for line in h1._request_lines[False])
 
 
 def test_an_answer_that_sets_cookies_is_not_remembered():

@@ -6,10 +6,12 @@ from vestibule.core.listener import Listener
 from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route
 from vestibule.protocol.address import Networks
+from vestibule.protocol.cookie import Taken
 from vestibule.protocol.h1 import parse_request_head
 from vestibule.proxy.view import KEPT_LIMIT_BYTES, Budget, Kept, Told, View
 
 HANDLE = b"h" * 43
+NOTHING = Taken(None, is_repeated=False, rest=b"")
 
 
 def view(name: bytes = b"app.example", budget: Budget | None = None) -> View:
@@ -36,6 +38,23 @@ def test_all_hosts_together_keep_no_more_than_one_budget() -> None:
         for one in views:
             block = b"GET / HTTP/1.1\r\nHost: %b\r\nX: %d %b" % (one.host.name, number, b"x" * 500)
             head = parse_request_head(block)
-            one.keep(head, Kept(None, Told("", [], False), 1.0, b"y" * 600))
+            one.keep(head, Kept("192.0.2.1", Told("", [], False), NOTHING, None, 1.0, b"y" * 600))
             kept = sum(len(fields) + len(made.block) for v in views for fields, made in v._fields.items())
             assert kept <= 100_000
+
+
+def test_what_was_made_for_one_peer_is_not_told_of_another() -> None:
+    known = view()
+    head = parse_request_head(b"GET / HTTP/1.1\r\nHost: app.example\r\nX: 1")
+    told = known.told("192.0.2.1", head)
+    known.keep(head, Kept("192.0.2.1", told, NOTHING, None, 9e9, b"block"))
+    assert known.kept(head, "192.0.2.1").block == b"block"
+    assert known.kept(head, "192.0.2.2") is None
+
+
+def test_nothing_is_kept_of_a_trusted_peer() -> None:
+    """Threat: a proxy sends the same lines for two clients, and one is told of as the other."""
+    known = view()
+    head = parse_request_head(b"GET / HTTP/1.1\r\nHost: app.example\r\nX: 1")
+    known.keep(head, Kept("10.0.0.1", Told("192.0.2.1", [], True), NOTHING, None, 9e9, b"block"))
+    assert known.kept(head, "10.0.0.1") is None
