@@ -38,14 +38,19 @@ def standing(grant: Grant, *, can_refresh: bool, rejected: Secret | None, now: f
     tokens = grant.tokens
     if not can_refresh or tokens.refresh_token is None:
         return Standing.USE if is_alive(tokens, now) else Standing.GONE
-    if tokens.expires_at is not None:
-        early_s = min(EARLY_S, (tokens.expires_at - grant.obtained_at) / 2)
-        if now >= tokens.expires_at - early_s:
-            return Standing.REFRESH
+    if is_due(tokens, grant.obtained_at, now):
+        return Standing.REFRESH
     if rejected is None or tokens.access_token != rejected:
         return Standing.USE
     just_did = grant.rejected_at is not None and now < grant.rejected_at + REJECTED_S
     return Standing.USE if just_did else Standing.REFRESH
+
+
+def is_due(tokens: Tokens, obtained_at: float, now: float) -> bool:
+    """True when the access token is so near its end that the next one should be had."""
+    if tokens.expires_at is None:
+        return False
+    return now >= tokens.expires_at - min(EARLY_S, (tokens.expires_at - obtained_at) / 2)
 
 
 def is_alive(tokens: Tokens, now: float) -> bool:

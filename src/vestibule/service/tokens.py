@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
+from vestibule.core.grant import is_due
 from vestibule.model import Secret, Tokens
 from vestibule.providers.base import TokenSource
 from vestibule.providers.kit import Driver
 
-EARLY_S = 30.0
-"""A token this close to its end is not given out any more."""
+
+class _Kept(NamedTuple):
+    tokens: Tokens
+    obtained_at: float
 
 
 class AppTokens:
@@ -23,7 +27,7 @@ class AppTokens:
         self._sources = sources
         self._driver = driver
         self._now = now
-        self._kept: dict[str, Tokens] = {}
+        self._kept: dict[str, _Kept] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def token(self, source: str, *, rejected: Secret | None = None) -> Tokens:
@@ -34,12 +38,8 @@ class AppTokens:
         async with self._locks.setdefault(source, asyncio.Lock()):
             kept = self._kept.get(source)
             now = self._now()
-            if kept is not None and kept.access_token != rejected and not _is_old(kept, now):
-                return kept
+            if kept is not None and kept.tokens.access_token != rejected and not is_due(*kept, now):
+                return kept.tokens
             tokens = await self._driver.run(self._sources[source].token(now))
-            self._kept[source] = tokens
+            self._kept[source] = _Kept(tokens, now)
             return tokens
-
-
-def _is_old(tokens: Tokens, now: float) -> bool:
-    return tokens.expires_at is not None and now >= tokens.expires_at - EARLY_S

@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
+from vestibule.core.grant import EARLY_S
 from vestibule.errors import ProviderUnavailable
 from vestibule.model import Secret, Tokens
-from vestibule.service.tokens import EARLY_S, AppTokens
+from vestibule.service.tokens import AppTokens
 
 
 class Source:
@@ -72,6 +73,13 @@ async def test_a_token_close_to_its_end_is_replaced(tokens, driver, clock):
     assert (await tokens.token("own")).access_token.reveal() == "token-1"
     clock.move(1)
     assert (await tokens.token("own")).access_token.reveal() == "token-2"
+
+
+async def test_a_short_lived_token_is_given_out_for_half_its_life(tokens, driver, clock):
+    driver.life_s = 20
+    for expected, wait_s in (("token-1", 9), ("token-1", 1), ("token-2", 0)):
+        assert (await tokens.token("own")).access_token.reveal() == expected
+        clock.move(wait_s)
 
 
 async def test_a_token_without_end_is_kept_until_it_is_rejected(tokens, driver, clock):
