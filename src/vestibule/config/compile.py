@@ -51,8 +51,6 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     session_key: Secret | None
     """Stands for the key file where it is given."""
     lifetimes: Lifetimes
-    workers: int = 1
-    files: tuple[str, ...] = ()
 
 
 def compile_config(loaded: Loaded) -> Compiled:
@@ -71,8 +69,6 @@ def compile_config(loaded: Loaded) -> Compiled:
         key_file=key_file(config),
         session_key=loaded.session_key,
         lifetimes=_lifetimes(config),
-        workers=gateway.workers if gateway else 1,
-        files=loaded.files,
     )
 
 

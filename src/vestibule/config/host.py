@@ -84,7 +84,7 @@ def _scope(host: schema.Host, name: str, clients: Mapping[str, Client], report: 
         elif wanted in clients:
             named[wanted] = wanted
             listed.append(wanted)
-        elif not _is_broken(wanted, report):
+        elif wanted not in report.broken:  # one at fault itself is told of there, not here
             known = [*inline, *(full for full in clients if "/" not in full), *sorted(report.broken)]
             report.fault(
                 place, f"there is no provider `{wanted}`{nearest(wanted, known) or _how_to_add(wanted)}"
@@ -104,11 +104,6 @@ def _scope(host: schema.Host, name: str, clients: Mapping[str, Client], report: 
     if is_whole and all(full in clients for full in offered):
         _check_access(scope, clients, report)
     return scope
-
-
-def _is_broken(wanted: str, report: Report) -> bool:
-    """True when a provider of this ID stands in the files, but is at fault itself: told there, not here."""
-    return wanted in report.broken
 
 
 def _how_to_add(wanted: str) -> str:

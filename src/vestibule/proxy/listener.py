@@ -31,12 +31,11 @@ class Listener:
         handler: Handler,
         *,
         clock: Callable[[], float],
-        scheme: str = "http",
         slashes: bool = False,
     ) -> None:
         self.address = address
         self.handler = handler
-        self.scheme = scheme
+        self.scheme = address.scheme
         self.slashes = slashes
         self.port = address.port
         self.check = HeadCheck()
