@@ -14,6 +14,7 @@ from types import FrameType
 import click
 
 from vestibule.config.compile import compile_config
+from vestibule.config.environment import DEMO_URL
 from vestibule.config.load import load
 from vestibule.demo.sockets import require_loopback
 from vestibule.demo.stage import Stage, stage
@@ -21,7 +22,6 @@ from vestibule.errors import ConfigError, StoreError
 from vestibule.observe.log import Log
 from vestibule.supervisor import serve
 
-URL_VARIABLE = "VESTIBULE_DEMO_URL"
 DRAIN_S = 0.5
 """The app's event stream never ends by itself: who presses Ctrl-C does not want to wait for it."""
 
@@ -47,7 +47,7 @@ class _Loopback(click.ParamType[str]):
 @click.option(
     "--once-ready",
     metavar="CMD",
-    help=f"Run CMD when all is up ({URL_VARIABLE} is in its environment), then stop with its exit code.",
+    help=f"Run CMD when all is up ({DEMO_URL} is in its environment), then stop with its exit code.",
 )
 def demo(port: int, address: str, no_browser: bool, once_ready: str | None) -> None:  # noqa: FBT001 - click's
     """Show the whole product: gateway, identity provider, app and calling interface, on this machine only."""
@@ -95,7 +95,7 @@ class Command:
 
     def start(self) -> None:
         """Start it, and watch it."""
-        environment = {**os.environ, URL_VARIABLE: self._url}
+        environment = {**os.environ, DEMO_URL: self._url}
         self._process = subprocess.Popen(  # noqa: S602 - CMD is the person's own
             self._text,
             shell=True,
