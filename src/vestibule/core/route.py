@@ -12,6 +12,11 @@ import msgspec
 
 from vestibule.core.policy import Policy
 
+# Paths of the gateway's own that answers lead to; all of them stand in `web.app`.
+SIGN_IN_PATH = "/@/signin"
+SIGN_OUT_PATH = "/@/signout"
+SIGNED_OUT_PATH = "/@/signedout"
+
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
     """One address of a backend or of an API."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import quote_from_bytes
 
-from vestibule.core.route import Host, Site
+from vestibule.core.route import SIGN_IN_PATH, Host, Site
 from vestibule.errors import BadRequest, ClientError, StoreError, VestibuleError
 from vestibule.model import Deny, Session, SignIn, StepUp, Unavailable
 from vestibule.observe.log import Log
@@ -144,7 +144,7 @@ class Refusals:
     ) -> None:
         """Send a person to the sign-in page and back; tell a program where it is."""
         head = exchange.head
-        sign_in = f"{site.base_url}/@/signin"
+        sign_in = site.base_url + SIGN_IN_PATH
         cleared = cookie.clear(site.cookie, secure=site.secure).encode("ascii")
         more = [b"Set-Cookie: " + cleared] if clears_cookie else []
         if not self._answers.is_navigation(head):

@@ -13,6 +13,7 @@ import msgspec
 from vestibule.core import flow as flows
 from vestibule.core import signin as rules
 from vestibule.core.flow import Flow
+from vestibule.core.route import SIGN_IN_PATH, SIGNED_OUT_PATH
 from vestibule.core.seal import KeyRing
 from vestibule.errors import ClientError, FlowError, ProviderError
 from vestibule.model import Device, Session, Tokens
@@ -34,7 +35,6 @@ HINTS: Final = frozenset({"login_hint", "prompt", "hd", "acr_values", "ui_locale
 SIGN_OUT_URL_S: Final = 3.0
 """Longest that a sign-out waits for the provider's metadata."""
 _HINT_MAX_CHARS: Final = 320
-_SIGNED_OUT: Final = "/@/signedout"
 
 _FLOW_TEXTS: Final[Mapping[str, str]] = {
     "flow_expired": "This sign-in took too long. Please start again.",
@@ -219,7 +219,7 @@ class SignIn:
         """The way back after `finish` raised; raises nothing itself."""
         name = visit.host.clients.get(client)
         if name is None:
-            return Failed("/@/signin", ())
+            return Failed(SIGN_IN_PATH, ())
         state = flows.parse_state(self._keys, params.get("state", ""), client=name, host=_host(visit))
         flow = self._flow_of(visit, state)
         rd = self.return_to(visit, flow.rd) if flow else ""
@@ -240,7 +240,9 @@ class SignIn:
             await self._arrivals.end(session.id)
             back = await self._sign_out_url(visit, session, tokens) or back
             self._revoke(tokens)
-        return SignedOut(back or _SIGNED_OUT, (cookie.clear(visit.site.cookie, secure=visit.site.secure),))
+        return SignedOut(
+            back or SIGNED_OUT_PATH, (cookie.clear(visit.site.cookie, secure=visit.site.secure),)
+        )
 
     def return_to(self, visit: Visit, rd: str) -> str:
         """The checked form of a return address that a client sent; empty where there is none or it leads away."""
@@ -325,7 +327,7 @@ class SignIn:
         self, visit: Visit, session: Session, tokens: Mapping[str, Tokens | None]
     ) -> str | None:
         """The sign-out page of the provider that vouched for the person, where it has one and answers."""
-        return_to = f"{visit.site.base_url}{_SIGNED_OUT}"
+        return_to = f"{visit.site.base_url}{SIGNED_OUT_PATH}"
         for identity in session.identities:
             provider, held = self._sign_outs.get(identity.client), tokens.get(identity.client)
             if provider is None or held is None:

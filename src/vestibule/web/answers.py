@@ -9,12 +9,13 @@ from collections.abc import Iterable
 import msgspec
 from starlette.responses import Response
 
+from vestibule.core.route import SIGN_IN_PATH
 from vestibule.errors import ClientError, ProviderRefused, VestibuleError
 from vestibule.model import Session
 from vestibule.observe.log import Log
 from vestibule.service.signin import SignIn
 from vestibule.web.asking import Ask
-from vestibule.web.pages import COMMON_HEADERS, SIGN_IN_PATH, Page, Pages, Scene, with_query
+from vestibule.web.pages import COMMON_HEADERS, Page, Pages, Scene, with_query
 from vestibule.web.texts import TEXTS
 
 _OAUTH_ERROR = re.compile(r"[a-z][a-z0-9_]{1,39}")

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import msgspec
 from minijinja import Environment
 
+from vestibule.core.route import SIGN_IN_PATH, SIGN_OUT_PATH
 from vestibule.model import Session
 from vestibule.web.assets import STATIC_PATH, Assets, load_assets
 from vestibule.web.texts import Text, text_of
@@ -35,10 +36,6 @@ _STATIC_HEADERS = (
     ("cross-origin-resource-policy", "same-origin"),
 )
 _JSON_CSP = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-
-SIGN_IN_PATH = "/@/signin"
-SIGN_OUT_PATH = "/@/signout"
-SIGNED_OUT_PATH = "/@/signedout"
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from vestibule.core.route import SIGNED_OUT_PATH
 from vestibule.web.answers import Desk, answer, checked_location, note, redirect
 from vestibule.web.asking import Ask, may_act, own_address
-from vestibule.web.pages import SIGNED_OUT_PATH
 
 
 async def sign_out(desk: Desk, ask: Ask) -> Response:
