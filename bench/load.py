@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
 from bench.process import BenchError, Process, needed
 
 CONNECTIONS = 32
+VARIED = Path(__file__).with_name("varied.lua")
 
 _AGENT = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36"
@@ -44,9 +46,19 @@ class Load(msgspec.Struct, kw_only=True):
     """How much of its core the subject was busy: where it was waiting, something else was the narrow place."""
 
 
-def run(url: str, headers: Sequence[str], *, core: int, subject: Process, seconds: float) -> Load:
-    """Load a URL for so long. Raises BenchError when a single answer was not a good one."""
+def run(
+    url: str,
+    headers: Sequence[str],
+    *,
+    core: int,
+    subject: Process,
+    seconds: float,
+    script: Path | None = None,
+) -> Load:
+    """Load a URL for so long; `script` makes the requests differ. Raises BenchError when an answer was not good."""
     argv = ["taskset", "-c", str(core), needed("wrk", "wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s"]
+    if script is not None:
+        argv += ["-s", str(script)]
     for header in headers:
         argv += ["-H", header]
     before = subject.cpu_s()

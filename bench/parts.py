@@ -99,6 +99,12 @@ def proxy_browser(bench: Bench) -> list[Figure]:
     return _loaded(bench, "proxy, signed in, browser's headers", asked, "0.5 of nginx, 8 x oauth2-proxy")
 
 
+def proxy_varied(bench: Bench) -> list[Figure]:
+    """The browser's headers, and an address and a Referer that were never sent before."""
+    asked = {name: (s.url + "/", s.headers("browser")) for name, s in bench.subjects.items()}
+    return _loaded(bench, "proxy, signed in, no request like another", asked, script=load.VARIED)
+
+
 def static(bench: Bench) -> list[Figure]:
     """A file of 4 KiB, for whoever is signed in."""
     asked = {
@@ -123,7 +129,12 @@ def calling(bench: Bench) -> list[Figure]:
 
 
 def _loaded(
-    bench: Bench, name: str, asked: Mapping[str, tuple[str, Sequence[str]]], bar: str = ""
+    bench: Bench,
+    name: str,
+    asked: Mapping[str, tuple[str, Sequence[str]]],
+    bar: str = "",
+    *,
+    script: Path | None = None,
 ) -> list[Figure]:
     core = bench.stage.cores.load
     figure = Figure(name=name, unit="requests/s", values={key: [] for key in asked}, bar=bar)
@@ -133,9 +144,11 @@ def _loaded(
         for key, (url, headers) in asked.items():
             process = bench.subjects[key].process
             if warm:
-                load.run(url, headers, core=core, subject=process, seconds=WARM_UP_S)
+                load.run(url, headers, core=core, subject=process, seconds=WARM_UP_S, script=script)
             else:
-                seen = _undisturbed(url, headers, core=core, subject=process, seconds=bench.seconds)
+                seen = _undisturbed(
+                    url, headers, core=core, subject=process, seconds=bench.seconds, script=script
+                )
                 figure.values[key].append(seen.requests_per_s)
                 busy.values[key].append(seen.requests_per_s / seen.cpu)
                 details[key].append(seen)
@@ -144,12 +157,18 @@ def _loaded(
 
 
 def _undisturbed(
-    url: str, headers: Sequence[str], *, core: int, subject: Process, seconds: float
+    url: str,
+    headers: Sequence[str],
+    *,
+    core: int,
+    subject: Process,
+    seconds: float,
+    script: Path | None = None,
 ) -> load.Load:
     """A turn in which the subject had its core to itself; else, after some tries, the one that came nearest."""
     tries = []
     for _ in range(TRIES):
-        tries.append(load.run(url, headers, core=core, subject=subject, seconds=seconds))
+        tries.append(load.run(url, headers, core=core, subject=subject, seconds=seconds, script=script))
         if tries[-1].cpu >= BUSY:
             break
     return max(tries, key=lambda seen: seen.cpu)
@@ -335,6 +354,7 @@ def _started(begin: Callable[[], Process], port: int) -> tuple[Process, float]:
 PARTS: dict[str, tuple[Callable[[Bench], list[Figure]], bool]] = {
     "bare": (proxy_bare, True),
     "browser": (proxy_browser, True),
+    "varied": (proxy_varied, True),
     "static": (static, True),
     "calling": (calling, True),
     "bodies": (bodies, True),
