@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import stat
 
 import pytest
@@ -20,6 +21,19 @@ def test_a_unix_socket_is_the_owners_and_replaces_a_stale_one(state_dir):
     for _ in range(2):
         open_socket(Address(path=str(path))).close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_a_unix_socket_that_somebody_listens_on_is_left_to_them(state_dir):
+    address = Address(path=str(state_dir / "s.sock"))
+    first = open_socket(address)
+    first.listen()
+    listener = Listener(address, NotedHandler(), clock=asyncio.get_running_loop().time)
+    with pytest.raises(ConfigError, match="another program"):
+        await listener.start()
+    listener.stop()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(address.path)
+    first.close()
 
 
 async def test_another_file_in_its_place_is_never_removed(state_dir):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,8 @@ def _bind(bound: socket.socket, address: Address) -> None:
     if address.path:
         path = Path(address.path)
         if path.is_socket():
+            if not _is_stale(path):
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
             path.unlink()
         bound.bind(address.path)
         path.chmod(0o600)
@@ -107,3 +110,16 @@ def _bind(bound: socket.socket, address: Address) -> None:
     if bound.family == socket.AF_INET6:
         bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     bound.bind((address.host, address.port))
+
+
+def _is_stale(path: Path) -> bool:
+    """True for a Unix socket that nobody listens on any more."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return True
+        except OSError:
+            return False
+    return False
