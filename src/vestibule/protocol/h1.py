@@ -49,6 +49,8 @@ _request_lines: tuple[dict[bytes, RequestLine], dict[bytes, RequestLine]] = ({},
 _HEADS_MAX = 1024
 _KEPT_FIELDS_BYTES = 4096
 _heads: dict[bytes, RequestHead] = {}
+_MARKS_MAX = 4096
+_marks: set[int] = set()
 _authorities: dict[bytes, tuple[url.Authority, bytes]] = {}
 
 
@@ -59,6 +61,8 @@ class RequestHead(msgspec.Struct, kw_only=True):
     target: url.Target = url.Target(b"", b"", b"", b"")
     fields: bytes = b""
     """The header lines as they came: the same bytes mean the same head but for method and target."""
+    is_familiar: bool = False
+    """The same header lines came before, so what follows from them is worth keeping."""
     authority: url.Authority = url.Authority(b"", None)
     host_line: bytes = b""
     """`Host: …` in canonical form, port kept."""
@@ -114,7 +118,8 @@ def parse_request_head(block: bytes, *, slashes: bool = False) -> RequestHead:
     known = _heads.get(fields) if minor else None
     if known is None:
         known = _head_of_fields(fields, minor)
-        if minor and len(fields) <= _KEPT_FIELDS_BYTES:
+        if minor and len(fields) <= _KEPT_FIELDS_BYTES and _came_before(fields):
+            known.is_familiar = True
             if len(_heads) >= _HEADS_MAX:
                 _heads.clear()
             _heads[fields] = known
@@ -126,6 +131,17 @@ def parse_request_head(block: bytes, *, slashes: bool = False) -> RequestHead:
     if target.authority and url.authority(target.authority) != known.authority:
         raise BadRequest("the address and Host name different hosts", code="bad_host")
     return head
+
+
+def _came_before(fields: bytes) -> bool:
+    """True from the second time on: what comes once only is not worth remembering."""
+    mark = hash(fields)
+    if mark in _marks:
+        return True
+    if len(_marks) >= _MARKS_MAX:
+        _marks.clear()
+    _marks.add(mark)
+    return False
 
 
 class RequestLine(msgspec.Struct, frozen=True):
@@ -438,7 +454,7 @@ class HeadCheck:
 
     def agree(self, head: RequestHead, head_bytes: bytes) -> None:
         """Nothing, when llhttp accepts the head too. Raises BadRequest when it doesn't."""
-        if head.minor and self._agreed.get(head.fields) == head.method:
+        if head.is_familiar and self._agreed.get(head.fields) == head.method:
             return
         is_reusable = head.keep_alive and not head.has_body
         try:
@@ -451,7 +467,7 @@ class HeadCheck:
         if not is_reusable:
             # It waits for a body, or takes nothing after what says close.
             self._parser = httptools.HttpRequestParser(self)
-        if head.minor and len(head.fields) <= _KEPT_FIELDS_BYTES:
+        if head.is_familiar:
             if len(self._agreed) >= _HEADS_MAX:
                 self._agreed.clear()
             self._agreed[head.fields] = head.method

@@ -13,10 +13,12 @@ The facts that shaped this module:
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from vestibule.errors import BadRequest
 
 LINE_LIMIT_BYTES = 32 * 1024
+NAME_LIMIT_BYTES = 256
 
 # What a line means. PASS is 0, so that the loop over a head asks one thing: is it special?
 PASS = 0
@@ -115,6 +117,7 @@ _BAD_VALUE = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
 _NOT_ALNUM = re.compile(r"[^0-9a-z]")
 
 _CACHE_LINES = 4096
+_CACHE_NAMES = 1024
 _CACHED_LINE_BYTES = 512
 _requests: dict[bytes, int] = {}
 _answers: dict[bytes, int] = {}
@@ -142,7 +145,7 @@ def request_kind(line: bytes) -> int:
     """
     kind = _requests.get(line)
     if kind is None:
-        kind = _request_kind(line)
+        kind = _request_kind(name_of(line))
         if kind == CONNECTION and value_of(line).lower() == b"keep-alive":
             kind = KEEP_ALIVE
         _remember(_requests, line, kind)
@@ -153,16 +156,16 @@ def answer_kind(line: bytes) -> int:
     """What an answer's header line means. Raises BadRequest for a line that is not a header field."""
     kind = _answers.get(line)
     if kind is None:
-        name = name_of(line).lower().decode("ascii")
-        kind = _ANSWER_KINDS.get(name, PASS)
+        kind = _ANSWER_KINDS.get(_lower(name_of(line)), PASS)
         if kind == CONNECTION and value_of(line).lower() == b"keep-alive":
             kind = KEEP_ALIVE
         _remember(_answers, line, kind)
     return kind
 
 
-def _request_kind(line: bytes) -> int:
-    name = name_of(line).lower().decode("ascii")
+@lru_cache(_CACHE_NAMES)
+def _request_kind(raw_name: bytes) -> int:
+    name = _lower(raw_name)
     kind = _REQUEST_KINDS.get(name)
     if kind is not None:
         return kind
@@ -173,13 +176,21 @@ def _request_kind(line: bytes) -> int:
     return DROP if key != name and (key in _FRAMING or key in _REQUEST_KINDS) else PASS
 
 
+@lru_cache(_CACHE_NAMES)
+def _lower(raw_name: bytes) -> str:
+    """The name in lower case. Raises BadRequest when it is no token."""
+    if not _NAME.match(raw_name):
+        raise BadRequest("a header line is malformed", code="bad_header")
+    return raw_name.lower().decode("ascii")
+
+
 def name_of(line: bytes) -> bytes:
     """The name of a header line, as sent. Raises BadRequest when the line is not `token ":" value`."""
     name, colon, value = line.partition(b":")
-    if not colon or not _NAME.match(name) or _BAD_VALUE.search(value):
-        raise BadRequest("a header line is malformed", code="bad_header")
-    if len(line) > LINE_LIMIT_BYTES:
+    if len(line) > LINE_LIMIT_BYTES or len(name) > NAME_LIMIT_BYTES:
         raise BadRequest("a header line is too long", code="header_too_large", status=431)
+    if not colon or _BAD_VALUE.search(value) or not _lower(name):
+        raise BadRequest("a header line is malformed", code="bad_header")
     return name
 
 

@@ -21,7 +21,6 @@ KEPT_LIMIT_BYTES = 8 * 1024 * 1024
 """Of all that is kept of all hosts, together: anybody may send lines that nobody sent before."""
 ENTRY_BYTES = 512
 """What an entry takes beside its lines, about."""
-FIELDS_LIMIT_BYTES = 4096
 _NO_COOKIE = cookie.Taken(None, is_repeated=False, rest=b"")
 
 
@@ -133,17 +132,12 @@ class View:
 
         Nothing of a trusted peer's is kept: its lines are the same for clients that are not.
         """
-        kept = self._fields.get(head.fields)
+        kept = self._fields.get(head.fields) if head.is_familiar else None
         return kept if kept is not None and kept.peer == peer else None
 
     def keep(self, head: RequestHead, made: Kept) -> None:
         """Keep what was made for the lines of this head."""
-        if (
-            head.minor
-            and not head.upgrade
-            and not made.told.is_trusted
-            and len(head.fields) <= FIELDS_LIMIT_BYTES
-        ):
+        if head.is_familiar and not head.upgrade and not made.told.is_trusted:
             self._budget.spend(len(head.fields) + len(made.block))
             self._fields[head.fields] = made
 

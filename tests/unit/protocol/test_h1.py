@@ -143,10 +143,12 @@ def test_what_is_remembered_is_bounded_and_never_of_what_is_long():
     check = HeadCheck()
     for number in range(h1._LINES_MAX + 10):
         block = b"GET /%d HTTP/1.1\r\nHost: host-%d.example\r\nX: %d" % (number, number, number)
-        check.agree(parse_request_head(block), block + b"\r\n\r\n")
+        for _ in range(2):
+            check.agree(parse_request_head(block), block + b"\r\n\r\n")
         parse_answer_head(b"HTTP/1.1 200 OK\r\nX: %d" % number)
     for kept, most in (
         (h1._heads, h1._HEADS_MAX),
+        (h1._marks, h1._MARKS_MAX),
         (h1._answer_heads, h1._HEADS_MAX),
         (check._agreed, h1._HEADS_MAX),
         (h1._request_lines[False], h1._LINES_MAX),
@@ -159,6 +161,16 @@ def test_what_is_remembered_is_bounded_and_never_of_what_is_long():
     for kept in (h1._heads, h1._answer_heads):
         assert not any(long in block for block in kept)
     assert not any(len(line) > 512 for line in h1._request_lines[False])
+
+
+def test_what_comes_once_only_is_not_remembered():
+    """Threat: a flood of heads that are never sent again, which would push out those that are."""
+    block = b"GET / HTTP/1.1\r\nHost: once.example\r\nX: only-this-time"
+    fields = block.partition(b"\r\n")[2]
+    assert not parse_request_head(block).is_familiar
+    assert fields not in h1._heads
+    assert parse_request_head(block).is_familiar
+    assert fields in h1._heads
 
 
 def test_an_answer_that_sets_cookies_is_not_remembered():
