@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import random
 import secrets
+import ssl
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -220,6 +221,7 @@ class App:
                 hosts=frozenset(name.decode("ascii") for name in self._compiled.table.hosts),
                 flow_life_s=self._compiled.lifetimes.flow_s,
                 pages=self._pages,
+                tls=await asyncio.to_thread(ssl.create_default_context),
                 log=self._log,
             )
             self._control.set_result(module.ControlPlane(parts))

@@ -6,13 +6,14 @@ the listeners are up; until then requests for the gateway's own paths wait.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from vestibule.core.seal import KeyRing
-from vestibule.fetch import Fetcher
+from vestibule.fetch import AiohttpTransport, Fetcher
 from vestibule.observe.log import Log
 from vestibule.providers.base import Provider
 from vestibule.proxy.asgi import Application
@@ -40,6 +41,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Names of all hosts: where a return address may lead."""
     flow_life_s: float
     pages: Pages
+    tls: ssl.SSLContext
     log: Log
 
 
@@ -47,7 +49,7 @@ class ControlPlane:
     """What is open while the program runs."""
 
     def __init__(self, parts: Parts) -> None:
-        self._fetcher = Fetcher()
+        self._fetcher = Fetcher(transport=AiohttpTransport(tls=parts.tls))
         self.driver = Driver(self._fetcher, KeySets(self._fetcher.get))
         self._records = records.open_people(parts.database)
         self._signin = SignIn(

@@ -159,11 +159,15 @@ class Deny(msgspec.Struct, frozen=True):
     reason: str
 
 
+RETRY_AFTER_S = 2
+"""What a 503 says of when to come again."""
+
+
 class Unavailable(msgspec.Struct, frozen=True):
     """It can't be decided now (the store is away): 503 with Retry-After, cookies untouched."""
 
     reason: str
-    retry_after_s: int = 2
+    retry_after_s: int = RETRY_AFTER_S
 
 
 Decision: TypeAlias = Allow | SignIn | StepUp | Deny | Unavailable

@@ -61,6 +61,10 @@ class Provider(Protocol):
         """Full name of the client."""
 
     @property
+    def kind(self) -> str:
+        """Its kind, by the name it has in the configuration: `google`, `oidc`."""
+
+    @property
     def title(self) -> str:
         """What the button says."""
 

@@ -57,6 +57,11 @@ class ClientCredentials:
         return self._config.name
 
     @property
+    def kind(self) -> str:
+        """Its kind; nobody clicks on it."""
+        return "client_credentials"
+
+    @property
     def title(self) -> str:
         """Its name; nobody clicks on it."""
         return self._config.name

@@ -155,6 +155,11 @@ class OAuth2:
         return self._config.name
 
     @property
+    def kind(self) -> str:
+        """Its kind, as the configuration names it."""
+        return str(self._config.__struct_config__.tag)
+
+    @property
     def title(self) -> str:
         """What the button says."""
         return self._config.title or self.title_of_kind or self._config.name.rpartition("/")[2]

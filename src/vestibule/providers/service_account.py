@@ -61,6 +61,11 @@ class ServiceAccount:
         return self._config.name
 
     @property
+    def kind(self) -> str:
+        """Its kind; nobody clicks on it."""
+        return "service_account"
+
+    @property
     def title(self) -> str:
         """Its name; nobody clicks on it."""
         return self._config.name

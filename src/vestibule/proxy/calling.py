@@ -240,9 +240,10 @@ class Calling:
             lines = [line for line in head.lines if class_of(_name(line)) not in self._replaced]
             if "cookie" not in self._replaced:
                 lines += head.cookies
-            if len(self._passed) >= PASSED_MAX:
-                self._passed.clear()
-            self._passed[head.fields] = lines
+            if head.is_familiar:
+                if len(self._passed) >= PASSED_MAX:
+                    self._passed.clear()
+                self._passed[head.fields] = lines
         return lines
 
     def _on_answer(self, exchange: Exchange, credentials: Sequence[Credential], answer: AnswerHead) -> bool:

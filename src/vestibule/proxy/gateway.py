@@ -100,6 +100,10 @@ class Gateway:
         self._traffic = traffic
         self._log = log
         self._now = now
+        for host in table.hosts.values():
+            for route in host.routes.values():
+                if route.backend.servers:
+                    pools.of(route.backend)
         self._handle_s = handle_s
         """Life of a `Proxy-Session` handle; one is given out for half of it, so that it always lives as long again."""
         self._views = Views(table, trusted)

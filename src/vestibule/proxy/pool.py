@@ -36,6 +36,8 @@ class ServerPool:
     __slots__ = ("_clock", "_fails", "_tick", "all", "down_until", "idle", "server")
 
     def __init__(self, server: Server, clock: Callable[[], float]) -> None:
+        if server.tls:
+            tls_context(server.verify)  # made now, at start: it takes some 30 ms
         self.server = server
         self._clock = clock
         self._tick = clock()
@@ -92,7 +94,7 @@ class ServerPool:
     async def _open(self) -> UpstreamConnection:
         loop = asyncio.get_running_loop()
         server = self.server
-        context = _context(server.verify) if server.tls else None
+        context = tls_context(server.verify) if server.tls else None
         name = server.host if server.tls else None
         if server.path:
             _, protocol = await loop.create_unix_connection(
@@ -157,8 +159,20 @@ class Pool:
                     return
                 server = self._pick(tried)
             else:
-                waiter.on_connected(connection)
+                self._hand_over(waiter, connection)
                 return
+
+    @staticmethod
+    def _hand_over(waiter: Waiter, connection: UpstreamConnection) -> None:
+        try:
+            waiter.on_connected(connection)
+        except Exception:
+            # Nobody foresaw it; whoever waits is told all the same, and the log by whoever watches the task.
+            connection.close()
+            waiter.on_refused(
+                BackendError("the backend could not be asked", code="internal_error", status=500)
+            )
+            raise
 
     def _pick(self, tried: tuple[ServerPool, ...]) -> ServerPool:
         """The server whose turn it is, or the next that is not left out; else the one whose time is up first."""
@@ -213,7 +227,7 @@ class Pools:
 
 
 @cache
-def _context(verify: bool) -> ssl.SSLContext:  # noqa: FBT001 - a cache key
+def tls_context(verify: bool) -> ssl.SSLContext:  # noqa: FBT001 - a cache key
     """The TLS context for outgoing connections: verified unless the operator wrote `insecure = true`."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])

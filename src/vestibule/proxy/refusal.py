@@ -12,7 +12,7 @@ from urllib.parse import quote_from_bytes
 
 from vestibule.core.route import SIGN_IN_PATH, Host, Site
 from vestibule.errors import BadRequest, ClientError, StoreError, VestibuleError
-from vestibule.model import Deny, Session, SignIn, StepUp, Unavailable
+from vestibule.model import RETRY_AFTER_S, Deny, Session, SignIn, StepUp, Unavailable
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Record, Traffic
 from vestibule.protocol import cookie
@@ -21,7 +21,6 @@ from vestibule.proxy.exchange import Exchange
 
 Answer = tuple[bytes, list[bytes], bytes]
 
-RETRY_AFTER_S = 2
 #: what is taken where no route says otherwise; TRACE and CONNECT nowhere
 _METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 _REDIRECT_LINES = (
@@ -168,6 +167,10 @@ class Refusals:
         sign_in: str = "",
         more: list[bytes] | None = None,
     ) -> None:
+        if exchange.status:
+            # Part of another answer is out already: only a broken connection tells that it is not all.
+            exchange.abort()
+            return
         status_line, lines, body = self._answers.make(
             exchange.head,
             status=status,

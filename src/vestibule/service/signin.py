@@ -93,6 +93,8 @@ class Choice(msgspec.Struct, frozen=True):
     """What the button says: the provider's name."""
     url: str
     """Path with destination and hints: `/@ID/signin?rd=…`."""
+    kind: str = ""
+    """The provider's kind (`google`, `oidc` …): which mark the button bears."""
 
 
 class SignIn:
@@ -128,6 +130,7 @@ class SignIn:
 
     def use(self, providers: Mapping[str, Provider], hosts: frozenset[str]) -> None:
         """Take providers by full name, and the hosts a return address may name, from a new configuration."""
+        self._kinds = {name: provider.kind for name, provider in providers.items()}
         self._titles = {name: provider.title for name, provider in providers.items()}
         self._logins = {name: p for name, p in providers.items() if isinstance(p, RedirectLogin)}
         self._sign_outs = {name: p for name, p in providers.items() if isinstance(p, SignOut)}
@@ -149,7 +152,8 @@ class SignIn:
         passed = _passed_on(hints)
         rd = self.return_to(visit, rd)
         return tuple(
-            Choice(ids[name], self._titles[name], _signin_path(ids[name], rd, passed)) for name in chosen
+            Choice(ids[name], self._titles[name], _signin_path(ids[name], rd, passed), self._kinds[name])
+            for name in chosen
         )
 
     async def begin(

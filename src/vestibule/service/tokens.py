@@ -12,10 +12,15 @@ from vestibule.model import Secret, Tokens
 from vestibule.providers.base import TokenSource
 from vestibule.providers.kit import Driver
 
+REJECTED_S = 10.0
+"""For so long after a rejection another one has no new token fetched."""
+
 
 class _Kept(NamedTuple):
     tokens: Tokens
     obtained_at: float
+    rejected_at: float
+    """When one was last fetched because the API rejected the one before."""
 
 
 class AppTokens:
@@ -33,13 +38,17 @@ class AppTokens:
     async def token(self, source: str, *, rejected: Secret | None = None) -> Tokens:
         """A live token; a new one when the kept one is old or equal to `rejected`. Raises ProviderError.
 
-        However many ask at once, one fetch is made.
+        However many ask at once, one fetch is made; and an API that rejects whatever it is given has a token fetched
+        for it every `REJECTED_S` at most: meanwhile the kept one comes back, and its 401 stands.
         """
         async with self._locks.setdefault(source, asyncio.Lock()):
             kept = self._kept.get(source)
             now = self._now()
-            if kept is not None and kept.tokens.access_token != rejected and not is_due(*kept, now):
-                return kept.tokens
+            rejected_at = kept.rejected_at if kept is not None else -REJECTED_S
+            if kept is not None and not is_due(kept.tokens, kept.obtained_at, now):
+                if kept.tokens.access_token != rejected or now - rejected_at < REJECTED_S:
+                    return kept.tokens
+                rejected_at = now
             tokens = await self._driver.run(self._sources[source].token(now))
-            self._kept[source] = _Kept(tokens, now)
+            self._kept[source] = _Kept(tokens, now, rejected_at)
             return tokens

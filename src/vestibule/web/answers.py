@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from vestibule.core.route import SIGN_IN_PATH
 from vestibule.errors import ClientError, ProviderRefused, VestibuleError
-from vestibule.model import Session
+from vestibule.model import RETRY_AFTER_S, Session
 from vestibule.observe.log import Log
 from vestibule.service.signin import SignIn
 from vestibule.web.asking import Ask
@@ -83,7 +83,7 @@ def failure(
     else:
         page = desk.pages.error(status, code, reason=reason, scene=scene or ask.scene(again=_again(ask)))
     if status == 503:
-        page = page.with_headers(("retry-after", "5"))
+        page = page.with_headers(("retry-after", str(RETRY_AFTER_S)))
     return answer(page, set_cookies)
 
 

@@ -36,6 +36,7 @@ class Op:
     def __init__(self, name: str, *, issuer: str = "https://op.example", end: str = "") -> None:
         self.name = name
         self.title = name.title()
+        self.kind = "oidc"
         self.identifies = True
         self.issuer = issuer
         self.end = end

@@ -97,6 +97,14 @@ async def test_fifty_rejections_of_one_token_are_one_fetch(tokens, driver):
     assert len(driver.fetched) == 2
 
 
+async def test_an_api_that_rejects_everything_has_one_token_fetched_in_ten_seconds(tokens, driver):
+    first = await tokens.token("own")
+    second = await tokens.token("own", rejected=first.access_token)
+    for _ in range(20):
+        assert await tokens.token("own", rejected=second.access_token) == second
+    assert len(driver.fetched) == 2
+
+
 async def test_a_provider_that_is_down_is_said_and_tried_again(tokens, driver):
     driver.error = ProviderUnavailable("down")
     with pytest.raises(ProviderUnavailable):

@@ -32,6 +32,7 @@ from vestibule.errors import (
     UserDisabled,
     VestibuleError,
 )
+from vestibule.model import RETRY_AFTER_S
 
 SAME_ORIGIN = {"Origin": BASE, "Sec-Fetch-Site": "same-origin"}
 OWN_CLICK = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "document"}
@@ -294,7 +295,7 @@ def test_programs_get_the_same_as_json(desk: Desk, error: VestibuleError, status
 def test_a_provider_that_is_down_says_when_to_come_back_and_where_else(desk: Desk) -> None:
     desk.signin.raising = ProviderUnavailable("no route")
     reply = desk.call("/@/signin?provider=google&rd=/deep")
-    assert reply.headers["retry-after"] == "5"
+    assert reply.headers["retry-after"] == str(RETRY_AFTER_S)
     assert Inert(reply.text).links == ["/@google/signin?rd=%2Fdeep", "/@/signin?rd=%2Fdeep"]
 
 
@@ -426,7 +427,7 @@ def test_nobody_is_asked_whether_to_sign_out(desk: Desk) -> None:
 def test_a_store_that_is_away_signs_nobody_out(desk: Desk) -> None:
     desk.signin.raising = StoreError("away")
     reply = desk.call("/@/signout", "POST", SAME_ORIGIN, visit(SIGNED_IN))
-    assert (reply.status, reply.headers["retry-after"]) == (503, "5")
+    assert (reply.status, reply.headers["retry-after"]) == (503, str(RETRY_AFTER_S))
     assert reply.cookies == []
 
 
