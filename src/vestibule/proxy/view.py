@@ -130,14 +130,14 @@ class View:
     def kept(self, head: RequestHead, peer: str) -> Kept | None:
         """What was made when these header lines came from this peer before; None when it must be made.
 
-        Nothing of a trusted peer's is kept: its lines are the same for clients that are not.
+        What a trusted peer tells of its client stands in these lines, so it is the same client.
         """
         kept = self._fields.get(head.fields) if head.is_familiar else None
         return kept if kept is not None and kept.peer == peer else None
 
     def keep(self, head: RequestHead, made: Kept) -> None:
         """Keep what was made for the lines of this head."""
-        if head.is_familiar and not head.upgrade and not made.told.is_trusted:
+        if head.is_familiar and not head.upgrade:
             self._budget.spend(len(head.fields) + len(made.block))
             self._fields[head.fields] = made
 

@@ -20,10 +20,10 @@ def familiar(block: bytes) -> RequestHead:
     return parse_request_head(block)
 
 
-def view(name: bytes = b"app.example", budget: Budget | None = None) -> View:
+def view(name: bytes = b"app.example", budget: Budget | None = None, trusted: Networks | None = None) -> View:
     route = Route(prefix=b"", backend=Backend(internal="echo"), policy=policy_of(allow=()))
     host = Host(name=name, title="App", clients={}, routes={b"": route})
-    return View(host, Listener(host="127.0.0.1", port=8000), Networks(), budget or Budget())
+    return View(host, Listener(host="127.0.0.1", port=8000), trusted or Networks(), budget or Budget())
 
 
 def test_a_flood_of_cookies_nobody_sent_before_is_not_kept_for_ever() -> None:
@@ -58,9 +58,13 @@ def test_what_was_made_for_one_peer_is_not_told_of_another() -> None:
     assert known.kept(head, "192.0.2.2") is None
 
 
-def test_nothing_is_kept_of_a_trusted_peer() -> None:
-    """Threat: a proxy sends the same lines for two clients, and one is told of as the other."""
-    known = view()
-    head = familiar(b"GET / HTTP/1.1\r\nHost: app.example\r\nX: 1")
-    known.keep(head, Kept("10.0.0.1", Told("192.0.2.1", [], True), NOTHING, None, 9e9, b"block"))
-    assert known.kept(head, "10.0.0.1") is None
+def test_two_clients_behind_one_trusted_peer_are_never_told_as_one() -> None:
+    """Threat: a proxy's requests for two clients are alike but for one line, and one is told of as the other."""
+    known = view(trusted=Networks.parse(["10.0.0.1"]))
+    for client in (b"192.0.2.1", b"192.0.2.2", b"192.0.2.1"):
+        head = familiar(b"GET / HTTP/1.1\r\nHost: app.example\r\nX-Forwarded-For: " + client)
+        told = known.told("10.0.0.1", head)
+        assert told.address == client.decode()
+        kept = known.kept(head, "10.0.0.1")
+        assert kept is None or kept.told.address == client.decode()
+        known.keep(head, Kept("10.0.0.1", told, NOTHING, None, 9e9, b"block"))
