@@ -29,6 +29,7 @@ from vestibule.protocol.headers import (
     TRANSFER_ENCODING,
     UPGRADE,
     answer_kind,
+    came_before,
     known_answer_kind,
     known_request_kind,
     request_kind,
@@ -49,8 +50,6 @@ _request_lines: tuple[dict[bytes, RequestLine], dict[bytes, RequestLine]] = ({},
 _HEADS_MAX = 1024
 _KEPT_FIELDS_BYTES = 4096
 _heads: dict[bytes, RequestHead] = {}
-_MARKS_MAX = 4096
-_marks: set[int] = set()
 _authorities: dict[bytes, tuple[url.Authority, bytes]] = {}
 
 
@@ -118,12 +117,13 @@ def parse_request_head(block: bytes, *, slashes: bool = False) -> RequestHead:
     known = _heads.get(fields) if minor else None
     if known is None:
         known = _head_of_fields(fields, minor)
-        if minor and len(fields) <= _KEPT_FIELDS_BYTES and _came_before(fields):
+        if minor and len(fields) <= _KEPT_FIELDS_BYTES and came_before(fields):
             known.is_familiar = True
             if len(_heads) >= _HEADS_MAX:
                 _heads.clear()
             _heads[fields] = known
-    head: RequestHead = known.__copy__()  # type: ignore[attr-defined] # msgspec has it, its stubs don't
+    # One that is kept is shared: what is this request's own goes into a copy.
+    head: RequestHead = known if not known.is_familiar else known.__copy__()  # type: ignore[attr-defined] # msgspec has it, its stubs don't
     head.method = line.method
     head.target = target = line.target
     head.fields = fields
@@ -131,17 +131,6 @@ def parse_request_head(block: bytes, *, slashes: bool = False) -> RequestHead:
     if target.authority and url.authority(target.authority) != known.authority:
         raise BadRequest("the address and Host name different hosts", code="bad_host")
     return head
-
-
-def _came_before(fields: bytes) -> bool:
-    """True from the second time on: what comes once only is not worth remembering."""
-    mark = hash(fields)
-    if mark in _marks:
-        return True
-    if len(_marks) >= _MARKS_MAX:
-        _marks.clear()
-    _marks.add(mark)
-    return False
 
 
 class RequestLine(msgspec.Struct, frozen=True):
@@ -170,7 +159,7 @@ def _request_line(line: bytes, *, slashes: bool) -> RequestLine:
     if target.path == b"*" and method != b"OPTIONS":
         raise BadRequest("only OPTIONS may ask for *", code="bad_target")
     found = RequestLine(method, target, 1 if version == b"HTTP/1.1" else 0)
-    if len(line) <= _KEPT_LINE_BYTES:
+    if len(line) <= _KEPT_LINE_BYTES and came_before(line):
         known = _request_lines[slashes]
         if len(known) >= _LINES_MAX:
             known.clear()

@@ -199,8 +199,26 @@ def value_of(line: bytes) -> bytes:
     return line[line.find(b":") + 1 :].strip(b" \t")
 
 
+_MARKS_MAX = 8192
+_marks: set[int] = set()
+
+
+def came_before(data: bytes) -> bool:
+    """True from the second time on, about: what comes once only is not worth remembering.
+
+    Threat: a flood of what is never sent again, which would push out what is.
+    """
+    mark = hash(data)
+    if mark in _marks:
+        return True
+    if len(_marks) >= _MARKS_MAX:
+        _marks.clear()
+    _marks.add(mark)
+    return False
+
+
 def _remember(table: dict[bytes, int], line: bytes, kind: int) -> None:
-    if len(line) > _CACHED_LINE_BYTES:
+    if len(line) > _CACHED_LINE_BYTES or not came_before(line):
         return
     if len(table) >= _CACHE_LINES:
         table.clear()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.unit.proxy.test_downstream_h1 import REFUSED
 from vestibule.errors import BackendError, BadRequest
-from vestibule.protocol import h1
+from vestibule.protocol import h1, headers
 from vestibule.protocol.h1 import (
     HeadCheck,
     fields_bytes,
@@ -148,7 +148,7 @@ def test_what_is_remembered_is_bounded_and_never_of_what_is_long():
         parse_answer_head(b"HTTP/1.1 200 OK\r\nX: %d" % number)
     for kept, most in (
         (h1._heads, h1._HEADS_MAX),
-        (h1._marks, h1._MARKS_MAX),
+        (headers._marks, headers._MARKS_MAX),
         (h1._answer_heads, h1._HEADS_MAX),
         (check._agreed, h1._HEADS_MAX),
         (h1._request_lines[False], h1._LINES_MAX),
