@@ -26,10 +26,11 @@ assert json.load(browser.open(url + "/@/session"))["user"]["login"] == "alice"
 @pytest.mark.timeout(600)
 def test_a_person_signs_in_on_nothing_but_the_run_time_lock(tmp_path):
     venv = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    # Without ensurepip, which Debian keeps in a package of its own: the pip that installed us serves.
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     lock = ROOT / "requirements.lock"
-    install = [venv / "bin" / "pip", "install", "--quiet", "--require-hashes", "-r", lock]
-    subprocess.run(install, check=True)
+    pip = [sys.executable, "-m", "pip", "--python", venv]
+    subprocess.run([*pip, "install", "--quiet", "--require-hashes", "-r", lock], check=True)
     script = tmp_path / "sign_in.py"
     script.write_text(SIGN_IN)
     python = venv / "bin" / "python"
