@@ -13,6 +13,7 @@ import importlib
 import random
 import secrets
 import ssl
+import stat
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -167,6 +168,9 @@ class App:
             compiled.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as exc:
             raise StoreError(f"the state directory {compiled.state} can't be made: {exc.strerror}") from exc
+        if compiled.state.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            # Who can write there can put a database of their own in place of ours.
+            log.warning("state_open", path=compiled.state, detail="others can write to it: chmod go-w")
         ring = _ring(compiled)
         store = await sqlite.open_store(f"sqlite:{compiled.database}")
         app = cls(compiled, ring, store, log)
