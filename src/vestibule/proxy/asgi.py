@@ -14,6 +14,7 @@ from typing import Any
 from vestibule.errors import BadRequest
 from vestibule.proxy.exchange import Exchange, Responder
 from vestibule.proxy.gateway import Faults
+from vestibule.proxy.task import Tasks
 from vestibule.service.visit import Visit
 
 BODY_LIMIT_BYTES = 1 << 20
@@ -114,7 +115,7 @@ class Control:
 
     def __init__(self, application: Awaitable[Application]) -> None:
         self._application = asyncio.ensure_future(application)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def begin(self, exchange: Exchange, visit: Visit, faults: Faults) -> None:
         """Answer the exchange, now or later; `faults` is called when the application can't."""
@@ -126,11 +127,7 @@ class Control:
             exchange.inform(b"HTTP/1.1 100 Continue", ())
         call = Call(exchange)
         exchange.responder = call
-        task = asyncio.get_running_loop().create_task(
-            self._run(exchange, visit, call, faults), name="control plane"
-        )
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(self._run(exchange, visit, call, faults), "control plane")
         exchange.want_body()
 
     async def _run(self, exchange: Exchange, visit: Visit, call: Call, faults: Faults) -> None:

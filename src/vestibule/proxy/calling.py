@@ -7,10 +7,10 @@ and of a host that may call here; the credential is there, and fresh.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from vestibule.core.call import Applied, Call, Location, SecretCredential, SessionCredential, TokenCredential
@@ -27,6 +27,7 @@ from vestibule.proxy.exchange import Exchange, record_of
 from vestibule.proxy.pool import Pool, Pools
 from vestibule.proxy.refusal import Answer, Answers, Refusals
 from vestibule.proxy.relay import IDEMPOTENT, Relay
+from vestibule.proxy.task import Tasks
 from vestibule.service.grants import Grants
 from vestibule.service.sessions import Sessions
 from vestibule.service.tokens import AppTokens
@@ -80,7 +81,8 @@ class Calling:
         self._names = _LOOPBACK_NAMES | {name.encode("ascii") for name in call.names}
         self._replaced = frozenset(class_of(a.name) for a in call.applied if a.location is Location.HEADER)
         self._label = b"call " + call.id.encode()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._task_name = f"call {call.id}"
+        self._tasks = Tasks()
         self._handles: dict[bytes, Handle] = {}
         self._passed: dict[bytes, list[bytes]] = {}
         """By the header lines as they came: those that go out, of calls that no browser made."""
@@ -95,7 +97,9 @@ class Calling:
             if credentials is not None:
                 self._send(exchange, credentials)
             else:
-                self._spawn(self._fetch_and_send(exchange), exchange)
+                self._tasks.spawn(
+                    self._fetch_and_send(exchange), self._task_name, partial(self._on_failure, exchange)
+                )
         except Exception as error:  # noqa: BLE001 - the boundary: nothing goes out after an unforeseen fault
             self._on_failure(exchange, error)
 
@@ -113,7 +117,6 @@ class Calling:
             name = line.partition(b":")[0].lower()
             if name == b"origin" or name.startswith(b"sec-fetch-"):
                 raise ClientError("a browser may not call here", code="browser_call", status=403)
-        self._lines(head)
 
     def _check_operation(self, exchange: Exchange) -> None:
         head = exchange.head
@@ -173,8 +176,8 @@ class Calling:
             found.append(Credential(applied, tokens.access_token))
         return None if self.call.needs_session and not exchange.session_id else found
 
-    async def _fetch_and_send(self, exchange: Exchange, rejected: Secret | None = None) -> None:
-        self._send(exchange, await self._fetch(exchange, rejected), is_repeat=rejected is not None)
+    async def _fetch_and_send(self, exchange: Exchange) -> None:
+        self._send(exchange, await self._fetch(exchange, None))
 
     async def _fetch(self, exchange: Exchange, rejected: Secret | None) -> list[Credential]:
         """All credentials, fetched or refreshed where need be. Raises ClientError 401, ProviderError, StoreError."""
@@ -259,7 +262,8 @@ class Calling:
             return False
         head = exchange.head
         is_safe = not head.has_body and head.method in IDEMPOTENT
-        self._spawn(self._repeat(exchange, token, is_safe=is_safe), exchange if is_safe else None)
+        failed = partial(self._on_failure, exchange) if is_safe else None
+        self._tasks.spawn(self._repeat(exchange, token, is_safe=is_safe), self._task_name, failed)
         return is_safe
 
     async def _repeat(self, exchange: Exchange, rejected: Secret, *, is_safe: bool) -> None:
@@ -272,28 +276,12 @@ class Calling:
         if is_safe:
             self._send(exchange, credentials, is_repeat=True)
 
-    def _spawn(self, work: Coroutine[Any, Any, None], exchange: Exchange | None) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=f"call {self.call.id}")
-        self._tasks.add(task)
-
-        def done(task: asyncio.Task[None]) -> None:
-            self._tasks.discard(task)
-            if exchange is None or task.cancelled():
-                return  # a fault that nobody waits for: the loop reports it
-            error = task.exception()
-            if isinstance(error, Exception):
-                self._on_failure(exchange, error)
-
-        task.add_done_callback(done)
-
     # -- refusals and the record --------------------------------------------------------------
 
     def _on_failure(self, exchange: Exchange, error: Exception) -> None:
         if isinstance(error, VestibuleError):
             exchange.decision = error.code
-            self._refusals.by_error(exchange, error)
-        else:
-            self._refusals.by_fault(exchange, error)
+        self._refusals.by_failure(exchange, error)
 
     def refuse(self, exchange: Exchange | None, error: BadRequest, peer: str) -> Answer:
         """The answer to what can't be served."""

@@ -7,12 +7,12 @@ a store that can't be reached is 503, and neither touches a cookie.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, assert_never
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol, assert_never
 
 import msgspec
 
@@ -21,7 +21,7 @@ from vestibule.core.inject import identity_lines
 from vestibule.core.policy import decide
 from vestibule.core.route import Backend, Host, Route, RouteTable
 from vestibule.core.seal import KeyRing
-from vestibule.errors import BadRequest, StoreError, VestibuleError
+from vestibule.errors import BadRequest, StoreError
 from vestibule.model import Allow, Decision, Deny, Session, SignIn, StepUp, Unavailable
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
@@ -34,6 +34,7 @@ from vestibule.proxy.lasting import Lasting
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.refusal import Answer, Answers, Refusals, id_of
 from vestibule.proxy.relay import Relay
+from vestibule.proxy.task import Tasks
 from vestibule.proxy.view import Kept, Told, View, Views
 from vestibule.service.sessions import Sessions
 from vestibule.service.visit import Visit
@@ -109,7 +110,7 @@ class Gateway:
         self._views = Views(table, trusted)
         self._refusals = Refusals(answers, traffic, log, now=now)
         self._blocks: OrderedDict[tuple[str, bytes], tuple[Session, float, list[bytes]]] = OrderedDict()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._lasting = lasting
 
     # -- the path -----------------------------------------------------------------------------
@@ -120,7 +121,7 @@ class Gateway:
         try:
             self._route(exchange)
         except Exception as error:  # noqa: BLE001 - the boundary: an unforeseen fault must not let anyone through
-            self._on_failure(exchange, error)
+            self._refusals.by_failure(exchange, error)
 
     def _route(self, exchange: Exchange) -> None:
         head = exchange.head
@@ -149,7 +150,8 @@ class Gateway:
         if session is not None:
             self._decide(exchange, ask, session)
         else:
-            self._spawn(self._load(exchange, ask, handle), exchange)
+            failed = partial(self._refusals.by_failure, exchange)
+            self._tasks.spawn(self._load(exchange, ask, handle), "load session", failed)
 
     async def _load(self, exchange: Exchange, ask: Ask, handle: str) -> None:
         """Step 3 where the cache can't answer."""
@@ -286,13 +288,7 @@ class Gateway:
     def _on_application_fault(self, exchange: Exchange, error: Exception) -> None:
         """The control plane failed on this exchange."""
         exchange.responder = None if exchange.status == 0 else exchange.responder
-        self._on_failure(exchange, error)
-
-    def _on_failure(self, exchange: Exchange, error: Exception) -> None:
-        if isinstance(error, VestibuleError):
-            self._refusals.by_error(exchange, error)
-        else:
-            self._refusals.by_fault(exchange, error)
+        self._refusals.by_failure(exchange, error)
 
     def _visit(self, exchange: Exchange, ask: Ask, session: Session | None) -> None:
         """A path of the gateway's own: to the control plane, with what is known already."""
@@ -315,20 +311,6 @@ class Gateway:
             },
         )
         self._control.begin(exchange, visit, self._on_application_fault)
-
-    # -- small things --------------------------------------------------------------------------
-
-    def _spawn(self, work: Coroutine[Any, Any, None], exchange: Exchange) -> None:
-        task = asyncio.get_running_loop().create_task(work, name="load session")
-        self._tasks.add(task)
-
-        def done(task: asyncio.Task[None]) -> None:
-            self._tasks.discard(task)
-            error = None if task.cancelled() else task.exception()
-            if isinstance(error, Exception):
-                self._on_failure(exchange, error)
-
-        task.add_done_callback(done)
 
     # -- 7. one record -------------------------------------------------------------------------
 

@@ -6,11 +6,11 @@ is signed out, revoked or expires, it is broken off: at once where this process 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 
 from vestibule.errors import StoreError
 from vestibule.proxy.exchange import Exchange
+from vestibule.proxy.task import Tasks
 from vestibule.service.sessions import Sessions
 
 SWEEP_EVERY_S = 5.0
@@ -22,7 +22,7 @@ class Lasting:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
         self._by_session: dict[str, set[Exchange]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._swept_mono = 0.0
 
     def add(self, exchange: Exchange) -> None:
@@ -40,9 +40,7 @@ class Lasting:
     def session_changed(self, session_id: str) -> None:
         """Look whether this session still lives, and end what lasts if it doesn't."""
         if session_id in self._by_session and self._sessions.peek_id(session_id) is None:
-            task = asyncio.get_running_loop().create_task(self._check(session_id), name="lasting")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.spawn(self._check(session_id), "lasting")
 
     def sweep(self, now_mono: float) -> None:
         """Look at all sessions that something lasts of, every few seconds: expiry is nobody's change."""

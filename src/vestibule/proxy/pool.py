@@ -11,6 +11,7 @@ from typing import Protocol
 
 from vestibule.core.route import Backend, Server
 from vestibule.errors import BackendError
+from vestibule.proxy.task import Tasks
 from vestibule.proxy.upstream import UpstreamConnection
 
 CONNECT_DEADLINE_S = 5.0
@@ -131,7 +132,7 @@ class Pool:
     def __init__(self, backend: Backend, clock: Callable[[], float]) -> None:
         self.servers = tuple(ServerPool(server, clock) for server in backend.servers)
         self._next = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def take(self) -> UpstreamConnection | None:
         """An idle connection to the server whose turn it is; None when one must be made."""
@@ -142,10 +143,7 @@ class Pool:
 
     def connect(self, waiter: Waiter) -> None:
         """Make a connection for *waiter*; each server is tried once, the ones believed dead last."""
-        work = self._connect(waiter, self._pick(()))
-        task = asyncio.get_running_loop().create_task(work, name="upstream connect")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(self._connect(waiter, self._pick(())), "upstream connect")
 
     async def _connect(self, waiter: Waiter, server: ServerPool) -> None:
         tried: tuple[ServerPool, ...] = ()
@@ -189,8 +187,7 @@ class Pool:
 
     def close(self) -> None:
         """Close everything."""
-        for task in self._tasks:
-            task.cancel()
+        self._tasks.cancel()
         for server in self.servers:
             server.close()
 

@@ -90,6 +90,13 @@ class Refusals:
         self._log.info("refused", status=status, code=code, reason=decision.reason, **_of(exchange))
         self._answer(exchange, status, code, session=session, more=more)
 
+    def by_failure(self, exchange: Exchange, error: Exception) -> None:
+        """Answer with whatever was raised: an error of ours, or something nobody meant."""
+        if isinstance(error, VestibuleError):
+            self.by_error(exchange, error)
+        else:
+            self.by_fault(exchange, error)
+
     def by_error(self, exchange: Exchange, error: VestibuleError) -> None:
         """Answer with an error of ours, by whose fault it is."""
         exchange.decision = exchange.decision or error.code
