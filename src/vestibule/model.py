@@ -53,6 +53,15 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Verified address, lower-case domain; empty when there is none or it is not verified."""
     groups: tuple[str, ...] = ()
     orgs: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
+    """`org/team` at GitHub and its like."""
+    projects: tuple[str, ...] = ()
+    repos: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    """`CLIENT:ROLE` for those of one application."""
+    unknown: tuple[str, ...] = ()
+    """Names of those lists about which the provider said nothing: not the same as an empty one. A deny rule on
+    them denies."""
     claims: dict[str, Any] = {}
     """Further claims that were asked for by name; never tokens."""
 
@@ -115,6 +124,11 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
     parent_id: str = ""
     """The session at `auth_host` it was handed on from (later); empty for its own."""
+    signed_in_at: float = 0.0
+    """When the person last came back from a provider; 0: never."""
+    check_at: float = 0.0
+    """From when on its person's groups, organisations and roles must be asked for anew before the session is used;
+    0: there is nothing to ask for."""
 
     def is_live(self, now: float) -> bool:
         """True while neither its absolute nor its idle end has come."""
@@ -127,10 +141,60 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     created_at: float
     name: str = ""
+    login: str = ""
     email: str = ""
     valid_from: float = 0.0
     """Sessions made before this are dead, whatever the session store says."""
     disabled: bool = False
+    seen_at: float = 0.0
+    profile: dict[str, str] = {}
+    """What the person filled in at registration, by field."""
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """An identity as it is kept: the account at a provider by which a user is found. Its key is (issuer, subject)."""
+
+    issuer: str
+    subject: str
+    user_id: str
+    client: str
+    """Full name of the client that vouched first."""
+    kind: str = ""
+    """That client's kind: `google`, `oidc`."""
+    login: str = ""
+    name: str = ""
+    email: str = ""
+    """The verified address as last told; empty when there was none."""
+    created_at: float = 0.0
+    seen_at: float = 0.0
+
+
+class Invitation(msgspec.Struct, frozen=True, kw_only=True):
+    """Leave for one person to become a user: whoever has this verified address, or is this account. Used once."""
+
+    id: str
+    email: str = ""
+    """Lower case; empty where the invitation names an account."""
+    issuer: str = ""
+    subject: str = ""
+    note: str = ""
+    """For people."""
+    created_at: float
+    created_by: str = ""
+    expires_at: float
+    used_at: float | None = None
+    used_by: str = ""
+    """The user it made."""
+
+
+class AdminToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A bearer token of the admin API, as it is listed; the token itself is shown once and only its hash is kept."""
+
+    id: str
+    name: str
+    created_at: float
+    expires_at: float | None = None
+    seen_at: float | None = None
 
 
 class Allow(msgspec.Struct, frozen=True):

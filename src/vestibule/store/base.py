@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from vestibule.model import Session, User
+from vestibule.model import Account, AdminToken, Invitation, Session, User
 
 
 class SealedGrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +67,12 @@ class Sessions(Protocol):
     async def delete(self, session_id: str) -> bool:
         """End it and its grants; durable on return. False when it was not there."""
 
+    async def of_user(self, user_id: str, now: float) -> tuple[Session, ...]:
+        """The live sessions of a user, the newest first; at most a thousand."""
+
+    async def delete_of(self, user_id: str) -> tuple[str, ...]:
+        """End all of a user's with their grants; durable on return. The ids of those that ended."""
+
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Set last-seen of many (id, seen_at), never backwards; may be lost in a crash."""
 
@@ -119,23 +125,160 @@ class Leases(Protocol):
         """Delete at most `limit` leases that ran out; how many went."""
 
 
+class Parking(Protocol):
+    """What must wait a moment for the same browser to come back: sealed, short-lived, taken once."""
+
+    async def park(self, kind: str, key: bytes, sealed: bytes, expires_at: float) -> None:
+        """Keep it under (kind, key); what stood there is replaced. Durable on return."""
+
+    async def parked(self, kind: str, key: bytes, now: float) -> bytes | None:
+        """What waits there, or None; it goes on waiting."""
+
+    async def take(self, kind: str, key: bytes, now: float) -> bytes | None:
+        """What waited there, for the first caller only; None for all others. Durable on return."""
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Delete at most `limit` that nobody came for in time; how many went."""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Which part of a list is wanted, in order of (created_at, id)."""
+
+    after: tuple[float, str] | None = None
+    """The last one of the page before; None: from the start."""
+    limit: int = 50
+
+
 class People(Protocol):
-    """Users and their identities: records, in SQL."""
+    """Users and their accounts at providers: records, in SQL."""
 
     async def user_of(self, issuer: str, subject: str) -> User | None:
-        """The user this identity belongs to, or None."""
+        """The user this account belongs to, or None."""
 
-    async def register(self, user: User, issuer: str, subject: str, client: str, now: float) -> User:
-        """Insert user and identity together; when the identity came to exist meanwhile, that identity's user.
+    async def register(self, user: User, account: Account, *, invitation_id: str = "") -> User | None:
+        """Insert user and account together; when the account came to exist meanwhile, that account's user.
 
-        `client` is the identity client that vouched first. Durable on return.
+        With an invitation, that is used up in the same step; None when it was used, withdrawn or expired (at the
+        user's `created_at`) before. Durable on return.
         """
 
     async def user(self, user_id: str) -> User | None:
         """The user, or None."""
 
-    async def seen(self, user: User, now: float) -> None:
-        """Keep name and address as last told by a provider, and when."""
+    async def users(
+        self, page: Page, *, email: str = "", text: str = "", disabled: bool | None = None
+    ) -> tuple[User, ...]:
+        """One page of the users, the filters all applied.
+
+        `email`: theirs or an account's of theirs, case ignored. `text`: somewhere in name, login or address.
+        """
+
+    async def owners_of(self, email: str) -> tuple[User, ...]:
+        """The users who have an account with this verified address; at most two, which says "more than one"."""
+
+    async def seen(self, user: User, account: Account) -> None:
+        """Keep name, login and address of both as last told by a provider, and when."""
+
+    async def save(self, user: User) -> bool:
+        """Replace name, login, address, profile, `valid_from` and `disabled`; False when there is no such user."""
+
+    async def accounts_of(self, user_id: str) -> tuple[Account, ...]:
+        """A user's accounts, the oldest first."""
+
+    async def account(self, issuer: str, subject: str) -> Account | None:
+        """The account, or None."""
+
+    async def accounts(
+        self, page: Page, *, user_id: str = "", issuer: str = "", client: str = ""
+    ) -> tuple[Account, ...]:
+        """One page of all accounts; its place in the order is (created_at, issuer + NUL + subject)."""
+
+    async def link(self, account: Account) -> bool:
+        """Insert the account for its existing user; False when it belongs to somebody (this user, too) already."""
+
+    async def unlink(self, user_id: str, issuer: str, subject: str) -> bool:
+        """Delete a user's account, unless it is the last: False then, and when it isn't theirs."""
+
+    async def delete(self, user_id: str) -> bool:
+        """Delete the user with all accounts; False when there is no such user. Durable on return."""
+
+
+class Invitations(Protocol):
+    """Who may become a user: records, in SQL."""
+
+    async def create(self, invitation: Invitation) -> None:
+        """Insert it."""
+
+    async def get(self, invitation_id: str) -> Invitation | None:
+        """The invitation, used and expired ones too, or None."""
+
+    async def list(
+        self, page: Page, *, email: str = "", is_open: bool | None = None, now: float = 0.0
+    ) -> tuple[Invitation, ...]:
+        """One page; `is_open`: neither used nor expired at `now`."""
+
+    async def open_for(self, email: str, issuer: str, subject: str, now: float) -> Invitation | None:
+        """The oldest unused, unexpired one for this account, or for this address (empty: for none); or None."""
+
+    async def delete(self, invitation_id: str) -> bool:
+        """Withdraw it; False when there is no such invitation."""
+
+
+class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An identity provider as the database has it; whether it can be used is for `config.row` to say."""
+
+    id: str
+    provider_type: str
+    """Its kind: `google`, `oidc` …"""
+    enabled: bool
+    config: str
+    """JSON text of everything but secrets, in the shape of the admin API."""
+    sealed: bytes
+    """JSON object of the secrets by their paths in `config`, sealed (`core.seal`), bound to the id."""
+    created_at: float
+    updated_at: float
+    version: int = 0
+
+
+class IdentityProviders(Protocol):
+    """Identity providers that were added while the program runs: records, in SQL."""
+
+    async def all(self) -> tuple[ProviderRow, ...]:
+        """All of them, the oldest first."""
+
+    async def get(self, provider_id: str) -> ProviderRow | None:
+        """The provider, or None."""
+
+    async def insert(self, row: ProviderRow) -> bool:
+        """Insert it; False when the id is taken."""
+
+    async def update(self, row: ProviderRow, expect_version: int) -> bool:
+        """Replace it if its version is the expected one, which then grows by one; False when someone was faster."""
+
+    async def delete(self, provider_id: str) -> bool:
+        """Delete it; False when there is no such provider."""
+
+    async def stamp(self) -> str:
+        """A text that changes with every change of the table; cheap, for asking each second."""
+
+
+class AdminTokens(Protocol):
+    """Bearer tokens of the admin API: records, in SQL."""
+
+    async def create(self, token: AdminToken, token_hash: bytes) -> None:
+        """Insert it."""
+
+    async def by_hash(self, token_hash: bytes, now: float) -> AdminToken | None:
+        """The token with this hash if it is good at `now`, or None."""
+
+    async def list(self) -> tuple[AdminToken, ...]:
+        """All of them, the oldest first."""
+
+    async def seen(self, token_id: str, now: float) -> None:
+        """Keep when it was last used."""
+
+    async def delete(self, token_id: str) -> bool:
+        """Revoke it; False when there is no such token."""
 
 
 class Changes(Protocol):
