@@ -62,9 +62,9 @@ class Late:
     def __init__(self, control: asyncio.Future[ControlPlane]) -> None:
         self._control = control
 
-    async def run(self, flow: Flow[T]) -> T:
+    async def run(self, flow: Flow[T], *, trusted: bool = True) -> T:
         """Run the flow, once the control plane is there."""
-        return await (await asyncio.shield(self._control)).driver.run(flow)
+        return await (await asyncio.shield(self._control)).driver.run(flow, trusted=trusted)
 
 
 class App:

@@ -37,7 +37,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from vestibule.errors import ProviderInvalid, ProviderUnavailable
-from vestibule.protocol.address import Address, is_public
+from vestibule.protocol.address import OUTSIDE, Address, is_public
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[tuple[Address, ...]]]
 
@@ -145,7 +145,8 @@ class Fetcher:
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None, via: str = "") -> Answer:
         """The answer of whatever status, after at most three redirects.
 
-        `via`: the operator's URL that led to this one; empty when the operator wrote it.
+        `via`: the operator's URL that led to this one; empty when the operator wrote it; `OUTSIDE` when a
+        person or a database row gave it.
         Raises ProviderUnavailable (not reached, too slow) and ProviderInvalid (refused address, body too
         large).
         """
@@ -161,17 +162,26 @@ class Fetcher:
     async def post_form(
         self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, via: str = ""
     ) -> Answer:
+        """The answer of whatever status to a form; as `send`."""
+        form = {"content-type": "application/x-www-form-urlencoded", **_lower(headers)}
+        return await self.send("POST", url, body, headers=form, via=via)
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        body: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        via: str = "",
+    ) -> Answer:
         """The answer of whatever status; sent once, on a connection of its own, never redirected.
 
         Raises like `get`. After ProviderUnavailable it is unknown whether the server acted on it.
         """
-        sent = {
-            "accept": "application/json",
-            "content-type": "application/x-www-form-urlencoded",
-            **_lower(headers),
-        }
+        sent = {"accept": "application/json", "content-type": "application/json", **_lower(headers)}
         async with self._deadline():
-            answer = await self._hop("POST", url, sent, body, via)
+            answer = await self._hop(method, url, sent, body, via)
         if answer.status in _REDIRECTS:
             raise ProviderInvalid("the provider redirects a request that can't be", detail=url)
         return answer
@@ -194,7 +204,7 @@ class Fetcher:
             return Answer(incoming.status, incoming.headers, read, str(url))
 
     async def _guard_of(self, url: URL, via: str) -> Guard:
-        trusted = not via or await self._is_trusted_by(url, checked_url(via))
+        trusted = not via or (via != OUTSIDE and await self._is_trusted_by(url, checked_url(via)))
         if url.scheme == "http":
             if not trusted:
                 raise ProviderInvalid("a URL from the provider isn't https", detail=str(url))

@@ -10,12 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
+
+#: Stands in place of the operator's URL that led to a URL, where a person's input or a database row gave it: no host
+#: of it is trusted. It is no URL itself.
+OUTSIDE: Final = "outside"
 
 _MAPPED = IPv6Network("::ffff:0:0/96")
 

@@ -3,29 +3,48 @@
 A flow is a generator: it yields an `Ask`, is sent the answer, and returns its result. Whoever drives it
 (`service.flow`) owns sockets, time-outs, caches and the address guard; the flow owns none.
 The driver raises `ProviderUnavailable` into the flow when nothing could be fetched.
+
+Every ask has a `via`: who gave its URL. Empty: the operator wrote it; a URL: the operator wrote that one, and it
+led to this one (an issuer); `OUTSIDE`: a person's input or a database row gave it. `fetch` says what each may reach.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from vestibule.errors import ProviderInvalid
 from vestibule.model import Secret
+from vestibule.protocol.address import OUTSIDE
+
+__all__ = (
+    "OUTSIDE",
+    "Ask",
+    "Discovery",
+    "Driver",
+    "Flow",
+    "Get",
+    "Keys",
+    "PostForm",
+    "Reply",
+    "Send",
+)
 
 T = TypeVar("T")
 
 
 class Get(msgspec.Struct, frozen=True, kw_only=True):
-    """Fetch this URL; answered by a `Reply` of any status below 500."""
+    """Fetch this URL; answered by a `Reply` of any status below 500.
+
+    An `accept` among the headers takes the place of `application/json`.
+    """
 
     url: str
     bearer: Secret | None = None
     headers: tuple[tuple[str, str], ...] = ()
     via: str = ""
-    """The operator's URL that led to this one (an issuer); empty when the operator wrote it (see `fetch`)."""
 
 
 class PostForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,12 +65,33 @@ class PostForm(msgspec.Struct, frozen=True, kw_only=True):
         return f"PostForm(url={self.url!r}, form=***)"
 
 
+class Send(msgspec.Struct, frozen=True, kw_only=True):
+    """Send this body; answered by a `Reply` of any status below 500. It is sent once, whatever happens.
+
+    `basic` is as in `PostForm`.
+    """
+
+    method: Literal["POST", "DELETE"]
+    url: str
+    body: bytes = b""
+    content_type: str = "application/json"
+    bearer: Secret | None = None
+    basic: tuple[str, Secret] | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    via: str = ""
+
+    def __repr__(self) -> str:
+        """Without the body: tokens stand in it."""
+        return f"Send(method={self.method!r}, url={self.url!r}, body=***)"
+
+
 class Discovery(msgspec.Struct, frozen=True):
     """Ask for the metadata of an issuer (OIDC Discovery 1.0); answered by the cached or fetched `dict`."""
 
     issuer: str
     url: str = ""
     """Where it stands, when not at the well-known place."""
+    via: str = ""
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -86,12 +126,15 @@ class Reply(msgspec.Struct, frozen=True):
             raise ProviderInvalid("the provider's answer is not JSON", detail=detail) from exc
 
 
-Ask: TypeAlias = Get | PostForm | Discovery | Keys
+Ask: TypeAlias = Get | PostForm | Send | Discovery | Keys
 Flow: TypeAlias = Generator[Ask, Any, T]
 
 
 class Driver(Protocol):
     """Runs flows: fetches what they ask for (`service.flow`)."""
 
-    async def run(self, flow: Flow[T]) -> T:
-        """What the flow returns. Raises ProviderError, and whatever the flow raises."""
+    async def run(self, flow: Flow[T], *, trusted: bool = True) -> T:
+        """What the flow returns; not `trusted`: every URL it asks for counts as `OUTSIDE`.
+
+        Raises ProviderError, and whatever the flow raises.
+        """

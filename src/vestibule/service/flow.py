@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from vestibule.errors import ProviderError
 from vestibule.fetch import Answer, ConnectionFailed, Fetcher
 from vestibule.protocol.oauth2 import client_basic
-from vestibule.providers.kit import Ask, Discovery, Flow, Get, Keys, PostForm, Reply
+from vestibule.providers.kit import OUTSIDE, Ask, Discovery, Flow, Get, Keys, PostForm, Reply, Send
 from vestibule.service.keys import KeySets, check_works
 
 T = TypeVar("T")
@@ -24,13 +24,17 @@ class Driver:
         self._fetcher = fetcher
         self._keys = keys
 
-    async def run(self, flow: Flow[T]) -> T:
-        """What the flow returns. Raises ProviderError, and whatever the flow raises."""
+    async def run(self, flow: Flow[T], *, trusted: bool = True) -> T:
+        """What the flow returns. Raises ProviderError, and whatever the flow raises.
+
+        Not `trusted`: the provider stands in a database, so that whatever URL it asks for counts as `OUTSIDE`,
+        even one it takes for the operator's.
+        """
         try:
             ask = next(flow)
             while True:
                 try:
-                    answer = await self._answer(ask)
+                    answer = await self._answer(ask, ask.via if trusted else OUTSIDE)
                 except ProviderError as exc:
                     ask = flow.throw(exc)
                 else:
@@ -41,38 +45,45 @@ class Driver:
         finally:
             flow.close()
 
-    async def _answer(self, ask: Ask) -> Any:
+    async def _answer(self, ask: Ask, via: str) -> Any:
         match ask:
             case Get():
-                return _reply(await self._get(ask))
+                return _reply(await self._get(ask, via))
             case PostForm():
-                return _reply(await self._post(ask))
+                return _reply(await self._post(ask, via))
+            case Send():
+                return _reply(await self._send(ask, via))
             case Discovery():
-                return await self._keys.metadata(ask.issuer, ask.url)
+                return await self._keys.metadata(ask.issuer, ask.url, via=via)
             case Keys():
-                return await self._keys.keys(ask.url, ask.kid, via=ask.via)
+                return await self._keys.keys(ask.url, ask.kid, via=via)
             case _:
                 assert_never(ask)
 
-    async def _get(self, ask: Get) -> Answer:
+    async def _get(self, ask: Get, via: str) -> Answer:
         """The answer, tried once more when the connection failed: a GET changes nothing."""
         headers = _headers(ask)
         try:
-            return await self._fetcher.get(ask.url, headers=headers, via=ask.via)
+            return await self._fetcher.get(ask.url, headers=headers, via=via)
         except ConnectionFailed:
-            return await self._fetcher.get(ask.url, headers=headers, via=ask.via)
+            return await self._fetcher.get(ask.url, headers=headers, via=via)
 
-    async def _post(self, ask: PostForm) -> Answer:
+    async def _post(self, ask: PostForm, via: str) -> Answer:
         """The answer to a form sent once: a code or a rotating refresh token is spent by being sent."""
         body = urlencode(ask.form).encode("ascii")
-        return await self._fetcher.post_form(ask.url, body, headers=_headers(ask), via=ask.via)
+        return await self._fetcher.post_form(ask.url, body, headers=_headers(ask), via=via)
+
+    async def _send(self, ask: Send, via: str) -> Answer:
+        """The answer to a body sent once."""
+        headers = {"content-type": ask.content_type, **_headers(ask)}
+        return await self._fetcher.send(ask.method, ask.url, ask.body, headers=headers, via=via)
 
 
-def _headers(ask: Get | PostForm) -> dict[str, str]:
-    headers = dict(ask.headers)
+def _headers(ask: Get | PostForm | Send) -> dict[str, str]:
+    headers = {name.lower(): value for name, value in ask.headers}
     if ask.bearer is not None:
         headers["authorization"] = f"Bearer {ask.bearer.reveal()}"
-    elif isinstance(ask, PostForm) and ask.basic is not None:
+    elif not isinstance(ask, Get) and ask.basic is not None:
         headers["authorization"] = client_basic(*ask.basic).reveal()
     return headers
 

@@ -4,6 +4,9 @@ A document is fresh for an hour. After that it is fetched again, and when that f
 day from when it was fetched (attacks.md O6). However many ask, one fetch is under way per URL. A key id that
 isn't among the known keys makes one more fetch at once, so that a rotation needs no waiting, but at most one
 in 30 s: made-up key ids cost the provider nothing.
+
+A document is kept for those alone who came to its URL in the same way (`via`). Threat: a provider that may reach
+public addresses only is given what was fetched from a private one for somebody else.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import msgspec
 
 from vestibule.errors import ProviderError, ProviderInvalid, ProviderUnavailable
 from vestibule.fetch import Answer
+from vestibule.protocol.address import OUTSIDE
 from vestibule.protocol.oidc import discovery_url
 
 FRESH_S: Final = 3600.0
@@ -26,6 +30,8 @@ RETRY_S: Final = 30.0
 UNKNOWN_KID_EVERY_S: Final = 30.0
 DOCUMENT_MAX_BYTES: Final = 512 * 1024
 KEYS_MAX: Final = 100
+OUTSIDE_MAX: Final = 1000
+"""Documents kept of URLs that the operator's configuration had no part in: anybody can think of more."""
 
 
 class Get(Protocol):
@@ -61,11 +67,13 @@ class Documents:
         self._get = get
         self._parse = parse
         self._mono = mono
-        self._documents: dict[str, _Document] = {}
+        self._documents: dict[tuple[str, str], _Document] = {}
+        self._outside: dict[str, _Document] = {}
+        """The one that was asked for longest ago stands first."""
 
     async def of(self, url: str, *, via: str = "") -> Any:
         """The document. Raises ProviderUnavailable, ProviderInvalid when there is none that is good."""
-        document = self._documents.setdefault(url, _Document())
+        document = self._document(url, via)
         now = self._mono()
         age_s = now - document.fetched_mono
         if age_s < FRESH_S or (age_s < STALE_S and now - document.failed_mono < RETRY_S):
@@ -79,7 +87,7 @@ class Documents:
 
     async def anew(self, url: str, *, via: str = "") -> Any:
         """The document fetched now; as it is known while the flood limit holds or when fetching fails."""
-        document = self._documents.setdefault(url, _Document())
+        document = self._document(url, via)
         now = self._mono()
         if document.pending is None:
             if now - document.forced_mono < UNKNOWN_KID_EVERY_S:
@@ -92,9 +100,20 @@ class Documents:
                 raise
             return document.value
 
-    def forget(self, url: str) -> None:
+    def forget(self, url: str, *, via: str = "") -> None:
         """Fetch the document anew when it is asked for next."""
-        self._documents.pop(url, None)
+        if via == OUTSIDE:
+            self._outside.pop(url, None)
+        else:
+            self._documents.pop((url, via), None)
+
+    def _document(self, url: str, via: str) -> _Document:
+        if via != OUTSIDE:
+            return self._documents.setdefault((url, via), _Document())
+        document = self._outside[url] = self._outside.pop(url, _Document())
+        if len(self._outside) > OUTSIDE_MAX:
+            del self._outside[next(iter(self._outside))]
+        return document
 
     async def _fetched(self, document: _Document, url: str, via: str) -> Any:
         """The result of the one fetch under way; it goes on when whoever waits for it leaves."""
@@ -122,15 +141,15 @@ class KeySets:
         self._metadata = Documents(get, _object, mono=mono)
         self._keys = Documents(get, _keys, mono=mono)
 
-    async def metadata(self, issuer: str, url: str = "") -> dict[str, Any]:
+    async def metadata(self, issuer: str, url: str = "", *, via: str = "") -> dict[str, Any]:
         """The issuer's metadata: a JSON object that names this issuer, exactly. Raises ProviderError.
 
         Spec: OpenID Connect Discovery 1.0 section 4.3. Threat: a document that speaks for somebody else.
         """
         place = url or discovery_url(issuer)
-        document: dict[str, Any] = await self._metadata.of(place)
+        document: dict[str, Any] = await self._metadata.of(place, via=via)
         if (named := document.get("issuer")) != issuer:
-            self._metadata.forget(place)  # so that a mistake put right there is seen here
+            self._metadata.forget(place, via=via)  # so that a mistake put right there is seen here
             detail = f"{place} is of {str(named)[:200]!r}, not of {issuer!r}"
             raise ProviderInvalid("the provider's metadata is another's", detail=detail, code="wrong_issuer")
         return document

@@ -10,7 +10,7 @@ import pytest
 from vestibule.errors import ProviderInvalid, ProviderUnavailable
 from vestibule.fetch import Answer, ConnectionFailed
 from vestibule.model import Secret
-from vestibule.providers.kit import Ask, Discovery, Flow, Get, Keys, PostForm, Reply
+from vestibule.providers.kit import OUTSIDE, Ask, Discovery, Flow, Get, Keys, PostForm, Reply, Send
 from vestibule.service.flow import Driver
 
 URL = "https://op.example/x"
@@ -37,8 +37,14 @@ class Wire:
         self.asked.append(("POST", url, dict(headers), via, body))
         return self._next()
 
-    async def metadata(self, issuer: str, url: str) -> dict[str, Any]:
-        self.asked.append(("metadata", issuer, url))
+    async def send(
+        self, method: str, url: str, body: bytes, *, headers: Mapping[str, str], via: str
+    ) -> Answer:
+        self.asked.append((method, url, dict(headers), via, body))
+        return self._next()
+
+    async def metadata(self, issuer: str, url: str, *, via: str) -> dict[str, Any]:
+        self.asked.append(("metadata", issuer, url, via))
         return {"issuer": issuer}
 
     async def keys(self, url: str, kid: str | None, *, via: str) -> tuple[dict[str, Any], ...]:
@@ -56,6 +62,17 @@ def answer(status: int = 200, body: bytes = b"{}") -> Answer:
 
 def ask(what: Ask) -> Flow[Any]:
     return (yield what)
+
+
+def asks(via: str) -> tuple[Ask, ...]:
+    """One of each kind."""
+    return (
+        Get(url=URL, via=via),
+        PostForm(url=URL, form=(), via=via),
+        Send(method="POST", url=URL, via=via),
+        Discovery("https://op.example", "", via),
+        Keys(URL, "1", via),
+    )
 
 
 async def test_a_flow_that_asks_nothing_just_ends() -> None:
@@ -97,10 +114,45 @@ async def test_credentials_go_into_the_header_and_nowhere_else() -> None:
 
 
 async def test_who_led_to_a_url_is_passed_on() -> None:
-    wire = Wire(answer(), answer())
-    await driver(wire).run(ask(Get(url=URL, via="https://op.example")))
-    await driver(wire).run(ask(PostForm(url=URL, form=(), via="https://op.example")))
-    assert [asked[3] for asked in wire.asked] == ["https://op.example"] * 2
+    wire = Wire(*[answer()] * 3)
+    for what in asks(via="https://op.example"):
+        await driver(wire).run(ask(what))
+    assert [asked[3] for asked in wire.asked] == ["https://op.example"] * 5
+
+
+@pytest.mark.parametrize("via", ["", "https://op.example", OUTSIDE])
+async def test_a_flow_that_is_not_trusted_has_no_url_of_the_operators(via: str) -> None:
+    """Threat: a provider of the database that calls its own URLs the operator's."""
+    wire = Wire(*[answer()] * 3)
+    for what in asks(via=via):
+        await driver(wire).run(ask(what), trusted=False)
+    assert [asked[3] for asked in wire.asked] == [OUTSIDE] * 5
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_a_body_is_sent_as_it_is(method: Any) -> None:
+    wire = Wire(answer(422))
+    what = Send(
+        method=method,
+        url=URL,
+        body=b'{"a": 1}',
+        basic=("id", Secret("s")),
+        headers=(("Accept", "application/vnd.github+json"),),
+    )
+    assert (await driver(wire).run(ask(what))).status == 422
+    assert wire.asked == [
+        (
+            method,
+            URL,
+            {
+                "content-type": "application/json",
+                "accept": "application/vnd.github+json",
+                "authorization": "Basic aWQ6cw==",
+            },
+            "",
+            b'{"a": 1}',
+        )
+    ]
 
 
 async def test_a_get_whose_connection_failed_is_tried_once_more() -> None:
@@ -120,10 +172,15 @@ async def test_a_get_that_timed_out_is_not_tried_again() -> None:
 
 
 @pytest.mark.parametrize("failure", [ConnectionFailed("reset"), ProviderUnavailable("too slow")])
-async def test_a_form_is_sent_once_whatever_happens(failure: Exception) -> None:
+@pytest.mark.parametrize(
+    "what",
+    [PostForm(url=URL, form=(("code", "canary"),)), Send(method="DELETE", url=URL)],
+    ids=["form", "body"],
+)
+async def test_what_is_posted_is_sent_once_whatever_happens(what: Ask, failure: Exception) -> None:
     wire = Wire(failure, answer())
     with pytest.raises(ProviderUnavailable):
-        await driver(wire).run(ask(PostForm(url=URL, form=(("code", "canary"),))))
+        await driver(wire).run(ask(what))
     assert len(wire.asked) == 1
 
 
@@ -180,5 +237,6 @@ def test_no_secret_of_an_ask_is_in_its_repr() -> None:
     makers: list[Callable[[], Ask]] = [
         lambda: Get(url=URL, bearer=Secret("canary")),
         lambda: PostForm(url=URL, form=(), basic=("id", Secret("canary"))),
+        lambda: Send(method="POST", url=URL, body=b"canary", bearer=Secret("canary")),
     ]
     assert not any("canary" in repr(make()) for make in makers)

@@ -11,8 +11,9 @@ import pytest
 
 from vestibule.errors import ProviderError, ProviderInvalid, ProviderUnavailable
 from vestibule.fetch import Answer
+from vestibule.protocol.address import OUTSIDE
 from vestibule.protocol.oidc import discovery_url
-from vestibule.service.keys import DOCUMENT_MAX_BYTES, FRESH_S, KEYS_MAX, STALE_S, KeySets
+from vestibule.service.keys import DOCUMENT_MAX_BYTES, FRESH_S, KEYS_MAX, OUTSIDE_MAX, STALE_S, KeySets
 
 ISSUER = "https://op.example"
 JWKS = f"{ISSUER}/jwks"
@@ -226,3 +227,41 @@ async def test_only_200_is_a_document(provider: Provider, status: int, error: ty
 async def test_the_fetcher_is_told_which_issuer_led_to_a_key_set(provider: Provider) -> None:
     await provider.keys.keys(JWKS, via=ISSUER)
     assert provider.vias == [ISSUER]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("", OUTSIDE), (OUTSIDE, ""), (ISSUER, "https://other.example")]
+)
+async def test_what_was_fetched_for_one_is_not_given_to_who_may_reach_less(
+    provider: Provider, first: str, second: str
+) -> None:
+    """Threat: an issuer of the database that names the key set of a private one and gets it from the cache."""
+    for via in (first, second, first, second):
+        await provider.keys.keys(JWKS, via=via)
+        await provider.keys.metadata(ISSUER, via=via)
+    assert provider.vias == [first, first, second, second]
+
+
+async def test_an_outsiders_wrong_metadata_are_forgotten_for_outsiders_alone(provider: Provider) -> None:
+    await provider.keys.metadata(ISSUER)
+    provider.documents[discovery_url(ISSUER)] = {"issuer": "https://evil.example"}
+    with pytest.raises(ProviderInvalid):
+        await provider.keys.metadata(ISSUER, via=OUTSIDE)
+    assert await provider.keys.metadata(ISSUER) == {"issuer": ISSUER, "jwks_uri": JWKS}
+    provider.documents[discovery_url(ISSUER)] = {"issuer": ISSUER}
+    assert await provider.keys.metadata(ISSUER, via=OUTSIDE) == {"issuer": ISSUER}
+
+
+async def test_urls_that_anybody_can_think_of_are_kept_up_to_a_number(provider: Provider) -> None:
+    await provider.keys.keys(JWKS)
+    for number in range(OUTSIDE_MAX):
+        url = f"https://person{number}.example/jwks"
+        provider.documents[url] = {"keys": []}
+        await provider.keys.keys(url, via=OUTSIDE)
+    await provider.keys.keys("https://person0.example/jwks", via=OUTSIDE)
+    assert len(provider.asked) == OUTSIDE_MAX + 1
+    await provider.keys.keys(JWKS, via=OUTSIDE)
+    await provider.keys.keys("https://person1.example/jwks", via=OUTSIDE)
+    assert len(provider.asked) == OUTSIDE_MAX + 3
+    await provider.keys.keys(JWKS)
+    assert len(provider.asked) == OUTSIDE_MAX + 3
