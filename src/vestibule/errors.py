@@ -16,7 +16,8 @@
     ├── BackendError           the backend's: no connection, no answer, a broken one
     └── StoreError             the store's: it can't be reached, is full, is broken
 
-Each class has a stable `code` (logs, JSON answers, tests) and the HTTP `status` it ends in by default.
+Each class has a stable `code` (logs, JSON answers, tests) and the HTTP `status` it ends in by default. Where one
+fault of a class is told apart from its others, the error has a code of its own; `codes` are then both.
 The message is safe to show to a person; what isn't goes into `detail`, which only the log sees.
 """
 
@@ -38,6 +39,12 @@ class VestibuleError(Exception):
             self.code = code
         if status:
             self.status = status
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Its code, then those of its classes up the tree: the words there are for the first of them serve."""
+        classes = (cls.code for cls in type(self).__mro__ if issubclass(cls, VestibuleError))
+        return tuple(dict.fromkeys((self.code, *classes)))
 
     @property
     def message(self) -> str:

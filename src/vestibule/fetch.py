@@ -4,25 +4,12 @@ One exchange goes one way: URL checked → name resolved once → every address 
 those addresses → answer read up to a cap → a redirect of a GET goes back to the first step. All hops together
 have one deadline. No cookies, no proxy environment, no credentials to another origin, no compressed bodies.
 
-The address guard has three modes; which one holds follows from where the URL came from:
-
-=========  =======================================================  ==========================================
-mode       for                                                      connects to
-=========  =======================================================  ==========================================
-LOOPBACK   http:// URLs the operator wrote                          loopback only
-TRUSTED    https:// URLs the operator wrote, and their own host     anything but link-local, multicast, "any"
-PUBLIC     URLs that came from elsewhere (a discovery document      public Internet addresses only, https
-           naming another host, a redirect to another host)
-=========  =======================================================  ==========================================
-
-A URL from elsewhere has the freedom of the operator's URL that led to it when that one is itself private:
-inside a private network, issuer and endpoints may well be two hosts.
+Where a request may go follows from who gave its URL, which is what `via` says; `core.outgoing` has the rules.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
 import ipaddress
 import socket
 import ssl
@@ -36,8 +23,9 @@ import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from vestibule.core.outgoing import WHY_REFUSED, Guard, checked_url, guard_of, literal_of, shown
 from vestibule.errors import ProviderInvalid, ProviderUnavailable
-from vestibule.protocol.address import OUTSIDE, Address, is_public
+from vestibule.protocol.address import NO_NETWORKS, Address, Networks
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[tuple[Address, ...]]]
 
@@ -49,29 +37,12 @@ REDIRECTS_MAX: Final = 3
 KEEP_ALIVE_S: Final = 4.0
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-_HOST_MAX_CHARS: Final = 253
 
 
 class ConnectionFailed(ProviderUnavailable):
     """No connection, or it broke before the whole answer had come; not a time-out."""
 
-
-class Guard(enum.Enum):
-    """Which addresses a request may go to; see the module's table."""
-
-    LOOPBACK = "loopback"
-    TRUSTED = "trusted"
-    PUBLIC = "public"
-
-    def admits(self, address: Address) -> bool:
-        """True when this mode lets a request go to the address, seen through its v6 disguises."""
-        real = unwrapped(address)
-        if self is Guard.LOOPBACK:
-            return real.is_loopback
-        if self is Guard.PUBLIC:
-            return is_public(real)
-        return not (real.is_unspecified or real.is_multicast or real.is_link_local)
+    code = "connection_failed"
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -136,8 +107,10 @@ class Fetcher:
         *,
         transport: Transport | None = None,
         resolve: Resolve | None = None,
+        allow: Networks = NO_NETWORKS,
         deadline_s: float = DEADLINE_S,
     ) -> None:
+        self._allow = allow
         self._transport = transport or AiohttpTransport()
         self._resolve = resolve or resolve_by_system
         self._deadline_s = deadline_s
@@ -151,13 +124,15 @@ class Fetcher:
         large).
         """
         sent = {"accept": "application/json", **_lower(headers)}
-        async with self._deadline():
+        async with self._deadline(url):
             for _ in range(REDIRECTS_MAX + 1):
                 answer = await self._hop("GET", url, sent, None, via)
                 if answer.status not in _REDIRECTS:
                     return answer
                 url, via, sent = _redirected(answer, via or url, sent)
-        raise ProviderInvalid("the provider redirects too often", detail=url)
+        raise ProviderInvalid(
+            "the provider redirects too often", detail=shown(url), code="redirects_too_many"
+        )
 
     async def post_form(
         self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, via: str = ""
@@ -180,10 +155,12 @@ class Fetcher:
         Raises like `get`. After ProviderUnavailable it is unknown whether the server acted on it.
         """
         sent = {"accept": "application/json", "content-type": "application/json", **_lower(headers)}
-        async with self._deadline():
+        async with self._deadline(url):
             answer = await self._hop(method, url, sent, body, via)
         if answer.status in _REDIRECTS:
-            raise ProviderInvalid("the provider redirects a request that can't be", detail=url)
+            raise ProviderInvalid(
+                "the provider redirects a request that can't be", detail=shown(url), code="redirect_refused"
+            )
         return answer
 
     async def close(self) -> None:
@@ -194,28 +171,14 @@ class Fetcher:
         self, method: str, raw_url: str, headers: Mapping[str, str], body: bytes | None, via: str
     ) -> Answer:
         url = checked_url(raw_url)
-        guard = await self._guard_of(url, via)
+        guard = guard_of(url, via)
         addresses = await self._checked_addresses(url, guard)
         request = Request(
             method=method, url=url, headers=headers, body=body, addresses=addresses, guard=guard
         )
         async with self._transport.send(request) as incoming:
-            read = await _read(incoming)
+            read = await _read(incoming, request)
             return Answer(incoming.status, incoming.headers, read, str(url))
-
-    async def _guard_of(self, url: URL, via: str) -> Guard:
-        trusted = not via or (via != OUTSIDE and await self._is_trusted_by(url, checked_url(via)))
-        if url.scheme == "http":
-            if not trusted:
-                raise ProviderInvalid("a URL from the provider isn't https", detail=str(url))
-            return Guard.LOOPBACK
-        return Guard.TRUSTED if trusted else Guard.PUBLIC
-
-    async def _is_trusted_by(self, url: URL, via: URL) -> bool:
-        if via.host == url.host:
-            return True
-        found = await self._addresses(via)
-        return not any(is_public(unwrapped(address)) for address in found)
 
     async def _checked_addresses(self, url: URL, guard: Guard) -> tuple[Address, ...]:
         """All addresses of the host; one that is not admitted refuses the whole name.
@@ -223,81 +186,43 @@ class Fetcher:
         Threat: SSRF by names of private addresses, by literals in any spelling, by DNS rebinding (the
         connection goes to just these addresses, nothing is resolved again).
         """
-        found = await self._addresses(url)
-        refused = [str(address) for address in found if not guard.admits(address)]
+        literal = literal_of(url)
+        if literal is not None and guard is Guard.WRITTEN:
+            return (literal,)  # it can't become another
+        found = (literal,) if literal is not None else await self._addresses(url)
+        refused = [str(address) for address in found if not guard.admits(address, self._allow)]
         if refused:
             raise ProviderInvalid(
                 "the provider's address may not be called",
-                detail=f"{url.host} is {', '.join(refused)}; only {guard.value} addresses here",
-                code="address_refused",
+                detail=f"{shown(url)} is at {', '.join(refused)}: {WHY_REFUSED[guard]}",
+                code="http_refused" if guard is Guard.ALLOWED else "address_refused",
             )
         return found
 
     async def _addresses(self, url: URL) -> tuple[Address, ...]:
-        host, port = url.host or "", url.port or 443
-        try:
-            return (ipaddress.ip_address(host),)
-        except ValueError:
-            pass
+        host, port = url.raw_host or "", url.port or 443
         try:
             found = await self._resolve(host, port)
         except (OSError, UnicodeError) as exc:
-            raise ProviderUnavailable("the provider's name can't be resolved", detail=host) from exc
+            raise ProviderUnavailable(
+                "the provider's name can't be resolved", detail=host, code="name_unresolved"
+            ) from exc
         if not found:
-            raise ProviderUnavailable("the provider's name has no address", detail=host)
+            raise ProviderUnavailable(
+                "the provider's name has no address", detail=host, code="name_unresolved"
+            )
         return found
 
     @asynccontextmanager
-    async def _deadline(self) -> AsyncIterator[None]:
+    async def _deadline(self, url: str) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._deadline_s):
                 yield
         except TimeoutError as exc:
-            raise ProviderUnavailable("the provider didn't answer in time") from exc
-
-
-def checked_url(raw: str) -> URL:
-    """The URL as it will be connected to. Raises ProviderInvalid for what no provider's URL has.
-
-    Refused: other schemes, userinfo, fragments, a zone, controls and blanks, a host that isn't ASCII.
-    """
-    try:
-        url = URL(raw)
-        port = url.port
-    except ValueError as exc:
-        raise ProviderInvalid("the provider's URL can't be read", detail=raw[:200]) from exc
-    host = url.raw_host or ""
-    strange = (
-        url.scheme not in {"http", "https"}
-        or not host
-        or port == 0
-        or len(host) > _HOST_MAX_CHARS
-        or url.raw_user is not None
-        or url.raw_password is not None
-        or "#" in raw
-        or "%" in host
-        or "\\" in raw
-        or any(ch <= " " or ch == "\x7f" for ch in raw)
-        or not raw.isascii()
-    )
-    if strange:
-        raise ProviderInvalid("the provider's URL is not one that may be called", detail=raw[:200])
-    return url
-
-
-def unwrapped(address: Address) -> Address:
-    """The IPv4 address inside a mapped, NAT64, 6to4 or Teredo address; any other address itself."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    if address.sixtofour is not None:
-        return address.sixtofour
-    if address.teredo is not None:
-        return address.teredo[1]
-    return address
+            detail = f"{shown(url)}: not within {self._deadline_s:g} s"
+            raise ProviderUnavailable(
+                "the provider didn't answer in time", detail=detail, code="provider_timeout"
+            ) from exc
 
 
 async def resolve_by_system(host: str, port: int) -> tuple[Address, ...]:
@@ -318,22 +243,37 @@ def _redirected(answer: Answer, via: str, headers: dict[str, str]) -> tuple[str,
     try:
         target = checked_url(str(here.join(URL(raw))))
     except ValueError as exc:
-        raise ProviderInvalid("the provider redirects to what isn't a URL") from exc
+        raise ProviderInvalid(
+            "the provider redirects to what isn't a URL", detail=shown(here), code="redirect_refused"
+        ) from exc
     if not raw or (here.scheme == "https" and target.scheme != "https"):
-        raise ProviderInvalid("the provider redirects to where it may not", detail=str(target)[:200])
+        detail = f"{shown(here)} leads to {shown(target)}"
+        raise ProviderInvalid(
+            "the provider redirects to where it may not", detail=detail, code="redirect_refused"
+        )
     if target.origin() != here.origin():
         headers = {"accept": headers["accept"]}
     return str(target), via, headers
 
 
-async def _read(incoming: Incoming) -> bytes:
+async def _read(incoming: Incoming, request: Request) -> bytes:
+    """The whole body. Threat: one without end, and a small one that unpacks to a huge one."""
+    where = f"{request.method} {shown(request.url)}"
     if incoming.headers.get("content-encoding", "identity") not in {"identity", ""}:
-        raise ProviderInvalid("the provider's answer is compressed though that was not asked for")
+        raise ProviderInvalid(
+            "the provider's answer is compressed though that was not asked for",
+            detail=where,
+            code="answer_compressed",
+        )
     read = bytearray()
     async for chunk in incoming.chunks():
         read += chunk
         if len(read) > BODY_MAX_BYTES:
-            raise ProviderInvalid("the provider's answer is too large")
+            raise ProviderInvalid(
+                "the provider's answer is too large",
+                detail=f"{where}: more than {BODY_MAX_BYTES} bytes",
+                code="answer_too_large",
+            )
     return bytes(read)
 
 
@@ -390,11 +330,13 @@ class AiohttpTransport:
                 yield _AiohttpIncoming(response)
         except aiohttp.ClientConnectorCertificateError as exc:
             raise ProviderUnavailable(
-                "the provider's certificate can't be verified", detail=str(exc)
+                "the provider's certificate can't be verified", detail=str(exc), code="certificate_refused"
             ) from exc
         except TimeoutError as exc:
             raise ProviderUnavailable(
-                "the provider didn't answer in time", detail=f"connecting to {request.url.origin()}"
+                "the provider didn't answer in time",
+                detail=f"connecting to {request.url.origin()}",
+                code="provider_timeout",
             ) from exc
         except (aiohttp.ClientError, OSError) as exc:
             # The origin alone: a query can hold what no log may.

@@ -95,6 +95,7 @@ def _by_mask(table: dict[int, set[int]]) -> tuple[tuple[int, frozenset[int]], ..
     return tuple((mask, frozenset(table[mask])) for mask in sorted(table, reverse=True))
 
 
+NO_NETWORKS: Final = Networks()
 #: What no outgoing request of the control plane should reach unless the operator wrote it down.
 _NOT_PUBLIC = Networks.parse(
     [
@@ -128,6 +129,9 @@ _NOT_PUBLIC = Networks.parse(
     ]
 )
 _NAT64 = Networks.parse(["64:ff9b::/96"])
+#: All of IPv6 that has been given out for unicast (RFC 4291 section 2.4). Elsewhere are, among others, addresses of
+#: translators that carry an IPv4 address (`::ffff:0:a.b.c.d`, RFC 2765).
+_GLOBAL_V6 = Networks.parse(["2000::/3"])
 
 
 def is_public(of: Address | str) -> bool:
@@ -142,6 +146,8 @@ def is_public(of: Address | str) -> bool:
         return False
     if address in _NAT64:
         address = IPv4Address(int(address) & 0xFFFFFFFF)
+    if isinstance(address, IPv6Address) and address not in _GLOBAL_V6:
+        return False
     return address not in _NOT_PUBLIC
 
 
