@@ -16,8 +16,8 @@
     ├── BackendError           the backend's: no connection, no answer, a broken one
     └── StoreError             the store's: it can't be reached, is full, is broken
 
-Each class has a stable `code` (logs, JSON answers, tests) and the HTTP `status` it ends in by default. Where one
-fault of a class is told apart from its others, the error has a code of its own; `codes` are then both.
+Each class has a stable `code` (logs, JSON answers, tests) and the HTTP `status` it ends in by default. A provider's
+faults are told apart in the log alone (`id_token_aud`, `provider_timeout` …): all others are told their `family`.
 The message is safe to show to a person; what isn't goes into `detail`, which only the log sees.
 """
 
@@ -30,6 +30,7 @@ class VestibuleError(Exception):
     """The root: whatever this program raises on purpose."""
 
     code: str = "internal_error"
+    family: ClassVar[str] = ""
     status: int = 500
 
     def __init__(self, message: str = "", *, detail: str = "", code: str = "", status: int = 0) -> None:
@@ -41,10 +42,9 @@ class VestibuleError(Exception):
             self.status = status
 
     @property
-    def codes(self) -> tuple[str, ...]:
-        """Its code, then those of its classes up the tree: the words there are for the first of them serve."""
-        classes = (cls.code for cls in type(self).__mro__ if issubclass(cls, VestibuleError))
-        return tuple(dict.fromkeys((self.code, *classes)))
+    def public_code(self) -> str:
+        """The code that people and programs are told: their family's where an error is one of a family."""
+        return self.family or self.code
 
     @property
     def message(self) -> str:
@@ -112,7 +112,7 @@ class ProviderError(VestibuleError):
 class ProviderUnavailable(ProviderError):
     """The provider can't be reached or fails (timeout, connection, 5xx, 429): nothing was learned about the person."""
 
-    code = "provider_unavailable"
+    code = family = "provider_unavailable"
     status = 503
 
 
@@ -131,7 +131,7 @@ class ProviderRefused(ProviderError):
 class ProviderInvalid(ProviderError):
     """The provider's answer breaks its protocol or fails a check (signature, issuer, nonce …)."""
 
-    code = "provider_invalid"
+    code = family = "provider_invalid"
 
 
 class BackendError(VestibuleError):

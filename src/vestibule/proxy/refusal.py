@@ -107,7 +107,7 @@ class Refusals:
         if error.status == 405:
             more.append(_allow(_METHODS))
         reason = error.message if self._as_json else ""
-        self._answer(exchange, error.status, error.code, reason=reason, more=more)
+        self._answer(exchange, error.status, error.public_code, reason=reason, more=more)
 
     def by_fault(self, exchange: Exchange, error: Exception) -> None:
         """Answer to something nobody meant: the log gets all of it, the client an id."""

@@ -77,6 +77,8 @@ def failure(
         path=ask.path,
         address=ask.visit.address,
     )
+    if code not in TEXTS:
+        code = error.public_code
     reason = _reason(error, code)
     if ask.wants_json:
         page = problem(desk, ask, status, code, reason=reason)
