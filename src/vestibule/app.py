@@ -224,6 +224,8 @@ class App:
                 providers=self._providers,
                 hosts=frozenset(name.decode("ascii") for name in self._compiled.table.hosts),
                 flow_life_s=self._compiled.lifetimes.flow_s,
+                fetch_allow=self._compiled.fetch_allow,
+                fetch_timeout_s=self._compiled.fetch_timeout_s,
                 pages=self._pages,
                 tls=await asyncio.to_thread(ssl.create_default_context),
                 log=self._log,

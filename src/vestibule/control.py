@@ -15,6 +15,7 @@ import msgspec
 from vestibule.core.seal import KeyRing
 from vestibule.fetch import AiohttpTransport, Fetcher
 from vestibule.observe.log import Log
+from vestibule.protocol.address import Networks
 from vestibule.providers.base import Provider
 from vestibule.proxy.asgi import Application
 from vestibule.service.flow import Driver
@@ -40,6 +41,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     hosts: frozenset[str]
     """Names of all hosts: where a return address may lead."""
     flow_life_s: float
+    fetch_allow: Networks
+    fetch_timeout_s: float
     pages: Pages
     tls: ssl.SSLContext
     log: Log
@@ -49,7 +52,11 @@ class ControlPlane:
     """What is open while the program runs."""
 
     def __init__(self, parts: Parts) -> None:
-        self._fetcher = Fetcher(transport=AiohttpTransport(tls=parts.tls))
+        self._fetcher = Fetcher(
+            transport=AiohttpTransport(tls=parts.tls),
+            allow=parts.fetch_allow,
+            deadline_s=parts.fetch_timeout_s,
+        )
         self.driver = Driver(self._fetcher, KeySets(self._fetcher.get))
         self._records = records.open_people(parts.database)
         self._signin = SignIn(

@@ -66,12 +66,22 @@ def _check_gateway(config: schema.Config, report: Report) -> None:
             gateway.at("http"),
             "trusted_proxies is empty, so every request counts as coming from the edge proxy's own address",
         )
+    _check_fetch_allow(gateway, report)
     for number, network in enumerate(gateway.trusted_proxies):
         if network.endswith("/0"):
             report.warn(
                 gateway.at("trusted_proxies", number),
                 f"{network} believes anybody about where a request comes from",
             )
+
+
+def _check_fetch_allow(gateway: schema.Gateway, report: Report) -> None:
+    for number, network in enumerate(gateway.fetch_allow):
+        place = gateway.at("fetch_allow", number)
+        if network == "unix":
+            report.fault(place, "providers are not reached by Unix sockets: write addresses or ranges")
+        elif network.endswith("/0"):
+            report.warn(place, f"{network} lets anybody who can give a URL reach whatever this machine reaches")
 
 
 def _clients(config: schema.Config, report: Report) -> dict[str, Client]:

@@ -39,6 +39,9 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     table: RouteTable
     listeners: tuple[Listener, ...]
     trusted_proxies: Networks
+    fetch_allow: Networks
+    """Where URLs that the operator did not write may lead, besides public addresses."""
+    fetch_timeout_s: float
     clients: Mapping[str, ProviderConfig]
     """Identity clients by full name, in the order written; `open()` makes the provider."""
     token_sources: Mapping[str, ProviderConfig]
@@ -61,6 +64,8 @@ def compile_config(loaded: Loaded) -> Compiled:
         table=RouteTable(_host(scope) for scope in checked.scopes.values()),
         listeners=tuple(_listener(listen, gateway, "http") for listen in listeners_of(config)),
         trusted_proxies=Networks.parse(gateway.trusted_proxies if gateway else ()),
+        fetch_allow=Networks.parse(gateway.fetch_allow if gateway else ()),
+        fetch_timeout_s=gateway.fetch_timeout if gateway else schema.FETCH_TIMEOUT_S,
         clients={name: client.config for name, client in checked.clients.items()},
         token_sources=dict(checked.sources),
         calls=tuple(_call(interface) for interface in checked.interfaces),

@@ -29,6 +29,7 @@ from vestibule.core.route import Backend
 from vestibule.model import Secret
 
 _ACCESS_LATER = {"rule": "write allow and deny", "policy": "write allow and deny"}
+FETCH_TIMEOUT_S = Seconds(10.0)
 _EDGE = "let an edge proxy in front speak TLS, and write public_url into the host"
 
 
@@ -54,6 +55,13 @@ class Gateway(Node, kw_only=True):
     trusted_proxies: tuple[Network, ...] = ()
     """Addresses or ranges (`["10.0.0.0/8"]`) of the edge proxies in front, whose `X-Forwarded-For` and
     `Forwarded` are believed. Empty: nobody's."""
+    fetch_allow: tuple[Network, ...] = ()
+    """Addresses or ranges (`["10.0.0.0/8"]`) that the gateway may also call for URLs you did not write: those a
+    provider's discovery document names on another host, redirects, providers kept in the database, web addresses
+    that people sign in with. All these must be public https otherwise; in these ranges plain http will do. A host
+    that you wrote yourself needs no entry."""
+    fetch_timeout: Seconds = FETCH_TIMEOUT_S
+    """How long one request to a provider may take, with all its redirects (10 seconds)."""
     state: FilePath = FilePath("state")
     """Directory of what the gateway keeps: the database and the key. Made when it is not there. A path
     that does not begin with `/` counts from the folder of the file it stands in (without a file: the
@@ -136,9 +144,6 @@ class Provider(Node, kw_only=True):
     LABEL: ClassVar[str] = "the client's ID"
     OPEN: ClassVar[bool] = True
     LATER: ClassVar[Mapping[str, str]] = {
-        "allowed_orgs": "restrict by `access` with email: and domain: rules",
-        "allowed_teams": "restrict by `access` with email: and domain: rules",
-        "email_domains": "",
         "credentials": "credentials stay with the session",
         "restriction": "",
     }

@@ -61,6 +61,9 @@ def only(faults: list[str], start: str) -> None:
         ('gateway { http = ["localhost"] }', "v.hcl:1:19: `localhost` is no address to listen on"),
         ('gateway { trusted_proxies = ["10.0.0.1/8"] }', "v.hcl:1:30: `10.0.0.1/8` has bits behind its mask; write 10.0.0.0/8"),
         ("gateway { http = [] }", "v.hcl:1:18: the list is empty"),
+        ('gateway { fetch_allow = ["10.0.0.1/8"] }', "v.hcl:1:26: `10.0.0.1/8` has bits behind its mask"),
+        ('gateway { fetch_allow = ["10.0.0.0/8", "unix"] }', "v.hcl:1:40: providers are not reached by Unix sockets"),
+        ("gateway { fetch_timeout = 0 }", "v.hcl:1:27: `fetch_timeout` must be longer than nothing"),
         ('acme { email = "x" }', "v.hcl:1:1: `acme` is not in this version yet"),
         ('admin { listen = "x" }', "v.hcl:1:1: `admin` is not in this version yet"),
         ('domain "x" { }', "v.hcl:1:1: `domain` is not in this version yet"),
@@ -406,6 +409,7 @@ def test_a_key_file_others_can_read_is_a_fault(desk: Desk) -> None:
         (host_of("a.example", 'backend = "x:1"\naccess { allow = [] }'), "v.hcl:3:18: nobody gets in: the list is empty"),
         (host_of("a.example", f'backend = "static:none"\n{PUBLIC}'), "v.hcl:2:11: there is no directory none"),
         ('gateway { trusted_proxies = ["0.0.0.0/0"] }\n' + open_host("a.example"), "v.hcl:1:30: 0.0.0.0/0 believes anybody"),
+        ('gateway { fetch_allow = ["::/0"] }\n' + open_host("a.example"), "v.hcl:1:26: ::/0 lets anybody who can give a URL"),
     ],
 )  # fmt: skip
 def test_what_is_legal_but_risky_is_a_warning(desk: Desk, text: str, expected: str) -> None:

@@ -15,6 +15,8 @@ FULL = (
 gateway {
   http            = ["127.0.0.1:8001", "unix:run/v.sock"]
   trusted_proxies = ["10.0.0.0/8", "unix"]
+  fetch_allow     = ["192.168.0.0/16"]
+  fetch_timeout   = "3s"
   state           = "st"
 }
 lifetimes {
@@ -77,7 +79,7 @@ def test_a_host_with_all_it_needs(desk: Desk) -> None:
         ("https://other:8443", False),
     ]
     assert (root.body_limit_bytes, files.body_limit_bytes) == (1 << 20, 0)
-    assert root.place.endswith("v.hcl:18")
+    assert root.place.endswith("v.hcl:20")
     assert host.routes[b"/echo"].backend.internal == "echo"
     assert host.routes[b"/public"].backend == root.backend
 
@@ -113,6 +115,13 @@ def test_lifetimes_and_proxies(desk: Desk) -> None:
     assert "10.1.2.3" in found.trusted_proxies
     assert "" in found.trusted_proxies
     assert "192.0.2.1" not in found.trusted_proxies
+
+
+def test_urls_of_strangers_lead_where_it_is_written_and_nowhere_else(desk: Desk) -> None:
+    found = compiled(desk)
+    assert "192.168.3.4" in found.fetch_allow
+    assert "10.1.2.3" not in found.fetch_allow
+    assert found.fetch_timeout_s == 3.0
 
 
 def test_a_routes_allow_replaces_the_hosts_and_every_deny_holds(desk: Desk) -> None:
