@@ -79,11 +79,14 @@ def failure(
     )
     if code not in TEXTS:
         code = error.public_code
-    reason = _reason(error, code)
+    # Threat: text of somebody else's choosing on a page of ours.
+    reason = "" if code in TEXTS else error.message
+    answered = _answered(error, code)
     if ask.wants_json:
-        page = problem(desk, ask, status, code, reason=reason)
+        page = problem(desk, ask, status, code, reason=reason, answered=answered)
     else:
-        page = desk.pages.error(status, code, reason=reason, scene=scene or ask.scene(again=_again(ask)))
+        shown = scene or ask.scene(again=_again(ask))
+        page = desk.pages.error(status, code, reason=reason, answered=answered, scene=shown)
     if status == 503:
         page = page.with_headers(("retry-after", str(RETRY_AFTER_S)))
     return answer(page, set_cookies)
@@ -103,10 +106,16 @@ def note(desk: Desk, ask: Ask, event: str, session: Session) -> None:
     )
 
 
-def problem(desk: Desk, ask: Ask, status: int, code: str, *, reason: str = "") -> Page:
+def problem(desk: Desk, ask: Ask, status: int, code: str, *, reason: str = "", answered: str = "") -> Page:
     """The JSON form of an error; a 401 says where to sign in."""
-    sign_in = ask.visit.site.base_url + SIGN_IN_PATH if status == 401 else ""
-    return desk.pages.problem(status, code, reason=reason, request_id=ask.visit.request_id, sign_in=sign_in)
+    return desk.pages.problem(
+        status,
+        code,
+        reason=reason,
+        answered=answered,
+        request_id=ask.visit.request_id,
+        sign_in=ask.visit.site.base_url + SIGN_IN_PATH if status == 401 else "",
+    )
 
 
 def crash(desk: Desk, ask: Ask, error: Exception) -> Response:
@@ -134,11 +143,11 @@ def _code_and_status(error: VestibuleError) -> tuple[str, int]:
     return error.code, error.status
 
 
-def _reason(error: VestibuleError, code: str) -> str:
-    """What the page adds to its own words. Threat: text of somebody else's choosing on a page of ours."""
+def _answered(error: VestibuleError, code: str) -> str:
+    """The error code a provider answered with, where it is one that says something, and looks like one."""
     if code in {"provider_refused", "provider_misconfigured"} and isinstance(error, ProviderRefused):
-        return f"It answered: {error.error}" if _OAUTH_ERROR.fullmatch(error.error) else ""
-    return "" if code in TEXTS else error.message
+        return error.error if _OAUTH_ERROR.fullmatch(error.error) else ""
+    return ""
 
 
 def _again(ask: Ask) -> str:

@@ -36,6 +36,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     fetch_dest: str
     is_prefetch: bool
     wants_json: bool
+    languages: str = ""
+    """Accept-Language, with which a person's browser says what they read."""
 
     @property
     def rd(self) -> str:
@@ -48,6 +50,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         return Scene(
             request_id=visit.request_id,
             host=visit.host.title or visit.host.name.decode(),
+            languages=self.languages,
             who=person_of(visit.session),
             rd=rd,
             again=again,
@@ -72,6 +75,7 @@ def ask_of(request: Request) -> Ask:
         wants_json=prefers_json(
             headers.get("accept", ""), headers.get("sec-fetch-dest", ""), headers.get("x-requested-with", "")
         ),
+        languages=headers.get("accept-language", ""),
     )
 
 

@@ -56,6 +56,7 @@ class Notices:
             scene = Scene(
                 request_id=request_id,
                 host=(host.title or host.name.decode()) if host is not None else "",
+                languages=head.value(b"accept-language").decode("latin-1") if head is not None else "",
                 who=person_of(session),
                 rd=_way_back(head),
             )

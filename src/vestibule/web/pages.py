@@ -6,18 +6,17 @@ control plane is loaded, and when a request is so broken that no application sho
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from importlib.resources import files
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from minijinja import Environment
 
 from vestibule.core.route import SIGN_IN_PATH, SIGN_OUT_PATH
 from vestibule.model import Session
 from vestibule.web.assets import STATIC_PATH, Assets, load_assets
-from vestibule.web.texts import Text, text_of
+from vestibule.web.look import Look, templates
+from vestibule.web.texts import TEXTS, Text, known_code, wording
 
 #: What every answer of the gateway carries, static files aside. Spec: RFC 9111 section 5.2.2.5, RFC 9110
 #: section 12.5.5. Threat: one person's page kept for another, codes and addresses told to the next site.
@@ -60,6 +59,8 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str = ""
     host: str = ""
     """Title of the host; empty: no host of ours was reached, and the page brings its stylesheet along."""
+    languages: str = ""
+    """The value of Accept-Language."""
     who: str = ""
     """The person signed in, for show (`person_of`); empty: nobody."""
     rd: str = ""
@@ -79,7 +80,18 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """`google`, `github` …: which mark it bears, where there is one; else its first letter."""
 
 
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """One way on from a page: a link, or a button that POSTs."""
+
+    href: str
+    label: str
+    """Name of its text under `action.`."""
+    post: bool = False
+
+
 _ELSEWHERE = Scene()
+#: kinds whose owners want their buttons to say so; the others' say "continue"
+_SIGN_IN_WITH = {"apple", "entra", "google", "linkedin", "logingov", "slack"}
 _ABOUT_THE_PERSON = {"switch", "sign_out"}
 
 
@@ -88,41 +100,59 @@ class Pages:
 
     def __init__(self, assets: Assets | None = None) -> None:
         self.assets = assets or load_assets()
-        self._environment = Environment(
-            templates=_templates(),
-            undefined_behavior="strict",
-            auto_escape_callback=lambda _name: "html",
-            trim_blocks=True,
-            lstrip_blocks=True,
-            globals={"asset": self.assets.url},
-        )
+        self._look = Look(self.assets, wording(), templates())
 
-    def error(self, status: int, code: str, *, reason: str = "", scene: Scene = _ELSEWHERE) -> Page:
+    def error(
+        self, status: int, code: str, *, reason: str = "", answered: str = "", scene: Scene = _ELSEWHERE
+    ) -> Page:
         """The page for this error; `status` 0 means the code's own.
 
-        `reason` is shown as it is, but not on pages about rules: it may name other people there.
+        `reason` is shown as it is, but not on pages about rules: it may name other people there. `answered` is
+        a provider's own error code, which is put into words.
         """
-        text = text_of(code, status)
-        actions = _actions(text, scene)
-        shown = reason if text.shows_reason else ""
+        known = known_code(code, status)
+        text = TEXTS[known]
         # Who is signed in matters where it decided something, or where changing it is a way on.
+        shown = scene
         if not any(way in _ABOUT_THE_PERSON for way, _ in text.actions):
-            scene = msgspec.structs.replace(scene, who="")
-        page = self._page("message.html", status or text.status, text, scene, actions=actions, reason=shown)
+            shown = msgspec.structs.replace(scene, who="")
+        page = self.message(
+            shown,
+            f"{text.section}.{known}",
+            status=status or text.status,
+            actions=_actions(text, scene),
+            reason=reason if text.shows_reason else "",
+            answered=answered,
+        )
         return _challenged(page)
 
     def problem(
-        self, status: int, code: str, *, reason: str = "", request_id: str = "", sign_in: str = ""
+        self,
+        status: int,
+        code: str,
+        *,
+        reason: str = "",
+        answered: str = "",
+        request_id: str = "",
+        sign_in: str = "",
     ) -> Page:
-        """The same as JSON, with `code`, `id`, and `sign_in`: where signing in may help. Spec: RFC 9457."""
-        text = text_of(code, status)
+        """The same as JSON, with `code`, `id`, and `sign_in`: where signing in may help. Spec: RFC 9457.
+
+        In English whoever asks: programs compare, and logs are searched.
+        """
+        known = known_code(code, status)
+        text = TEXTS[known]
         status = status or text.status
+        english = self._look.wording.english()
+        name = f"{text.section}.{known}"
+        if answered:
+            reason = english.say("page.answered", error=answered)
         problem = {
             "type": f"urn:vestibule:problem:{code}",
-            "title": text.title,
+            "title": english.say(f"{name}.title"),
             "status": status,
             "code": code,
-            "detail": (reason if text.shows_reason else "") or text.text,
+            "detail": (reason if text.shows_reason else "") or english.say(f"{name}.text"),
         }
         if request_id:
             problem["id"] = request_id
@@ -137,74 +167,90 @@ class Pages:
 
     def signin(self, choices: Iterable[Choice], scene: Scene) -> Page:
         """The sign-in page: one button a choice."""
-        text = Text(200, "Sign in", "Choose how you would like to come in.")
         buttons = [
             {
                 "title": choice.title,
                 "href": choice.href,
                 "mark": self.assets.mark_url(choice.kind),
                 "letter": choice.title[:1].upper(),
+                "label": "signin.with" if choice.kind in _SIGN_IN_WITH else "signin.continue",
             }
             for choice in choices
         ]
-        return self._page("signin.html", 200, text, scene, choices=buttons)
+        return self.page("signin.html", scene, "signin", choices=buttons)
 
     def signed_out(self, scene: Scene, *, can_sign_in: bool = True) -> Page:
         """The landing page after signing out; says so when somebody is (still, or again) signed in."""
-        sign_in = (("sign_in", "Sign in again"),) if can_sign_in else ()
-        text = Text(
-            200,
-            "You are signed out",
-            "Your session on this site has ended.",
-            "You may still be signed in at the service you signed in with. "
-            "On a shared computer, sign out there too.",
-            (*sign_in, ("home", "Go to the start page")),
-        )
+        home = Action(href="/", label="home")
         if scene.who:
-            actions = (("home", "Continue to the site"), ("sign_out", "Sign out"))
-            text = Text(200, "You are signed in", "Your session on this site is open.", "", actions)
-        return self._page("message.html", 200, text, scene, actions=_actions(text, scene), reason="")
+            home = Action(href="/", label="to_site")
+            leave = Action(href=SIGN_OUT_PATH, label="sign_out", post=True)
+            return self.message(scene, "signed_in", actions=[home, leave])
+        back = Action(href=with_query(SIGN_IN_PATH, rd=scene.rd), label="sign_in_again")
+        return self.message(scene, "signed_out", actions=[back, home] if can_sign_in else [home])
 
     def confirm_sign_out(self, scene: Scene, *, action: str, what: str = "") -> Page:
         """Asks whether to sign out: one button that POSTs to `action`.
 
         `what` names the one client whose credentials would go; empty: the whole session ends.
         """
-        sentence = (
-            f"The connection with {what} will be ended." if what else "Your session on this site will end."
-        )
-        text = Text(200, "Sign out?", sentence)
-        actions = [
-            {"href": action, "label": "Sign out", "post": True},
-            {"href": "/", "label": "Stay signed in", "post": False},
-        ]
-        return self._page("message.html", 200, text, scene, actions=actions, reason="")
+        ways = [Action(href=action, label="sign_out", post=True), Action(href="/", label="stay")]
+        return self.message(scene, "sign_out_of" if what else "sign_out", actions=ways, provider=what)
 
     def leaving(self, scene: Scene, *, location: str) -> Page:
         """Signed out here, and on to `location` (a checked URL of another origin) at once, by itself.
 
         Instead of a redirect after a form's POST, against which browsers hold `form-action`.
         """
-        text = Text(200, "You are signed out", "Your session on this site has ended.")
-        actions = [{"href": location, "label": "Continue", "post": False}]
         scene = msgspec.structs.replace(scene, who="")
-        page = self._page("message.html", 200, text, scene, actions=actions, reason="")
+        page = self.message(scene, "leaving", actions=[Action(href=location, label="continue")])
         return page.with_headers(("refresh", f"0; url={location}"))
 
-    def static(self, path: str) -> Page | None:
-        """The file at `/@/static/NAME`, or None: never changes under its name, the same for everybody."""
-        asset = self.assets.get(path.removeprefix(STATIC_PATH))
-        if asset is None:
-            return None
-        return Page(200, (("content-type", asset.content_type), *_STATIC_HEADERS), asset.body)
+    def message(
+        self,
+        scene: Scene,
+        name: str,
+        *,
+        status: int = 200,
+        actions: Iterable[Action] = (),
+        reason: str = "",
+        answered: str = "",
+        **places: str,
+    ) -> Page:
+        """A page that says something and offers ways on; see `page` for `name` and `places`."""
+        return self.page(
+            "message.html",
+            scene,
+            name,
+            status=status,
+            places=places,
+            actions=list(actions),
+            reason=reason,
+            answered=answered,
+        )
 
-    def _page(self, template: str, status: int, text: Text, scene: Scene, **context: Any) -> Page:
+    def page(
+        self,
+        template: str,
+        scene: Scene,
+        name: str,
+        *,
+        status: int = 200,
+        places: Mapping[str, str] = {},
+        **context: Any,
+    ) -> Page:
+        """Any page: its template, and in the languages `NAME.title`, `NAME.text` and, where there is one, `NAME.hint`.
+
+        `places` fills the places in these; `context` is what else the template shows.
+        """
+        language = self._look.wording.choose(scene.languages)
         alone = not scene.host
-        body = self._environment.render_template(
+        body = self._look.render(
             template,
-            title=text.title,
-            text=text.text,
-            hint=text.hint,
+            language,
+            title=language.say(f"{name}.title", **places),
+            text=language.say(f"{name}.text", **places),
+            hint=language.say(f"{name}.hint", **places) if language.says(f"{name}.hint") else "",
             host=scene.host,
             who=scene.who,
             request_id=scene.request_id if status >= 400 else "",
@@ -212,14 +258,20 @@ class Pages:
             style=self.assets.style if alone else "",
             **context,
         )
-        has_form = any(action["post"] for action in context.get("actions", ()))
         headers = (
             ("content-type", "text/html; charset=utf-8"),
+            ("content-language", language.tag),
             ("content-security-policy", self._policy(alone=alone)),
-            *(_WITH_FORM if has_form else COMMON_HEADERS),
+            *(_WITH_FORM if "<form" in body else _PAGE_HEADERS),
         )
-        # The engine escapes `/` as well, which in our quoted attributes only makes addresses unreadable.
-        return Page(status, headers, body.replace("&#x2f;", "/").encode())
+        return Page(status, headers, body.encode())
+
+    def static(self, path: str) -> Page | None:
+        """The file at `/@/static/NAME`, or None: never changes under its name, the same for everybody."""
+        asset = self.assets.get(path.removeprefix(STATIC_PATH))
+        if asset is None:
+            return None
+        return Page(200, (("content-type", asset.content_type), *_STATIC_HEADERS), asset.body)
 
     def _policy(self, *, alone: bool) -> str:
         style, images = (self.assets.style_source, "'none'") if alone else ("'self'", "'self'")
@@ -229,10 +281,14 @@ class Pages:
         )
 
 
+#: pages differ by language, JSON does not
+_PAGE_HEADERS = tuple(
+    (name, f"{value}, Accept-Language" if name == "vary" else value) for name, value in COMMON_HEADERS
+)
 #: Under `no-referrer` a browser sends `Origin: null` with a form's POST (Fetch, "append a request Origin
 #: header"), and the check of Origin would refuse our own button. `same-origin` tells other sites as little.
 _WITH_FORM = tuple(
-    (name, "same-origin" if name == "referrer-policy" else value) for name, value in COMMON_HEADERS
+    (name, "same-origin" if name == "referrer-policy" else value) for name, value in _PAGE_HEADERS
 )
 
 
@@ -265,10 +321,10 @@ def prefers_json(accept: str, fetch_dest: str = "", requested_with: str = "") ->
     return fetch_dest == "empty"
 
 
-def _actions(text: Text, scene: Scene) -> list[dict[str, Any]]:
+def _actions(text: Text, scene: Scene) -> list[Action]:
     ways = _ways(scene)
     return [
-        {"href": ways[way], "label": label, "post": way == "sign_out"}
+        Action(href=ways[way], label=label, post=way == "sign_out")
         for way, label in text.actions
         if way in ways
     ]
@@ -305,8 +361,3 @@ def _path(href: str) -> str:
     """The address if it is a path of this host, else empty: no page links anywhere else."""
     is_path = href.startswith("/") and not href.startswith(("//", "/\\"))
     return href if is_path and href.isprintable() else ""
-
-
-def _templates() -> dict[str, str]:
-    folder = files("vestibule.web") / "templates"
-    return {entry.name: entry.read_text("utf-8") for entry in folder.iterdir() if entry.is_file()}

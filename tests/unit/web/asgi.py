@@ -224,6 +224,7 @@ _TAGS = {
 }
 _ATTRIBUTES = {
     "lang",
+    "dir",
     "media",
     "charset",
     "name",

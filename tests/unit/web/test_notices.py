@@ -103,6 +103,13 @@ def test_a_request_that_could_not_be_read_gets_a_page_that_needs_nothing_else() 
     assert b"<style>" in body
 
 
+def test_a_page_of_the_data_plane_speaks_the_persons_language() -> None:
+    head = Head({**BROWSER, b"accept-language": b"ja,en;q=0.5"})
+    _, lines, body = NOTICES.make(head, status=502, code="backend_unavailable", host=HOST)
+    assert b"content-language: ja" in lines
+    assert "サイトが応答していません" in body.decode()
+
+
 def test_json_can_be_demanded() -> None:
     _, lines, _ = NOTICES.make(None, status=401, code="handle_missing", as_json=True)
     assert b"content-type: application/problem+json" in lines

@@ -43,7 +43,9 @@ def policy(page: Page) -> dict[str, str]:
 def test_every_answer_carries_the_headers(page: Page) -> None:
     found = headers(page)
     assert found["cache-control"] == "no-store"
-    assert found["vary"] == "Cookie, Authorization"
+    is_page = found["content-type"].startswith("text/html")
+    assert found["vary"] == "Cookie, Authorization" + (", Accept-Language" if is_page else "")
+    assert found.get("content-language") == ("en" if is_page else None)
     assert found["x-content-type-options"] == "nosniff"
     assert found["referrer-policy"] in {"no-referrer", "same-origin"}
     assert found["cross-origin-opener-policy"] == "same-origin"
@@ -59,7 +61,7 @@ def test_every_answer_carries_the_headers(page: Page) -> None:
 def test_every_page_is_inert_and_readable_by_machines(page: Page) -> None:
     text = page.body.decode()
     read = Inert(text)
-    assert '<html lang="en">' in text
+    assert '<html lang="en" dir="ltr">' in text
     assert read.tags.count("h1") == read.tags.count("main") == read.tags.count("title") == 1
     assert "style=" not in text
     assert "http" not in text.replace("http-equiv", "")
@@ -179,6 +181,29 @@ def test_leaving_for_another_origin_is_no_redirect() -> None:
     assert page.status == 200
     assert headers(page)["refresh"] == "0; url=https://idp.example/logout?a=b&c=d"
     assert "Alice" not in page.body.decode()
+
+
+def test_a_page_speaks_the_persons_language() -> None:
+    page = PAGES.signin(
+        [
+            Choice(title="Google", href="/@google/signin", kind="google"),
+            Choice(title="IdP", href="/@idp/signin"),
+        ],
+        Scene(host="forum", who="Alice", languages="de-AT,de;q=0.9,en;q=0.5"),
+    )
+    words = "".join(Inert(page.body.decode()).words)
+    assert headers(page)["content-language"] == "de"
+    assert "Mit Google anmelden" in words
+    assert "Weiter mit IdP" in words
+    assert "Angemeldet als Alice" in words
+
+
+def test_what_a_provider_answered_is_put_into_words() -> None:
+    scene = Scene(host="forum", languages="fr")
+    page = PAGES.error(0, "provider_refused", answered="consent_required", scene=scene)
+    assert "Sa réponse\u00a0: consent_required" in "".join(Inert(page.body.decode()).words)
+    problem = PAGES.problem(0, "provider_refused", answered="consent_required")
+    assert msgspec.json.decode(problem.body)["detail"] == "It answered: consent_required"
 
 
 def test_a_problem_is_problem_json() -> None:

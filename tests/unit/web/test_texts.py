@@ -1,4 +1,4 @@
-"""The table of words: complete, and every page of it whole."""
+"""The table of codes and the languages: complete, and every page of it whole."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import pytest
 from tests.unit.web.asgi import PAGES, Inert
 from vestibule import errors
 from vestibule.core import policy
+from vestibule.core.wording import PROGRAM, places_of
 from vestibule.web.pages import Scene
-from vestibule.web.texts import TEXTS, text_of
+from vestibule.web.texts import TEXTS, known_code, wording
 
 WAYS = {"again", "home", "sign_in", "switch", "other_way", "sign_out"}
 SCENE = Scene(request_id="req-0123", host="forum", who="Alice", rd="/a", again="/b", other_ways=True)
+ENGLISH = wording().english()
+LANGUAGES = wording().languages
 
 
 #: ClientError itself is only raised with a code of its own
@@ -34,7 +37,7 @@ def test_every_error_has_words_with_its_status(error: type[errors.VestibuleError
 
 @pytest.mark.parametrize("code", errors.FlowError.CODES)
 def test_every_way_a_flow_ends_badly_leads_back_to_sign_in(code: str) -> None:
-    assert ("again", "Sign in again") in TEXTS[code].actions
+    assert ("again", "sign_in_again") in TEXTS[code].actions
     page = Inert(PAGES.error(0, code, scene=SCENE).body.decode())
     assert "/b" in page.links
 
@@ -47,30 +50,38 @@ def test_every_code_of_the_policy_has_words() -> None:
 
 
 @pytest.mark.parametrize("code", TEXTS)
-def test_each_page_says_what_happened_and_what_to_do(code: str) -> None:
-    text = TEXTS[code]
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_each_page_says_what_happened_and_what_to_do(tag: str, code: str) -> None:
+    text, language = TEXTS[code], LANGUAGES[tag]
     assert {way for way, _ in text.actions} <= WAYS
-    page = PAGES.error(0, code, scene=SCENE)
+    page = PAGES.error(
+        0, code, scene=Scene(request_id="req-0123", host="forum", who="Alice", other_ways=True, languages=tag)
+    )
     assert page.status == text.status
+    assert ("content-language", tag) in page.headers
     read = Inert(page.body.decode())
+    assert f'<html lang="{tag}" dir="ltr">' in page.body.decode()
     words = " ".join("".join(read.words).split())
-    assert text.title in words
-    assert text.text in words
-    assert text.hint in words
-    assert "Reference: req-0123" in words
-    assert all(label in words for _, label in text.actions)
+    name = f"{text.section}.{code}"
+    said = [f"{name}.title", f"{name}.text", *(f"action.{label}" for _, label in text.actions)]
+    if language.says(f"{name}.hint"):
+        said.append(f"{name}.hint")
+    assert [key for key in said if " ".join(language.say(key).split()) not in words] == []
+    assert " ".join(language.say("page.reference", id="req-0123").split()) in words
     assert read.tags.count("h1") == 1
 
 
 @pytest.mark.parametrize(
     ("code", "status", "same_as"),
     [
+        pytest.param("not_found", 0, "not_found", id="known"),
         pytest.param("bad_header", 400, "bad_request", id="a code of the parser"),
         pytest.param("too_many_headers", 431, "header_too_large", id="431"),
         pytest.param("whatever", 404, "not_found", id="404"),
         pytest.param("whatever", 405, "method_not_allowed", id="405"),
         pytest.param("whatever", 413, "body_too_large", id="413"),
         pytest.param("whatever", 414, "target_too_long", id="414"),
+        pytest.param("whatever", 418, "odd", id="418"),
         pytest.param("whatever", 421, "unknown_host", id="421"),
         pytest.param("whatever", 502, "backend_unavailable", id="502"),
         pytest.param("whatever", 503, "unavailable", id="503"),
@@ -80,10 +91,48 @@ def test_each_page_says_what_happened_and_what_to_do(code: str) -> None:
     ],
 )
 def test_an_unknown_code_gets_the_words_of_its_status(code: str, status: int, same_as: str) -> None:
-    assert text_of(code, status) is TEXTS[same_as]
+    assert known_code(code, status) == same_as
 
 
-def test_an_unknown_4xx_is_called_by_its_phrase() -> None:
-    assert text_of("teapot", 418).title == "I'm a Teapot"
-    assert text_of("odd", 499).title == "This request can’t be used"
+def test_an_unknown_4xx_keeps_its_status() -> None:
     assert PAGES.error(418, "teapot").status == 418
+    assert PAGES.problem(418, "teapot").status == 418
+
+
+# -- languages --------------------------------------------------------------------------------
+
+
+def test_the_languages_are_those_that_were_asked_for() -> None:
+    assert set(LANGUAGES) >= {"en", "de", "fr", "es", "pt", "ja", "zh-CN"}
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_each_language_says_everything_with_its_places(tag: str) -> None:
+    """The loader has refused a file that does not; here stands that it looked."""
+    words = LANGUAGES[tag].words
+    assert {key: places_of(text) for key, text in words.items()} == {
+        key: places_of(text) for key, text in ENGLISH.words.items()
+    }
+
+
+@pytest.mark.parametrize("tag", sorted(set(LANGUAGES) - {"en"}))
+def test_no_language_repeats_the_english(tag: str) -> None:
+    words = LANGUAGES[tag].words
+    same = [key for key, text in words.items() if text == ENGLISH.words[key] and not key.startswith(PROGRAM)]
+    assert same == []
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_words_are_set_as_people_set_them(tag: str) -> None:
+    """No straight quotes, no double spaces, no space at an end; French has its narrow rules of spacing."""
+    words = LANGUAGES[tag].words
+    assert [key for key, text in words.items() if re.search(r"['\"]|  |^\s|\s$|\.\.\.", text)] == []
+    if tag == "fr":
+        assert [
+            key for key, text in words.items() if re.search(r"[^\u00a0\u202f][;?!]|[^\u00a0] :", text)
+        ] == []
+
+
+def test_every_code_in_a_language_is_one_of_the_table() -> None:
+    said = {key.split(".")[1] for key in ENGLISH.words if key.startswith(("error.", PROGRAM))}
+    assert said == set(TEXTS)
