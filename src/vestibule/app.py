@@ -159,6 +159,7 @@ class App:
             sweeping("old grants", store.grants.sweep),
             sweeping("old marks", store.marks.sweep),
             sweeping("old leases", store.leases.sweep),
+            sweeping("what nobody came back for", store.parking.sweep),
         )
 
     @classmethod

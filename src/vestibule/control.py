@@ -58,11 +58,11 @@ class ControlPlane:
             deadline_s=parts.fetch_timeout_s,
         )
         self.driver = Driver(self._fetcher, KeySets(self._fetcher.get))
-        self._records = records.open_people(parts.database)
+        self._records = records.open_records(parts.database)
         self._signin = SignIn(
             sessions=parts.sessions,
             grants=parts.grants,
-            people=People(self._records),
+            people=People(self._records.people),
             marks=parts.marks,
             keys=parts.ring,
             driver=self.driver,

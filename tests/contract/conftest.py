@@ -22,20 +22,14 @@ def empty_file(tmp_path_factory) -> Path:
 
 @pytest.fixture(params=["memory", "sqlite"])
 async def store(request, tmp_path, empty_file) -> AsyncIterator[SimpleNamespace]:
-    """Each store in turn: `sessions`, `grants`, `marks`, `leases`, `people`."""
+    """Each store in turn: all of its `Store` and its `Records`."""
     if request.param == "memory":
         yield memory.Store()
         return
     path = tmp_path / "vestibule.db"
     shutil.copy(empty_file, path)
     opened = await sqlite.open_store(f"sqlite:{path}")
-    people = records.open_people(path)
-    yield SimpleNamespace(
-        sessions=opened.sessions,
-        grants=opened.grants,
-        marks=opened.marks,
-        leases=opened.leases,
-        people=people,
-    )
-    await people.close()
+    kept = records.open_records(path)
+    yield SimpleNamespace(**{**vars(kept), **vars(opened)})
+    await kept.close()
     await opened.close()

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from vestibule.errors import StoreError
-from vestibule.model import Device, Identity, Session, User
+from vestibule.model import Account, Device, Identity, Session, User
 from vestibule.store.base import SealedGrant
 
 NOW = 1_800_000_000.0
@@ -31,17 +31,29 @@ WHOLE = Session(
             email="zoe@example.com",
             groups=("admins", "a,b"),
             orgs=("example",),
+            teams=("example/doors",),
+            projects=("example/hall=40",),
+            repos=("example/hall",),
+            roles=("admin", "app:editor"),
+            unknown=("repos",),
             claims={"team": "x", "level": 3, "tags": ["a", None, 1.5], "big": 2**80},
         ),
     ),
     clients=("google", "forum.example.com/api"),
     device=Device(user_agent="Mozilla/5.0", address="2001:db8::1"),
     parent_id="s0",
+    signed_in_at=NOW - 1.25,
+    check_at=NOW + 3600.5,
 )
 
 
 def session(session_id="s1", **fields) -> Session:
     return replace(WHOLE, id=session_id, **fields)
+
+
+async def register(store, user: User) -> None:
+    account = Account(issuer="https://a", subject=user.id, user_id=user.id, client="google")
+    await store.people.register(user, account)
 
 
 async def test_a_session_comes_back_as_it_was(store):
@@ -171,6 +183,47 @@ async def test_ending_takes_its_grants_along_and_no_other(store):
     assert await store.sessions.by_handle(H2, NOW) is not None
 
 
+async def test_the_live_sessions_of_a_user_come_newest_first(store):
+    await register(store, User(id="u1", created_at=NOW))
+    await store.sessions.create(session("old", user_id="u1", created_at=NOW), H1)
+    await store.sessions.create(session("new", user_id="u1", created_at=NOW + 1), H2)
+    await store.sessions.create(session("dead", user_id="u1", expires_at=NOW), H3)
+    await store.sessions.create(session("nobody's"), H4)
+    assert [found.id for found in await store.sessions.of_user("u1", NOW)] == ["new", "old"]
+    assert await store.sessions.of_user("u2", NOW) == ()
+    assert await store.sessions.of_user("", NOW) == ()
+
+
+async def test_a_disabled_user_has_no_live_session(store):
+    await register(store, User(id="u1", created_at=NOW))
+    await store.sessions.create(session(user_id="u1"), H1)
+    assert await store.people.save(User(id="u1", created_at=NOW, disabled=True))
+    assert await store.sessions.of_user("u1", NOW) == ()
+
+
+async def test_a_deleted_users_sessions_are_dead_at_once(store):
+    await register(store, User(id="u1", created_at=NOW))
+    await store.sessions.create(session(user_id="u1"), H1)
+    assert await store.people.delete("u1")
+    assert await store.sessions.by_handle(H1, NOW) is None
+    assert await store.sessions.by_id("s1", NOW) is None
+
+
+async def test_ending_all_of_a_user_takes_their_grants_along_and_nothing_else(store):
+    for session_id, user_id, handle in (("s1", "u1", H1), ("s2", "u1", H2), ("s3", "u2", H3), ("s4", "", H4)):
+        await register(store, User(id=user_id or "other", created_at=NOW))
+        await store.sessions.create(session(session_id, user_id=user_id), handle)
+        grant = SealedGrant(owner=session_id, client="a", version=0, sealed=b"x", expires_at=NOW + 9)
+        await store.grants.put(grant, None)
+    assert sorted(await store.sessions.delete_of("u1")) == ["s1", "s2"]
+    assert await store.sessions.delete_of("u1") == ()
+    assert await store.sessions.delete_of("") == ()
+    assert [len(await store.grants.of(f"s{n}")) for n in range(1, 5)] == [0, 0, 1, 1]
+    assert await store.sessions.by_handle(H1, NOW) is None
+    assert await store.sessions.by_handle(H3, NOW) is not None
+    assert await store.sessions.by_handle(H4, NOW) is not None
+
+
 async def test_touching_keeps_it_alive_and_never_goes_backwards(store):
     await store.sessions.create(session("s1", idle_s=100.0), H1)
     await store.sessions.create(session("s2", idle_s=100.0, expires_at=NOW + 120), H2)
@@ -212,7 +265,7 @@ async def test_a_sweep_takes_the_dead_a_few_at_a_time(store):
     ],
 )
 async def test_a_session_lives_as_its_user_does(store, user, lives):
-    await store.people.register(user, "iss", "sub", "google", NOW)
+    await register(store, user)
     await store.sessions.create(session(user_id="u1"), H1)
     await store.sessions.renew_handle(session(user_id="u1"), 0, H2, old_good_until=NOW + 30)
     assert (await store.sessions.by_id("s1", NOW) is not None) is lives

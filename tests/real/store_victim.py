@@ -13,11 +13,12 @@ import time
 from pathlib import Path
 
 from vestibule.core.session import hash_of
-from vestibule.model import Session, User
+from vestibule.model import Account, Session, User
 from vestibule.protocol import base64url
 from vestibule.store import migrations, records, sqlite
 from vestibule.store.base import SealedGrant
 from vestibule.store.migrations import run
+from vestibule.store.people import People
 
 TASKS = 8
 
@@ -26,11 +27,12 @@ def say(line: str) -> None:
     os.write(1, f"{line}\n".encode())
 
 
-async def sign_in(store: sqlite.Store, people: records.People) -> Session:
+async def sign_in(store: sqlite.Store, people: People) -> Session:
     """A person, a session and a grant; said when all three were acknowledged."""
     now = time.time()
     name, handle = base64url.encode(os.urandom(16)), base64url.encode(os.urandom(32))
-    user = await people.register(User(id=f"u{name}", created_at=now), "https://a", name, "google", now)
+    user = User(id=f"u{name}", created_at=now)
+    await people.register(user, Account(issuer="https://a", subject=name, user_id=user.id, client="google"))
     session = Session(
         id=name, host="h", created_at=now, seen_at=now, expires_at=now + 3600, idle_s=3600.0, user_id=user.id
     )
@@ -62,7 +64,7 @@ async def sign_out(store: sqlite.Store, session: Session) -> None:
         say(f"out {session.id} -")
 
 
-async def browse(store: sqlite.Store, people: records.People, number: int) -> None:
+async def browse(store: sqlite.Store, people: People, number: int) -> None:
     """Sign in, be seen, renew, refresh; every third signs out."""
     while True:
         session = await sign_in(store, people)
@@ -76,7 +78,7 @@ async def browse(store: sqlite.Store, people: records.People, number: int) -> No
 
 
 async def live(path: str) -> None:
-    store, people = await sqlite.open_store(f"sqlite:{path}"), records.open_people(Path(path))
+    store, people = await sqlite.open_store(f"sqlite:{path}"), records.open_records(Path(path)).people
     await asyncio.gather(*(browse(store, people, number) for number in range(TASKS)))
 
 

@@ -13,8 +13,9 @@ import msgspec
 from msgspec.structs import replace
 
 from vestibule.errors import StoreError
-from vestibule.model import Session, User
+from vestibule.model import Session
 from vestibule.store.base import Held, SealedGrant
+from vestibule.store.memory_records import AdminTokens, IdentityProviders, Invitations, People
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -87,6 +88,19 @@ class Sessions:
         self._grants.drop_owner(session_id)
         return self._kept.pop(session_id, None) is not None
 
+    async def of_user(self, user_id: str, now: float) -> tuple[Session, ...]:
+        """Look at each."""
+        theirs = [kept.session for kept in self._kept.values() if user_id and kept.session.user_id == user_id]
+        live = [session for session in theirs if self._is_live(session, now)]
+        return tuple(sorted(live, key=lambda session: (-session.created_at, session.id))[:1000])
+
+    async def delete_of(self, user_id: str) -> tuple[str, ...]:
+        """Forget all of theirs."""
+        ended = [name for name, kept in self._kept.items() if user_id and kept.session.user_id == user_id]
+        for session_id in ended:
+            await self.delete(session_id)
+        return tuple(ended)
+
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Set last-seen of each, never backwards."""
         for session_id, seen_at in seen:
@@ -106,7 +120,7 @@ class Sessions:
             return False
         if not session.user_id:
             return True
-        user = self._people.users.get(session.user_id)
+        user = self._people.kept.get(session.user_id)
         return user is not None and not user.disabled and user.valid_from <= session.created_at
 
 
@@ -195,48 +209,44 @@ class Leases:
         return _swept(self._held, lambda held: held[1] <= now, limit)
 
 
-class People:
-    """`store.base.People`."""
+class Parking:
+    """`store.base.Parking`."""
 
     def __init__(self) -> None:
-        self.users: dict[str, User] = {}
-        self._owners: dict[tuple[str, str], str] = {}
+        self._kept: dict[tuple[str, bytes], tuple[bytes, float]] = {}
 
-    async def user_of(self, issuer: str, subject: str) -> User | None:
+    async def park(self, kind: str, key: bytes, sealed: bytes, expires_at: float) -> None:
+        """Keep it."""
+        self._kept[kind, key] = sealed, expires_at
+
+    async def parked(self, kind: str, key: bytes, now: float) -> bytes | None:
         """Look it up."""
-        return self.users.get(self._owners.get((issuer, subject), ""))
+        sealed, expires_at = self._kept.get((kind, key), (b"", now))
+        return sealed if expires_at > now else None
 
-    async def register(self, user: User, issuer: str, subject: str, client: str, now: float) -> User:
-        """Keep both, unless the identity is somebody's."""
-        del client, now
-        known = await self.user_of(issuer, subject)
-        if known is not None:
-            return known
-        self.users[user.id] = user
-        self._owners[issuer, subject] = user.id
-        return user
+    async def take(self, kind: str, key: bytes, now: float) -> bytes | None:
+        """Take it away."""
+        sealed, expires_at = self._kept.pop((kind, key), (b"", now))
+        return sealed if expires_at > now else None
 
-    async def user(self, user_id: str) -> User | None:
-        """Look it up."""
-        return self.users.get(user_id)
-
-    async def seen(self, user: User, now: float) -> None:
-        """Replace name and address."""
-        del now
-        known = self.users.get(user.id)
-        if known is not None:
-            self.users[user.id] = replace(known, name=user.name, email=user.email)
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Forget what nobody came for."""
+        return _swept(self._kept, lambda kept: kept[1] <= now, limit)
 
 
 class Store:
-    """All of it, as `store.sqlite.Store` has it, and the people."""
+    """All of it, as `store.sqlite.Store` and `store.records.Records` have it."""
 
     def __init__(self) -> None:
-        self.people = People()
+        self.invitations = Invitations()
+        self.people = People(self.invitations)
+        self.identity_providers = IdentityProviders()
+        self.admin_tokens = AdminTokens()
         self.grants = Grants()
         self.sessions = Sessions(self.grants, self.people)
         self.marks = Marks()
         self.leases = Leases()
+        self.parking = Parking()
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -1,4 +1,4 @@
-"""Sessions, grants, marks and leases in one SQLite file, by sqlite3 itself.
+"""Sessions, grants, marks, leases and what is parked in one SQLite file, by sqlite3 itself.
 
 The tables are made by `store.migrations`. A dead session is one whose `ends_at` has come: the earlier of its
 absolute and its idle end, kept with each write, so that one index serves reading and sweeping.
@@ -12,13 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
-from vestibule.errors import StoreError
-from vestibule.model import Device, Identity, Session
+from vestibule.model import Session
 from vestibule.store import migrations
 from vestibule.store.base import Held, SealedGrant
-from vestibule.store.database import Database, Row
+from vestibule.store.database import Database
+from vestibule.store.rows import created, grant_of, saved, session_of
 
 _PREFIX: Final = "sqlite:"
 
@@ -45,6 +43,7 @@ _SAVE: Final = """
 _RENEW: Final = """
     UPDATE sessions SET old_handle = handle, old_until = ?3, handle = ?2 WHERE id = ?1
 """
+_OF_USER: Final = _SESSION + "AND s.user_id = ?1 AND s.ends_at > ?2 ORDER BY s.created_at DESC, s.id"
 _TOUCH: Final = """
     UPDATE sessions SET seen_at = ?2, ends_at = min(expires_at, ?2 + idle_s) WHERE id = ?1 AND seen_at < ?2
 """
@@ -60,21 +59,8 @@ _CONSUME: Final = """
     INSERT INTO marks (kind, key, expires_at) VALUES (?1, ?2, ?3)
     ON CONFLICT (kind, key) DO UPDATE SET expires_at = excluded.expires_at WHERE marks.expires_at <= ?4
 """
-
-
-class _Data(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What of a session no query asks for; JSON, so that a person can read it.
-
-    Fields may be added, never reused.
-    """
-
-    host: str
-    identities: tuple[Identity, ...] = ()
-    clients: tuple[str, ...] = ()
-    device: Device = Device()
-
-
-_decode: Final = msgspec.json.Decoder(_Data).decode
+_PARKED: Final = "SELECT sealed FROM parked WHERE kind = ? AND key = ? AND expires_at > ?"
+_TAKE: Final = "DELETE FROM parked WHERE kind = ? AND key = ? RETURNING sealed, expires_at"
 
 
 class Sessions:
@@ -85,7 +71,7 @@ class Sessions:
 
     async def create(self, session: Session, handle_hash: bytes) -> None:
         """Insert it; synced."""
-        values = (*_columns(session), min(session.expires_at, session.seen_at + session.idle_s), handle_hash)
+        values = created(session, handle_hash)
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(_CREATE, values)
@@ -96,26 +82,26 @@ class Sessions:
         """Ask for the current handle first, then for the one before it."""
         row = await self._database.row(_BY_HANDLE, (handle_hash, now))
         if row is not None:
-            session = _session(row)
+            session = session_of(row)
             return Held(session, session.expires_at)
         row = await self._database.row(_BY_OLD_HANDLE, (handle_hash, now))
-        return None if row is None else Held(_session(row), row[-1])
+        return None if row is None else Held(session_of(row), row[-1])
 
     async def by_id(self, session_id: str, now: float) -> Session | None:
         """Ask by the primary key."""
         row = await self._database.row(_BY_ID, (session_id, now))
-        return None if row is None else _session(row)
+        return None if row is None else session_of(row)
 
     async def save(self, session: Session, expect_version: int) -> bool:
         """Update where the version is still the expected one; synced."""
-        values = _saved(session, expect_version)
+        values = saved(session, expect_version)
         return await self._database.write(lambda connection: connection.execute(_SAVE, values).rowcount == 1)
 
     async def renew_handle(
         self, session: Session, expect_version: int, handle_hash: bytes, *, old_good_until: float
     ) -> bool:
         """Update session and handles in one step; synced."""
-        values = _saved(session, expect_version)
+        values = saved(session, expect_version)
 
         def work(connection: sqlite3.Connection) -> bool:
             if connection.execute(_SAVE, values).rowcount != 1:
@@ -131,6 +117,25 @@ class Sessions:
         def work(connection: sqlite3.Connection) -> bool:
             connection.execute("DELETE FROM grants WHERE owner = ?", (session_id,))
             return connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,)).rowcount == 1
+
+        return await self._database.write(work)
+
+    async def of_user(self, user_id: str, now: float) -> tuple[Session, ...]:
+        """Ask by the user's index."""
+        if not user_id:
+            return ()
+        return tuple(map(session_of, await self._database.rows(_OF_USER, (user_id, now), limit=1000)))
+
+    async def delete_of(self, user_id: str) -> tuple[str, ...]:
+        """Delete all and what they own in one step; synced."""
+        if not user_id:
+            return ()
+
+        def work(connection: sqlite3.Connection) -> tuple[str, ...]:
+            found = connection.execute("SELECT id FROM sessions WHERE user_id = ?", (user_id,)).fetchall()
+            connection.executemany("DELETE FROM grants WHERE owner = ?", found)
+            connection.execute("DELETE FROM sessions WHERE user_id = ?", (user_id,))
+            return tuple(session_id for (session_id,) in found)
 
         return await self._database.write(work)
 
@@ -166,7 +171,7 @@ class Grants:
     async def get(self, owner: str, client: str) -> SealedGrant | None:
         """Ask by the primary key."""
         row = await self._database.row(_GRANTS + "AND client = ?", (owner, client))
-        return None if row is None else _grant(row)
+        return None if row is None else grant_of(row)
 
     async def put(self, grant: SealedGrant, expect_version: int | None) -> bool:
         """Insert or update; synced."""
@@ -193,7 +198,7 @@ class Grants:
 
     async def of(self, owner: str) -> tuple[SealedGrant, ...]:
         """Ask by the first half of the primary key."""
-        return tuple(map(_grant, await self._database.rows(_GRANTS + "ORDER BY client", (owner,))))
+        return tuple(map(grant_of, await self._database.rows(_GRANTS + "ORDER BY client", (owner,))))
 
     async def sweep(self, now: float, limit: int = 200) -> int:
         """Delete grants that outlived their owner; not synced."""
@@ -258,6 +263,42 @@ class Leases:
         return await _swept(self._database, "leases", now, limit)
 
 
+class Parking:
+    """`store.base.Parking`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def park(self, kind: str, key: bytes, sealed: bytes, expires_at: float) -> None:
+        """Insert or replace; synced."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "REPLACE INTO parked (kind, key, sealed, expires_at) VALUES (?, ?, ?, ?)",
+                (kind, key, sealed, expires_at),
+            )
+
+        await self._database.write(work)
+
+    async def parked(self, kind: str, key: bytes, now: float) -> bytes | None:
+        """Ask by the primary key."""
+        row = await self._database.row(_PARKED, (kind, key, now))
+        return None if row is None else row[0]
+
+    async def take(self, kind: str, key: bytes, now: float) -> bytes | None:
+        """Delete by the primary key; synced."""
+
+        def work(connection: sqlite3.Connection) -> bytes | None:
+            taken = connection.execute(_TAKE, (kind, key)).fetchall()
+            return next((sealed for sealed, expires_at in taken if expires_at > now), None)
+
+        return await self._database.write(work)
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Delete what nobody came for; not synced."""
+        return await _swept(self._database, "parked", now, limit)
+
+
 class Store:
     """All that one file keeps for the data plane."""
 
@@ -267,6 +308,7 @@ class Store:
         self.grants = Grants(database)
         self.marks = Marks(database)
         self.leases = Leases(database)
+        self.parking = Parking(database)
 
     async def close(self) -> None:
         """Finish the writes that wait, then let go of the file."""
@@ -298,52 +340,3 @@ async def _swept(database: Database, table: str, now: float, limit: int) -> int:
         return connection.execute(sql, (now, limit)).rowcount
 
     return await database.write(work, is_durable=False)
-
-
-def _columns(session: Session) -> tuple[str | float | bytes, ...]:
-    """The columns from id to data, in the order of `_CREATE`."""
-    data = _Data(session.host, session.identities, session.clients, session.device)
-    return (
-        session.id,
-        session.user_id,
-        session.parent_id,
-        session.created_at,
-        session.seen_at,
-        session.expires_at,
-        session.idle_s,
-        session.version,
-        msgspec.json.encode(data),
-    )
-
-
-def _saved(session: Session, expect_version: int) -> tuple[str | float | bytes, ...]:
-    """The arguments of `_SAVE`."""
-    session_id, user_id, parent_id, created_at, seen_at, expires_at, idle_s, _, data = _columns(session)
-    return session_id, expect_version, user_id, parent_id, created_at, seen_at, expires_at, idle_s, data
-
-
-def _session(row: Row) -> Session:
-    session_id, user_id, parent_id, created_at, seen_at, expires_at, idle_s, version, raw_data, _ = row
-    try:
-        data = _decode(raw_data)
-    except msgspec.DecodeError as exc:
-        raise StoreError("The store is broken.", detail=f"session {session_id}: {exc}") from exc
-    return Session(
-        id=session_id,
-        host=data.host,
-        created_at=created_at,
-        seen_at=seen_at,
-        expires_at=expires_at,
-        idle_s=idle_s,
-        user_id=user_id,
-        identities=data.identities,
-        clients=data.clients,
-        device=data.device,
-        version=version,
-        parent_id=parent_id,
-    )
-
-
-def _grant(row: Row) -> SealedGrant:
-    owner, client, version, sealed, expires_at = row
-    return SealedGrant(owner=owner, client=client, version=version, sealed=sealed, expires_at=expires_at)

@@ -1,7 +1,8 @@
 """The tables, for SQLAlchemy: what records go by, and what the migrations are compared with.
 
-Imported by the control plane only. Times are UNIX seconds. `sessions`, `grants`, `marks` and `leases` are
-read and written by the drivers themselves (`store.sqlite`); they stand here for the migrations.
+Imported by the control plane only. Times are UNIX seconds. `sessions`, `grants`, `marks`, `leases` and `parked`
+are read and written by the drivers themselves (`store.sqlite`, `store.postgres`); they stand here for the
+migrations. `email_lower` is `email` as it is searched by: both databases fold case in ways of their own.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ METADATA: Final = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+_EMPTY: Final = text("''")
 
 SESSIONS: Final = Table(
     "sessions",
@@ -77,12 +80,22 @@ MARKS: Final = Table(
 LEASES: Final = Table(
     "leases",
     METADATA,
-    Column("fence", Integer, primary_key=True),
+    Column("fence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("owner", Text, nullable=False),
     Column("expires_at", Double, nullable=False),
     Index(None, "expires_at"),
     sqlite_autoincrement=True,
+)
+
+PARKED: Final = Table(
+    "parked",
+    METADATA,
+    Column("kind", Text, primary_key=True),
+    Column("key", LargeBinary, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index(None, "expires_at"),
 )
 
 USERS: Final = Table(
@@ -95,6 +108,10 @@ USERS: Final = Table(
     Column("email", Text, nullable=False),
     Column("valid_from", Double, nullable=False, server_default=text("0")),
     Column("disabled", Boolean, nullable=False, server_default=false()),
+    Column("login", Text, nullable=False, server_default=_EMPTY),
+    Column("profile", Text, nullable=False, server_default=text("'{}'")),
+    Column("email_lower", Text, nullable=False, server_default=_EMPTY, index=True),
+    Index(None, "created_at", "id"),
 )
 
 IDENTITIES: Final = Table(
@@ -105,4 +122,52 @@ IDENTITIES: Final = Table(
     Column("user_id", Text, ForeignKey(USERS.c.id), nullable=False, index=True),
     Column("client", Text, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("kind", Text, nullable=False, server_default=_EMPTY),
+    Column("login", Text, nullable=False, server_default=_EMPTY),
+    Column("name", Text, nullable=False, server_default=_EMPTY),
+    Column("email", Text, nullable=False, server_default=_EMPTY),
+    Column("email_lower", Text, nullable=False, server_default=_EMPTY, index=True),
+    Column("seen_at", Double, nullable=False, server_default=text("0")),
+    Index(None, "created_at", "issuer", "subject"),
+)
+
+INVITATIONS: Final = Table(
+    "invitations",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("email", Text, nullable=False, index=True),
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("used_at", Double),
+    Column("used_by", Text, nullable=False),
+    Index(None, "issuer", "subject"),
+    Index(None, "created_at", "id"),
+)
+
+IDENTITY_PROVIDERS: Final = Table(
+    "identity_providers",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("provider_type", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("config", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Column("version", BigInteger, nullable=False),
+)
+
+ADMIN_TOKENS: Final = Table(
+    "admin_tokens",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("seen_at", Double),
 )

@@ -20,7 +20,7 @@ from vestibule.core.policy import Rule, policy_of
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server, routes_of
 from vestibule.core.seal import Key, KeyRing
 from vestibule.errors import StoreError
-from vestibule.model import Device, Identity, User
+from vestibule.model import Account, Device, Identity, User
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol.address import Networks
@@ -244,7 +244,8 @@ class Plane:
         """A session's handle."""
         identity = Identity(client="google", issuer="https://google", subject="1", email=email, **fields)
         user = User(id="u1", created_at=self.at)
-        self.loop.wait(self.store.people.register(user, identity.issuer, "1", "google", self.at))
+        account = Account(issuer=identity.issuer, subject="1", user_id="u1", client="google")
+        self.loop.wait(self.store.people.register(user, account))
         session, handle = self.loop.wait(
             self.sessions.start(
                 host=at,

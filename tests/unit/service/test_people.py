@@ -52,6 +52,6 @@ async def test_the_same_address_never_makes_the_same_person(people, other):
 
 async def test_a_disabled_person_is_not_admitted(people, store):
     user = await people.admit(ZOE, NOW)
-    store.people.users[user.id] = replace(user, disabled=True)
+    store.people.kept[user.id] = replace(user, disabled=True)
     with pytest.raises(UserDisabled):
         await people.admit(ZOE, NOW)

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from vestibule.core import session as rules
 from vestibule.errors import StoreError
-from vestibule.model import Device, Session, User
+from vestibule.model import Account, Device, Session, User
 from vestibule.service.sessions import SESSION, USER, Sessions
 
+ACCOUNT = Account(issuer="i", subject="1", user_id="u1", client="google")
 START = {"host": "h", "user_id": "", "identities": (), "clients": ("google",), "device": Device()}
 
 
@@ -137,7 +138,7 @@ async def test_a_renewed_session_keeps_its_id_and_the_old_handle_for_30_s(sessio
 
 
 async def test_a_handle_from_before_a_sign_in_dies_with_it(sessions, store, clock):
-    await store.people.register(User(id="u1", created_at=0.0), "i", "1", "google", 0.0)
+    await store.people.register(User(id="u1", created_at=0.0), ACCOUNT)
     session, planted = await started(sessions, clock)
     await sessions.load(planted)
     signed_in, handle = await sessions.renew(session, lambda before: replace(before, user_id="u1"))
@@ -161,12 +162,12 @@ async def test_renewing_takes_in_what_others_wrote_meanwhile(sessions, clock):
 
 
 async def test_a_change_of_the_user_empties_the_cache_of_their_sessions(sessions, store, changes, clock):
-    await store.people.register(User(id="u1", created_at=0.0), "i", "1", "google", 0.0)
+    await store.people.register(User(id="u1", created_at=0.0), ACCOUNT)
     _, hers = await started(sessions, clock, user_id="u1")
     _, other = await started(sessions, clock)
     await sessions.load(hers)
     await sessions.load(other)
-    store.people.users["u1"] = replace(store.people.users["u1"], valid_from=clock.now() + 1)
+    store.people.kept["u1"] = replace(store.people.kept["u1"], valid_from=clock.now() + 1)
     changes.publish(USER, "u1")
     assert sessions.peek(hers) is None
     assert sessions.peek(other) is not None

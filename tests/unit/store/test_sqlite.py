@@ -30,9 +30,9 @@ async def test_a_path_with_odd_characters_is_that_file(tmp_path):
     path = tmp_path / "a?b #c%20.db"
     store = await sqlite.open_store(f"sqlite:{path}")
     await store.sessions.create(SESSION, b"h")
-    people = records.open_people(path)
-    assert await people.user("u1") is None
-    await people.close()
+    kept = records.open_records(path)
+    assert await kept.people.user("u1") is None
+    await kept.close()
     await store.close()
     assert path.exists()
     assert sorted(file.name for file in tmp_path.iterdir()) == [path.name]
@@ -73,7 +73,7 @@ async def test_a_field_of_a_later_version_is_passed_over(tmp_path):
     await store.close()
 
 
-@pytest.mark.parametrize("sql", ["_BY_ID", "_BY_HANDLE", "_BY_OLD_HANDLE"])
+@pytest.mark.parametrize("sql", ["_BY_ID", "_BY_HANDLE", "_BY_OLD_HANDLE", "_OF_USER"])
 async def test_a_session_is_found_by_index_alone(tmp_path, sql):
     path = tmp_path / "x.db"
     store = await sqlite.open_store(f"sqlite:{path}")
@@ -83,7 +83,7 @@ async def test_a_session_is_found_by_index_alone(tmp_path, sql):
     await store.close()
 
 
-@pytest.mark.parametrize("table", ["grants", "marks", "leases"])
+@pytest.mark.parametrize("table", ["grants", "marks", "leases", "parked"])
 async def test_a_sweep_reads_expired_rows_only(tmp_path, table):
     path = tmp_path / "x.db"
     store = await sqlite.open_store(f"sqlite:{path}")

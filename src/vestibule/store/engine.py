@@ -1,0 +1,116 @@
+"""How records reach their database, by SQLAlchemy Core: transactions, faults, pages.
+
+Imported only after the listeners are up: SQLAlchemy takes a second. On SQLite it writes to the same file as
+`store.database`'s writer; each takes the write lock at the start of its transaction, waits for the other,
+and holds it for one short transaction, so neither can find its snapshot overtaken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Column, Connection, Executable, Row, Select, event, literal, tuple_
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from vestibule.errors import StoreError
+from vestibule.store.base import Page
+
+_BUSY_S: Final = 5.0
+
+
+class Engine:
+    """Statements and transactions on one database; every fault but a broken constraint is a StoreError."""
+
+    def __init__(self, engine: AsyncEngine, *, one_writer: bool) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(writes=True)
+        # Of those who wait in SQLite for a lock, none is first: so only one waits.
+        self._turn = asyncio.Lock() if one_writer else contextlib.nullcontext()
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._engine.dispose()
+
+    async def row(self, query: Select[Any]) -> Row[Any] | None:
+        """The only row, or None. Raises StoreError."""
+        rows = await self.rows(query)
+        return rows[0] if rows else None
+
+    async def rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        """All rows. Raises StoreError."""
+        try:
+            async with self._engine.connect() as connection:
+                found: Sequence[Row[Any]] = (await connection.execute(query)).all()
+                return found
+        except (SQLAlchemyError, OSError) as exc:
+            raise store_error(exc) from exc
+
+    async def change(self, statement: Executable) -> int:
+        """Execute it in a transaction of its own; how many rows it met. Raises IntegrityError, StoreError."""
+        async with self.transaction() as connection:
+            return changed(await connection.execute(statement))
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that is durable at its end, undone when it is left by an error.
+
+        Raises IntegrityError as it is, for what the caller makes of it; StoreError.
+        """
+        try:
+            async with self._turn, self._writing.begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except (SQLAlchemyError, OSError) as exc:
+            raise store_error(exc) from exc
+
+
+def on_sqlite(path: Path) -> Engine:
+    """The records in this SQLite file, whose tables exist. Opens it at the first use."""
+    url = URL.create("sqlite+aiosqlite", database=str(path.absolute()))
+    engine = create_async_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=2, hide_parameters=True)
+    event.listen(engine.sync_engine, "connect", _prepare)
+    event.listen(engine.sync_engine, "begin", _begin)
+    return Engine(engine, one_writer=True)
+
+
+def changed(result: Any) -> int:
+    """How many rows a statement met."""
+    return int(result.rowcount)
+
+
+def paged(query: Select[Any], page: Page, *keys: Column[Any], after: tuple[Any, ...] | None) -> Select[Any]:
+    """The query's rows of one page, in the order of these columns, whose values the last one before had."""
+    if after is not None:
+        last = tuple_(*(literal(value, key.type) for key, value in zip(keys, after, strict=True)))
+        query = query.where(tuple_(*keys) > last)
+    return query.order_by(*keys).limit(page.limit)
+
+
+def store_error(exc: Exception) -> StoreError:
+    """What is told of this fault; statements may be in the detail, their values are not."""
+    return StoreError("The store can't be reached just now.", detail=f"{type(exc).__name__}: {exc}")
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    """Leave transactions to `_begin`, sync each commit, keep references whole, fold case as Python does."""
+    connection.isolation_level = None
+    connection.create_function("lower", 1, _lower, deterministic=True)
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

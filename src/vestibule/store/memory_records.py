@@ -1,0 +1,297 @@
+"""The records of `store.memory`: people, invitations, identity providers, admin tokens."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from vestibule.errors import StoreError
+from vestibule.model import Account, AdminToken, Invitation, User
+from vestibule.store.base import Page, ProviderRow
+
+V = TypeVar("V")
+
+
+class Invitations:
+    """`store.base.Invitations`."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Invitation] = {}
+
+    async def create(self, invitation: Invitation) -> None:
+        """Keep it."""
+        if invitation.id in self._kept:
+            raise _taken(f"invitation {invitation.id}")
+        self._kept[invitation.id] = invitation
+
+    async def get(self, invitation_id: str) -> Invitation | None:
+        """Look it up."""
+        return self._kept.get(invitation_id)
+
+    async def list(
+        self, page: Page, *, email: str = "", is_open: bool | None = None, now: float = 0.0
+    ) -> tuple[Invitation, ...]:
+        """Look at each."""
+        found = (
+            invitation
+            for invitation in self._kept.values()
+            if (not email or invitation.email == email.lower())
+            and (is_open is None or _is_open(invitation, now) is is_open)
+        )
+        return _paged(found, page, lambda invitation: (invitation.created_at, invitation.id))
+
+    async def open_for(self, email: str, issuer: str, subject: str, now: float) -> Invitation | None:
+        """Look at each."""
+        found = [
+            invitation
+            for invitation in self._kept.values()
+            if _is_open(invitation, now)
+            and (
+                (issuer and (invitation.issuer, invitation.subject) == (issuer, subject))
+                or (email and invitation.email == email.lower())
+            )
+        ]
+        return min(found, key=lambda invitation: (invitation.created_at, invitation.id), default=None)
+
+    async def delete(self, invitation_id: str) -> bool:
+        """Forget it."""
+        return self._kept.pop(invitation_id, None) is not None
+
+    def use_up(self, invitation_id: str, user: User) -> bool:
+        """Mark it used by this user, if it is open."""
+        invitation = self._kept.get(invitation_id)
+        if invitation is None or not _is_open(invitation, user.created_at):
+            return False
+        self._kept[invitation_id] = replace(invitation, used_at=user.created_at, used_by=user.id)
+        return True
+
+
+class People:
+    """`store.base.People`."""
+
+    def __init__(self, invitations: Invitations) -> None:
+        self.kept: dict[str, User] = {}
+        """All users, for `store.memory.Sessions`."""
+        self._accounts: dict[tuple[str, str], Account] = {}
+        self._invitations = invitations
+
+    async def user_of(self, issuer: str, subject: str) -> User | None:
+        """Look up account and user."""
+        account = self._accounts.get((issuer, subject))
+        return None if account is None else self.kept.get(account.user_id)
+
+    async def register(self, user: User, account: Account, *, invitation_id: str = "") -> User | None:
+        """Keep both, unless the account is somebody's."""
+        known = await self.user_of(account.issuer, account.subject)
+        if known is not None:
+            return known
+        if user.id in self.kept:
+            raise _taken(f"user {user.id}")
+        if invitation_id and not self._invitations.use_up(invitation_id, user):
+            return None
+        self.kept[user.id] = user
+        self._accounts[account.issuer, account.subject] = account
+        return user
+
+    async def user(self, user_id: str) -> User | None:
+        """Look it up."""
+        return self.kept.get(user_id)
+
+    async def users(
+        self, page: Page, *, email: str = "", text: str = "", disabled: bool | None = None
+    ) -> tuple[User, ...]:
+        """Look at each."""
+        owners = {
+            account.user_id for account in self._accounts.values() if account.email.lower() == email.lower()
+        }
+        found = (
+            user
+            for user in self.kept.values()
+            if (not email or user.email.lower() == email.lower() or user.id in owners)
+            and any(text.lower() in value.lower() for value in (user.name, user.login, user.email))
+            and (disabled is None or user.disabled is disabled)
+        )
+        return _paged(found, page, lambda user: (user.created_at, user.id))
+
+    async def owners_of(self, email: str) -> tuple[User, ...]:
+        """Look at each account."""
+        owners = {
+            account.user_id
+            for account in self._accounts.values()
+            if email and account.email.lower() == email.lower()
+        }
+        found = (self.kept[user_id] for user_id in owners)
+        return _paged(found, Page(limit=2), lambda user: (user.created_at, user.id))
+
+    async def seen(self, user: User, account: Account) -> None:
+        """Replace what a provider tells."""
+        known = self.kept.get(user.id)
+        if known is not None:
+            self.kept[user.id] = replace(
+                known, name=user.name, login=user.login, email=user.email, seen_at=user.seen_at
+            )
+        kept = self._accounts.get((account.issuer, account.subject))
+        if kept is not None and kept.user_id == user.id:
+            self._accounts[account.issuer, account.subject] = replace(
+                kept,
+                kind=kept.kind or account.kind,
+                login=account.login,
+                name=account.name,
+                email=account.email,
+                seen_at=account.seen_at,
+            )
+
+    async def save(self, user: User) -> bool:
+        """Replace all but when it came and was seen."""
+        known = self.kept.get(user.id)
+        if known is None:
+            return False
+        self.kept[user.id] = replace(user, created_at=known.created_at, seen_at=known.seen_at)
+        return True
+
+    async def accounts_of(self, user_id: str) -> tuple[Account, ...]:
+        """Look at each."""
+        theirs = (account for account in self._accounts.values() if account.user_id == user_id)
+        return tuple(sorted(theirs, key=_place))
+
+    async def account(self, issuer: str, subject: str) -> Account | None:
+        """Look it up."""
+        return self._accounts.get((issuer, subject))
+
+    async def accounts(
+        self, page: Page, *, user_id: str = "", issuer: str = "", client: str = ""
+    ) -> tuple[Account, ...]:
+        """Look at each."""
+        found = (
+            account
+            for account in self._accounts.values()
+            if user_id in ("", account.user_id)
+            and issuer in ("", account.issuer)
+            and client in ("", account.client)
+        )
+        return _paged(found, page, _place)
+
+    async def link(self, account: Account) -> bool:
+        """Keep it, unless it is somebody's."""
+        place = account.issuer, account.subject
+        if place in self._accounts:
+            return False
+        if account.user_id not in self.kept:
+            raise StoreError("The store can't keep this.", detail=f"there is no user {account.user_id}")
+        self._accounts[place] = account
+        return True
+
+    async def unlink(self, user_id: str, issuer: str, subject: str) -> bool:
+        """Forget it, unless it is the last."""
+        account = self._accounts.get((issuer, subject))
+        if account is None or account.user_id != user_id or len(await self.accounts_of(user_id)) < 2:
+            return False
+        del self._accounts[issuer, subject]
+        return True
+
+    async def delete(self, user_id: str) -> bool:
+        """Forget user and accounts."""
+        for account in await self.accounts_of(user_id):
+            del self._accounts[account.issuer, account.subject]
+        return self.kept.pop(user_id, None) is not None
+
+
+class IdentityProviders:
+    """`store.base.IdentityProviders`."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, ProviderRow] = {}
+        self._counter = itertools.count(1)
+        self._stamp = "0"
+
+    async def all(self) -> tuple[ProviderRow, ...]:
+        """Sort them."""
+        return tuple(sorted(self._kept.values(), key=lambda row: (row.created_at, row.id)))
+
+    async def get(self, provider_id: str) -> ProviderRow | None:
+        """Look it up."""
+        return self._kept.get(provider_id)
+
+    async def insert(self, row: ProviderRow) -> bool:
+        """Keep it, unless the id is taken."""
+        if row.id in self._kept:
+            return False
+        self._keep(row)
+        return True
+
+    async def update(self, row: ProviderRow, expect_version: int) -> bool:
+        """Replace it, if the version is the expected one."""
+        known = self._kept.get(row.id)
+        if known is None or known.version != expect_version:
+            return False
+        self._keep(replace(row, created_at=known.created_at, version=expect_version + 1))
+        return True
+
+    async def delete(self, provider_id: str) -> bool:
+        """Forget it."""
+        self._stamp = str(next(self._counter))
+        return self._kept.pop(provider_id, None) is not None
+
+    async def stamp(self) -> str:
+        """Count of changes."""
+        return self._stamp
+
+    def _keep(self, row: ProviderRow) -> None:
+        self._kept[row.id] = row
+        self._stamp = str(next(self._counter))
+
+
+class AdminTokens:
+    """`store.base.AdminTokens`."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[bytes, AdminToken]] = {}
+
+    async def create(self, token: AdminToken, token_hash: bytes) -> None:
+        """Keep it."""
+        if token.id in self._kept or any(token_hash == known for known, _ in self._kept.values()):
+            raise _taken(f"admin token {token.id}")
+        self._kept[token.id] = token_hash, token
+
+    async def by_hash(self, token_hash: bytes, now: float) -> AdminToken | None:
+        """Look at each."""
+        for known, token in self._kept.values():
+            if known == token_hash and (token.expires_at is None or token.expires_at > now):
+                return token
+        return None
+
+    async def list(self) -> tuple[AdminToken, ...]:
+        """Sort them."""
+        tokens = (token for _, token in self._kept.values())
+        return tuple(sorted(tokens, key=lambda token: (token.created_at, token.id)))
+
+    async def seen(self, token_id: str, now: float) -> None:
+        """Replace it."""
+        if token_id in self._kept:
+            token_hash, token = self._kept[token_id]
+            self._kept[token_id] = token_hash, replace(token, seen_at=now)
+
+    async def delete(self, token_id: str) -> bool:
+        """Forget it."""
+        return self._kept.pop(token_id, None) is not None
+
+
+def _is_open(invitation: Invitation, now: float) -> bool:
+    return invitation.used_at is None and invitation.expires_at > now
+
+
+def _place(account: Account) -> tuple[float, str]:
+    return account.created_at, f"{account.issuer}\0{account.subject}"
+
+
+def _paged(found: Iterable[V], page: Page, place: Callable[[V], tuple[float, str]]) -> tuple[V, ...]:
+    after = page.after
+    rest = [value for value in found if after is None or place(value) > after]
+    return tuple(sorted(rest, key=place)[: page.limit])
+
+
+def _taken(what: str) -> StoreError:
+    return StoreError("The store can't keep this.", detail=f"{what} is taken")
