@@ -19,9 +19,10 @@ class Look:
     def __init__(self, assets: Assets, wording: Wording, templates: Mapping[str, str]) -> None:
         self.assets = assets
         self.wording = wording
-        self._environment = Environment(
+        self._environment = Environment(  # type: ignore[call-overload] # its stubs know no "semi_strict"
             templates=dict(templates),
-            undefined_behavior="strict",
+            # Strict, but a name that is not there may be asked for in an `if`.
+            undefined_behavior="semi_strict",
             auto_escape_callback=lambda _name: "html",
             trim_blocks=True,
             lstrip_blocks=True,
@@ -34,7 +35,7 @@ class Look:
         Templates have `say(NAME, PLACE=VALUE…)` for a text of the language, `strong(…)` and `code(…)` for one
         with its values marked so, and `asset(NAME)` for the address of a static file.
         """
-        body = self._environment.render_template(
+        body: str = self._environment.render_template(
             template,
             lang=language.tag,
             dir=language.direction,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import msgspec
 
 from vestibule.core.route import SIGN_IN_PATH, SIGN_OUT_PATH
 from vestibule.model import Session
 from vestibule.web.assets import STATIC_PATH, Assets, load_assets
+from vestibule.web.blocks import Action, Choice, Field, Item
 from vestibule.web.look import Look, templates
 from vestibule.web.texts import TEXTS, Text, known_code, wording
 
@@ -71,27 +72,14 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     """True where the host has more than one way to sign in."""
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """One button of the sign-in page."""
-
-    title: str
-    href: str
-    kind: str = ""
-    """`google`, `github` …: which mark it bears, where there is one; else its first letter."""
-
-
-class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """One way on from a page: a link, or a button that POSTs."""
-
-    href: str
-    label: str
-    """Name of its text under `action.`."""
-    post: bool = False
-
-
 _ELSEWHERE = Scene()
 #: kinds whose owners want their buttons to say so; the others' say "continue"
 _SIGN_IN_WITH = {"apple", "entra", "google", "linkedin", "logingov", "slack"}
+_WRONG_ADDRESS = {
+    "invalid": "address.invalid",
+    "unreachable": "address.unreachable",
+    "unsupported": "address.unsupported",
+}
 _ABOUT_THE_PERSON = {"switch", "sign_out"}
 
 
@@ -173,6 +161,7 @@ class Pages:
                 "href": choice.href,
                 "mark": self.assets.mark_url(choice.kind),
                 "letter": choice.title[:1].upper(),
+                "is_last_used": choice.is_last_used,
                 "label": "signin.with" if choice.kind in _SIGN_IN_WITH else "signin.continue",
             }
             for choice in choices
@@ -229,6 +218,85 @@ class Pages:
             answered=answered,
         )
 
+    def form(
+        self,
+        scene: Scene,
+        name: str,
+        *,
+        action: str,
+        fields: Iterable[Field],
+        submit: str = "send",
+        status: int = 200,
+        actions: Iterable[Action] = (),
+        hidden: Iterable[tuple[str, str]] = (),
+        **places: str,
+    ) -> Page:
+        """A page with a form that POSTs to `action`; `submit` is its button's text, `hidden` goes along unseen.
+
+        Shown again with what was sent and what is wrong with it, its status is the caller's 422.
+        """
+        return self._form(
+            scene,
+            name,
+            method="post",
+            action=action,
+            fields=tuple(fields),
+            submit=submit,
+            status=status,
+            actions=list(actions),
+            hidden=list(hidden),
+            places=places,
+        )
+
+    def list(
+        self, scene: Scene, name: str, *, items: Iterable[Item], actions: Iterable[Action] = (), **places: str
+    ) -> Page:
+        """A page with a list, each line with what can be done about it."""
+        shown = [
+            {
+                "title": item.title,
+                "detail": item.detail,
+                "mark": self.assets.mark_url(item.kind),
+                "actions": item.actions,
+            }
+            for item in items
+        ]
+        return self.page("list.html", scene, name, places=places, items=shown, actions=[*actions])
+
+    def ask_address(self, scene: Scene, *, action: str, value: str = "", wrong: str = "") -> Page:
+        """Asks for the person's own web address, which a GET of `action` gets as `me` beside its query.
+
+        `value`: what was sent, to be mended. `wrong`: `invalid` (it is no web address), `unreachable`, or
+        `unsupported` (nothing there says who signs the person in).
+        """
+        path, _, query = action.partition("?")
+        field = Field(
+            name="me",
+            label="address.label",
+            hint="address.hint",
+            value=value,
+            fault=_WRONG_ADDRESS[wrong] if wrong else "",
+            autocomplete="url",
+            keyboard="url",
+            limit_chars=2000,
+        )
+        return self._form(
+            scene,
+            "address",
+            method="get",
+            action=path,
+            fields=(field,),
+            submit="continue",
+            status=422 if wrong else 200,
+            hidden=parse_qsl(query),
+            # The answer to this form may lead to any site, and browsers hold `form-action` against that.
+            form_action="'self' https: http:",
+        )
+
+    def _form(self, scene: Scene, name: str, *, fields: tuple[Field, ...], **context: Any) -> Page:
+        has_faults = any(field.fault for field in fields)
+        return self.page("form.html", scene, name, fields=fields, has_faults=has_faults, **context)
+
     def page(
         self,
         template: str,
@@ -237,6 +305,7 @@ class Pages:
         *,
         status: int = 200,
         places: Mapping[str, str] = {},
+        form_action: str = "'self'",
         **context: Any,
     ) -> Page:
         """Any page: its template, and in the languages `NAME.title`, `NAME.text` and, where there is one, `NAME.hint`.
@@ -261,7 +330,7 @@ class Pages:
         headers = (
             ("content-type", "text/html; charset=utf-8"),
             ("content-language", language.tag),
-            ("content-security-policy", self._policy(alone=alone)),
+            ("content-security-policy", self._policy(form_action, alone=alone)),
             *(_WITH_FORM if "<form" in body else _PAGE_HEADERS),
         )
         return Page(status, headers, body.encode())
@@ -273,11 +342,11 @@ class Pages:
             return None
         return Page(200, (("content-type", asset.content_type), *_STATIC_HEADERS), asset.body)
 
-    def _policy(self, *, alone: bool) -> str:
+    def _policy(self, form_action: str, *, alone: bool) -> str:
         style, images = (self.assets.style_source, "'none'") if alone else ("'self'", "'self'")
         return (
-            f"default-src 'none'; style-src {style}; img-src {images}; form-action 'self'; "
-            "frame-ancestors 'none'; base-uri 'none'"
+            f"default-src 'none'; style-src {style}; img-src {images}; "
+            f"form-action {form_action}; frame-ancestors 'none'; base-uri 'none'"
         )
 
 

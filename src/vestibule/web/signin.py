@@ -9,6 +9,7 @@ from vestibule.model import Session
 from vestibule.web import pages
 from vestibule.web.answers import Desk, answer, failure, redirect
 from vestibule.web.asking import Ask
+from vestibule.web.blocks import Choice
 
 #: parameters of ours; every other one is a hint, of which a provider takes those it knows
 _OWN = {"rd", "switch"}
@@ -28,7 +29,7 @@ async def sign_in(desk: Desk, ask: Ask) -> Response:
         only = choices[0]
         return await _begin(desk, ask, only.client, only.url)
     # 3. The person chooses.
-    buttons = [pages.Choice(title=c.title, href=c.url, kind=c.kind) for c in choices]
+    buttons = [Choice(title=c.title, href=c.url, kind=c.kind) for c in choices]
     return answer(desk.pages.signin(buttons, ask.scene()))
 
 

@@ -199,6 +199,8 @@ class Desk:
 
 
 _TAGS = {
+    "input",
+    "label",
     "html",
     "head",
     "meta",
@@ -223,6 +225,19 @@ _TAGS = {
     "code",
 }
 _ATTRIBUTES = {
+    "aria-describedby",
+    "aria-invalid",
+    "autocapitalize",
+    "autocomplete",
+    "checked",
+    "for",
+    "id",
+    "inputmode",
+    "maxlength",
+    "required",
+    "role",
+    "spellcheck",
+    "value",
     "lang",
     "dir",
     "media",

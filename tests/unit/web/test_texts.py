@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import pytest
@@ -136,3 +139,29 @@ def test_words_are_set_as_people_set_them(tag: str) -> None:
 def test_every_code_in_a_language_is_one_of_the_table() -> None:
     said = {key.split(".")[1] for key in ENGLISH.words if key.startswith(("error.", PROGRAM))}
     assert said == set(TEXTS)
+
+
+def test_every_text_is_said_somewhere() -> None:
+    """What no page says need not be written in seven languages; `form.` is for whoever makes a form."""
+    package = files("vestibule.web")
+    heard = "\n".join([*_texts(package), *_texts(package / "templates")])
+    labels = {label for text in TEXTS.values() for _, label in text.actions}
+    unheard = []
+    for key in ENGLISH.words:
+        section, _, name = key.partition(".")
+        page, _, part = key.rpartition(".")
+        is_heard = (
+            section in {"error", "program", "form"}
+            or f'"{key}"' in heard
+            or (section == "action" and (name in labels or f'"{name}"' in heard))
+            or (part in {"title", "text", "hint"} and f'"{page}"' in heard)
+        )
+        if not is_heard:
+            unheard.append(key)
+    assert unheard == []
+
+
+def _texts(folder: Traversable) -> Iterator[str]:
+    for entry in folder.iterdir():
+        if entry.name.endswith((".py", ".html")):
+            yield entry.read_text("utf-8")

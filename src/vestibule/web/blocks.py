@@ -1,0 +1,68 @@
+"""What pages are built of: ways on, fields to fill in, items of a list. Plain values that templates show.
+
+Names of texts are looked up in the person's language, so that whoever makes a page writes no words.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """One button of the sign-in page."""
+
+    title: str
+    href: str
+    kind: str = ""
+    """`google`, `github` …: which mark it bears, where there is one; else its first letter."""
+    is_last_used: bool = False
+    """True for the one this browser signed in with before."""
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """One way on from a page: a link, or a button that POSTs."""
+
+    href: str
+    label: str
+    """Name of its text under `action.`."""
+    post: bool = False
+    """True: a form, for whatever changes something. Its Origin is checked (`asking.check_post`), so it needs no
+    token."""
+    hidden: tuple[tuple[str, str], ...] = ()
+    """Parameters that a POST sends along."""
+    danger: bool = False
+    """True for what can't be undone."""
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """One field of a form, with its label."""
+
+    name: str
+    """Of the parameter."""
+    label: str
+    """Name of its text, as are `hint` and `fault`."""
+    value: str = ""
+    """As it was sent, where the form is shown again. Of a checkbox: empty, or anything for checked (`yes`)."""
+    type: str = "text"
+    """`text`, `email` or `checkbox`, which is sent as `yes`."""
+    hint: str = ""
+    """How to fill it in."""
+    fault: str = ""
+    """What is wrong with what was sent."""
+    autocomplete: str = ""
+    """What it is, so that browsers can fill it in: `name`, `email`, `url`. Spec: WCAG 2.2, 1.3.5."""
+    keyboard: str = ""
+    """`url`, `email` …: which keyboard a phone shows, without spelling and capitals of its own."""
+    required: bool = True
+    limit_chars: int = 0
+    """0: none."""
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a list, with what can be done about it."""
+
+    title: str
+    detail: str = ""
+    kind: str = ""
+    """A provider's kind, whose mark it bears."""
+    actions: tuple[Action, ...] = ()
