@@ -13,25 +13,21 @@ from typing import Any, get_type_hints
 import msgspec
 
 from vestibule import providers
+from vestibule.config import hcl
 from vestibule.config.place import Report, nearest
 from vestibule.config.schema import AuthorizeParameter, OAuth, Provider
-from vestibule.config.shape import Node, Shape, field_of, shape_of, unknown, value_of
+from vestibule.config.shape import Field, Node, Shape, field_of, shape_of, unknown, value_of
 from vestibule.protocol.oauth2 import RESERVED
 from vestibule.providers.base import ProviderConfig, RedirectLogin
 
 #: kinds that stand in blocks of their own, never in `type = "…"`
 _OWN_BLOCKS = frozenset({"oauth2", "client_credentials", "service_account"})
 #: kinds of later versions
-_LATER = frozenset(
-    {
-        "apple", "atproto", "auth0", "bitbucket", "cognito", "discord", "entra", "facebook", "gitea",
-        "gitlab", "indieauth", "keycloak", "ldap", "linkedin", "microsoft", "okta", "password", "saml", "slack", "x",
-    }
-)  # fmt: skip
+_LATER = frozenset({"atproto", "ldap", "microsoft", "password", "saml", "x"})
 #: attributes of other names, for every kind
 _ALIASES = {"token_url": "access_token_url", "issuer_url": "issuer"}
 _URLS = frozenset({"authorize_url", "access_token_url", "token_url", "userinfo_url", "revoke_url"})
-_SET_HERE = frozenset({"name"})
+_SET_HERE = frozenset({"name", "is_trusted"})
 _PARAMETERS = "authorize_parameters"
 """The field that repeated `authorize_parameter` blocks go to."""
 
@@ -138,13 +134,25 @@ def _values(cls: type[msgspec.Struct], node: Node, report: Report) -> dict[str, 
             whole = tuple(item for item in value if item is not None) if field.listed else value
             values[field.name] = whole
     for child in node.block.blocks:
-        if child.type not in own.blocks:
+        field = shape.attributes.get(child.type)
+        if field is not None and field.mapped and not child.labels and field.name not in values:
+            values[field.name] = _entries(field, child, report)
+        elif child.type not in own.blocks:
             unknown(type(node), everything, child.type, child.place, report, block=True)
     parameters = getattr(node, "authorize_parameter", ())
     if parameters:
         _check_parameters(parameters, report)
         values[_PARAMETERS] = tuple((parameter.name, parameter.value) for parameter in parameters)
     return values
+
+
+def _entries(field: Field, block: hcl.Block, report: Report) -> dict[str, Any]:
+    """An object written as a block: `claims { groups = "roles" }`."""
+    for child in block.blocks:
+        report.fault(child.place, f'`{block.type}` holds attributes only: name = "…"')
+    data = {name: attribute.value for name, attribute in block.attributes.items()}
+    written = hcl.Attribute(block.type, hcl.Value(data, block.place), block.place)
+    return value_of(field, written, report) or {}
 
 
 def _check_parameters(parameters: tuple[AuthorizeParameter, ...], report: Report) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 
@@ -50,6 +51,10 @@ class Flow(msgspec.Struct, frozen=True, array_like=True):
     rd: str
     """Where to afterwards; checked when the flow began, and to be checked again."""
     issued_at: int
+    purpose: str = ""
+    """What it is for: empty for signing in, `link` for adding an account to the person who is signed in."""
+    kept: str = ""
+    """The hint the provider wants to see again at the callback (`providers.base.RedirectLogin.keeps`)."""
 
 
 class State(NamedTuple):
@@ -59,11 +64,34 @@ class State(NamedTuple):
     issued_at: int
 
 
-def begun(ring: KeyRing, *, random: bytes, client: str, host: str, rd: str, now: float) -> Flow:
+def begun(
+    ring: KeyRing,
+    *,
+    random: bytes,
+    client: str,
+    host: str,
+    rd: str,
+    now: float,
+    purpose: str = "",
+    kept: str = "",
+) -> Flow:
     """A new flow; `random`: 16 fresh random bytes."""
     if len(random) != ID_BYTES:
         raise ValueError(f"a flow id has {ID_BYTES} bytes")
-    return Flow(base64url.encode(random), ring.active_id, client, host, rd, int(now))
+    return Flow(base64url.encode(random), ring.active_id, client, host, rd, int(now), purpose, kept)
+
+
+def redirect_uri(base_url: str, client: str, registered: str = "") -> str:
+    """Where the provider sends people back to: `BASE/@CLIENT/callback`, or the URL that was registered instead.
+
+    `registered` may lack its scheme; one of another host is another site's and counts for nothing here.
+    """
+    scheme, _, authority = base_url.partition("://")
+    written = registered if "://" in registered else f"{scheme}://{registered}"
+    host, slash, path = written.partition("://")[2].partition("/")
+    if registered and slash and host.lower() == authority:
+        return f"{written.partition('://')[0]}://{authority}/{path}"
+    return f"{base_url}/@{quote(client, safe='')}/callback"
 
 
 def state_of(ring: KeyRing, flow: Flow) -> str:

@@ -6,11 +6,9 @@ and tested by rules once it is verified.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
-from vestibule.model import Identity, Session, User
+from vestibule.model import Account, Identity, Session, User
 from vestibule.protocol.oidc import parse_email
 
 
@@ -28,13 +26,40 @@ def is_another_account(session: Session, identity: Identity) -> bool:
 
 def newcomer(identity: Identity, user_id: str, now: float) -> User:
     """The record a person gets at the first sign-in."""
-    return User(id=user_id, created_at=now, name=identity.name or identity.login, email=identity.email)
+    return User(
+        id=user_id,
+        created_at=now,
+        seen_at=now,
+        name=identity.name or identity.login,
+        login=identity.login,
+        email=identity.email,
+    )
 
 
-def told_anew(user: User, identity: Identity) -> User:
-    """The user with name and address as the provider says now; what it no longer says stays."""
+def told_anew(user: User, identity: Identity, now: float) -> User:
+    """The user with name, login and address as the provider says now; what it no longer says stays."""
     return msgspec.structs.replace(
-        user, name=identity.name or identity.login or user.name, email=identity.email or user.email
+        user,
+        name=identity.name or identity.login or user.name,
+        login=identity.login or user.login,
+        email=identity.email or user.email,
+        seen_at=now,
+    )
+
+
+def account_of(identity: Identity, user_id: str, kind: str, now: float) -> Account:
+    """The record of the account by which a user is found."""
+    return Account(
+        issuer=identity.issuer,
+        subject=identity.subject,
+        user_id=user_id,
+        client=identity.client,
+        kind=kind,
+        login=identity.login,
+        name=identity.name,
+        email=identity.email,
+        created_at=now,
+        seen_at=now,
     )
 
 
@@ -53,18 +78,3 @@ def verified_email(raw: object, verified: object, *, email_domains: tuple[str, .
     if email_domains and address.rpartition("@")[2] not in email_domains:
         return ""
     return address
-
-
-def text_of(value: Any) -> str:
-    """The claim when it is a string without control characters, else ""; what is shown must be showable."""
-    return value if isinstance(value, str) and value.isprintable() else ""
-
-
-def texts_of(value: Any) -> tuple[str, ...]:
-    """The strings of a claim that is a list of strings; () for any other shape, a bare string too.
-
-    Threat: a group claim of the wrong type read as a list of characters or as one group (attacks.md O3).
-    """
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        return ()
-    return tuple(dict.fromkeys(item for item in value if item and item.isprintable()))

@@ -34,12 +34,15 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What came back to the callback, with what was sent off."""
 
-    params: Mapping[str, str]
+    params: Mapping[str, str] = {}
     """The callback's parameters, each at most once."""
-    redirect_uri: str
-    nonce: str
-    verifier: Secret
+    redirect_uri: str = ""
+    nonce: str = ""
+    """Empty where tokens are looked at again, which no sign-in has asked for."""
+    verifier: Secret = Secret("")
     now: float
+    kept: str = ""
+    """The hint that the provider wanted to see again (`RedirectLogin.keeps`)."""
 
     def __repr__(self) -> str:
         """Without what came: the code stands in it."""
@@ -68,6 +71,10 @@ class Provider(Protocol):
     def title(self) -> str:
         """What the button says."""
 
+    @property
+    def is_trusted(self) -> bool:
+        """False where its URLs came from a database row: they must be public then (`fetch`)."""
+
 
 class ProviderConfig(Protocol):
     """A provider's frozen configuration: the factory."""
@@ -77,12 +84,20 @@ class ProviderConfig(Protocol):
 
 
 @runtime_checkable
-class RedirectLogin(Protocol):
+class RedirectLogin(Provider, Protocol):
     """Signs people in by sending their browser away and back."""
 
     @property
     def identifies(self) -> bool:
         """False where it yields credentials only (plain OAuth 2.0 without userinfo_url or a known type)."""
+
+    @property
+    def keeps(self) -> str:
+        """The hint that it can't do without, at the start and again at the callback (IndieAuth: `me`); mostly empty."""
+
+    @property
+    def redirect_url(self) -> str:
+        """The redirect URL registered with it, where that isn't `https://HOST/@ID/callback`; else empty."""
 
     def start(self, start: Start) -> Flow[str]:
         """The URL to send the browser to."""
@@ -92,7 +107,7 @@ class RedirectLogin(Protocol):
 
 
 @runtime_checkable
-class Refresh(Protocol):
+class Refresh(Provider, Protocol):
     """Gets a fresh access token for a refresh token."""
 
     def refresh(self, tokens: Tokens, now: float) -> Flow[Tokens]:
@@ -103,13 +118,29 @@ class Refresh(Protocol):
 
 
 @runtime_checkable
-class SignOut(Protocol):
+class Recheck(Provider, Protocol):
+    """Says anew who somebody is, without the person: what groups, organisations, roles they have now."""
+
+    @property
+    def is_restricted(self) -> bool:
+        """True where the configuration lets in only some of the provider's accounts."""
+
+    def recheck(self, identity: Identity, tokens: Tokens, now: float) -> Flow[Identity]:
+        """The same person as the provider has them now; `tokens` are live where they could be refreshed.
+
+        Raises ClientError (`not_admitted`, 403) for somebody who is no longer let in, ProviderRefused and
+        ProviderInvalid where the provider won't say, ProviderUnavailable.
+        """
+
+
+@runtime_checkable
+class SignOut(Provider, Protocol):
     """Tells the provider that the person has left."""
 
     def sign_out_url(self, tokens: Tokens, return_to: str) -> Flow[str | None]:
         """Where to send the browser for RP-initiated logout; None where the provider has no such page."""
 
-    def revoke(self, tokens: Tokens) -> Flow[None]:
+    def revoke(self, tokens: Tokens, now: float) -> Flow[None]:
         """Revoke what can be revoked (RFC 7009); best effort."""
 
 

@@ -62,6 +62,11 @@ class ClientCredentials:
         return "client_credentials"
 
     @property
+    def is_trusted(self) -> bool:
+        """Always: it stands in the operator's files."""
+        return True
+
+    @property
     def title(self) -> str:
         """Its name; nobody clicks on it."""
         return self._config.name

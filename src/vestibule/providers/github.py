@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-from vestibule.core.person import text_of, verified_email
+from vestibule.core.claim import text_of
+from vestibule.core.person import verified_email
 from vestibule.errors import ClientError, ProviderInvalid
 from vestibule.model import Identity, Secret, Tokens
 from vestibule.providers.base import Answer
@@ -46,6 +47,7 @@ class GitHub(OAuth2):
     title_of_kind: ClassVar[str] = "GitHub"
     hints: ClassVar[Mapping[str, str]] = {"login_hint": "login", "prompt": "prompt"}
     default_auth_style: ClassVar[str] = "post"
+    folds_case: ClassVar[bool] = True
     default_scopes: ClassVar[tuple[str, ...]] = ("read:user", "user:email")
 
     def __init__(self, config: GitHubConfig) -> None:

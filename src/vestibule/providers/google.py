@@ -47,8 +47,8 @@ class Google(Oidc):
         domain = (("hd", self._google.hosted_domain),) if self._google.hosted_domain else ()
         return (*offline, *domain)
 
-    def check_admitted(self, claims: Mapping[str, Any]) -> None:
+    def check_claims(self, signed: Mapping[str, Any]) -> None:
         """Refuse accounts of other domains: the `hd` parameter is only a hint, the signed claim decides."""
         domain = self._google.hosted_domain
-        if domain and claims.get("hd") != domain:
+        if domain and signed.get("hd") != domain:
             raise ClientError(f"Your Google account is not one of {domain}.", code="not_admitted", status=403)

@@ -18,6 +18,7 @@ import msgspec
 from vestibule.errors import ProviderInvalid
 from vestibule.model import Secret
 from vestibule.protocol.address import OUTSIDE
+from vestibule.protocol.document import DocumentError, json_of
 
 __all__ = (
     "OUTSIDE",
@@ -120,10 +121,10 @@ class Reply(msgspec.Struct, frozen=True):
     def json(self) -> Any:
         """The body as JSON. Raises ProviderInvalid when it isn't."""
         try:
-            return msgspec.json.decode(self.body)
-        except (ValueError, RecursionError) as exc:  # msgspec's errors are ValueErrors too
-            detail = f"status {self.status}"
-            raise ProviderInvalid("the provider's answer is not JSON", detail=detail) from exc
+            return json_of(self.body, self.headers.get("content-type", ""))
+        except DocumentError as exc:
+            detail = f"status {self.status}: {exc}"
+            raise ProviderInvalid("the provider's answer is not JSON", detail=detail, code=exc.code) from None
 
 
 Ask: TypeAlias = Get | PostForm | Send | Discovery | Keys

@@ -12,8 +12,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from vestibule.core.person import text_of, texts_of, verified_email
-from vestibule.errors import ProviderInvalid, ProviderRefused
+from vestibule.core import claim
+from vestibule.core.person import verified_email
+from vestibule.errors import ClientError, ProviderInvalid, ProviderRefused
 from vestibule.model import Identity, Secret, Tokens
 from vestibule.protocol import address
 from vestibule.protocol import oauth2 as wire
@@ -48,6 +49,11 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Scopes to ask for."""
     authorize_parameters: tuple[tuple[str, str], ...] = ()
     """Further parameters of the authorization URL, from `authorize_parameter` blocks."""
+    redirect_url: str = ""
+    """The redirect URL registered with the provider, where it isn't `https://HOST/@ID/callback`: with or without
+    scheme, at any path of the host, which then leads to the callback."""
+    is_trusted: bool = True
+    """False for a row of the database: its URLs must be public."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for what can't work."""
@@ -63,6 +69,14 @@ class PersonConfig(ClientConfig, frozen=True, kw_only=True):
 
     email_domains: tuple[str, ...] = ()
     """E-mail domains this provider is believed about; empty: all. An address outside them counts as none."""
+    assume_email_verified: bool = False
+    """Believe addresses that the provider doesn't call verified: only for a provider that lets nobody enter an
+    address of others."""
+    claims: Mapping[str, str] = {}
+    """Where the provider's document has what: `claims { groups = "realm_access.roles" }`. Standard names are
+    `login`, `name`, `email`, `email_verified`, and the lists `groups`, `orgs`, `teams`, `projects`, `repos`,
+    `roles`; any other name is a further claim to keep, for `claim:` rules. A dotted path leads into objects; an
+    empty text switches one off."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for what can't work."""
@@ -85,19 +99,12 @@ class OAuth2Config(PersonConfig, frozen=True, kw_only=True, tag_field="type", ta
     issuer: str = ""
     """Whom an account belongs to, together with its subject; without it the origin of `userinfo_url`. Where
     it is written, an `iss` in the provider's answer must equal it (RFC 9207)."""
-    subject_claim: str = ""
-    """Claim that names the account for good; without it `sub`, then `id`."""
-    login_claim: str = "preferred_username"
-    """Claim of the preferred username."""
-    name_claim: str = "name"
-    """Claim of the display name."""
-    email_claim: str = "email"
-    """Claim of the e-mail address; it counts when `email_verified` is true."""
-    assume_email_verified: bool = False
-    """Believe addresses without `email_verified`: only for a provider that lets nobody enter an address of
-    others."""
-    groups_claim: str = "groups"
-    """Claim of the groups, a list of strings."""
+    allowed_groups: tuple[str, ...] = ()
+    """Only members of one of these groups are let in; empty: any account."""
+    allowed_orgs: tuple[str, ...] = ()
+    """Only members of one of these organisations are let in; empty: any account."""
+    allowed_roles: tuple[str, ...] = ()
+    """Only accounts with one of these roles are let in; empty: any account."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for what can't work."""
@@ -141,10 +148,23 @@ class OAuth2:
     """The prompt by which this kind lets a person come with another account."""
     default_auth_style: ClassVar[str] = "basic"
     default_scopes: ClassVar[tuple[str, ...]] = ()
+    default_claims: ClassVar[Mapping[str, str]] = {
+        "login": "preferred_username",
+        "name": "name",
+        "email": "email",
+        "email_verified": "email_verified",
+        "groups": "groups",
+        "orgs": "orgs",
+    }
+    """Where this kind's document has what, where the configuration doesn't say (`core.claim`)."""
+    folds_case: ClassVar[bool] = False
+    """True where names of groups and organisations are the same in any case."""
     uses_nonce: ClassVar[bool] = False
+    keeps: ClassVar[str] = ""
 
     def __init__(self, config: ClientConfig) -> None:
         self._config = config
+        self.claims: Mapping[str, str] = {**self.default_claims, **getattr(config, "claims", {})}
         style = config.auth_style or (self.default_auth_style if config.client_secret else "none")
         self._auth = AUTH_STYLES[style]
         self.scopes = config.scopes or self.default_scopes
@@ -165,9 +185,24 @@ class OAuth2:
         return self._config.title or self.title_of_kind or self._config.name.rpartition("/")[2]
 
     @property
+    def is_trusted(self) -> bool:
+        """Whether the operator wrote its URLs."""
+        return self._config.is_trusted
+
+    @property
+    def redirect_url(self) -> str:
+        """The redirect URL registered with the provider, where it is another than ours."""
+        return self._config.redirect_url
+
+    @property
     def identifies(self) -> bool:
         """Whether it says who people are."""
         return True
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether only some accounts are let in: one of the `allowed_…` lists is written."""
+        return any(self._allowed(name) for name in claim.LISTS)
 
     def endpoints(self) -> Flow[Endpoints]:
         """Where this provider does what."""
@@ -207,7 +242,44 @@ class OAuth2:
         form = wire.code_form(code, redirect_uri=answer.redirect_uri, verifier=answer.verifier)
         tokens = yield from self._tokens(at, form, answer.now)
         identity = yield from self.identify(at, tokens, answer)
+        if identity is not None:
+            self.check_admitted(identity)
         return SignedIn(identity=identity, tokens=tokens)
+
+    def recheck(self, identity: Identity, tokens: Tokens, now: float) -> Flow[Identity]:
+        """The same person as the provider has them now.
+
+        Raises ClientError (`not_admitted`, 403), ProviderError. Threat: somebody who was put out of a group and
+        stays in by an old session; tokens that have become somebody else's.
+        """
+        at = yield from self.endpoints()
+        found = yield from self.identify(at, tokens, Answer(now=now))
+        if found is None or (found.issuer, found.subject) != (identity.issuer, identity.subject):
+            raise ProviderInvalid("the provider now names somebody else", code="wrong_subject")
+        self.check_admitted(found)
+        return found
+
+    def check_admitted(self, identity: Identity) -> None:
+        """Raise ClientError (`not_admitted`, 403) unless each `allowed_…` list that is written holds one of theirs."""
+        for name in claim.LISTS:
+            allowed, held = self._allowed(name), self._folded(getattr(identity, name))
+            if allowed and allowed.isdisjoint(held):
+                raise self.not_admitted(f"none of allowed_{name}")
+
+    def not_admitted(self, detail: str = "") -> ClientError:
+        """The error that an account is told by that it isn't one of those let in."""
+        return ClientError(
+            f"Your {self.title} account is not one that is let in here.",
+            code="not_admitted",
+            status=403,
+            detail=detail,
+        )
+
+    def _allowed(self, name: str) -> frozenset[str]:
+        return self._folded(getattr(self._config, f"allowed_{name}", ()))
+
+    def _folded(self, names: tuple[str, ...]) -> frozenset[str]:
+        return frozenset(name.casefold() for name in names) if self.folds_case else frozenset(names)
 
     def refresh(self, tokens: Tokens, now: float) -> Flow[Tokens]:
         """The tokens to keep from now on, with the old refresh token where no new one came.
@@ -232,16 +304,16 @@ class OAuth2:
         yield from ()
         return None
 
-    def revoke(self, tokens: Tokens) -> Flow[None]:
+    def revoke(self, tokens: Tokens, now: float) -> Flow[None]:
         """Revoke the refresh token and the access token where the provider takes that (RFC 7009)."""
         at = yield from self.endpoints()
         if not at.revoke_url:
             return
-        if tokens.refresh_token is not None:
-            yield from self._post(
-                at.revoke_url, wire.revocation_form(tokens.refresh_token, "refresh_token"), at
-            )
-        yield from self._post(at.revoke_url, wire.revocation_form(tokens.access_token, "access_token"), at)
+        if (refresh := tokens.refresh_token) is not None:
+            form = wire.revocation_form(refresh, "refresh_token")
+            yield from self._post(at.revoke_url, form, at, now)
+        form = wire.revocation_form(tokens.access_token, "access_token")
+        yield from self._post(at.revoke_url, form, at, now)
 
     def _more(self, authorize_url: str, hints: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         """Parameters beyond the dance's own: allowed hints, then this kind's, then the configuration's."""
@@ -254,19 +326,65 @@ class OAuth2:
         return tuple((name, value) for name, value in merged.items() if value and name not in present)
 
     def _tokens(self, at: Endpoints, form: wire.Form, now: float, old: Tokens | None = None) -> Flow[Tokens]:
-        reply = yield from self._post(at.token_url, form, at)
+        reply = yield from self._post(at.token_url, form, at, now)
         return tokens_in(reply, now=now, asked=self.scopes, old=old)
 
-    def _post(self, url: str, form: wire.Form, at: Endpoints) -> Flow[Reply]:
-        secret = self._config.client_secret
-        form, basic = wire.authenticated(
-            form, method=self.auth_of(at), client_id=self._config.client_id, client_secret=secret
+    def authenticated(
+        self, form: wire.Form, at: Endpoints, now: float
+    ) -> tuple[wire.Form, tuple[str, Secret] | None]:
+        """The form and the `basic` by which the client shows who it is. `now` is for kinds that sign an assertion."""
+        del now
+        config = self._config
+        return wire.authenticated(
+            form, method=self.auth_of(at), client_id=config.client_id, client_secret=config.client_secret
         )
+
+    def _post(self, url: str, form: wire.Form, at: Endpoints, now: float) -> Flow[Reply]:
+        form, basic = self.authenticated(form, at, now)
         reply: Reply = yield PostForm(url=url, form=form, basic=basic, via=at.via)
         return reply
 
 
-class PlainOAuth2(OAuth2):
+class Userinfo(OAuth2):
+    """The dance at a provider whose API says in one JSON object who holds an access token.
+
+    A kind built on it gives `endpoints` with `userinfo_url`, and `default_claims`.
+    """
+
+    def __init__(self, config: PersonConfig) -> None:
+        super().__init__(config)
+        self._person = config
+
+    def document(self, at: Endpoints, tokens: Tokens) -> Flow[Mapping[str, Any]]:
+        """What the provider says of the holder of these tokens."""
+        return (yield from object_at(at.userinfo_url, tokens.access_token, via=at.via))
+
+    def issuer_of(self, at: Endpoints) -> str:
+        """Whom accounts belong to: the origin of the API, where nothing else is said."""
+        return at.issuer or origin_of(at.userinfo_url)
+
+    def email_of(self, document: Mapping[str, Any]) -> str:
+        """The address, if it is verified; "" otherwise."""
+        verified = self._person.assume_email_verified or claim.at(document, self.claims["email_verified"])
+        return verified_email(
+            claim.at(document, self.claims["email"]), verified, email_domains=self._person.email_domains
+        )
+
+    def identify(self, at: Endpoints, tokens: Tokens, answer: Answer) -> Flow[Identity | None]:
+        """Who the provider says holds the access token. Raises ProviderInvalid."""
+        del answer
+        document = yield from self.document(at, tokens)
+        return claim.identity_of(
+            document,
+            self.claims,
+            client=self.name,
+            issuer=self.issuer_of(at),
+            subject=subject_of(document, self.claims.get("subject", "")),
+            email=self.email_of(document),
+        )
+
+
+class PlainOAuth2(Userinfo):
     """The client of an `oauth` block with explicit URLs."""
 
     def __init__(self, config: OAuth2Config) -> None:
@@ -279,7 +397,6 @@ class PlainOAuth2(OAuth2):
             revoke_url=config.revoke_url,
             issuer=config.issuer,
         )
-        self._issuer = config.issuer or origin_of(config.userinfo_url)
 
     @property
     def identifies(self) -> bool:
@@ -293,23 +410,11 @@ class PlainOAuth2(OAuth2):
 
     def identify(self, at: Endpoints, tokens: Tokens, answer: Answer) -> Flow[Identity | None]:
         """Who the provider's userinfo_url says holds the access token; None without one."""
-        del answer
-        if not at.userinfo_url:
-            return None
-        claims = yield from object_at(at.userinfo_url, tokens.access_token)
-        config = self._plain
-        verified = True if config.assume_email_verified else claims.get("email_verified")
-        return Identity(
-            client=config.name,
-            issuer=self._issuer,
-            subject=_subject(claims, config.subject_claim),
-            login=text_of(claims.get(config.login_claim)),
-            name=text_of(claims.get(config.name_claim)),
-            email=verified_email(
-                claims.get(config.email_claim), verified, email_domains=config.email_domains
-            ),
-            groups=texts_of(claims.get(config.groups_claim)),
-        )
+        return (yield from super().identify(at, tokens, answer)) if at.userinfo_url else None
+
+    def issuer_of(self, at: Endpoints) -> str:
+        """The configured issuer, else the origin of `userinfo_url`."""
+        return self._plain.issuer or origin_of(at.userinfo_url)
 
 
 def tokens_in(reply: Reply, *, now: float, asked: tuple[str, ...], old: Tokens | None = None) -> Tokens:
@@ -359,12 +464,15 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
 
 
-def _subject(claims: Mapping[str, Any], claim: str) -> str:
-    """The account's name for good: text, or a whole number as text. Raises ProviderInvalid without one."""
-    for name in (claim,) if claim else ("sub", "id"):
-        value = claims.get(name)
+def subject_of(document: Mapping[str, Any], path: str = "") -> str:
+    """The account's name for good, at `path` or else `sub` or `id`: text, or a whole number as text.
+
+    Raises ProviderInvalid without one.
+    """
+    for name in (path,) if path else ("sub", "id"):
+        value = claim.at(document, name)
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
-        if text_of(value):
-            return text_of(value)
+        if claim.text_of(value):
+            return claim.text_of(value)
     raise ProviderInvalid("the provider doesn't say who this is", detail="no subject")

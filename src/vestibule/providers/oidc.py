@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 
-from vestibule.core.person import text_of, texts_of, verified_email
-from vestibule.errors import ProviderInvalid
+from vestibule.core import claim
+from vestibule.core.person import verified_email
+from vestibule.errors import ProviderInvalid, ProviderRefused
 from vestibule.model import Identity, Secret, Tokens
 from vestibule.protocol import base64url, jose
 from vestibule.protocol import oauth2 as wire
 from vestibule.protocol import oidc as connect
+from vestibule.protocol.jose import SigningKey
 from vestibule.providers.base import Answer
-from vestibule.providers.kit import Discovery, Flow, Keys
+from vestibule.providers.kit import Discovery, Flow, Get, Keys, Reply
 from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig, check_url, object_at
 
-#: claims that are the gateway's own affair, or bound to one token: never kept as "further claims"
-_NOT_KEPT: Final = frozenset(
-    {"nonce", "at_hash", "c_hash", "s_hash", "exp", "iat", "nbf", "aud", "azp", "jti"}
-)
+FRESH_S: Final = 300.0
+"""How old an ID token may be that says who somebody is now."""
+_ASSERTION_S: Final = 60
+_ALGORITHMS: Final[Mapping[str, Literal["ES256", "RS256"]]] = {"RS256": "RS256", "ES256": "ES256"}
 
 
 class OidcConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", tag="oidc"):
@@ -34,21 +37,19 @@ class OidcConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", tag=
     """Refuse a provider whose metadata doesn't name S256. PKCE is used with every provider, named or not."""
     userinfo: bool = True
     """Ask the userinfo endpoint for claims that the ID token doesn't have."""
-    login_claim: str = "preferred_username"
-    """Claim of the preferred username."""
-    name_claim: str = "name"
-    """Claim of the display name."""
-    email_claim: str = "email"
-    """Claim of the e-mail address; it counts when `email_verified` is true."""
-    assume_email_verified: bool = False
-    """Believe addresses without `email_verified`: only for a provider that lets nobody enter an address of
-    others."""
-    groups_claim: str = "groups"
-    """Claim of the groups, a list of strings."""
-    orgs_claim: str = "orgs"
-    """Claim of the organisations, a list of strings."""
-    claims: tuple[str, ...] = ()
-    """Further claims to keep, by name."""
+    allowed_groups: tuple[str, ...] = ()
+    """Only members of one of these groups are let in; empty: any account."""
+    allowed_orgs: tuple[str, ...] = ()
+    """Only members of one of these organisations are let in; empty: any account."""
+    allowed_roles: tuple[str, ...] = ()
+    """Only accounts with one of these roles are let in; empty: any account."""
+    private_key: Secret = Secret("")
+    """PEM text of the client's own key, where it shows who it is by a signed assertion instead of a secret
+    (`private_key_jwt`, RFC 7523): `private_key = "${file("client.pem")}"`."""
+    private_key_id: str = ""
+    """`kid` of that key, as registered."""
+    private_key_algorithm: str = "RS256"
+    """Its algorithm: `RS256` or `ES256`."""
     sign_out_at_provider: bool = True
     """Sign people out at the provider too, where it has a page for that: register `https://HOST/@/signedout` with
     it as a post-logout redirect URL."""
@@ -60,6 +61,10 @@ class OidcConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", tag=
         super().__post_init__()
         check_url("issuer", self.issuer, is_required=True)
         check_url("discovery_url", self.discovery_url)
+        if self.private_key and self.client_secret:
+            raise ValueError("private_key stands instead of client_secret: leave one of them out")
+        if self.private_key_algorithm not in _ALGORITHMS:
+            raise ValueError(f"private_key_algorithm is one of {', '.join(_ALGORITHMS)}")
 
     def open(self) -> Oidc:
         """The client; pure, fetches nothing."""
@@ -80,11 +85,12 @@ class Oidc(OAuth2):
     def __init__(self, config: OidcConfig) -> None:
         super().__init__(config)
         self._oidc = config
+        self._key = _signing_key(config)
         if "openid" not in self.scopes:
             self.scopes = ("openid", *self.scopes)
 
-    def check_admitted(self, claims: Mapping[str, Any]) -> None:
-        """Raise ClientError (`not_admitted`, 403) for an account this kind is told not to let in."""
+    def check_claims(self, signed: Mapping[str, Any]) -> None:
+        """Raise ClientError (`not_admitted`, 403) for an account whose signed claims keep it out."""
 
     def endpoints(self) -> Flow[Endpoints]:
         """What the issuer's metadata says. Raises ProviderInvalid for metadata nobody can sign in with."""
@@ -109,12 +115,43 @@ class Oidc(OAuth2):
 
     def identify(self, at: Endpoints, tokens: Tokens, answer: Answer) -> Flow[Identity | None]:
         """Who the ID token, and userinfo where claims are missing, says has come."""
-        if tokens.id_token is None:
-            raise ProviderInvalid("the provider gave no ID token")
-        signed = yield from self._verified(at, tokens, tokens.id_token, nonce=answer.nonce, now=answer.now)
-        self.check_admitted(signed)
+        signed = yield from self.signed(at, tokens, answer)
+        self.check_claims(signed)
         told = yield from self._told(at, tokens.access_token, signed)
-        return self._identity({**told, **signed}, _email_source(signed, told))
+        return self.identity(at, {**told, **signed}, self._email(signed, told))
+
+    def recheck(self, identity: Identity, tokens: Tokens, now: float) -> Flow[Identity]:
+        """The same person as the provider has them now, by an ID token of this hour, else by userinfo.
+
+        Raises as `OAuth2.recheck` does; ProviderRefused where nothing fresh is to be had.
+        """
+        at = yield from self.endpoints()
+        if tokens.id_token is not None and now - _payload_of(tokens.id_token).get("iat", 0.0) < FRESH_S:
+            found = yield from self.identify(at, tokens, Answer(now=now))
+        else:
+            found = yield from self._retold(at, identity, tokens)
+        if found is None or found.subject != identity.subject:
+            raise ProviderInvalid("the provider now names somebody else", code="wrong_subject")
+        self.check_admitted(found)
+        return found
+
+    def signed(self, at: Endpoints, tokens: Tokens, answer: Answer) -> Flow[dict[str, Any]]:
+        """The claims of the ID token, all checked. Raises ProviderInvalid."""
+        if tokens.id_token is None:
+            raise ProviderInvalid("the provider gave no ID token", code="no_id_token")
+        return (yield from self._verified(at, tokens, tokens.id_token, nonce=answer.nonce, now=answer.now))
+
+    def identity(self, at: Endpoints, claims: Mapping[str, Any], email: str) -> Identity:
+        """The identity these claims give; `email` is believed already. Raises ProviderInvalid."""
+        del at
+        return claim.identity_of(
+            claims,
+            self.claims,
+            client=self.name,
+            issuer=self._oidc.issuer,
+            subject=claims["sub"],
+            email=email,
+        )
 
     def refresh(self, tokens: Tokens, now: float) -> Flow[Tokens]:
         """The tokens to keep from now on; a new ID token must be about the same person.
@@ -125,7 +162,7 @@ class Oidc(OAuth2):
         if fresh.id_token is not None and fresh.id_token != tokens.id_token:
             at = yield from self.endpoints()
             signed = yield from self._verified(at, fresh, fresh.id_token, nonce="", now=now)
-            if tokens.id_token is not None and signed["sub"] != _subject_of(tokens.id_token):
+            if tokens.id_token is not None and signed["sub"] != _payload_of(tokens.id_token).get("sub"):
                 raise ProviderInvalid("the provider refreshed somebody else's tokens", code="wrong_subject")
         return fresh
 
@@ -178,37 +215,57 @@ class Oidc(OAuth2):
 
     def _told(self, at: Endpoints, bearer: Secret, signed: Mapping[str, Any]) -> Flow[dict[str, Any]]:
         """Userinfo about the same subject, where there is one and the ID token lacks a claim that counts here."""
-        config = self._oidc
-        wanted = (
-            config.login_claim,
-            config.name_claim,
-            config.email_claim,
-            config.groups_claim,
-            *config.claims,
-        )
-        if not at.userinfo_url or all(name in signed for name in wanted):
+        wanted = [path for name, path in self.claims.items() if path and name != "email_verified"]
+        if not at.userinfo_url or all(claim.at(signed, path) is not None for path in wanted):
             return {}
         document = yield from object_at(at.userinfo_url, bearer, via=at.via)
         return connect.parse_userinfo(document, signed["sub"])
 
-    def _identity(self, claims: Mapping[str, Any], emailed: Mapping[str, Any]) -> Identity:
-        config = self._oidc
-        verified = True if config.assume_email_verified else emailed.get("email_verified")
-        return Identity(
-            client=config.name,
-            issuer=config.issuer,
-            subject=claims["sub"],
-            login=text_of(claims.get(config.login_claim)),
-            name=text_of(claims.get(config.name_claim)),
-            email=verified_email(
-                emailed.get(config.email_claim), verified, email_domains=config.email_domains
-            ),
-            groups=texts_of(claims.get(config.groups_claim)),
-            orgs=texts_of(claims.get(config.orgs_claim)),
-            claims={
-                name: claims[name] for name in config.claims if name in claims and _is_kept(name, claims)
-            },
+    def _retold(self, at: Endpoints, identity: Identity, tokens: Tokens) -> Flow[Identity]:
+        """The identity by userinfo alone. Raises ProviderRefused where there is none, or it takes the token no more."""
+        if not at.userinfo_url:
+            raise ProviderRefused("invalid_grant", "nothing fresh: neither a new ID token nor userinfo")
+        reply: Reply = yield Get(url=at.userinfo_url, bearer=tokens.access_token, via=at.via)
+        if reply.status in {401, 403}:
+            raise ProviderRefused("invalid_token", f"userinfo answers {reply.status}")
+        if reply.status != 200 or not isinstance(document := reply.json, dict):
+            raise ProviderInvalid("the provider doesn't say who this is", detail=f"userinfo: {reply.status}")
+        told = connect.parse_userinfo(document, identity.subject)
+        found = self.identity(at, told, self._email({}, told))
+        if lost := set(found.unknown) - set(identity.unknown):
+            raise ProviderRefused("invalid_grant", f"userinfo says nothing of {', '.join(sorted(lost))}")
+        return found
+
+    def _email(self, signed: Mapping[str, Any], told: Mapping[str, Any]) -> str:
+        """The address, if the document that has it calls it verified; "" otherwise."""
+        path = self.claims["email_verified"]
+        source = _email_source(signed, told, path)
+        verified = self._oidc.assume_email_verified or claim.at(source, path)
+        return verified_email(
+            claim.at(source, self.claims["email"]), verified, email_domains=self._oidc.email_domains
         )
+
+    def authenticated(
+        self, form: wire.Form, at: Endpoints, now: float
+    ) -> tuple[wire.Form, tuple[str, Secret] | None]:
+        """By a signed assertion where the client has a key of its own. Spec: RFC 7523 section 2.2."""
+        if self._key is None:
+            return super().authenticated(form, at, now)
+        client_id = self._oidc.client_id
+        claims = {
+            "iss": client_id,
+            "sub": client_id,
+            "aud": at.token_url,
+            "iat": int(now),
+            "exp": int(now) + _ASSERTION_S,
+            "jti": _once(form, now),
+        }
+        proof = (
+            ("client_id", client_id),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", self._key.sign(claims).reveal()),
+        )
+        return (*form, *proof), None
 
     def auth_of(self, at: Endpoints) -> wire.ClientAuth:
         """The configured style, else the first this gateway knows among those the metadata names."""
@@ -218,21 +275,27 @@ class Oidc(OAuth2):
         return "client_secret_post" if "client_secret_post" in at.auth_methods else self._auth
 
 
-def _is_kept(name: str, claims: Mapping[str, Any]) -> bool:
-    """Threat: half a surrogate pair, or lists in lists without end, which no store can hold."""
-    try:
-        msgspec.json.encode(claims[name])
-    except (ValueError, RecursionError):
-        return False
-    return name not in _NOT_KEPT
-
-
-def _email_source(signed: Mapping[str, Any], told: Mapping[str, Any]) -> Mapping[str, Any]:
+def _email_source(signed: Mapping[str, Any], told: Mapping[str, Any], verified: str) -> Mapping[str, Any]:
     """Where address and verification are both taken from: never one from here and the other from there.
 
     Threat: an unverified address of the ID token taken for verified by a flag that is about another one.
     """
-    return told if "email_verified" not in signed and "email_verified" in told else signed
+    is_only_told = claim.at(signed, verified) is None and claim.at(told, verified) is not None
+    return told if is_only_told else signed
+
+
+def _signing_key(config: OidcConfig) -> SigningKey | None:
+    """The client's own key, or None. Raises ValueError for one that can't be used."""
+    if not config.private_key:
+        return None
+    return SigningKey.load(
+        config.private_key, algorithm=_ALGORITHMS[config.private_key_algorithm], kid=config.private_key_id
+    )
+
+
+def _once(form: wire.Form, now: float) -> str:
+    """A `jti` no other request has: the form holds a code or a token that is sent once."""
+    return hashlib.sha256(repr((form, now)).encode()).hexdigest()[:32]
 
 
 def _key_id_of(raw: Secret) -> str | None:
@@ -242,7 +305,8 @@ def _key_id_of(raw: Secret) -> str | None:
         raise ProviderInvalid("the provider's ID token can't be read", detail=str(exc)) from None
 
 
-def _subject_of(raw: Secret) -> Any:
-    """The subject of an ID token that was verified when it came, and sealed since."""
+def _payload_of(raw: Secret) -> dict[str, Any]:
+    """The claims of an ID token that was verified when it came, and sealed since."""
     payload = base64url.decode(raw.reveal().split(".")[1])
-    return msgspec.json.decode(payload or b"{}").get("sub")
+    claims: dict[str, Any] = msgspec.json.decode(payload or b"{}")
+    return claims

@@ -66,6 +66,11 @@ class ServiceAccount:
         return "service_account"
 
     @property
+    def is_trusted(self) -> bool:
+        """Always: it stands in the operator's files."""
+        return True
+
+    @property
     def title(self) -> str:
         """Its name; nobody clicks on it."""
         return self._config.name

@@ -249,14 +249,15 @@ class Grants:
     async def _revoked(self, provider: SignOut, fresh: Tokens) -> None:
         with contextlib.suppress(ProviderError, TimeoutError):
             async with asyncio.timeout(HARD_S):
-                await self._driver.run(provider.revoke(fresh))
+                await self._driver.run(provider.revoke(fresh, self._now()), trusted=provider.is_trusted)
 
     async def _ask(self, grant: Grant) -> Tokens:
         """What the provider answers. Raises ProviderRefused only where it is this grant that was refused."""
-        flow = self._refreshers[grant.client].refresh(grant.tokens, self._now())
+        provider = self._refreshers[grant.client]
+        flow = provider.refresh(grant.tokens, self._now())
         try:
             async with asyncio.timeout(HARD_S):
-                fresh = await self._driver.run(flow)
+                fresh = await self._driver.run(flow, trusted=provider.is_trusted)
         except TimeoutError as exc:
             raise ProviderUnavailable("The provider did not answer in time.") from exc
         except ProviderRefused as exc:

@@ -16,11 +16,10 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-import msgspec
-
 from vestibule.errors import ProviderError, ProviderInvalid, ProviderUnavailable
 from vestibule.fetch import Answer
 from vestibule.protocol.address import OUTSIDE
+from vestibule.protocol.document import DocumentError, json_of
 from vestibule.protocol.oidc import discovery_url
 
 FRESH_S: Final = 3600.0
@@ -147,12 +146,12 @@ class KeySets:
         Spec: OpenID Connect Discovery 1.0 section 4.3. Threat: a document that speaks for somebody else.
         """
         place = url or discovery_url(issuer)
-        document: dict[str, Any] = await self._metadata.of(place, via=via)
-        if (named := document.get("issuer")) != issuer:
+        found: dict[str, Any] = await self._metadata.of(place, via=via)
+        if (named := found.get("issuer")) != issuer:
             self._metadata.forget(place, via=via)  # so that a mistake put right there is seen here
             detail = f"{place} is of {str(named)[:200]!r}, not of {issuer!r}"
             raise ProviderInvalid("the provider's metadata is another's", detail=detail, code="wrong_issuer")
-        return document
+        return found
 
     async def keys(self, url: str, kid: str | None = None, *, via: str = "") -> tuple[dict[str, Any], ...]:
         """The key set, fetched anew when `kid` isn't in it and the limit allows. Raises ProviderError."""
@@ -166,33 +165,39 @@ class KeySets:
 def check_works(answer: Answer) -> None:
     """Raise ProviderUnavailable for an answer that only says that the provider is failing."""
     if answer.status == 429 or answer.status >= 500:
-        raise ProviderUnavailable("the provider is failing", detail=f"{answer.url}: {answer.status}")
+        detail = f"{answer.url.partition('?')[0]}: {answer.status}"
+        raise ProviderUnavailable("the provider is failing", detail=detail, code="provider_failing")
 
 
 def _usable(answer: Answer) -> Answer:
     check_works(answer)
     if answer.status != 200:
-        raise ProviderInvalid("the provider's document is not there", detail=f"{answer.url}: {answer.status}")
+        raise _unfit("the provider's document is not there", answer, "document_status", str(answer.status))
     if len(answer.body) > DOCUMENT_MAX_BYTES:
-        raise ProviderInvalid("the provider's document is too large", detail=answer.url)
+        raise _unfit("the provider's document is too large", answer, "answer_too_large")
     return answer
 
 
 def _object(answer: Answer) -> dict[str, Any]:
     try:
-        document = msgspec.json.decode(answer.body)
-    except (ValueError, RecursionError) as exc:  # msgspec's errors are ValueErrors too
-        raise ProviderInvalid("the provider's document is not JSON", detail=answer.url) from exc
-    if not isinstance(document, dict):
-        raise ProviderInvalid("the provider's document is not a JSON object", detail=answer.url)
-    return document
+        found = json_of(answer.body, answer.headers.get("content-type", ""))
+    except DocumentError as exc:
+        raise _unfit("the provider's document is not JSON", answer, exc.code, str(exc)) from None
+    if not isinstance(found, dict):
+        raise _unfit("the provider's document is not a JSON object", answer, "answer_unreadable")
+    return found
 
 
 def _keys(answer: Answer) -> tuple[dict[str, Any], ...]:
     """The set's keys; an entry that is none is left out, so that one bad key doesn't spoil the others."""
     raw = _object(answer).get("keys")
     if not isinstance(raw, list):
-        raise ProviderInvalid("the provider's key set has no keys", detail=answer.url)
+        raise _unfit("the provider's key set has no keys", answer, "keys_missing")
     if len(raw) > KEYS_MAX:
-        raise ProviderInvalid("the provider's key set has too many keys", detail=answer.url)
+        raise _unfit("the provider's key set has too many keys", answer, "keys_too_many", str(len(raw)))
     return tuple(key for key in raw if isinstance(key, dict))
+
+
+def _unfit(what: str, answer: Answer, code: str, why: str = "") -> ProviderInvalid:
+    where = answer.url.partition("?")[0]
+    return ProviderInvalid(what, detail=f"{where}: {why}" if why else where, code=code)

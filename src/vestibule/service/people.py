@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
-from vestibule.core.person import newcomer, told_anew
+from vestibule.core.person import account_of, newcomer, told_anew
 from vestibule.core.session import ID_BYTES
 from vestibule.errors import UserDisabled
 from vestibule.model import Identity, User
@@ -29,9 +29,9 @@ class People:
         user = await self._store.user_of(identity.issuer, identity.subject)
         if user is None:
             new = newcomer(identity, base64url.encode(self._random(ID_BYTES)), now)
-            user = await self._store.register(new, identity.issuer, identity.subject, identity.client, now)
+            user = await self._store.register(new, account_of(identity, new.id, "", now)) or new
         if user.disabled:
             raise UserDisabled("This account has been switched off.", detail=f"user {user.id}")
-        told = told_anew(user, identity)
-        await self._store.seen(told, now)
+        told = told_anew(user, identity, now)
+        await self._store.seen(told, account_of(identity, user.id, "", now))
         return told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -42,13 +42,6 @@ _FLOW_TEXTS: Final[Mapping[str, str]] = {
     "flow_other_browser": "This sign-in was started in another browser. Please start again.",
     "flow_unknown": "This sign-in isn't known here. Please start again.",
 }
-
-
-class Driver(Protocol):
-    """Runs a provider's flow (`service.flow`)."""
-
-    async def run(self, flow: kit.Flow[T]) -> T:
-        """What the flow returns. Raises ProviderError."""
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -111,7 +104,7 @@ class SignIn:
         people: People,
         marks: base.Marks,
         keys: KeyRing,
-        driver: Driver,
+        driver: kit.Driver,
         providers: Mapping[str, Provider],
         hosts: frozenset[str] = frozenset(),
         flow_life_s: float = flows.LIFE_S,
@@ -168,15 +161,16 @@ class SignIn:
             host=_host(visit),
             rd=self.return_to(visit, rd) or "/",
             now=visit.now,
+            kept=(hints or {}).get(provider.keeps, "") if provider.keeps else "",
         )
         start = Start(
-            redirect_uri=_redirect_uri(visit, client),
+            redirect_uri=flows.redirect_uri(visit.site.base_url, client, provider.redirect_url),
             state=flows.state_of(self._keys, flow),
             nonce=flows.nonce_of(self._keys, flow),
             verifier=flows.verifier_of(self._keys, flow),
             hints=_passed_on(hints),
         )
-        url = await self._driver.run(provider.start(start))
+        url = await self._driver.run(provider.start(start), trusted=provider.is_trusted)
         return Begun(url, self._flow_cookies(visit, flow))
 
     async def finish(self, visit: Visit, client: str, params: Mapping[str, str]) -> Finished:
@@ -201,7 +195,8 @@ class SignIn:
                 raise FlowError(_FLOW_TEXTS["flow_replayed"], code="flow_replayed")
             return Finished(self.return_to(visit, flow.rd) or "/", _clear_flow(visit, flow))
         self._arrivals.spend(flow, visit.now)
-        result = await self._driver.run(provider.finish(self._answer(visit, client, flow, params)))
+        answer = self._answer(visit, client, flow, params)
+        result = await self._driver.run(provider.finish(answer), trusted=provider.is_trusted)
         arrival = Arrival(
             client=name,
             signs_in=name in visit.host.sign_in,
@@ -237,13 +232,13 @@ class SignIn:
         back = self.return_to(visit, rd)
         session = visit.session
         if client is not None and (name := self._client(visit, client)) and session is not None:
-            if await self._sign_out_of(session, name):
+            if await self._sign_out_of(session, name, visit.now):
                 return SignedOut(back or "/", ())
         elif client is None and session is not None:
             tokens = {name: await self._grants.tokens_of(session.id, name) for name in session.clients}
             await self._arrivals.end(session.id)
             back = await self._sign_out_url(visit, session, tokens) or back
-            self._revoke(tokens)
+            self._revoke(tokens, visit.now)
         return SignedOut(
             back or SIGNED_OUT_PATH, (cookie.clear(visit.site.cookie, secure=visit.site.secure),)
         )
@@ -306,25 +301,28 @@ class SignIn:
     def _answer(self, visit: Visit, client: str, flow: Flow, params: Mapping[str, str]) -> Answer:
         return Answer(
             params=params,
-            redirect_uri=_redirect_uri(visit, client),
+            redirect_uri=flows.redirect_uri(
+                visit.site.base_url, client, self._logins[flow.client].redirect_url
+            ),
             nonce=flows.nonce_of(self._keys, flow),
             verifier=flows.verifier_of(self._keys, flow),
             now=visit.now,
+            kept=flow.kept,
         )
 
     # Out of the session
 
-    async def _sign_out_of(self, session: Session, name: str) -> bool:
+    async def _sign_out_of(self, session: Session, name: str, now: float) -> bool:
         """Drop one client; False when that was the last of the session, which has ended."""
         tokens = {name: await self._grants.tokens_of(session.id, name)}
         if rules.signed_out_of(session, name) is not None:
             left = await self._sessions.update(session.id, lambda s: rules.signed_out_of(s, name) or s)
             if left is not None and rules.signed_out_of(left, name) == left:
                 await self._grants.drop(session.id, name)
-                self._revoke(tokens)
+                self._revoke(tokens, now)
                 return True
         await self._arrivals.end(session.id)
-        self._revoke(tokens)
+        self._revoke(tokens, now)
         return False
 
     async def _sign_out_url(
@@ -338,21 +336,23 @@ class SignIn:
                 continue
             try:
                 async with asyncio.timeout(SIGN_OUT_URL_S):
-                    return await self._driver.run(provider.sign_out_url(held, return_to))
+                    url = provider.sign_out_url(held, return_to)
+                    return await self._driver.run(url, trusted=provider.is_trusted)
             except (ProviderError, TimeoutError):
                 return None
         return None
 
-    def _revoke(self, tokens: Mapping[str, Tokens | None]) -> None:
+    def _revoke(self, tokens: Mapping[str, Tokens | None], now: float) -> None:
         """Tell the providers in the background; the session is over whatever they say."""
         for name, held in tokens.items():
             provider = self._sign_outs.get(name)
             if provider is not None and held is not None:
-                self._spawn(self._try(provider.revoke(held)), f"revoke at {name}")
+                flow = provider.revoke(held, now)
+                self._spawn(self._try(flow, trusted=provider.is_trusted), f"revoke at {name}")
 
-    async def _try(self, flow: kit.Flow[None]) -> None:
+    async def _try(self, flow: kit.Flow[None], *, trusted: bool) -> None:
         try:
-            await self._driver.run(flow)
+            await self._driver.run(flow, trusted=trusted)
         except ProviderError:
             return
 
@@ -364,10 +364,6 @@ class SignIn:
 
 def _host(visit: Visit) -> str:
     return visit.host.name.decode("ascii")
-
-
-def _redirect_uri(visit: Visit, client: str) -> str:
-    return f"{visit.site.base_url}/@{quote(client, safe='')}/callback"
 
 
 def _signin_path(client: str, rd: str, hints: Mapping[str, str]) -> str:

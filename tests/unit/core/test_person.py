@@ -8,8 +8,6 @@ from vestibule.core.person import (
     is_another_account,
     is_same_person,
     newcomer,
-    text_of,
-    texts_of,
     told_anew,
     verified_email,
 )
@@ -145,32 +143,12 @@ def test_another_subject_of_the_same_issuer_is_another_account() -> None:
 
 
 def test_a_newcomer_is_named_by_login_when_nothing_better_is_told() -> None:
-    assert newcomer(identity(login="al"), "u1", 5.0) == User(id="u1", created_at=5.0, name="al")
+    assert newcomer(identity(login="al"), "u1", 5.0) == User(
+        id="u1", created_at=5.0, seen_at=5.0, name="al", login="al"
+    )
 
 
 def test_what_a_provider_no_longer_says_stays() -> None:
-    user = User(id="u", created_at=1.0, name="Alice", email="a@corp.com")
-    assert told_anew(user, identity()) == user
-    assert told_anew(user, identity(name="Al", email="b@corp.com")).name == "Al"
-
-
-@pytest.mark.parametrize("value", [None, 5, ["a"], "a\nb", "a\x00", {"a": 1}])
-def test_a_claim_that_cannot_be_shown_is_empty(value: object) -> None:
-    assert text_of(value) == ""
-
-
-@pytest.mark.parametrize(
-    ("value", "texts"),
-    [
-        (["a", "b"], ("a", "b")),
-        (["a", "a", "b"], ("a", "b")),
-        ("admins", ()),
-        (None, ()),
-        (["a", 5], ()),
-        ([["a"]], ()),
-        (["a", "", "b\nc"], ("a",)),
-        ({"a": 1}, ()),
-    ],
-)
-def test_groups_are_a_list_of_strings_or_none(value: object, texts: tuple[str, ...]) -> None:
-    assert texts_of(value) == texts
+    user = User(id="u", created_at=1.0, seen_at=9.0, name="Alice", login="al", email="a@corp.com")
+    assert told_anew(user, identity(), 9.0) == user
+    assert told_anew(user, identity(name="Al", email="b@corp.com"), 9.0).name == "Al"

@@ -161,7 +161,7 @@ def test_userinfo_says_who_it_is() -> None:
         ({"sub": "a", "id": 5}, {}, "a"),
         ({"id": 5}, {}, "5"),
         ({"id": "five"}, {}, "five"),
-        ({"uid": 7, "sub": "a"}, {"subject_claim": "uid"}, "7"),
+        ({"uid": 7, "sub": "a"}, {"claims": {"subject": "uid"}}, "7"),
     ],
 )
 def test_the_subject_is_sub_then_id_or_the_configured_claim(claims: Any, fields: Any, subject: str) -> None:
@@ -180,7 +180,7 @@ def test_a_written_issuer_is_the_accounts_issuer() -> None:
         ({"email": "a@b.example", "email_verified": False}, {}, ""),
         ({"email": "a@b.example"}, {"assume_email_verified": True}, "a@b.example"),
         ({"email": "a@b.example", "email_verified": True}, {"email_domains": ("c.example",)}, ""),
-        ({"mail": "a@b.example", "email_verified": True}, {"email_claim": "mail"}, "a@b.example"),
+        ({"mail": "a@b.example", "email_verified": True}, {"claims": {"email": "mail"}}, "a@b.example"),
     ],
 )
 def test_only_a_verified_address_counts(claims: Any, fields: Any, email: str) -> None:
