@@ -24,6 +24,7 @@ from joserfc.jws import JWSRegistry
 
 from vestibule.model import Secret
 from vestibule.protocol import base64url
+from vestibule.protocol.document import without_twins
 
 MAX_TOKEN_BYTES = 16 * 1024
 MAX_KEYS = 100
@@ -44,15 +45,25 @@ ALGORITHMS = frozenset(_KEY_OF)
 
 _COMPACT_RE = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 #: Header members that change what is signed or how it is read; a reader that ignores them is fooled.
-_REFUSED_MEMBERS = frozenset({"crit", "b64", "zip", "enc"})
+_REFUSED_MEMBERS = frozenset({"b64", "zip", "enc"})
 
 
 class TokenError(ValueError):
-    """The token can't be believed; the text says why, and holds nothing of it."""
+    """The token can't be believed; the text says why, and holds nothing of it.
+
+    Codes: `malformed`, `alg`, `crit`, `header`, `key`, `kid`, `signature`.
+    """
+
+    def __init__(self, why: str, code: str = "malformed") -> None:
+        super().__init__(why)
+        self.code = code
 
 
 class UnknownKeyError(TokenError):
     """No key of the set fits the token: the set may be out of date."""
+
+    def __init__(self) -> None:
+        super().__init__("no key of the issuer fits", "key")
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -74,7 +85,7 @@ def verify(token: str, keys: Sequence[Mapping[str, Any]], *, algorithms: Collect
 
     `keys` are JWK dicts as fetched; unusable ones are passed over. `algorithms` is what this issuer may use;
     only those of `ALGORITHMS` count. A key serves when its type fits the algorithm, its `use`, `key_ops` and
-    `alg` allow it, and its `kid` is the token's (or, where none has that one, when it has no `kid`).
+    `alg` allow it, and its `kid` is the token's (or, where none has that one, when it is the only one that fits).
 
     Raises: TokenError; UnknownKeyError when no key fits. Spec: RFC 7515 section 5.2, RFC 8725.
     Not checked: issuer, audience, times, or what kind of token it is.
@@ -83,14 +94,14 @@ def verify(token: str, keys: Sequence[Mapping[str, Any]], *, algorithms: Collect
     header = _header(raw_header)
     algorithm = header["alg"]
     if algorithm not in algorithms or algorithm not in ALGORITHMS:
-        raise TokenError("signed with an algorithm that is not accepted")
+        raise TokenError("signed with an algorithm that is not accepted", "alg")
     candidates = _candidates(keys, algorithm, header.get("kid"))
     if not candidates:
-        raise UnknownKeyError("no key of the issuer fits")
+        raise UnknownKeyError
     signature = _decoded(raw_signature)
     signed = f"{raw_header}.{raw_claims}".encode("ascii")
     if not any(_holds(algorithm, key, signed, signature) for key in candidates):
-        raise TokenError("the signature does not hold")
+        raise TokenError("the signature does not hold", "signature")
     return Verified(header, _object(raw_claims, "claims"))
 
 
@@ -149,20 +160,31 @@ def _parts(token: str) -> tuple[str, str, str]:
 
 def _header(raw: str) -> dict[str, Any]:
     header = _object(raw, "header")
-    if not isinstance(header.get("alg"), str) or not isinstance(header.get("kid", ""), str):
+    if not isinstance(header.get("alg"), str):
+        raise TokenError("its header names no algorithm", "alg")
+    if not isinstance(header.get("kid", ""), str):
         raise TokenError("its header is malformed")
+    if "crit" in header:
+        raise TokenError("its header asks for what is not understood", "crit")
     if not _REFUSED_MEMBERS.isdisjoint(header):
-        raise TokenError("its header asks for what is not understood")
+        raise TokenError("its header asks for what is not understood", "header")
     return header
 
 
 def _candidates(keys: Sequence[Any], algorithm: str, kid: str | None) -> list[Mapping[str, Any]]:
-    """The keys to try: those the token names, or those that go by no name."""
+    """The keys to try: those the token names, or the one there is where no name tells.
+
+    Spec: OpenID Connect Core 1.0 section 10.1: with several keys, a token must name its own.
+    """
     fitting = [key for key in keys[:MAX_KEYS] if isinstance(key, Mapping) and _fits(key, algorithm)]
     if kid is not None:
-        named = [key for key in fitting if key.get("kid") == kid]
-        fitting = named or [key for key in fitting if "kid" not in key]
-    return fitting[:MAX_TRIES]
+        if named := [key for key in fitting if key.get("kid") == kid]:
+            return named[:MAX_TRIES]
+        fitting = [key for key in fitting if "kid" not in key]
+    usable = [key for key in fitting if _is_usable(key)]
+    if len(usable) > 1:
+        raise TokenError("it doesn't tell which of several keys it is signed with", "kid")
+    return usable
 
 
 def _fits(key: Mapping[str, Any], algorithm: str) -> bool:
@@ -187,6 +209,14 @@ def _holds(algorithm: str, jwk: Mapping[str, Any], signed: bytes, signature: byt
     except (JoseError, ValueError, TypeError, KeyError):
         return False
     return holds
+
+
+def _is_usable(jwk: Mapping[str, Any]) -> bool:
+    try:
+        _public_key(jwk)
+    except (JoseError, ValueError, TypeError, KeyError):
+        return False
+    return True
 
 
 def _public_key(jwk: Mapping[str, Any]) -> ECKey | OKPKey | RSAKey:
@@ -214,19 +244,12 @@ def _model(algorithm: str) -> Any:
 def _object(raw: str, what: str) -> dict[str, Any]:
     """The JSON object in one part. Threat: a member that stands there twice, read by two readers as two."""
     try:
-        value = json.loads(_decoded(raw), object_pairs_hook=_without_twins, parse_constant=_no_constant)
+        value = json.loads(_decoded(raw), object_pairs_hook=without_twins, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise TokenError(f"its {what} can't be read")
     return value
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member stands there twice")
-    return members
 
 
 def _no_constant(name: str) -> float:

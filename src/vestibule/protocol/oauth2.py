@@ -15,11 +15,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
-import msgspec
-
 from vestibule.errors import ProviderInvalid, ProviderRefused, ProviderUnavailable
 from vestibule.model import Secret, Tokens
 from vestibule.protocol import base64url
+from vestibule.protocol.document import DocumentError, json_of, without_twins
 
 Form: TypeAlias = tuple[tuple[str, str], ...]
 ClientAuth: TypeAlias = Literal["client_secret_basic", "client_secret_post", "none"]
@@ -99,7 +98,7 @@ def authorization_code(params: Mapping[str, str], *, issuer: str = "", has_iss: 
         raise _refusal(params["error"], params.get("error_description"))
     code = params.get("code", "")
     if not _is_token(code):
-        raise ProviderInvalid("the provider's answer has no code")
+        raise ProviderInvalid("the provider's answer has no code", code="answer_code")
     return Secret(code)
 
 
@@ -109,7 +108,7 @@ def check_issuer(iss: str | None, *, issuer: str, has_iss: bool) -> None:
     Without `iss` it passes where none is promised; an `iss` nobody can check (plain OAuth) is not looked at.
     """
     if issuer and (iss != issuer if iss is not None else has_iss):
-        raise ProviderInvalid("the answer is not from the provider that was asked", code="wrong_issuer")
+        raise ProviderInvalid("the answer is not from the provider that was asked", code="answer_iss")
 
 
 def code_form(code: Secret, *, redirect_uri: str, verifier: Secret) -> Form:
@@ -187,17 +186,23 @@ def parse_token_answer(
     if error := answer.get("error"):
         raise _refusal(error, answer.get("error_description"))
     if status != 200:
-        raise ProviderInvalid("the provider's token answer is no answer", detail=f"token endpoint: {status}")
+        raise ProviderInvalid(
+            "the provider's token answer is no answer",
+            detail=f"token endpoint: {status}",
+            code="token_answer_status",
+        )
     return _tokens(answer, now=now, asked=asked, old=old)
 
 
 def _tokens(answer: Mapping[str, Any], *, now: float, asked: tuple[str, ...], old: Tokens | None) -> Tokens:
     kind = answer.get("token_type", "bearer")
     if not isinstance(kind, str) or kind.lower() != "bearer":
-        raise ProviderInvalid("the provider's token is of a type this gateway can't use")
+        raise ProviderInvalid(
+            "the provider's token is of a type this gateway can't use", code="token_answer_type"
+        )
     access_token = _token(answer, "access_token")
     if access_token is None:
-        raise ProviderInvalid("the provider's token answer has no access token")
+        raise ProviderInvalid("the provider's token answer has no access token", code="token_answer_empty")
     return Tokens(
         access_token=access_token,
         refresh_token=_token(answer, "refresh_token") or (old.refresh_token if old else None),
@@ -210,16 +215,23 @@ def _tokens(answer: Mapping[str, Any], *, now: float, asked: tuple[str, ...], ol
 def _decoded(status: int, content_type: str, body: bytes) -> Mapping[str, Any]:
     kind = content_type.partition(";")[0].strip().lower()
     try:
-        if kind in {"application/x-www-form-urlencoded", "text/plain"} and not body.lstrip().startswith(b"{"):
-            return dict(parse_qsl(body.decode("ascii"), strict_parsing=True, max_num_fields=MAX_PARAMETERS))
-        answer = msgspec.json.decode(body)
-    except (ValueError, RecursionError) as exc:  # msgspec's errors are ValueErrors too
+        is_form = kind in {"application/x-www-form-urlencoded", "text/plain"}
+        if is_form and not body.lstrip().startswith(b"{"):
+            pairs = parse_qsl(body.decode("ascii"), strict_parsing=True, max_num_fields=MAX_PARAMETERS)
+            return without_twins(pairs)
+        answer = json_of(body, "" if is_form else content_type)
+    except DocumentError as exc:
+        raise _unreadable(f"token endpoint: {status}, {exc}", exc.code) from None
+    except ValueError:
         # Not chained: the decoder's message may quote the body, and that holds tokens.
-        detail = f"token endpoint: {status}, {type(exc).__name__}"
-        raise ProviderInvalid("the provider's token answer can't be read", detail=detail) from None
+        raise _unreadable(f"token endpoint: {status}, it is no form") from None
     if not isinstance(answer, dict):
-        raise ProviderInvalid("the provider's token answer can't be read", detail=f"token endpoint: {status}")
+        raise _unreadable(f"token endpoint: {status}, it is no object")
     return answer
+
+
+def _unreadable(detail: str, code: str = "answer_unreadable") -> ProviderInvalid:
+    return ProviderInvalid("the provider's token answer can't be read", detail=detail, code=code)
 
 
 def _token(answer: Mapping[str, Any], name: str) -> Secret | None:
@@ -228,7 +240,7 @@ def _token(answer: Mapping[str, Any], name: str) -> Secret | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str) or not _is_token(value):
-        raise ProviderInvalid(f"the provider's {name} is malformed")
+        raise ProviderInvalid(f"the provider's {name} is malformed", code="token_answer_malformed")
     return Secret(value)
 
 
@@ -261,7 +273,7 @@ def _scopes(raw: Any) -> tuple[str, ...]:
 def _refusal(error: Any, description: Any) -> ProviderRefused | ProviderUnavailable | ProviderInvalid:
     """What an OAuth error is, as an exception; text beyond the RFC's characters is not repeated."""
     if not isinstance(error, str) or not _ERROR_RE.fullmatch(error):
-        return ProviderInvalid("the provider's answer is an error that can't be read")
+        return ProviderInvalid("the provider's answer is an error that can't be read", code="answer_error")
     text = description[:512] if isinstance(description, str) else ""
     text = "".join(char if char.isprintable() else " " for char in text)
     if error in _TEMPORARY:

@@ -1,8 +1,8 @@
 """OpenID Connect as a relying party reads it (Core 1.0, Discovery 1.0, RP-Initiated Logout 1.0).
 
 An ID token is believed when its signature holds and every check of one table passes; each check is one
-function of the claims and of what was expected, and its name is in the error's detail. All comparisons are
-exact: an issuer with another slash is another issuer.
+function of the claims and of what was expected, and has an error code of its own. All comparisons are exact: an
+issuer with another slash is another issuer.
 """
 
 from __future__ import annotations
@@ -51,8 +51,11 @@ def discovery_url(issuer: str) -> str:
     return issuer.removesuffix("/") + "/.well-known/openid-configuration"
 
 
-def is_safe_url(url: Any) -> bool:
-    """True for an https URL with a host and without user, fragment or white space; http on loopback only."""
+def is_safe_url(url: Any, *, plain: bool = False) -> bool:
+    """True for an https URL with a host and without user, fragment or white space.
+
+    `plain`: http will do as well; without it, http on loopback only.
+    """
     if not isinstance(url, str) or not _URL_RE.fullmatch(url):
         return False
     try:
@@ -62,7 +65,7 @@ def is_safe_url(url: Any) -> bool:
         return False
     if not host or "@" in parts.netloc:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    return parts.scheme == "https" or plain or is_loopback(host)
 
 
 _URL_RE = re.compile(r"https?://[!-~]{1,2040}")
@@ -73,29 +76,32 @@ def parse_metadata(document: Any, issuer: str) -> Metadata:
     """What the discovery document of this issuer says.
 
     Raises: ProviderInvalid when it is another issuer's, lacks what a sign-in needs, names an endpoint that
-    isn't https (http on loopback), or signs with nothing that is accepted. Spec: OpenID Connect Discovery 1.0
-    sections 3, 4.3.
+    isn't https (http on loopback, or where the issuer is itself http), or signs with nothing that is accepted.
+    Spec: OpenID Connect Discovery 1.0 sections 3, 4.3.
     """
     if not isinstance(document, Mapping):
-        raise _invalid("its discovery document is no object")
-    if document.get("issuer") != issuer or not is_safe_url(issuer) or "?" in issuer or "#" in issuer:
+        raise _invalid("its discovery document is no object", code="answer_unreadable")
+    is_issuer_fit = is_safe_url(issuer, plain=True) and "?" not in issuer and "#" not in issuer
+    if document.get("issuer") != issuer or not is_issuer_fit:
         raise _invalid("its discovery document is another issuer's", code="wrong_issuer")
+    plain = issuer.startswith("http://")
     needed = {
-        name: _endpoint(document, name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
+        name: _endpoint(document, name, plain=plain)
+        for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
     }
     if missing := [name for name, url in needed.items() if not url]:
-        raise _invalid(f"its discovery document has no {missing[0]}")
+        raise _invalid(f"its discovery document has no {missing[0]}", code="metadata_endpoint")
     if "code" not in _names(document, "response_types_supported", ("code",)):
-        raise _invalid("it doesn't do the authorisation code flow")
+        raise _invalid("it doesn't do the authorisation code flow", code="metadata_flow")
     signs_with = _names(document, "id_token_signing_alg_values_supported", ("RS256",))
     algorithms = tuple(name for name in signs_with if name in jose.ALGORITHMS)
     if not algorithms:
-        raise _invalid("it signs ID tokens with nothing that is accepted here")
+        raise _invalid("it signs ID tokens with nothing that is accepted here", code="metadata_alg")
     pkce = _names(document, "code_challenge_methods_supported", ())
     return Metadata(
         issuer=issuer,
         **needed,
-        **{name: _endpoint(document, name) for name in _OPTIONAL_ENDPOINTS},
+        **{name: _endpoint(document, name, plain=plain) for name in _OPTIONAL_ENDPOINTS},
         algorithms=algorithms,
         auth_methods=_names(document, "token_endpoint_auth_methods_supported", ("client_secret_basic",)),
         has_iss=document.get("authorization_response_iss_parameter_supported") is True,
@@ -103,12 +109,12 @@ def parse_metadata(document: Any, issuer: str) -> Metadata:
     )
 
 
-def _endpoint(document: Mapping[str, Any], name: str) -> str:
+def _endpoint(document: Mapping[str, Any], name: str, *, plain: bool) -> str:
     url = document.get(name)
     if url is None or url == "":
         return ""
-    if not isinstance(url, str) or not is_safe_url(url) or "#" in url:
-        raise _invalid(f"its {name} is not a URL that can be trusted")
+    if not isinstance(url, str) or not is_safe_url(url, plain=plain) or "#" in url:
+        raise _invalid(f"its {name} is not a URL that can be trusted", code="metadata_endpoint")
     return url
 
 
@@ -128,7 +134,18 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     access_token: Secret | None
     now: float
     algorithm: str
-    """Of the token's own, verified signature: it chooses the hash of `at_hash`."""
+    """Of the token's own, verified signature: it chooses the hash of `at_hash`, `c_hash` and `s_hash`."""
+    code: Secret | None = None
+    """The authorisation code it was got for; None at a refresh."""
+    state: Secret | None = None
+
+
+def key_id_of(raw: str) -> str | None:
+    """The key an ID token says it is signed with, unverified. Raises: ProviderInvalid."""
+    try:
+        return jose.key_id_of(raw)
+    except jose.TokenError as exc:
+        raise _unbelieved(exc.code, str(exc)) from exc
 
 
 def verify_id_token(
@@ -141,20 +158,20 @@ def verify_id_token(
     access_token: Secret | None,
     now: float,
     algorithms: Sequence[str],
+    code: Secret | None = None,
+    state: Secret | None = None,
 ) -> dict[str, Any]:
     """The claims of an ID token, every one that this gateway relies on checked.
 
     An empty `nonce` expects none in particular: at a refresh only, where there was no request to bind to.
 
-    Raises: ProviderInvalid, whose detail names the check that failed; its code is `unknown_key` when no key
-    fits, so that the key set may be fetched anew. Spec: OpenID Connect Core 1.0 section 3.1.3.7.
+    Raises: ProviderInvalid, whose code `id_token_…` names the check that failed; it is `id_token_key` when no
+    key fits, so that the key set may be fetched anew. Spec: OpenID Connect Core 1.0 section 3.1.3.7.
     """
     try:
         verified = jose.verify(raw, keys, algorithms=algorithms)
-    except jose.UnknownKeyError as exc:
-        raise _invalid("its ID token is signed with an unknown key", code="unknown_key") from exc
     except jose.TokenError as exc:
-        raise _invalid("its ID token can't be believed", detail=str(exc)) from exc
+        raise _unbelieved(exc.code, str(exc)) from exc
     expected = Expected(
         issuer=issuer,
         client_id=client_id,
@@ -162,18 +179,20 @@ def verify_id_token(
         access_token=access_token,
         now=now,
         algorithm=verified.header["alg"],
+        code=code,
+        state=state,
     )
     if not _is_id_token(verified):
-        raise _invalid("its ID token can't be believed", detail="it is a token of another kind")
+        raise _unbelieved("typ", "it is a token of another kind")
     check_claims(verified.claims, expected)
     return verified.claims
 
 
 def check_claims(claims: Mapping[str, Any], expected: Expected) -> None:
     """Raise ProviderInvalid for the first check of the table that fails."""
-    for name, holds in _CHECKS:
+    for code, (name, holds) in _CHECKS.items():
         if not holds(claims, expected):
-            raise _invalid("its ID token can't be believed", detail=f"{name} does not fit")
+            raise _unbelieved(code, f"{name} does not fit")
 
 
 def _is_id_token(verified: jose.Verified) -> bool:
@@ -195,14 +214,19 @@ def _is_issuer(claims: Mapping[str, Any], expected: Expected) -> bool:
 
 
 def _is_audience(claims: Mapping[str, Any], expected: Expected) -> bool:
-    """Made for this client; where for others too, at least by its own request (`azp`)."""
-    aud, azp = claims.get("aud"), claims.get("azp")
+    """Made for this client."""
+    aud = claims.get("aud")
     audiences = [aud] if isinstance(aud, str) else aud
     if not isinstance(audiences, list) or not all(isinstance(one, str) for one in audiences):
         return False
-    if expected.client_id not in audiences or (azp is not None and azp != expected.client_id):
-        return False
-    return len(set(audiences)) == 1 or azp == expected.client_id
+    return expected.client_id in audiences
+
+
+def _is_authorised_party(claims: Mapping[str, Any], expected: Expected) -> bool:
+    """Where it is for others too, at least by this client's own request (section 3.1.3.7 steps 4 and 5)."""
+    aud, azp = claims["aud"], claims.get("azp")
+    is_for_others = isinstance(aud, list) and len(set(aud)) > 1
+    return azp == expected.client_id if is_for_others or azp is not None else True
 
 
 def _is_subject(claims: Mapping[str, Any], _expected: Expected) -> bool:
@@ -237,12 +261,24 @@ def _is_nonce(claims: Mapping[str, Any], expected: Expected) -> bool:
 
 def _is_at_hash(claims: Mapping[str, Any], expected: Expected) -> bool:
     """Where it is there, the access token is the one it came with. Spec: Core 1.0 section 3.1.3.6."""
-    if "at_hash" not in claims or expected.access_token is None:
+    return _is_hash(claims, "at_hash", expected.access_token, expected.algorithm)
+
+
+def _is_c_hash(claims: Mapping[str, Any], expected: Expected) -> bool:
+    """Where it is there, the code is the one it was got for. Spec: Core 1.0 section 3.3.2.11."""
+    return _is_hash(claims, "c_hash", expected.code, expected.algorithm)
+
+
+def _is_s_hash(claims: Mapping[str, Any], expected: Expected) -> bool:
+    """Where it is there, the state is that of this sign-in. Spec: FAPI 1.0 part 2 section 5.1."""
+    return _is_hash(claims, "s_hash", expected.state, expected.algorithm)
+
+
+def _is_hash(claims: Mapping[str, Any], name: str, of: Secret | None, algorithm: str) -> bool:
+    if name not in claims or of is None:
         return True
-    at_hash = claims["at_hash"]
-    return isinstance(at_hash, str) and _is_same(
-        at_hash, at_hash_of(expected.access_token, expected.algorithm)
-    )
+    told = claims[name]
+    return isinstance(told, str) and _is_same(told, half_hash_of(of, algorithm))
 
 
 def _is_same(told: str, expected: str) -> bool:
@@ -250,22 +286,26 @@ def _is_same(told: str, expected: str) -> bool:
     return hmac.compare_digest(told.encode("utf-8", "surrogatepass"), expected.encode("utf-8"))
 
 
-_CHECKS: tuple[tuple[str, Callable[[Mapping[str, Any], Expected], bool]], ...] = (
-    ("iss", _is_issuer),
-    ("aud or azp", _is_audience),
-    ("sub", _is_subject),
-    ("exp", _is_unexpired),
-    ("iat", _is_fresh),
-    ("nbf", _has_begun),
-    ("nonce", _is_nonce),
-    ("at_hash", _is_at_hash),
-)
+#: code of the refusal, behind `id_token_` → the claim, and what is asked of it; in this order
+_CHECKS: Mapping[str, tuple[str, Callable[[Mapping[str, Any], Expected], bool]]] = {
+    "iss": ("iss", _is_issuer),
+    "aud": ("aud", _is_audience),
+    "azp": ("azp", _is_authorised_party),
+    "sub": ("sub", _is_subject),
+    "expired": ("exp", _is_unexpired),
+    "iat": ("iat", _is_fresh),
+    "not_yet": ("nbf", _has_begun),
+    "nonce": ("nonce", _is_nonce),
+    "at_hash": ("at_hash", _is_at_hash),
+    "c_hash": ("c_hash", _is_c_hash),
+    "s_hash": ("s_hash", _is_s_hash),
+}
 
 
-def at_hash_of(access_token: Secret, algorithm: str) -> str:
-    """The left half of the access token's digest, by the hash of the signature's algorithm (EdDSA: SHA-512)."""
+def half_hash_of(value: Secret, algorithm: str) -> str:
+    """The left half of the value's digest, by the hash of the signature's algorithm (EdDSA: SHA-512)."""
     digest = {"256": hashlib.sha256, "384": hashlib.sha384}.get(algorithm[-3:], hashlib.sha512)
-    half = digest(access_token.reveal().encode("ascii")).digest()
+    half = digest(value.reveal().encode("ascii")).digest()
     return base64url.encode(half[: len(half) // 2])
 
 
@@ -283,10 +323,10 @@ def parse_userinfo(document: Any, subject: str) -> dict[str, Any]:
     Threat: token substitution.
     """
     if not isinstance(document, dict):
-        raise _invalid("its userinfo is no object")
+        raise _invalid("its userinfo is no object", code="answer_unreadable")
     sub: Any = document.get("sub")
     if not isinstance(sub, str) or sub != subject:
-        raise _invalid("its userinfo is about somebody else", code="wrong_subject")
+        raise _invalid("its userinfo is about somebody else", code="userinfo_sub")
     return document
 
 
@@ -326,5 +366,20 @@ def parse_email(raw: Any) -> str:
     return "" if domain.rpartition(".")[2].isdigit() else f"{local}@{domain.lower()}"
 
 
-def _invalid(what: str, *, detail: str = "", code: str = "") -> ProviderInvalid:
+def check_refreshed(claims: Mapping[str, Any], old: Mapping[str, Any]) -> None:
+    """Raise ProviderInvalid unless a refreshed ID token, verified, is about what the `old` one was about.
+
+    Spec: OpenID Connect Core 1.0 section 12.2. A nonce may be missing from the new one, but not be another.
+    """
+    if claims["sub"] != old.get("sub"):
+        raise _invalid("it refreshed somebody else's tokens", code="refresh_sub")
+    if claims.get("nonce") not in (None, old.get("nonce")):
+        raise _invalid("it refreshed another sign-in's tokens", code="refresh_nonce")
+
+
+def _unbelieved(code: str, detail: str) -> ProviderInvalid:
+    return _invalid("its ID token can't be believed", detail=detail, code=f"id_token_{code}")
+
+
+def _invalid(what: str, *, detail: str = "", code: str) -> ProviderInvalid:
     return ProviderInvalid(f"the provider can't be used: {what}", detail=detail, code=code)

@@ -395,26 +395,31 @@ def test_private_members_of_a_published_key_have_no_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kid", "key_ids", "raised"),
+    ("kid", "key_ids", "code"),
     [
         ("k", ["k"], None),
         ("k", ["j", "k"], None),
         ("k", [None], None),
         ("k", ["j", None], None),
-        ("k", ["j"], UnknownKeyError),
-        ("k", ["K"], UnknownKeyError),
+        ("k", ["j"], "key"),
+        ("k", ["K"], "key"),
         (None, ["j"], None),
-        (None, [None, "j"], None),
+        (None, [None], None),
+        (None, [None, "j"], "kid"),
+        (None, ["i", "j"], "kid"),
+        (None, [None, None], "kid"),
+        ("k", [None, None], "kid"),
+        ("k", ["k", "k"], None),
     ],
 )
-def test_the_key_is_chosen_by_its_name(
-    kid: str | None, key_ids: list[str | None], raised: type[TokenError] | None
-) -> None:
+def test_the_key_is_chosen_by_its_name(kid: str | None, key_ids: list[str | None], code: str | None) -> None:
     token = token_of(RSA, "RS256") if kid is None else token_of(RSA, "RS256", kid=kid)
     keys = [jwk_of(RSA) if name is None else jwk_of(RSA, kid=name) for name in key_ids]
-    if raised:
-        with pytest.raises(raised):
+    if code:
+        with pytest.raises(TokenError) as caught:
             jose.verify(token, keys, algorithms=("RS256",))
+        assert caught.value.code == code
+        assert isinstance(caught.value, UnknownKeyError) is (code == "key")
     else:
         assert jose.verify(token, keys, algorithms=("RS256",))
 
@@ -496,3 +501,41 @@ def test_a_key_that_cannot_sign_is_refused_without_being_shown(pem: Secret, algo
     with pytest.raises(ValueError, match="not a private key") as caught:
         SigningKey.load(pem, algorithm=algorithm, kid="1")
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("change", [{"n": 7}, {"use": "enc"}, {"kty": "EC"}, {"alg": "RS512"}, {"e": "Ag"}])
+def test_a_key_that_cannot_be_meant_leaves_no_doubt(change: dict[str, Any]) -> None:
+    assert jose.verify(token_of(RSA, "RS256"), (jwk_of(RSA) | change, jwk_of(RSA)), algorithms=("RS256",))
+
+
+CODES = {
+    "alg 'none' unsigned": "malformed",
+    "alg 'none' with a signature": "alg",
+    "alg absent": "alg",
+    "alg list": "alg",
+    "alg twice": "malformed",
+    "HMAC with the public key as PEM": "alg",
+    "HMAC with nothing": "alg",
+    "key in the header (jwk)": "signature",
+    "key in the header (jwk) under a known kid": "signature",
+    "jku": "signature",
+    "crit": "crit",
+    "b64 false": "header",
+    "b64 false and crit": "crit",
+    "zip": "header",
+    "kid SQL": "key",
+    "kid list": "malformed",
+    "another's signature": "signature",
+    "another payload": "signature",
+    "five parts (JWE)": "malformed",
+    "claims twice": "malformed",
+    "too long": "malformed",
+    "PBES2": "malformed",
+}
+
+
+@pytest.mark.parametrize(("name", "code"), CODES.items(), ids=CODES.keys())
+def test_each_refusal_has_its_code(name: str, code: str) -> None:
+    with pytest.raises(TokenError) as caught:
+        jose.verify(ATTACKS[name], (jwk_of(RSA, kid="k"),), algorithms=OPEN)
+    assert caught.value.code == code
