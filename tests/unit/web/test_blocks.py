@@ -75,7 +75,7 @@ def test_what_may_be_left_out_says_so() -> None:
 
 
 def test_a_list_says_what_each_button_is_about() -> None:
-    remove = Action(href="/@/remove", label="cancel", post=True, hidden=(("id", "7"),), danger=True)
+    remove = Action(href="/@/remove", label="sign_out", post=True, hidden=(("id", "7"),), danger=True)
     page = PAGES.list(
         SCENE,
         "signed_in",
