@@ -17,6 +17,7 @@ from vestibule.config.shape import Node
 from vestibule.core.call import Call, Operation, SessionCredential
 from vestibule.core.listener import Listener
 from vestibule.core.policy import Policy, policy_of
+from vestibule.core.postgres import Postgres
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server, routes_of
 from vestibule.model import Secret
 from vestibule.protocol.address import Networks
@@ -49,7 +50,8 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     calls: tuple[Call, ...]
     state: Path
     """Absolute; made by who needs it."""
-    database: Path
+    database: Path | Postgres
+    """The file, or where the server is."""
     key_file: Path
     session_key: Secret | None
     """Stands for the key file where it is given."""

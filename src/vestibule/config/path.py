@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from vestibule.config import schema
 from vestibule.config.place import Place, Report
 from vestibule.config.shape import Node
+from vestibule.core.postgres import Postgres
 
 
 def beside(node: Node, attribute: str, path: str) -> Path:
@@ -25,12 +28,17 @@ def state_dir(config: schema.Config) -> Path:
     return beside(config, "", "state")
 
 
-def database(config: schema.Config) -> Path:
-    """The SQLite file."""
+def database(config: schema.Config) -> Path | Postgres:
+    """The SQLite file, or where the server is."""
     store = config.store
-    if store is not None and store.url:
-        return beside(store, "url", store.url.removeprefix("sqlite:"))
-    return state_dir(config) / "vestibule.db"
+    if store is None or store.url is None:
+        return state_dir(config) / "vestibule.db"
+    postgres = store.url.postgres
+    if postgres is None:
+        return beside(store, "url", store.url.path)
+    if not postgres.sslrootcert:
+        return postgres
+    return replace(postgres, sslrootcert=str(beside(store, "url", postgres.sslrootcert)))
 
 
 def key_file(config: schema.Config) -> Path:
@@ -44,8 +52,13 @@ def key_file(config: schema.Config) -> Path:
 def check_paths(config: schema.Config, report: Report) -> None:
     """Threat: the key or the database served as a page, or readable by other users of the machine."""
     key = key_file(config)
-    kept = {"the key file": key, "the database": database(config), "the state directory": state_dir(config)}
-    if key == kept["the database"]:
+    kept = {"the key file": key, "the state directory": state_dir(config)}
+    data = database(config)
+    if isinstance(data, Postgres):
+        _check_way(data, config, report)
+    else:
+        kept["the database"] = data
+    if key == data:
         report.fault(
             config.store.at("key_file") if config.store else config.block.place, "is the database itself"
         )
@@ -56,6 +69,16 @@ def check_paths(config: schema.Config, report: Report) -> None:
         elif not folder.is_dir():
             report.warn(place, f"there is no directory {folder}")
     _check_mode(key, config, report)
+
+
+def _check_way(postgres: Postgres, config: schema.Config, report: Report) -> None:
+    """Threat: somebody on the way who reads the password, or answers in the database's place."""
+    assert config.store is not None
+    if not postgres.is_loopback and not postgres.is_checked:
+        report.warn(
+            config.store.at("url"),
+            f"with sslmode={postgres.sslmode} nobody checks that this is the database: sslmode=verify-full",
+        )
 
 
 def _check_mode(key: Path, config: schema.Config, report: Report) -> None:

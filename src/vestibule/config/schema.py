@@ -76,12 +76,17 @@ class Store(Node, kw_only=True):
 
     LATER: ClassVar[Mapping[str, str]] = {"sessions": "sessions stand in the database of `url`", "prefix": ""}
 
-    url: StoreUrl = StoreUrl("")
-    """`sqlite:PATH`; without it `vestibule.db` in the state directory."""
+    url: StoreUrl | None = None
+    """`sqlite:PATH` (without it `vestibule.db` in the state directory), or
+    `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, for several processes on one database. What is special in a
+    URL is percent-encoded in user and password; `?sslmode=` (`disable`, `prefer`, `require`, `verify-ca`,
+    `verify-full`) and `sslrootcert=FILE` are libpq's. Without `sslmode` the server's certificate is checked as
+    by `verify-full`, unless it is on this machine."""
     key_file: FilePath = FilePath("")
-    """File of the key ring that seals and signs; made at the first start, readable by its owner only.
-    Without it `vestibule.key` in the state directory. Who has it can read every stored credential: keep
-    it as safe as one."""
+    """File of the key ring that seals and signs, readable by its owner only. Without it `vestibule.key` in
+    the state directory. Beside SQLite it is made at the first start; with PostgreSQL all processes need the
+    same one, or the same `VESTIBULE_SESSION_KEY`. Who has it can read every stored credential: keep it as
+    safe as one."""
 
 
 class Lifetimes(Node, kw_only=True):

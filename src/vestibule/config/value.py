@@ -17,6 +17,8 @@ from vestibule.config.place import Unfit
 from vestibule.config.rule import rule_of
 from vestibule.core.listener import Listener
 from vestibule.core.policy import Rule
+from vestibule.core.postgres import Postgres
+from vestibule.core.postgres import parse as parse_postgres
 from vestibule.core.route import Backend, Server
 from vestibule.errors import BadRequest
 from vestibule.model import Secret
@@ -37,8 +39,16 @@ Method = NewType("Method", bytes)
 HeaderName = NewType("HeaderName", str)
 FilePath = NewType("FilePath", str)
 """As written; made absolute by the file it stands in."""
-StoreUrl = NewType("StoreUrl", str)
 Network = NewType("Network", str)
+
+
+class StoreUrl(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the store is: a file, or a database server."""
+
+    path: str = ""
+    """As written, without the scheme."""
+    postgres: Postgres | None = None
+
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "ms": 0.001}
 _SIZES = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
@@ -278,13 +288,20 @@ def pattern(data: str) -> Pattern:
 
 
 def store_url(data: str) -> StoreUrl:
-    """Where the store is; SQLite in this version."""
+    """Where the store is: `sqlite:PATH`, or a URL of PostgreSQL, which is never repeated: it holds a password."""
     path = data.removeprefix("sqlite:")
     if data.startswith("sqlite:") and path and not path.startswith("//") and path != ":memory:":
-        return StoreUrl(data)
-    if data.startswith(("postgres", "redis")):
-        raise Unfit("Postgres and Redis are not in this version yet; write sqlite:state/vestibule.db")
-    raise Unfit(f"`{data}` is no store: sqlite:PATH, as in sqlite:state/vestibule.db")
+        return StoreUrl(path=path)
+    if data.startswith("postgres"):
+        try:
+            return StoreUrl(postgres=parse_postgres(data))
+        except ValueError as exc:
+            raise Unfit(str(exc)) from None
+    if data.startswith("redis"):
+        raise Unfit("Redis is not in this version yet; write sqlite:PATH or postgresql://…")
+    raise Unfit(
+        "is no store: sqlite:PATH, as in sqlite:state/vestibule.db, or postgresql://USER@HOST/DATABASE"
+    )
 
 
 def whole_number(data: Any) -> int:

@@ -70,7 +70,9 @@ def only(faults: list[str], start: str) -> None:
         ('serve "x" { }', "v.hcl:1:1: `serve` is not in this version yet"),
         ('lifetimes { session_idle = "1 week" }', 'v.hcl:1:28: `session_idle` is a span of time: "30s"'),
         ("lifetimes { session_idle = 0 }", "v.hcl:1:28: `session_idle` must be longer than nothing"),
-        ('store { url = "postgres://x" }', "v.hcl:1:15: `url` Postgres and Redis are not in this version yet"),
+        ('store { url = "postgres://x" }', "v.hcl:1:15: `url` is not of the form postgresql://USER:PASSWORD@"),
+        ('store { url = "redis://x" }', "v.hcl:1:15: `url` Redis is not in this version yet"),
+        ('store { url = "vestibule.db" }', "v.hcl:1:15: `url` is no store: sqlite:PATH"),
         ('secret "a" { }', 'v.hcl:1:1: secret "a" has no `value`: value = "…"'),
         ('secret "a" { value = "" }', "v.hcl:1:22: `value` is empty"),
     ],
@@ -425,3 +427,30 @@ def test_a_setting_whose_variable_is_not_set_is_told_of_once(desk: Desk) -> None
 def test_a_misspelt_provider_is_recognised_though_its_block_is_at_fault_too(desk: Desk) -> None:
     text = client("google", "scpes = []") + host_of("a.example", FINE.replace('["google"]', '["gogle"]'))
     assert any("there is no provider `gogle`; did you mean `google`?" in fault for fault in desk.faults(text))
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://app:can/ary@db/v", "postgresql://app:canary@db/v?sslmode=canary"]
+)
+def test_a_stores_password_is_in_no_fault(desk: Desk, url: str) -> None:
+    text = open_host("a.example")
+    written = desk.faults(f'store {{ url = "{url}" }}\n' + text)
+    from_environment = desk.faults(text, environ={"VESTIBULE_STORE_URL": url})
+    assert len(written) == len(from_environment) == 1
+    assert "ary" not in written[0] + from_environment[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "warned"),
+    [
+        ("?sslmode=require", True),
+        ("?sslmode=disable", True),
+        ("?sslmode=require&sslrootcert=ca.pem", False),
+        ("", False),
+    ],
+)
+def test_a_database_that_nobody_checks_is_warned_of(desk: Desk, query: str, warned: bool) -> None:
+    text = f'store {{ url = "postgresql://app:canary@db.example.com/v{query}" }}\n' + open_host("a.example")
+    warnings = [warning for warning in desk.warnings(text) if "sslmode" in warning]
+    assert len(warnings) == warned
+    assert "canary" not in "".join(warnings)

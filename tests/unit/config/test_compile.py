@@ -7,7 +7,8 @@ from pathlib import Path
 from tests.unit.config.conftest import GOOGLE, Desk
 from vestibule.config.compile import Compiled, compile_config
 from vestibule.core.policy import decide
-from vestibule.model import Allow, Deny, Identity, SignIn
+from vestibule.core.postgres import Postgres
+from vestibule.model import Allow, Deny, Identity, Secret, SignIn
 
 FULL = (
     GOOGLE
@@ -106,6 +107,27 @@ def test_a_store_elsewhere(desk: Desk) -> None:
         Path("/var/v.db"),
         desk.folder / "k",
     )
+
+
+def test_a_store_in_postgresql(desk: Desk) -> None:
+    text = """store {
+      url = "postgresql://app:${env("DB_PASSWORD")}@db.example.com/v?sslmode=verify-ca&sslrootcert=ca.pem"
+    }
+    host "a.example" {
+      backend = "x:1"
+      access { allow = ["public"] }
+    }"""
+    loaded = desk.load(text, environ={"DB_PASSWORD": "canary%2F"})
+    found = compile_config(loaded).database
+    assert found == Postgres(
+        host="db.example.com",
+        user="app",
+        password=Secret("canary/"),
+        name="v",
+        sslmode="verify-ca",
+        sslrootcert=str(desk.folder / "ca.pem"),
+    )
+    assert "canary" not in repr(compile_config(loaded).database) + repr(loaded.config.store.url)
 
 
 def test_lifetimes_and_proxies(desk: Desk) -> None:
