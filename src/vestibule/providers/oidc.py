@@ -215,7 +215,9 @@ class Oidc(OAuth2):
 
     def _told(self, at: Endpoints, bearer: Secret, signed: Mapping[str, Any]) -> Flow[dict[str, Any]]:
         """Userinfo about the same subject, where there is one and the ID token lacks a claim that counts here."""
-        wanted = [path for name, path in self.claims.items() if path and name != "email_verified"]
+        # Hardly any token names organisations: they alone, unless the operator asked, are not worth the way.
+        spared = {"email_verified"} | ({"orgs"} - self._oidc.claims.keys())
+        wanted = [path for name, path in self.claims.items() if path and name not in spared]
         if not at.userinfo_url or all(claim.at(signed, path) is not None for path in wanted):
             return {}
         document = yield from object_at(at.userinfo_url, bearer, via=at.via)

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from tests.unit.providers.player import came_back, jwks_of, play, start, token_reply
+from tests.unit.providers.player import NOW, came_back, jwks_of, play, start, token_reply
 from tests.unit.providers.test_oidc import METADATA, RSA, TOKENS, id_token
 from vestibule.errors import ClientError
 from vestibule.model import Secret
@@ -78,7 +78,7 @@ def test_a_hint_cannot_lift_the_domain() -> None:
 
 
 def test_signing_out_here_does_not_take_the_apps_access_back_on_other_devices() -> None:
-    assert len(play(client().revoke(TOKENS), GOOGLE)[1]) == 1
+    assert len(play(client().revoke(TOKENS, NOW), GOOGLE)[1]) == 1
 
 
 def test_the_button_says_google() -> None:

@@ -129,8 +129,10 @@ def with_userinfo(**fields: Any) -> PlainOAuth2:
     return client(userinfo_url="https://api.example/me", **fields)
 
 
-def identified(claims: Any, status: int = 200, **fields: Any) -> Any:
-    signed_in, asked = play(with_userinfo(**fields).finish(came_back()), token_reply(), reply(claims, status))
+def identified(document: Any, status: int = 200, **fields: Any) -> Any:
+    signed_in, asked = play(
+        with_userinfo(**fields).finish(came_back()), token_reply(), reply(document, status)
+    )
     assert asked[1] == Get(url="https://api.example/me", bearer=Secret("at-1"))
     return signed_in.identity
 
@@ -298,12 +300,14 @@ def test_without_a_refresh_token_nothing_is_asked() -> None:
 
 
 def test_both_tokens_are_revoked_where_the_provider_takes_that() -> None:
-    _, asked = play(client(revoke_url="https://op.example/revoke").revoke(TOKENS), reply({}), reply({}, 400))
+    _, asked = play(
+        client(revoke_url="https://op.example/revoke").revoke(TOKENS, NOW), reply({}), reply({}, 400)
+    )
     assert [form_of(ask) for ask in asked] == [
         {"token": "rt-0", "token_type_hint": "refresh_token"},
         {"token": "at-0", "token_type_hint": "access_token"},
     ]
-    assert play(client().revoke(TOKENS)) == (None, [])
+    assert play(client().revoke(TOKENS, NOW)) == (None, [])
 
 
 def test_there_is_no_sign_out_page() -> None:

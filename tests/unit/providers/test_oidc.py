@@ -138,6 +138,7 @@ def test_a_good_sign_in_asks_for_tokens_and_keys_and_ends_in_the_person() -> Non
         name="Alice",
         email="alice@example.com",
         groups=("staff",),
+        unknown=("orgs", "teams", "projects", "repos", "roles"),
     )
     assert signed_in.tokens.access_token == Secret("at-1")
 
@@ -471,9 +472,9 @@ def test_there_may_be_no_sign_out_page(op: Oidc) -> None:
 
 
 def test_tokens_are_revoked_unless_it_is_switched_off() -> None:
-    _, asked = play(client().revoke(TOKENS), METADATA, reply({}), reply({}))
+    _, asked = play(client().revoke(TOKENS, NOW), METADATA, reply({}), reply({}))
     assert [form_of(ask)["token"] for ask in asked[1:]] == ["rt-0", "at-0"]
-    assert len(play(client(revoke_at_sign_out=False).revoke(TOKENS), METADATA)[1]) == 1
+    assert len(play(client(revoke_at_sign_out=False).revoke(TOKENS, NOW), METADATA)[1]) == 1
 
 
 @pytest.mark.parametrize(
