@@ -8,7 +8,10 @@
     │   ├── BadRequest         a request that no gateway should forward (400, 408, 413, 414, 421, 431 …)
     │   ├── FlowError          a sign-in that can't go on: expired, replayed, another browser's
     │   ├── CredentialGone     the session holds no live credentials at that client: signing in there is the way out
-    │   └── UserDisabled       this person's account is switched off here
+    │   ├── UserDisabled       this person's account is switched off here
+    │   ├── Invalid            what was to be kept can't work (422): carries every fault with its path
+    │   ├── NotFound           there is no such thing (404)
+    │   └── Conflict           it clashes with what is there: a name that is taken, a version that is old (409)
     ├── ProviderError          the identity provider's
     │   ├── ProviderUnavailable   it can't be reached, or is failing: nothing is known, try again
     │   ├── ProviderRefused       it answered with an OAuth error: what it said is in `error`
@@ -100,6 +103,31 @@ class UserDisabled(ClientError):
 
     code = "user_disabled"
     status = 403
+
+
+class Invalid(ClientError):
+    """What was to be kept can't work; `faults` are all that is wrong with it, each (path, message)."""
+
+    code = "invalid"
+    status = 422
+
+    def __init__(self, faults: tuple[tuple[str, str], ...]) -> None:
+        super().__init__("; ".join(f"{path}: {message}" if path else message for path, message in faults))
+        self.faults = faults
+
+
+class NotFound(ClientError):
+    """There is no such thing."""
+
+    code = "not_found"
+    status = 404
+
+
+class Conflict(ClientError):
+    """It clashes with what is there: an ID or an account that is taken (`taken`), a version that is old (`changed`)."""
+
+    code = "conflict"
+    status = 409
 
 
 class ProviderError(VestibuleError):
