@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import trustme
 
+from tests.spellings import SPELLINGS
 from vestibule.errors import ProviderInvalid, ProviderUnavailable
-from vestibule.fetch import Address, AiohttpTransport, ConnectionFailed, Fetcher, resolve_by_system
+from vestibule.fetch import AiohttpTransport, ConnectionFailed, Fetcher, resolve_by_system
+from vestibule.protocol.address import OUTSIDE, Address, Networks
 
 pytestmark = pytest.mark.real
 
@@ -26,10 +29,14 @@ class Origin:
         self.answer = answer
         self.connections: list[list[bytes]] = []
         self.drops_after_answer = False
+        self.trickles_s = 0.0
+        """Above nothing: its answer is followed by a byte every so often, without end."""
         self._writers: list[asyncio.StreamWriter] = []
 
-    async def serve(self, tls: ssl.SSLContext | None = None) -> int:
-        self.server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=tls)
+    async def serve(
+        self, tls: ssl.SSLContext | None = None, *, address: str = "127.0.0.1", port: int = 0
+    ) -> int:
+        self.server = await asyncio.start_server(self._connected, address, port, ssl=tls)
         return self.server.sockets[0].getsockname()[1]
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -52,6 +59,10 @@ class Origin:
                     return
                 writer.write(answer)
                 await writer.drain()
+                while self.trickles_s:
+                    await asyncio.sleep(self.trickles_s)
+                    writer.write(b" ")
+                    await writer.drain()
                 if self.drops_after_answer:
                     return
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
@@ -160,8 +171,20 @@ async def test_nobody_listening_is_unavailable_and_the_log_is_told_where(fetcher
 async def test_a_server_that_says_nothing_is_given_up_on(origins) -> None:
     _, base = await served(origins, lambda _: b"")
     impatient = Fetcher(deadline_s=0.2)
-    with pytest.raises(ProviderUnavailable, match="in time"):
+    with pytest.raises(ProviderUnavailable, match="in time") as told:
         await impatient.get(f"{base}/")
+    assert told.value.code == "provider_timeout"
+    await impatient.close()
+
+
+async def test_a_server_that_says_a_little_now_and_then_is_given_up_on(origins) -> None:
+    """Threat: an answer that never ends and never stands still, so that no pause is too long."""
+    origin, base = await served(origins, lambda _: b"HTTP/1.1 200 OK\r\n\r\n")
+    origin.trickles_s = 0.02
+    impatient = Fetcher(deadline_s=0.4)
+    with pytest.raises(ProviderUnavailable) as told:
+        await impatient.get(f"{base}/")
+    assert told.value.code == "provider_timeout"
     await impatient.close()
 
 
@@ -179,6 +202,93 @@ async def test_a_redirect_stays_on_loopback(origins, fetcher) -> None:
 
     _, base = await served(origins, answer)
     assert (await fetcher.get(f"{base}/a")).url == f"{base}/b"
+
+
+class Fickle:
+    """A resolver that gives one address when asked for the first time, and another from then on."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = [ipaddress.ip_address(text) for text in addresses]
+        self.asked = 0
+
+    async def __call__(self, _host: str, _port: int) -> tuple[Address, ...]:
+        self.asked += 1
+        return (self.addresses[min(self.asked, len(self.addresses)) - 1],)
+
+
+async def test_a_name_that_changes_its_address_between_check_and_connection_gains_nothing(origins) -> None:
+    """Threat: DNS rebinding. Two servers on one port: the one that was checked is the one that is asked."""
+    checked, inner = Origin(), Origin()
+    origins += [checked, inner]
+    port = await checked.serve()
+    await inner.serve(address="127.0.0.2", port=port)
+    resolver = Fickle("127.0.0.1", "127.0.0.2")
+    fetcher = Fetcher(resolve=resolver, allow=Networks.parse(["127.0.0.1"]), deadline_s=5.0)
+    assert (await fetcher.get(f"http://rebind.example:{port}/", via=OUTSIDE)).status == 200
+    assert resolver.asked == 1
+    for call in (
+        fetcher.get(f"http://rebind.example:{port}/", via=OUTSIDE),
+        fetcher.post_form(f"http://rebind.example:{port}/", b"code=canary", via=OUTSIDE),
+        fetcher.send("DELETE", f"http://rebind.example:{port}/", b"{}", via=OUTSIDE),
+    ):
+        with pytest.raises(ProviderInvalid) as told:
+            await call
+        assert told.value.code == "http_refused"
+    await fetcher.close()
+    assert list(map(len, checked.connections)) == [1]
+    assert inner.connections == []
+
+
+#: hosts that the system's resolver knows without asking anybody
+KNOWN = [host for host in SPELLINGS if re.fullmatch(r"[0-9a-fA-FxX:.\[\]]+|(?i:localhost)\.?", host)]
+
+
+@pytest.mark.parametrize("host", KNOWN)
+@pytest.mark.parametrize("via", ["https://op.example", OUTSIDE])
+async def test_no_spelling_of_this_machine_is_reached_by_a_learned_url(origins, fetcher, host, via) -> None:
+    """The twin of the unit test, with the resolver there is, and a server that would answer."""
+    origin, base = await served(origins)
+    port = base.rpartition(":")[2]
+    for scheme in ("http", "https"):
+        with pytest.raises((ProviderInvalid, ProviderUnavailable)) as told:
+            await fetcher.get(f"{scheme}://{host}:{port}/", via=via)
+        assert told.value.code in {"url_refused", "address_refused", "http_refused", "name_unresolved"}
+    assert origin.connections == []
+
+
+async def test_a_server_of_an_allowed_network_is_reached_by_a_learned_url(origins) -> None:
+    origin, base = await served(origins)
+    fetcher = Fetcher(allow=Networks.parse(["127.0.0.0/8"]), deadline_s=5.0)
+    assert (await fetcher.get(f"{base}/a", via=OUTSIDE)).status == 200
+    assert (await fetcher.send("DELETE", f"{base}/a", b'{"a": 1}', via="https://op.example")).status == 200
+    await fetcher.close()
+    assert [request.partition(b" ")[0] for requests in origin.connections for request in requests] == [
+        b"GET",
+        b"DELETE",
+    ]
+
+
+async def test_a_body_is_sent_once_on_a_connection_of_its_own(origins, fetcher) -> None:
+    origin, base = await served(origins)
+    await fetcher.get(f"{base}/a")
+    for method in ("POST", "DELETE"):
+        await fetcher.send(
+            method, f"{base}/a", b'{"access_token": "x"}', headers={"Authorization": "Basic y"}
+        )
+    assert [len(requests) for requests in origin.connections] == [1, 1, 1]
+    for [request] in origin.connections[1:]:
+        assert b"content-type: application/json\r\n" in request.lower()
+        assert b"authorization: basic y\r\n" in request.lower()
+        assert request.endswith(b'\r\n\r\n{"access_token": "x"}')
+
+
+async def test_credentials_stay_behind_when_a_redirect_leads_to_another_origin(origins, fetcher) -> None:
+    other, elsewhere = await served(origins)
+    place = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}/b\r\nContent-Length: 0\r\n\r\n"
+    _, base = await served(origins, lambda _: place.encode())
+    secret = {"Authorization": "Bearer canary", "X-Api-Key": "canary", "Cookie": "canary"}
+    assert (await fetcher.get(f"{base}/a", headers=secret)).url == f"{elsewhere}/b"
+    assert b"canary" not in other.connections[0][0]
 
 
 @pytest.fixture
@@ -232,6 +342,8 @@ async def test_a_connection_opened_for_the_operator_serves_nobody_elses_url(orig
 
     fetcher = Fetcher(transport=AiohttpTransport(tls=client), resolve=resolve, deadline_s=5.0)
     await fetcher.get(f"https://idp.corp:{port}/mine")
+    with pytest.raises(ProviderInvalid):
+        await fetcher.get(f"https://idp.corp:{port}/theirs", via=OUTSIDE)
     with pytest.raises(ProviderInvalid):
         await fetcher.get(f"https://idp.corp:{port}/theirs", via="https://op.example")
     await fetcher.close()
