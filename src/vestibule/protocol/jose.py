@@ -43,7 +43,8 @@ _KEY_OF = {
 #: All that is spoken. `EdDSA` here is Ed25519.
 ALGORITHMS = frozenset(_KEY_OF)
 
-_COMPACT_RE = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+#: Signed by nothing it is still a token of that form, so that what refuses it is its algorithm.
+_COMPACT_RE = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
 #: Header members that change what is signed or how it is read; a reader that ignores them is fooled.
 _REFUSED_MEMBERS = frozenset({"b64", "zip", "enc"})
 

@@ -509,7 +509,8 @@ def test_a_key_that_cannot_be_meant_leaves_no_doubt(change: dict[str, Any]) -> N
 
 
 CODES = {
-    "alg 'none' unsigned": "malformed",
+    "alg 'none' unsigned": "alg",
+    "no signature": "signature",
     "alg 'none' with a signature": "alg",
     "alg absent": "alg",
     "alg list": "alg",
