@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from vestibule.config import schema
+from vestibule.config.branding import check_brandings
 from vestibule.config.call import Interface, Sources, check_calls
 from vestibule.config.client import Client, check_kind, read_client
 from vestibule.config.host import Scope, check_hosts, check_ids
 from vestibule.config.path import check_paths
 from vestibule.config.place import Place, Report
+from vestibule.core.branding import Branding
 from vestibule.core.listener import Listener
 from vestibule.providers.base import ProviderConfig
 
@@ -28,6 +30,8 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     interfaces: tuple[Interface, ...] = ()
     sources: Mapping[str, ProviderConfig] = {}
     """Token sources of the app's own that calls use, by name."""
+    brandings: Mapping[str, Branding] = {}
+    """How each host's pages look, by the host's label."""
 
 
 def check(config: schema.Config, report: Report) -> Checked:
@@ -43,7 +47,13 @@ def check(config: schema.Config, report: Report) -> Checked:
     check_paths(config, report)
     _check_names(config.secret, "secrets", report)
     _warn_unused(config, scopes, report)
-    return Checked(clients=clients, scopes=scopes, interfaces=interfaces, sources=sources.used)
+    return Checked(
+        clients=clients,
+        scopes=scopes,
+        interfaces=interfaces,
+        sources=sources.used,
+        brandings=check_brandings(config, report),
+    )
 
 
 def listeners_of(config: schema.Config) -> tuple[Listener, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from vestibule.config import schema
+from vestibule.config.branding import title_of
 from vestibule.config.call import Interface
 from vestibule.config.check import listeners_of
 from vestibule.config.host import Scope
@@ -63,7 +64,7 @@ def compile_config(loaded: Loaded) -> Compiled:
     config, checked = loaded.config, loaded.checked
     gateway = config.gateway
     return Compiled(
-        table=RouteTable(_host(scope) for scope in checked.scopes.values()),
+        table=RouteTable(_host(scope, loaded) for scope in checked.scopes.values()),
         listeners=tuple(_listener(listen, gateway, "http") for listen in listeners_of(config)),
         trusted_proxies=Networks.parse(gateway.trusted_proxies if gateway else ()),
         fetch_allow=Networks.parse(gateway.fetch_allow if gateway else ()),
@@ -95,7 +96,7 @@ def _lifetimes(config: schema.Config) -> Lifetimes:
 # -- hosts ------------------------------------------------------------------------------------
 
 
-def _host(scope: Scope) -> Host:
+def _host(scope: Scope, loaded: Loaded) -> Host:
     node = scope.node
     whole = Route(
         prefix=b"",
@@ -111,7 +112,8 @@ def _host(scope: Scope) -> Host:
     table, depth = routes_of(routes)
     return Host(
         name=scope.name.encode(),
-        title=node.name or scope.name,
+        title=title_of(node, loaded.config) or node.name or scope.name,
+        branding=loaded.checked.brandings[node.label],
         clients=dict(scope.clients),
         sign_in=scope.sign_in,
         base_url=node.public_url,

@@ -14,6 +14,7 @@ OVERRIDABLE: Mapping[str, type[Node]] = {
     "gateway": schema.Gateway,
     "store": schema.Store,
     "lifetimes": schema.Lifetimes,
+    "branding": schema.Branding,
 }
 _LATER_BLOCKS = ("admin", "acme")
 

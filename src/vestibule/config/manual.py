@@ -114,6 +114,7 @@ _BLOCKS: tuple[tuple[str, type[Node], str, str], ...] = (
     ("service_account", schema.ServiceAccount, "", "service_account"),
     ("store", schema.Store, "", ""),
     ("lifetimes", schema.Lifetimes, "", ""),
+    ("branding", schema.Branding, "at top level or in `host`", ""),
 )
 _PROVIDER_KINDS = ("oidc", "google", "github")
 

@@ -15,6 +15,7 @@ import msgspec
 
 from vestibule.config.place import Unfit
 from vestibule.config.rule import rule_of
+from vestibule.core import branding
 from vestibule.core.listener import Listener
 from vestibule.core.policy import Rule
 from vestibule.core.postgres import Postgres
@@ -24,6 +25,7 @@ from vestibule.errors import BadRequest
 from vestibule.model import Secret
 from vestibule.protocol import url
 from vestibule.protocol.address import Endpoint, parse_backend, parse_listener, parse_network
+from vestibule.protocol.language import TAG_RE
 
 Seconds = NewType("Seconds", float)
 Size = NewType("Size", int)
@@ -40,6 +42,9 @@ HeaderName = NewType("HeaderName", str)
 FilePath = NewType("FilePath", str)
 """As written; made absolute by the file it stands in."""
 Network = NewType("Network", str)
+Colour = NewType("Colour", str)
+"""`#rrggbb`, lower case."""
+LanguageTag = NewType("LanguageTag", str)
 
 
 class StoreUrl(msgspec.Struct, frozen=True, kw_only=True):
@@ -329,6 +334,20 @@ def secret(data: str) -> Secret:
     return Secret(data)
 
 
+def colour(data: str) -> Colour:
+    """A colour as `#rgb` or `#rrggbb`."""
+    if not branding.COLOUR_RE.fullmatch(data):
+        raise Unfit(f'`{data}` is no colour: "#1f5a52"')
+    return Colour(branding.colour(data))
+
+
+def language_tag(data: str) -> LanguageTag:
+    """A language's tag."""
+    if not TAG_RE.fullmatch(data):
+        raise Unfit(f'`{data}` is no language tag: "de", "pt-BR"')
+    return LanguageTag(data)
+
+
 def plain(data: str) -> str:
     """The text itself."""
     return data
@@ -357,6 +376,8 @@ KINDS: Mapping[Any, Kind] = {
     Method: Kind("method", method),
     HeaderName: Kind("header name", header_name),
     FilePath: Kind("path of a file", plain),
+    Colour: Kind("colour", colour),
+    LanguageTag: Kind("language tag", language_tag),
     StoreUrl: Kind("store", store_url),
     Network: Kind("address or range", network),
     Listener: Kind("address to listen on", listener),

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from vestibule.core.branding import PLAIN, Branding
 from vestibule.core.policy import Policy
 
 # Paths of the gateway's own that answers lead to; all of them stand in `web.app`.
@@ -76,6 +77,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Route by `prefix`; the host itself stands under `b""`."""
     depth: int = 0
     """Most segments any prefix has, so that a long path costs no more than a short one."""
+    branding: Branding = PLAIN
+    """How its pages look."""
     place: str = ""
 
     def route(self, path: bytes) -> Route:

@@ -20,6 +20,8 @@ PROGRAM = "program."
 #: of a language itself, beside its words
 _NAME, _DIRECTION, _ALSO = "language.name", "language.direction", "language.also"
 _DIRECTIONS = {"ltr", "rtl"}
+_TOLD = 10
+"""How many missing texts are named; who begins a language wants no two hundred lines."""
 _PLACE_RE = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -140,9 +142,10 @@ def _faults(texts: Mapping[str, str], model: Mapping[str, str], *, whole: bool) 
             wanted = ", ".join(f"{{{place}}}" for place in sorted(places_of(model[key]))) or "none"
             yield f"`{key}` must have the places of the English text: {wanted}"
     if whole:
-        for key in model:
-            if key not in texts and not key.startswith(PROGRAM):
-                yield f"`{key}` is missing"
+        missing = [key for key in model if key not in texts and not key.startswith(PROGRAM)]
+        yield from (f"`{key}` is missing" for key in missing[:_TOLD])
+        if len(missing) > _TOLD:
+            yield f"and {len(missing) - _TOLD} more are missing"
 
 
 def english_of(data: Any) -> Language:

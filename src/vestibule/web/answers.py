@@ -15,7 +15,8 @@ from vestibule.model import RETRY_AFTER_S, Session
 from vestibule.observe.log import Log
 from vestibule.service.signin import SignIn
 from vestibule.web.asking import Ask
-from vestibule.web.pages import COMMON_HEADERS, Page, Pages, Scene, with_query
+from vestibule.web.page import COMMON_HEADERS, Page
+from vestibule.web.pages import Pages, Scene, with_query
 from vestibule.web.texts import TEXTS
 
 _OAUTH_ERROR = re.compile(r"[a-z][a-z0-9_]{1,39}")

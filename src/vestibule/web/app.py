@@ -29,7 +29,7 @@ Handler: TypeAlias = Callable[[Desk, Ask], Awaitable[Response]]
 
 async def static(desk: Desk, ask: Ask) -> Response:
     """`/@/static/NAME`: a file of the pages, good for ever under this name."""
-    page = desk.pages.static(ask.path)
+    page = desk.pages.static(ask.path, ask.scene())
     if page is None:
         raise ClientError("there is no such file", code="not_found", status=404)
     return answer(page)

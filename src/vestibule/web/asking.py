@@ -50,6 +50,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         return Scene(
             request_id=visit.request_id,
             host=visit.host.title or visit.host.name.decode(),
+            branding=visit.host.branding,
             languages=self.languages,
             who=person_of(visit.session),
             rd=rd,

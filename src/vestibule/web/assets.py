@@ -11,7 +11,14 @@ import msgspec
 
 STATIC_PATH = "/@/static/"
 
-_TYPES = {"css": "text/css; charset=utf-8", "svg": "image/svg+xml"}
+_TYPES = {
+    "css": "text/css; charset=utf-8",
+    "gif": "image/gif",
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "webp": "image/webp",
+}
 
 
 class Asset(msgspec.Struct, frozen=True):
@@ -25,6 +32,7 @@ class Assets:
     """All static files, by their hashed names (`vestibule.1f5a52c0ffee.css`)."""
 
     def __init__(self, sources: Mapping[str, bytes]) -> None:
+        self._sources = dict(sources)
         self._hashed = {name: _hashed_name(name, body) for name, body in sources.items()}
         self._assets = {
             self._hashed[name]: Asset(body, _TYPES[name.rpartition(".")[2]]) for name, body in sources.items()
@@ -33,6 +41,10 @@ class Assets:
         digest = b64encode(hashlib.sha256(sources["vestibule.css"]).digest()).decode()
         #: what a Content-Security-Policy calls the stylesheet when it stands in the page
         self.style_source = f"'sha256-{digest}'"
+
+    def with_files(self, more: Mapping[str, bytes]) -> Assets:
+        """These files and more."""
+        return Assets({**self._sources, **more}) if more else self
 
     def get(self, hashed_name: str) -> Asset | None:
         """The file of this hashed name, or None."""

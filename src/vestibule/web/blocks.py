@@ -13,6 +13,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
     title: str
     href: str
+    client: str = ""
+    """ID of the client it begins a sign-in with."""
     kind: str = ""
     """`google`, `github` …: which mark it bears, where there is one; else its first letter."""
     is_last_used: bool = False

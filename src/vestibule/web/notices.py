@@ -5,6 +5,7 @@ from __future__ import annotations
 import http
 from typing import Protocol
 
+from vestibule.core.branding import PLAIN
 from vestibule.core.route import Host
 from vestibule.model import Session
 from vestibule.protocol.url import Target
@@ -56,6 +57,7 @@ class Notices:
             scene = Scene(
                 request_id=request_id,
                 host=(host.title or host.name.decode()) if host is not None else "",
+                branding=host.branding if host is not None else PLAIN,
                 languages=head.value(b"accept-language").decode("latin-1") if head is not None else "",
                 who=person_of(session),
                 rd=_way_back(head),

@@ -6,52 +6,24 @@ control plane is loaded, and when a request is so broken that no application sho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote
+from weakref import WeakKeyDictionary
 
 import msgspec
+from minijinja import TemplateError
 
+from vestibule.config.page import languages
+from vestibule.core.branding import PLAIN, Branding
 from vestibule.core.route import SIGN_IN_PATH, SIGN_OUT_PATH
+from vestibule.core.wording import ENGLISH
 from vestibule.model import Session
-from vestibule.web.assets import STATIC_PATH, Assets, load_assets
+from vestibule.web.assets import STATIC_PATH, load_assets
 from vestibule.web.blocks import Action, Choice, Field, Item
-from vestibule.web.look import Look, templates
-from vestibule.web.texts import TEXTS, Text, known_code, wording
-
-#: What every answer of the gateway carries, static files aside. Spec: RFC 9111 section 5.2.2.5, RFC 9110
-#: section 12.5.5. Threat: one person's page kept for another, codes and addresses told to the next site.
-COMMON_HEADERS: tuple[tuple[str, str], ...] = (
-    ("cache-control", "no-store"),
-    ("vary", "Cookie, Authorization"),
-    ("x-content-type-options", "nosniff"),
-    ("referrer-policy", "no-referrer"),
-    ("cross-origin-opener-policy", "same-origin"),
-    ("cross-origin-resource-policy", "same-origin"),
-)
-_STATIC_HEADERS = (
-    ("cache-control", "public, max-age=31536000, immutable"),
-    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("x-content-type-options", "nosniff"),
-    ("cross-origin-resource-policy", "same-origin"),
-)
-_JSON_CSP = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-
-
-class Page(msgspec.Struct, frozen=True):
-    """One answer, ready to be sent; `content-length` and the connection's own headers are the sender's."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-
-    def with_headers(self, *more: tuple[str, str]) -> Page:
-        """The same answer with these headers added."""
-        return Page(self.status, self.headers + more, self.body)
-
-    def header_lines(self) -> list[bytes]:
-        """The headers as `name: value` lines without their ends."""
-        return [f"{name}: {value}".encode("latin-1") for name, value in self.headers]
+from vestibule.web.look import Look
+from vestibule.web.page import Page, html_page, json_page, static_page
+from vestibule.web.texts import TEXTS, Text, known_code
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +32,8 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str = ""
     host: str = ""
     """Title of the host; empty: no host of ours was reached, and the page brings its stylesheet along."""
+    branding: Branding = PLAIN
+    """How the host's pages look."""
     languages: str = ""
     """The value of Accept-Language."""
     who: str = ""
@@ -86,9 +60,11 @@ _ABOUT_THE_PERSON = {"switch", "sign_out"}
 class Pages:
     """Renders pages; made once, shared by all."""
 
-    def __init__(self, assets: Assets | None = None) -> None:
-        self.assets = assets or load_assets()
-        self._look = Look(self.assets, wording(), templates())
+    def __init__(self, *, failed: Callable[[TemplateError], None] | None = None) -> None:
+        """`failed` is told when a template of the operator's can't be rendered and ours is shown instead."""
+        self.assets = load_assets()
+        self._failed = failed
+        self._looks: WeakKeyDictionary[Branding, Look] = WeakKeyDictionary()
 
     def error(
         self, status: int, code: str, *, reason: str = "", answered: str = "", scene: Scene = _ELSEWHERE
@@ -131,7 +107,7 @@ class Pages:
         known = known_code(code, status)
         text = TEXTS[known]
         status = status or text.status
-        english = self._look.wording.english()
+        english = languages()[ENGLISH]
         name = f"{text.section}.{known}"
         if answered:
             reason = english.say("page.answered", error=answered)
@@ -150,23 +126,23 @@ class Pages:
 
     def json(self, status: int, value: Any, *, media_type: str = "application/json") -> Page:
         """Any JSON answer, with the headers of the gateway's answers."""
-        headers = (("content-type", media_type), ("content-security-policy", _JSON_CSP), *COMMON_HEADERS)
-        return Page(status, headers, msgspec.json.encode(value) + b"\n")
+        return json_page(status, value, media_type=media_type)
 
     def signin(self, choices: Iterable[Choice], scene: Scene) -> Page:
         """The sign-in page: one button a choice."""
+        look = self._look(scene)
         buttons = [
             {
                 "title": choice.title,
                 "href": choice.href,
-                "mark": self.assets.mark_url(choice.kind),
+                "mark": look.mark_url(choice.kind, choice.client),
                 "letter": choice.title[:1].upper(),
                 "is_last_used": choice.is_last_used,
                 "label": "signin.with" if choice.kind in _SIGN_IN_WITH else "signin.continue",
             }
             for choice in choices
         ]
-        return self.page("signin.html", scene, "signin", choices=buttons)
+        return self.page("signin.html", scene, "signin", choices=buttons, text=scene.branding.text)
 
     def signed_out(self, scene: Scene, *, can_sign_in: bool = True) -> Page:
         """The landing page after signing out; says so when somebody is (still, or again) signed in."""
@@ -256,7 +232,7 @@ class Pages:
             {
                 "title": item.title,
                 "detail": item.detail,
-                "mark": self.assets.mark_url(item.kind),
+                "mark": self._look(scene).mark_url(item.kind),
                 "actions": item.actions,
             }
             for item in items
@@ -310,55 +286,44 @@ class Pages:
     ) -> Page:
         """Any page: its template, and in the languages `NAME.title`, `NAME.text` and, where there is one, `NAME.hint`.
 
-        `places` fills the places in these; `context` is what else the template shows.
+        `places` fills the places in these; `context` is what else the template shows; a `text` in it goes before
+        the language's.
         """
-        language = self._look.wording.choose(scene.languages)
+        look = self._look(scene)
+        language = look.wording.choose(scene.languages)
         alone = not scene.host
-        body = self._look.render(
-            template,
-            language,
-            title=language.say(f"{name}.title", **places),
-            text=language.say(f"{name}.text", **places),
-            hint=language.say(f"{name}.hint", **places) if language.says(f"{name}.hint") else "",
-            host=scene.host,
-            who=scene.who,
-            request_id=scene.request_id if status >= 400 else "",
-            alone=alone,
-            style=self.assets.style if alone else "",
+        values = {
+            "title": language.say(f"{name}.title", **places),
+            "hint": language.say(f"{name}.hint", **places) if language.says(f"{name}.hint") else "",
+            "host": scene.host,
+            "who": scene.who,
+            "request_id": scene.request_id if status >= 400 else "",
+            "alone": alone,
+            "style": self.assets.style if alone else "",
             **context,
+            "text": context.get("text") or language.say(f"{name}.text", **places),
+        }
+        body = look.render(template, language, values, failed=self._failed)
+        return html_page(
+            status,
+            body,
+            language=language.tag,
+            style=self.assets.style_source if alone else "'self'",
+            images="'none'" if alone else "'self'",
+            form_action=form_action,
         )
-        headers = (
-            ("content-type", "text/html; charset=utf-8"),
-            ("content-language", language.tag),
-            ("content-security-policy", self._policy(form_action, alone=alone)),
-            *(_WITH_FORM if "<form" in body else _PAGE_HEADERS),
-        )
-        return Page(status, headers, body.encode())
 
-    def static(self, path: str) -> Page | None:
+    def static(self, path: str, scene: Scene = _ELSEWHERE) -> Page | None:
         """The file at `/@/static/NAME`, or None: never changes under its name, the same for everybody."""
-        asset = self.assets.get(path.removeprefix(STATIC_PATH))
-        if asset is None:
-            return None
-        return Page(200, (("content-type", asset.content_type), *_STATIC_HEADERS), asset.body)
+        asset = self._look(scene).assets.get(path.removeprefix(STATIC_PATH))
+        return static_page(asset.body, asset.content_type) if asset is not None else None
 
-    def _policy(self, form_action: str, *, alone: bool) -> str:
-        style, images = (self.assets.style_source, "'none'") if alone else ("'self'", "'self'")
-        return (
-            f"default-src 'none'; style-src {style}; img-src {images}; "
-            f"form-action {form_action}; frame-ancestors 'none'; base-uri 'none'"
-        )
-
-
-#: pages differ by language, JSON does not
-_PAGE_HEADERS = tuple(
-    (name, f"{value}, Accept-Language" if name == "vary" else value) for name, value in COMMON_HEADERS
-)
-#: Under `no-referrer` a browser sends `Origin: null` with a form's POST (Fetch, "append a request Origin
-#: header"), and the check of Origin would refuse our own button. `same-origin` tells other sites as little.
-_WITH_FORM = tuple(
-    (name, "same-origin" if name == "referrer-policy" else value) for name, value in _PAGE_HEADERS
-)
+    def _look(self, scene: Scene) -> Look:
+        branding = scene.branding if scene.host else PLAIN
+        look = self._looks.get(branding)
+        if look is None:
+            look = self._looks[branding] = Look(branding, self.assets)
+        return look
 
 
 def _challenged(page: Page) -> Page:

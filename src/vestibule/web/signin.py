@@ -29,7 +29,7 @@ async def sign_in(desk: Desk, ask: Ask) -> Response:
         only = choices[0]
         return await _begin(desk, ask, only.client, only.url)
     # 3. The person chooses.
-    buttons = [Choice(title=c.title, href=c.url, kind=c.kind) for c in choices]
+    buttons = [Choice(title=c.title, href=c.url, client=c.client, kind=c.kind) for c in choices]
     return answer(desk.pages.signin(buttons, ask.scene()))
 
 

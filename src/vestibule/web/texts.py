@@ -7,12 +7,7 @@ code: its line here, and `error.CODE.title`, `.text` and (if there is advice to 
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
-
 import msgspec
-
-from vestibule.core.wording import ENGLISH, Language, Wording, english_of, language_of
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -128,20 +123,3 @@ def known_code(code: str, status: int = 0) -> str:
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     return _ODD if 400 <= status < 500 else "internal_error"
-
-
-@cache
-def wording() -> Wording:
-    """Every language in `languages/`, English for who asks for none of them."""
-    return Wording(_languages())
-
-
-def _languages() -> list[Language]:
-    folder = files("vestibule.web") / "languages"
-    found = {
-        entry.name.removesuffix(".json"): msgspec.json.decode(entry.read_bytes())
-        for entry in folder.iterdir()
-        if entry.name.endswith(".json")
-    }
-    english = english_of(found.pop(ENGLISH))
-    return [english, *(language_of(tag, data, english.words) for tag, data in sorted(found.items()))]

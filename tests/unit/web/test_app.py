@@ -25,6 +25,7 @@ from vestibule.errors import (
     BackendError,
     ClientError,
     FlowError,
+    ProviderError,
     ProviderInvalid,
     ProviderRefused,
     ProviderUnavailable,
@@ -281,6 +282,31 @@ def test_a_callback_that_fails_is_a_page_with_a_way_back(
     assert line["level"] == ("info" if isinstance(error, ClientError) else "warning")
     assert line["detail"] == "only-for-the-log"
     assert "SECRET" not in str(line)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ProviderInvalid("aud", code="id_token_aud"), "provider_invalid"),
+        (ProviderInvalid("issuer", code="wrong_issuer"), "provider_invalid"),
+        (ProviderUnavailable("slow", code="provider_timeout"), "provider_unavailable"),
+    ],
+)
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+def test_which_of_its_faults_a_provider_made_is_for_the_log_alone(
+    desk: Desk, error: ProviderError, code: str, accept: str
+) -> None:
+    desk.signin.raising = error
+    reply = desk.call("/@google/callback?code=c", headers={"Accept": accept})
+    (line,) = desk.logged
+    assert line["code"] == error.code
+    assert error.code not in reply.text
+    if accept == "application/json":
+        assert reply.json["code"] == code
+    else:
+        desk.signin.raising = type(error)("x")
+        family = desk.call("/@google/callback?code=c")
+        assert (reply.status, reply.text) == (family.status, family.text)
 
 
 @pytest.mark.parametrize(("error", "status", "code"), FAILURES)

@@ -8,7 +8,8 @@ import pytest
 
 from tests.unit.web.asgi import PAGES, XSS, Inert
 from vestibule.web.blocks import Action, Field, Item
-from vestibule.web.pages import Page, Scene
+from vestibule.web.page import Page
+from vestibule.web.pages import Scene
 
 SCENE = Scene(request_id="req-0123", host="forum")
 ADDRESS = Field(name="email", label="address.label", type="email", value="x@", autocomplete="email")

@@ -12,15 +12,16 @@ import pytest
 
 from tests.unit.web.asgi import PAGES, Inert
 from vestibule import errors
+from vestibule.config.page import languages
 from vestibule.core import policy
 from vestibule.core.wording import PROGRAM, places_of
 from vestibule.web.pages import Scene
-from vestibule.web.texts import TEXTS, known_code, wording
+from vestibule.web.texts import TEXTS, known_code
 
 WAYS = {"again", "home", "sign_in", "switch", "other_way", "sign_out"}
 SCENE = Scene(request_id="req-0123", host="forum", who="Alice", rd="/a", again="/b", other_ways=True)
-ENGLISH = wording().english()
-LANGUAGES = wording().languages
+LANGUAGES = languages()
+ENGLISH = LANGUAGES["en"]
 
 
 #: ClientError itself is only raised with a code of its own
