@@ -21,7 +21,7 @@ from vestibule.core.handle import seal_handle
 from vestibule.core.listener import Listener as Address
 from vestibule.core.route import Server
 from vestibule.core.seal import Key, KeyRing
-from vestibule.errors import CredentialGone, ProviderUnavailable, StoreError
+from vestibule.errors import CredentialGone, ProviderInvalid, ProviderUnavailable, StoreError
 from vestibule.model import Secret, Tokens
 from vestibule.proxy.calling import Calling
 
@@ -217,10 +217,11 @@ def test_a_configured_name_is_too(loop):
         (CredentialGone("gone"), 401, "credential_gone"),
         (CredentialGone("none", code="no_credential"), 401, "no_credential"),
         (ProviderUnavailable("down"), 503, "provider_unavailable"),
+        (ProviderInvalid("no", code="refresh_sub"), 502, "provider_invalid"),
         (StoreError("away"), 503, "store_unavailable"),
         (RuntimeError("boom"), 500, "internal_error"),
     ],
-    ids=["gone", "never given", "provider down", "store away", "a fault"],
+    ids=["gone", "never given", "provider down", "provider lies", "store away", "a fault"],
 )
 def test_without_a_credential_nothing_goes_out(api, error, status, code):
     api.grants.error = error
