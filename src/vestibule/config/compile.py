@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from vestibule.config import schema
+from vestibule.config.admin import admin_port, admin_socket
 from vestibule.config.branding import title_of
 from vestibule.config.call import Interface
 from vestibule.config.check import listeners_of
@@ -17,7 +18,7 @@ from vestibule.config.path import beside, database, key_file, state_dir
 from vestibule.config.shape import Node
 from vestibule.core.call import Call, Operation, SessionCredential
 from vestibule.core.listener import Listener
-from vestibule.core.policy import Policy, policy_of
+from vestibule.core.policy import Policy, Rule, policy_of, qualified
 from vestibule.core.postgres import Postgres
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server, routes_of
 from vestibule.model import Secret
@@ -40,6 +41,10 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
 
     table: RouteTable
     listeners: tuple[Listener, ...]
+    admin_socket: Listener
+    """Of the admin API, for who can open it."""
+    admin_port: Listener | None
+    """Of the admin API, for who has a token."""
     trusted_proxies: Networks
     fetch_allow: Networks
     """Where URLs that the operator did not write may lead, besides public addresses."""
@@ -66,6 +71,8 @@ def compile_config(loaded: Loaded) -> Compiled:
     return Compiled(
         table=RouteTable(_host(scope, loaded) for scope in checked.scopes.values()),
         listeners=tuple(_listener(listen, gateway, "http") for listen in listeners_of(config)),
+        admin_socket=admin_socket(config),
+        admin_port=admin_port(config),
         trusted_proxies=Networks.parse(gateway.trusted_proxies if gateway else ()),
         fetch_allow=Networks.parse(gateway.fetch_allow if gateway else ()),
         fetch_timeout_s=gateway.fetch_timeout if gateway else schema.FETCH_TIMEOUT_S,
@@ -101,7 +108,11 @@ def _host(scope: Scope, loaded: Loaded) -> Host:
     whole = Route(
         prefix=b"",
         backend=_backend(node, node.backend, insecure=node.insecure),
-        policy=policy_of(allow=scope.allow, deny=scope.deny, sign_in=frozenset(scope.sign_in)),
+        policy=policy_of(
+            allow=_rules(scope, scope.allow),
+            deny=_rules(scope, scope.deny),
+            sign_in=frozenset(scope.sign_in),
+        ),
         body_limit_bytes=node.max_body,
         place=node.block.place.short,
     )
@@ -144,12 +155,19 @@ def _route(scope: Scope, route: schema.Route, prefix: bytes, inherited: Backend)
 def _policy(scope: Scope, route: schema.Route) -> Policy:
     """A route's `allow` replaces the host's; every `deny` applies."""
     access = route.access
+    allow = access.allow if access is not None and access.has("allow") else scope.allow
+    deny = (*scope.deny, *(access.deny if access is not None else ()))
     return policy_of(
-        allow=access.allow if access is not None and access.has("allow") else scope.allow,
-        deny=(*scope.deny, *(access.deny if access is not None else ())),
+        allow=_rules(scope, allow),
+        deny=_rules(scope, deny),
         methods=frozenset(route.methods),
         sign_in=frozenset(scope.sign_in),
     )
+
+
+def _rules(scope: Scope, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """The rules with the providers they name."""
+    return tuple(qualified(rule, scope.clients) for rule in rules)
 
 
 def _backend(node: Node, written: tuple[Backend, ...], *, insecure: bool) -> Backend:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -10,7 +12,7 @@ from vestibule.config import schema
 from vestibule.config.client import Client
 from vestibule.config.place import Place, Report, Unfit, nearest
 from vestibule.config.value import client_id, host_name, prefix
-from vestibule.core.policy import Rule
+from vestibule.core.policy import Rule, qualified
 from vestibule.protocol.address import is_loopback
 
 
@@ -31,6 +33,18 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 PUBLIC = Rule(kind="public", text="public")
+TAKES_MORE = "*"
+"""In `sign_in`: every enabled provider of the database, too."""
+_USER_ID_RE = re.compile(r"[A-Za-z0-9_-]{22}")
+#: kinds at which anybody can have an account, and what lets in only some
+_FOR_ANYBODY = {
+    "google": "hosted_domain",
+    "github": "allowed_orgs",
+    "gitlab": "allowed_groups",
+    "bitbucket": "allowed_workspaces",
+    "slack": "allowed_workspaces",
+    **dict.fromkeys(("apple", "digitalocean", "discord", "facebook", "indieauth", "linkedin", "twitch"), ""),
+}
 
 
 def check_hosts(
@@ -161,6 +175,9 @@ def _check_access(scope: Scope, clients: Mapping[str, Client], report: Report) -
         if access is None:
             continue
         _check_deny(access, report)
+        for name, rules in (("allow", access.allow), ("deny", access.deny)):
+            for number, rule in enumerate(rules):
+                _check_named(scope, rule, access.at(name, number), report)
         for number, rule in enumerate(access.allow):
             place = access.at("allow", number)
             if rule.kind == "public" and len(access.allow) > 1:
@@ -185,16 +202,40 @@ def _nobody(scope: Scope) -> str:
     return "nobody can sign in on this host; add sign_in with a provider"
 
 
+def _check_named(scope: Scope, rule: Rule, place: Place, report: Report) -> None:
+    """Rules that seem to name a provider and don't: they would do nothing, and a deny that does nothing lets in."""
+    found = qualified(rule, scope.clients)
+    head, slash, _ = (rule.name if rule.kind == "claim" else rule.value).partition("/")
+    if found.provider:
+        if found.provider not in scope.sign_in:
+            report.fault(place, f"`{rule.text}`: `{head}` signs nobody in on this host")
+        return
+    if rule.kind in ("email", "domain", "user") and slash:
+        fault = report.warn if TAKES_MORE in (scope.node.sign_in or ()) else report.fault
+        fault(
+            place, f"`{rule.text}`: there is no provider `{head}` on this host{nearest(head, scope.clients)}"
+        )
+    elif rule.kind == "user" and not _USER_ID_RE.fullmatch(rule.value):
+        login = f"user:{next(iter(scope.clients), 'github')}/{rule.value}"
+        report.fault(
+            place, f"`{rule.text}` is no id of a person here; a login is named with its provider: {login}"
+        )
+    elif slash and (close := nearest(head, scope.clients)):
+        report.warn(
+            place, f"`{rule.text}`: `{head}` is no provider of this host, so this is the whole name{close}"
+        )
+
+
 def _warn_anyone(scope: Scope, clients: Mapping[str, Client], place: Place, report: Report) -> None:
     for full in scope.sign_in:
         client = clients[full]
-        if client.kind == "google" and not getattr(client.config, "hosted_domain", ""):
-            where = f'{client.node.block.type} "{client.id}"'
-            report.warn(
-                place, f"`anyone` lets in whoever has a Google account; hosted_domain in {where} narrows it"
-            )
-        elif client.kind == "github":
-            report.warn(place, "`anyone` lets in whoever has a GitHub account")
+        provider: Any = client.config.open()
+        if client.kind not in _FOR_ANYBODY or getattr(provider, "is_restricted", False):
+            continue
+        where = f'{client.node.block.type} "{client.id}"'
+        narrower = f"; {_FOR_ANYBODY[client.kind]} in {where} narrows it" if _FOR_ANYBODY[client.kind] else ""
+        article = "an" if provider.title[0] in "AEIOU" else "a"
+        report.warn(place, f"`anyone` lets in whoever has {article} {provider.title} account{narrower}")
 
 
 # -- routes and addresses ---------------------------------------------------------------------

@@ -1,4 +1,8 @@
-"""A rule of an access list from its text: `public`, `anyone`, `email:ADDRESS`, `domain:NAME`."""
+"""A rule of an access list from its text: `public`, `anyone`, `email:ADDRESS`, `group:NAME` and so on.
+
+A value may name a provider first (`group:okta/admins`); which IDs are providers of the host is known later only, so
+that is taken apart by `core.policy.qualified`.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,11 @@ import re
 from collections.abc import Callable
 
 from vestibule.config.place import Unfit, nearest
-from vestibule.core.policy import Rule
+from vestibule.core import policy
+from vestibule.core.policy import LISTED, Rule
 
 #: rules of later versions: refused, since a rule without effect would let in or keep out the wrong people
-_LATER = (
-    "group", "org", "team", "project", "repo", "role", "user", "did", "handle",
-    "claim", "network", "token", "machine",
-)  # fmt: skip
+_LATER = ("did", "handle", "network", "token", "machine")
 _EMAIL_RE = re.compile(r"[^\s@/,]+@([^\s@/,]+)")
 _DOMAIN_RE = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
 
@@ -25,11 +27,9 @@ def rule_of(text: str) -> Rule:
             raise Unfit(f"`{text}`: `{kind}` stands alone")
         return Rule(kind=kind, text=text)
     if kind in _READ and mark:
-        return Rule(kind=kind, value=_READ[kind](value.strip(), text), text=text)
+        return policy.rule(kind, _READ[kind](value.strip(), text), text=text)
     if kind in _READ:
-        raise Unfit(
-            f"`{text}` names nobody: {kind}:{'ann@example.com' if kind == 'email' else 'example.com'}"
-        )
+        raise Unfit(f"`{text}` names nobody: {kind}:{_EXAMPLES[kind]}")
     if kind in _LATER:
         raise Unfit(f"`{text}`: rules on `{kind}` are not in this version yet; there are {_KNOWN}")
     if "@" in text:
@@ -41,25 +41,27 @@ def rule_of(text: str) -> Rule:
 
 
 def _email(value: str, text: str) -> str:
-    if "/" in value:
-        raise Unfit(f"`{text}`: naming the provider in a rule is not in this version yet")
-    found = _EMAIL_RE.fullmatch(value)
+    found = _EMAIL_RE.fullmatch(value.rpartition("/")[2])
     if found is None:
         raise Unfit(
             f"`{text}` names no e-mail address: email:ann@example.com; a whole domain is domain:example.com"
         )
-    _domain(found[1], text)
-    return value.lower()
+    _name(found[1], text)
+    return _after_provider(value, str.lower)
 
 
 def _domain(value: str, text: str) -> str:
-    if "/" in value:
-        raise Unfit(f"`{text}`: naming the provider in a rule is not in this version yet")
-    if "@" in value:
-        person = "" if value.startswith("@") else f", or email:{value} for one person"
-        raise Unfit(f"`{text}`: write domain:{value.rpartition('@')[2]}{person}")
-    if "*" in value:
+    name = value.rpartition("/")[2]
+    if "@" in name:
+        person = "" if name.startswith("@") else f", or email:{name} for one person"
+        raise Unfit(f"`{text}`: write domain:{name.rpartition('@')[2]}{person}")
+    if "*" in name:
         raise Unfit(f"`{text}`: a domain is meant as it stands, without its subdomains; name each one")
+    return _after_provider(value, lambda name: _name(name, text))
+
+
+def _name(value: str, text: str) -> str:
+    """The domain in its one form. Raises Unfit."""
     try:
         name = value.lower() if value.isascii() else value.encode("idna").decode("ascii")
     except UnicodeError:
@@ -70,5 +72,44 @@ def _domain(value: str, text: str) -> str:
     return name
 
 
-_READ: dict[str, Callable[[str, str], str]] = {"email": _email, "domain": _domain}
-_KNOWN = "`public`, `anyone`, `email:` and `domain:`"
+def _claim(value: str, text: str) -> str:
+    name, mark, wanted = value.partition("=")
+    if not name.strip("/") or not mark or not wanted:
+        raise Unfit(f"`{text}` is no rule on a claim: claim:team=blue")
+    return f"{name.strip()}={wanted.strip()}"
+
+
+def _plain(value: str, text: str) -> str:
+    if not value.strip("/") or not value.isprintable():
+        raise Unfit(f"`{text}` names nobody: {text.partition(':')[0]}:{_EXAMPLES[text.partition(':')[0]]}")
+    if "*" in value:
+        raise Unfit(f"`{text}`: names are meant as they stand, there are no patterns")
+    return value
+
+
+def _after_provider(value: str, canonical: Callable[[str], str]) -> str:
+    """The value with what stands behind the provider, if one is named, in its one form."""
+    provider, slash, rest = value.rpartition("/")
+    return f"{provider}{slash}{canonical(rest)}"
+
+
+_READ: dict[str, Callable[[str, str], str]] = {
+    "email": _email,
+    "domain": _domain,
+    "user": _plain,
+    "claim": _claim,
+    **dict.fromkeys(LISTED, _plain),
+}
+_EXAMPLES = {
+    "email": "ann@example.com",
+    "domain": "example.com",
+    "user": "ID, or user:github/octocat",
+    "claim": "team=blue",
+    "group": "admins",
+    "org": "example",
+    "team": "example/core",
+    "project": "example/app",
+    "repo": "example/app",
+    "role": "admin",
+}
+_KNOWN = "`public`, `anyone`, " + ", ".join(f"`{kind}:`" for kind in _READ)

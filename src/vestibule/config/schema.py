@@ -91,13 +91,29 @@ class Store(Node, kw_only=True):
     safe as one."""
 
 
+class Admin(Node, kw_only=True):
+    """The admin API: users, invitations, identity providers.
+
+    It always answers on the Unix socket `admin.sock` in the state directory, to the user the gateway runs as; with
+    this block on a port of this machine too, to whoever has an admin token (`vestibule tokens create`). May be
+    split like `gateway`.
+    """
+
+    LATER: ClassVar[Mapping[str, str]] = {
+        "allow": "the owner of admin.sock may, and whoever has an admin token"
+    }
+
+    listen: Listener | None = None
+    """Loopback address, as in `"127.0.0.1:9000"`. Plain HTTP: other machines come by an SSH tunnel, or by an edge
+    that speaks TLS on this one."""
+
+
 class Lifetimes(Node, kw_only=True):
     """How long things live: `"30s"`, `"10m"`, `"24h"`, `"7d"`. May be split like `gateway`."""
 
     LATER: ClassVar[Mapping[str, str]] = {
         "cached_session": "one process knows of every sign-out at once",
         "remember_me": "",
-        "restriction": "",
     }
 
     pending_flow: Seconds = Seconds(600.0)
@@ -108,6 +124,9 @@ class Lifetimes(Node, kw_only=True):
     """A session, used or not (7 days)."""
     handle: Seconds = Seconds(3600.0)
     """The `Proxy-Session` handle a backend gets (1 hour)."""
+    restriction: Seconds = Seconds(3600.0)
+    """How old the word of a provider on groups, organisations, teams, projects and roles may be before it is asked
+    anew (1 hour): who was removed there is out here without signing in again."""
     grace: Seconds = Seconds(30.0)
     """How long known sessions are served while the store can't be reached (30 seconds); nobody new gets
     in then."""
@@ -165,7 +184,10 @@ class Access(Node, kw_only=True):
     """Who gets in. What no rule allows is denied.
 
     Rules: `public` (no sign-in needed), `anyone` (any signed-in person), `email:ADDRESS`, `domain:NAME`
-    (of the verified e-mail address).
+    (of the verified e-mail address), `group:NAME`, `org:NAME`, `team:ORG/TEAM`, `project:PATH`, `repo:OWNER/NAME`,
+    `role:NAME`, `claim:NAME=VALUE` (of a claim kept by the provider's `claims`), `user:ID` (the id here). Each value
+    may name a provider first, and then looks at that one's word only: `group:okta/admins`; `user:github/octocat` is
+    a login there.
     """
 
     LATER: ClassVar[Mapping[str, str]] = _ACCESS_LATER
@@ -437,7 +459,6 @@ class Config(Node, kw_only=True):
         "service_account_key": "service_account",
     }
     LATER: ClassVar[Mapping[str, str]] = {
-        "admin": "",
         "domain": "each host has a sign-in of its own",
         "acme": _EDGE,
         "serve": "",
@@ -449,11 +470,12 @@ class Config(Node, kw_only=True):
         "license": "Vestibule needs none",
         "user": "nobody signs in by SSH",
     }
-    SPLIT: ClassVar[tuple[str, ...]] = ("gateway", "store", "lifetimes", "branding")
+    SPLIT: ClassVar[tuple[str, ...]] = ("gateway", "admin", "store", "lifetimes", "branding")
     """Unlabelled blocks of which several are read as one."""
     GENERAL: ClassVar[tuple[str, ...]] = ("ingress", "calling")
 
     gateway: Gateway | None = None
+    admin: Admin | None = None
     store: Store | None = None
     lifetimes: Lifetimes | None = None
     branding: Branding | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vestibule.core.policy import Rule, decide, policy_of
+from vestibule.core.policy import Rule, decide, policy_of, qualified, rule
 from vestibule.model import Allow, Deny, Identity, SignIn
 
 GET = b"GET"
@@ -150,3 +150,94 @@ def test_a_refusal_says_which_rules_there_are_and_an_allowance_which_one_it_was(
 def test_public_is_known_beforehand():
     assert policy_of(allow=(ADA, PUBLIC)).public
     assert not policy_of(allow=(ADA, ANYONE)).public
+
+
+# Rules on what a provider says of people: lists, claims, logins
+
+LISTS = ("groups", "orgs", "teams", "projects", "repos", "roles")
+
+
+def member(client: str = "okta", **fields: object) -> Identity:
+    """Somebody of whom the provider spoke about these lists, and about no others."""
+    unknown = tuple(name for name in LISTS if name not in fields)
+    return Identity(client=client, issuer=f"https://{client}", subject="1", unknown=unknown, **fields)  # type: ignore[arg-type]  # rows of a table
+
+
+CLIENTS = {"okta": "okta", "github": "github", "tracker": "app.example/tracker"}
+VERDICTS = [
+    # rule, identities, does it hold (None: nobody can tell)
+    ("group:admins", [member(groups=("admins", "staff"))], True),
+    ("group:admins", [member(groups=("Admins",))], False),
+    ("group:admins", [member(groups=("admins2", "xadmins"))], False),
+    ("group:admins", [member(groups=())], False),
+    ("group:admins", [member()], None),
+    ("group:admins", [], None),
+    ("group:admins", [member(groups=("staff",)), member("github", orgs=("x",))], None),
+    ("group:admins", [member(groups=("admins",)), member("github", orgs=("x",))], True),
+    ("group:okta/admins", [member(groups=("admins",))], True),
+    ("group:okta/admins", [member("github", groups=("admins",))], False),
+    ("group:okta/admins", [member(), member("github", groups=("admins",))], None),
+    ("group:okta/admins", [], None),
+    ("group:a/b", [member(groups=("a/b",))], True),
+    ("group:okta/a/b", [member(groups=("a/b",))], True),
+    ("group:/admins", [member(groups=("/admins",))], True),
+    ("group:tracker/x", [member("app.example/tracker", groups=("x",))], True),
+    ("org:Example", [member("github", orgs=("example",))], True),
+    ("org:example", [member("github", orgs=("EXAMPLE",))], True),
+    ("org:GitHub/Example", [member("github", orgs=("example",))], True),
+    ("team:example/core", [member("github", teams=("Example/Core",))], True),
+    ("team:github/github/core", [member("github", teams=("github/core",))], True),
+    ("team:github/core", [member("github", teams=("github/core",))], False),
+    ("project:group/app", [member(projects=("group/app",))], True),
+    ("repo:owner/app", [member(repos=("owner/other",))], False),
+    ("role:admin", [member(roles=("admin",))], True),
+    ("role:ADMIN", [member(roles=("admin",))], False),
+    ("role:app:admin", [member(roles=("app:admin",))], True),
+    ("claim:team=blue", [member(claims={"team": "blue"})], True),
+    ("claim:team=blue", [member(claims={"team": ["red", "blue"]})], True),
+    ("claim:team=blue", [member(claims={"team": "bluegreen"})], False),
+    ("claim:team=blue", [member(claims={})], None),
+    ("claim:level=3", [member(claims={"level": 3})], True),
+    ("claim:vip=true", [member(claims={"vip": True})], True),
+    ("claim:vip=true", [member(claims={"vip": {"true": 1}})], False),
+    ("claim:a.b=c", [member(claims={"a": {"b": "c"}})], True),
+    ("claim:okta/team=blue", [member(claims={"team": "blue"})], True),
+    ("claim:okta/team=blue", [member("github", claims={"team": "blue"})], False),
+    ("claim:q=a=b", [member(claims={"q": "a=b"})], True),
+    ("user:okta/al", [member(login="al")], True),
+    ("user:okta/al", [member("github", login="al")], False),
+    ("user:okta/al", [member(login="")], None),
+    ("user:al", [member(login="al")], False),
+    ("user:u1", [member()], True),
+    ("user:u1", [], None),
+    ("email:okta/a@b.example", [member(email="a@b.example")], True),
+    ("email:okta/a@b.example", [member("github", email="a@b.example")], False),
+    ("domain:okta/b.example", [member(email="a@b.example")], True),
+]
+
+
+@pytest.mark.parametrize(("text", "identities", "holds"), VERDICTS)
+def test_a_rule_holds_fails_or_can_not_be_told(text, identities, holds):
+    kind, _, value = text.partition(":")
+    asked = qualified(rule(kind, value, text=text), CLIENTS)
+    sign_in = frozenset(CLIENTS.values())
+    allowed = decide(policy_of(allow=(asked,), sign_in=sign_in), GET, tuple(identities), "u1")
+    denied = decide(policy_of(allow=(PUBLIC,), deny=(asked,), sign_in=sign_in), GET, tuple(identities), "u1")
+    if not identities:
+        assert isinstance(allowed, SignIn)
+        assert isinstance(denied, SignIn)
+        return
+    assert isinstance(allowed, Allow) is (holds is True)
+    assert isinstance(denied, Allow) is (holds is False)
+    if holds is not False:
+        assert denied.code == ("denied" if holds else "denied_unknown")
+
+
+def test_a_rule_that_looks_at_what_changes_elsewhere_is_known_as_such():
+    def is_fresh(*texts: str) -> bool:
+        rules = tuple(rule(*text.split(":", 1)) for text in texts)
+        return policy_of(allow=(ANYONE,), deny=rules).is_fresh
+
+    assert not is_fresh("email:a@b.example", "domain:b.example", "user:u1")
+    for text in ("group:x", "org:x", "team:x/y", "project:x", "repo:x/y", "role:x", "claim:a=b"):
+        assert is_fresh(text), text
