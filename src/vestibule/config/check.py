@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from vestibule.config import schema
+from vestibule.config.admin import admin_port, check_admin
 from vestibule.config.branding import check_brandings
 from vestibule.config.call import Interface, Sources, check_calls
 from vestibule.config.client import Client, check_kind, read_client
@@ -45,6 +46,7 @@ def check(config: schema.Config, report: Report) -> Checked:
     interfaces = check_calls(config, scopes, sources, report)
     _check_clashes(config, interfaces, report)
     check_paths(config, report)
+    check_admin(config, report)
     _check_names(config.secret, "secrets", report)
     _warn_unused(config, scopes, report)
     return Checked(
@@ -91,7 +93,9 @@ def _check_fetch_allow(gateway: schema.Gateway, report: Report) -> None:
         if network == "unix":
             report.fault(place, "providers are not reached by Unix sockets: write addresses or ranges")
         elif network.endswith("/0"):
-            report.warn(place, f"{network} lets anybody who can give a URL reach whatever this machine reaches")
+            report.warn(
+                place, f"{network} lets anybody who can give a URL reach whatever this machine reaches"
+            )
 
 
 def _clients(config: schema.Config, report: Report) -> dict[str, Client]:
@@ -150,6 +154,9 @@ def _check_clashes(config: schema.Config, interfaces: tuple[Interface, ...], rep
     for interface in interfaces:
         node = interface.node
         _take(interface.listen, node.at("port" if node.port is not None else "listen"), taken, report)
+    port = admin_port(config)
+    if port is not None and config.admin is not None:
+        _take(port, config.admin.at("listen"), taken, report)
 
 
 def _take(listen: Listener, place: Place, taken: list[tuple[Listener, Place]], report: Report) -> None:

@@ -12,11 +12,12 @@ PREFIX = "VESTIBULE_"
 #: blocks of which attributes can be overridden: `VESTIBULE_<BLOCK>_<ATTRIBUTE>`
 OVERRIDABLE: Mapping[str, type[Node]] = {
     "gateway": schema.Gateway,
+    "admin": schema.Admin,
     "store": schema.Store,
     "lifetimes": schema.Lifetimes,
     "branding": schema.Branding,
 }
-_LATER_BLOCKS = ("admin", "acme")
+_LATER_BLOCKS = ("acme",)
 
 #: without a file: variable → what it is
 BACKEND = "VESTIBULE_BACKEND"

@@ -112,6 +112,7 @@ _BLOCKS: tuple[tuple[str, type[Node], str, str], ...] = (
     ("secret", schema.SecretValue, "", ""),
     ("client_credentials", schema.ClientCredentials, "", "client_credentials"),
     ("service_account", schema.ServiceAccount, "", "service_account"),
+    ("admin", schema.Admin, "", ""),
     ("store", schema.Store, "", ""),
     ("lifetimes", schema.Lifetimes, "", ""),
     ("branding", schema.Branding, "at top level or in `host`", ""),

@@ -136,7 +136,8 @@ def test_a_variable_goes_before_the_file(desk: Desk) -> None:
         ("VESTIBULE_GATEWAY_HTTPS", "VESTIBULE_GATEWAY_HTTPS: `https` is not in this version yet"),
         ("VESTIBULE_GATEWAY_WORKERS", "VESTIBULE_GATEWAY_WORKERS: `workers` is a whole number"),
         ("VESTIBULE_ACME_EMAIL", "VESTIBULE_ACME_EMAIL: the block `acme` is not in this version yet"),
-        ("VESTIBULE_ADMIN_LISTEN", "VESTIBULE_ADMIN_LISTEN: the block `admin` is not in this version yet"),
+        ("VESTIBULE_ADMIN_LISTEN", "VESTIBULE_ADMIN_LISTEN: `x` is no address to listen on"),
+        ("VESTIBULE_ADMIN_ALLOW", "VESTIBULE_ADMIN_ALLOW: `allow` is not in this version yet"),
     ],
 )
 def test_an_override_without_effect_is_a_fault(desk: Desk, variable: str, expected: str) -> None:
