@@ -27,6 +27,7 @@ from tests.real.api import Answer, Api
 from tests.real.gateway import Gateway
 from tests.real.nginx import Nginx
 from tests.real.openid import OpenId
+from tests.real.postgres import Cluster, Database
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -91,6 +92,25 @@ def nginx(servers: contextlib.ExitStack, ports: Ports, state_dir: Path) -> Calla
         return nginx
 
     return start
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster(ports: Ports, ca: trustme.CA) -> Iterator[Cluster]:
+    """PostgreSQL, running until the end of the run."""
+    cluster = Cluster(ports.take(), ca)
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def postgres(postgres_cluster: Cluster) -> Iterator[Database]:
+    """A database in PostgreSQL with all tables of the program and nothing in them: `postgres.url`.
+
+    The next test has it too: who changes tables asks `postgres_cluster.database()` for another.
+    """
+    database = postgres_cluster.shared()
+    yield database
+    database.empty()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ set -eu
 unpacked=$PWD/build/debian
 starters=$PWD/build/servers
 PATH=$PATH:/usr/sbin:$starters
-[ $# -gt 0 ] || set -- nginx chromium
+[ $# -gt 0 ] || set -- nginx chromium postgresql
 
 starter() { # starter NAME PROGRAM: a command that finds the unpacked libraries and fonts
     libraries=$(find "$unpacked/usr/lib" "$unpacked/lib" -name '*.so*' -printf '%h\n' 2>/dev/null | sort -u | tr '\n' ':')
@@ -16,13 +16,25 @@ starter() { # starter NAME PROGRAM: a command that finds the unpacked libraries 
     chmod +x "$starters/$1"
 }
 
+is_here() { # is_here PACKAGE: Debian keeps PostgreSQL's own programs off the PATH
+    case $1 in
+        postgresql) command -v initdb || ls /usr/lib/postgresql/*/bin/initdb ;;
+        *) command -v "$1" ;;
+    esac >/dev/null 2>&1
+}
+
 for command in "$@"; do # each is named as its Debian package
-    command -v "$command" >/dev/null && continue
+    is_here "$command" && continue
     why=$(tools/apt.sh "$command" 2>&1) && continue
     echo "unpacking $command into build/debian, without root" >&2
     if tools/undeb.sh "$unpacked" "$command"; then
         case $command in
             chromium) starter chromium /usr/lib/chromium/chromium ;;
+            postgresql)
+                for program in "$unpacked"/usr/lib/postgresql/*/bin/*; do
+                    starter "${program##*/}" "${program#"$unpacked"}"
+                done
+                ;;
             *) starter "$command" "/usr/sbin/$command" ;;
         esac
     else

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vestibule.store import memory, migrations, records, sqlite
+from vestibule.store import memory, migrations, postgres, records, sqlite
 
 
 @pytest.fixture(scope="session")
@@ -20,16 +20,19 @@ def empty_file(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def store(request, tmp_path, empty_file) -> AsyncIterator[SimpleNamespace]:
     """Each store in turn: all of its `Store` and its `Records`."""
     if request.param == "memory":
         yield memory.Store()
         return
-    path = tmp_path / "vestibule.db"
-    shutil.copy(empty_file, path)
-    opened = await sqlite.open_store(f"sqlite:{path}")
-    kept = records.open_records(path)
+    if request.param == "postgres":
+        place = request.getfixturevalue("postgres").place
+        opened, kept = await postgres.open_store(place), records.open_records(place)
+    else:
+        path = tmp_path / "vestibule.db"
+        shutil.copy(empty_file, path)
+        opened, kept = await sqlite.open_store(f"sqlite:{path}"), records.open_records(path)
     yield SimpleNamespace(**{**vars(kept), **vars(opened)})
     await kept.close()
     await opened.close()

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import importlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +19,7 @@ from sqlalchemy import URL, Column, Connection, Executable, Row, Select, event, 
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from vestibule.core.postgres import Postgres
 from vestibule.errors import StoreError
 from vestibule.store.base import Page
 
@@ -68,6 +71,22 @@ class Engine:
             raise
         except (SQLAlchemyError, OSError) as exc:
             raise store_error(exc) from exc
+
+
+def on_postgres(postgres: Postgres) -> Engine:
+    """The records in this database, whose tables exist. Connects at the first use; comes back by itself."""
+    # asyncpg, which not everybody needs, is imported by who comes here.
+    server = importlib.import_module("vestibule.store.server")
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=functools.partial(server.connected, postgres),
+        pool_size=4,
+        max_overflow=0,
+        pool_timeout=server.CONNECT_S,
+        pool_pre_ping=True,
+        hide_parameters=True,
+    )
+    return Engine(engine, one_writer=False)
 
 
 def on_sqlite(path: Path) -> Engine:

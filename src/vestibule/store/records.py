@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vestibule.core.postgres import Postgres
 from vestibule.store.admin_tokens import AdminTokens
-from vestibule.store.engine import Engine, on_sqlite
+from vestibule.store.engine import Engine, on_postgres, on_sqlite
 from vestibule.store.identity_providers import IdentityProviders
 from vestibule.store.invitations import Invitations
 from vestibule.store.people import People
@@ -29,6 +30,6 @@ class Records:
         await self._engine.close()
 
 
-def open_records(path: Path) -> Records:
-    """The records in this SQLite file, whose tables exist. Opens it at the first use."""
-    return Records(on_sqlite(path))
+def open_records(database: Path | Postgres) -> Records:
+    """The records in this SQLite file or PostgreSQL database, whose tables exist. Opens it at the first use."""
+    return Records(on_sqlite(database) if isinstance(database, Path) else on_postgres(database))

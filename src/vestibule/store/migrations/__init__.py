@@ -1,8 +1,8 @@
 """The schema of the SQL store, brought up step by step by Alembic.
 
-Importing Alembic and SQLAlchemy takes a second, so what a start asks first is asked of sqlite3 alone: which
-revision the file has, and whether it is the one this program wants. The list of revisions is kept here by
-hand; a test keeps it equal to what stands in `versions/`.
+Importing Alembic and SQLAlchemy takes a second, so what a start asks first is asked of sqlite3 alone (in
+`remote`, of asyncpg): which revision the store has, and whether it is the one this program wants. The list of
+revisions is kept here by hand; a test keeps it equal to what stands in `versions/`.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ def bring_up(path: Path) -> None:
     Raises StoreError when the file can't be read, isn't ours, or was made by a newer program.
     """
     prepare(path)
-    revision = revision_of(path)
-    if revision == HEAD:
-        return
+    if not is_current(revision_of(path), str(path)):
+        importlib.import_module("vestibule.store.migrations.run").upgrade(path)
+
+
+def is_current(revision: str | None, store: str) -> bool:
+    """False when the store has to be brought up. Raises StoreError when its revision isn't known here."""
     if revision is not None and revision not in REVISIONS:
         raise StoreError(
-            f"The store {path} was made by a newer version of this program (its schema is {revision}, "
+            f"The store {store} was made by a newer version of this program (its schema is {revision}, "
             f"this one's {HEAD}). Run that version, or give this one another store."
         )
-    importlib.import_module("vestibule.store.migrations.run").upgrade(path)
+    return revision == HEAD
 
 
 def revision_of(path: Path) -> str | None:

@@ -1,0 +1,302 @@
+"""Sessions, grants, marks, leases and what is parked in PostgreSQL, by asyncpg itself.
+
+Each method is one statement, so each is atomic without a transaction around it. What may be lost in a crash of the
+server (last seen, sweeps) does not wait for its disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from vestibule.core.postgres import Postgres
+from vestibule.model import Session
+from vestibule.store.base import Held, SealedGrant
+from vestibule.store.migrations import remote
+from vestibule.store.rows import created, grant_of, saved, session_of
+from vestibule.store.server import Server
+
+_SESSION: Final = """
+    SELECT s.id, s.user_id, s.parent_id, s.created_at, s.seen_at, s.expires_at, s.idle_s, s.version, s.data,
+           {good_until}
+    FROM sessions AS s LEFT JOIN users AS u ON u.id = s.user_id
+    WHERE (s.user_id = '' OR (NOT u.disabled AND u.valid_from <= s.created_at)) AND s.ends_at > $2
+"""
+_CURRENT: Final = _SESSION.format(good_until="s.expires_at")
+_BY_ID: Final = _CURRENT + "AND s.id = $1"
+_BY_HANDLE: Final = f"""
+    ({_CURRENT} AND s.handle = $1)
+    UNION ALL
+    ({_SESSION.format(good_until="s.old_until")} AND s.old_handle = $1 AND s.old_until > $2)
+    LIMIT 1
+"""
+_OF_USER: Final = _CURRENT + "AND s.user_id = $1 ORDER BY s.created_at DESC, s.id LIMIT 1000"
+_CREATE: Final = """
+    INSERT INTO sessions (id, user_id, parent_id, created_at, seen_at, expires_at, idle_s, version, data,
+                          ends_at, handle, old_handle, old_until)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL, 0)
+"""
+_SAVE: Final = """
+    UPDATE sessions SET user_id = $3, parent_id = $4, created_at = $5, seen_at = greatest(seen_at, $6),
+                        expires_at = $7, idle_s = $8, version = version + 1, data = $9,
+                        ends_at = least($7, greatest(seen_at, $6) + $8) {handles}
+    WHERE id = $1 AND version = $2 RETURNING 1
+"""
+_RENEW: Final = _SAVE.format(handles=", old_handle = handle, old_until = $11, handle = $10")
+# The session's row before its grants, as a sweep does it: so neither waits for the other in a ring.
+_DELETE: Final = """
+    WITH gone AS (DELETE FROM sessions WHERE id = $1 RETURNING id),
+         counted AS (SELECT count(*) AS number FROM gone),
+         granted AS (DELETE FROM grants USING counted WHERE owner = $1)
+    SELECT number FROM counted
+"""
+_DELETE_OF: Final = """
+    WITH gone AS (DELETE FROM sessions WHERE user_id = $1 RETURNING id),
+         granted AS (DELETE FROM grants USING gone WHERE owner = gone.id)
+    SELECT id FROM gone
+"""
+# Rows are locked in order of their ids, which two that touch the same ones have in common.
+_TOUCH: Final = """
+    UPDATE sessions AS s SET seen_at = l.seen_at, ends_at = least(s.expires_at, l.seen_at + s.idle_s)
+    FROM (SELECT o.id, n.seen_at
+          FROM sessions AS o JOIN unnest($1::text[], $2::float8[]) AS n (id, seen_at) ON n.id = o.id
+          ORDER BY o.id FOR UPDATE OF o) AS l
+    WHERE s.id = l.id AND s.seen_at < l.seen_at
+"""
+_SWEEP: Final = """
+    WITH dead AS (SELECT id FROM sessions WHERE ends_at <= $1 ORDER BY ends_at LIMIT $2
+                  FOR UPDATE SKIP LOCKED),
+         gone AS (DELETE FROM sessions USING dead WHERE sessions.id = dead.id),
+         granted AS (DELETE FROM grants USING dead WHERE owner = dead.id)
+    SELECT count(*) FROM dead
+"""
+
+_GRANTS: Final = "SELECT owner, client, version, sealed, expires_at FROM grants WHERE owner = $1 "
+_PUT: Final = """
+    INSERT INTO grants (owner, client, version, sealed, expires_at) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (owner, client) DO UPDATE
+    SET version = excluded.version, sealed = excluded.sealed, expires_at = excluded.expires_at RETURNING 1
+"""
+_REPLACE: Final = """
+    UPDATE grants SET version = $3, sealed = $4, expires_at = $5
+    WHERE owner = $1 AND client = $2 AND version = $6 RETURNING 1
+"""
+_DROP: Final = """
+    DELETE FROM grants WHERE owner = $1 AND client = $2 AND ($3::bigint IS NULL OR version = $3) RETURNING 1
+"""
+_CONSUME: Final = """
+    INSERT INTO marks (kind, key, expires_at) VALUES ($1, $2, $4)
+    ON CONFLICT (kind, key) DO UPDATE SET expires_at = excluded.expires_at WHERE marks.expires_at <= $3
+    RETURNING 1
+"""
+# A number is drawn only by who has the name's lock: otherwise the one who drew first might come second.
+_ACQUIRE: Final = """
+    WITH alone AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended($1, 0)))
+    INSERT INTO leases AS l (fence, name, owner, expires_at)
+    SELECT nextval('leases_fence_seq'), $1, $2, $4 FROM alone
+    ON CONFLICT (name) DO UPDATE
+    SET fence = excluded.fence, owner = excluded.owner, expires_at = excluded.expires_at
+    WHERE l.owner = excluded.owner OR l.expires_at <= $3
+    RETURNING fence
+"""
+_PARK: Final = """
+    INSERT INTO parked (kind, key, sealed, expires_at) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (kind, key) DO UPDATE SET sealed = excluded.sealed, expires_at = excluded.expires_at
+"""
+_PARKED: Final = "SELECT sealed FROM parked WHERE kind = $1 AND key = $2 AND expires_at > $3"
+_TAKE: Final = "DELETE FROM parked WHERE kind = $1 AND key = $2 RETURNING sealed, expires_at"
+
+
+class Sessions:
+    """`store.base.Sessions`."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def create(self, session: Session, handle_hash: bytes) -> None:
+        """Insert it."""
+        await self._server.rows(_CREATE, *created(session, handle_hash))
+
+    async def by_handle(self, handle_hash: bytes, now: float) -> Held | None:
+        """Ask for the current handle, and where nobody has it for the one before, in one statement."""
+        row = await self._server.row(_BY_HANDLE, handle_hash, now)
+        return None if row is None else Held(session_of(row), row[-1])
+
+    async def by_id(self, session_id: str, now: float) -> Session | None:
+        """Ask by the primary key."""
+        row = await self._server.row(_BY_ID, session_id, now)
+        return None if row is None else session_of(row)
+
+    async def save(self, session: Session, expect_version: int) -> bool:
+        """Update where the version is still the expected one."""
+        sql = _SAVE.format(handles="")
+        return await self._server.row(sql, *saved(session, expect_version)) is not None
+
+    async def renew_handle(
+        self, session: Session, expect_version: int, handle_hash: bytes, *, old_good_until: float
+    ) -> bool:
+        """Update session and handles."""
+        values = (*saved(session, expect_version), handle_hash, old_good_until)
+        return await self._server.row(_RENEW, *values) is not None
+
+    async def delete(self, session_id: str) -> bool:
+        """Delete it and what it owns."""
+        row = await self._server.row(_DELETE, session_id)
+        return row is not None and row[0] == 1
+
+    async def of_user(self, user_id: str, now: float) -> tuple[Session, ...]:
+        """Ask by the user's index."""
+        return tuple(map(session_of, await self._server.rows(_OF_USER, user_id, now))) if user_id else ()
+
+    async def delete_of(self, user_id: str) -> tuple[str, ...]:
+        """Delete all and what they own."""
+        rows = await self._server.rows(_DELETE_OF, user_id) if user_id else ()
+        return tuple(session_id for (session_id,) in rows)
+
+    async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
+        """Update all at once; may be lost."""
+        latest: dict[str, float] = {}
+        for session_id, seen_at in seen:
+            latest[session_id] = max(seen_at, latest.get(session_id, seen_at))
+        await self._server.rows(_TOUCH, list(latest), list(latest.values()), is_durable=False)
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Delete the longest dead first, but none that somebody works on; may be lost."""
+        return await _counted(self._server, _SWEEP, now, limit)
+
+
+class Grants:
+    """`store.base.Grants`."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def get(self, owner: str, client: str) -> SealedGrant | None:
+        """Ask by the primary key."""
+        row = await self._server.row(_GRANTS + "AND client = $2", owner, client)
+        return None if row is None else grant_of(row)
+
+    async def put(self, grant: SealedGrant, expect_version: int | None) -> bool:
+        """Insert or update."""
+        values = (grant.owner, grant.client, grant.version, grant.sealed, grant.expires_at)
+        if expect_version is None:
+            return await self._server.row(_PUT, *values) is not None
+        return await self._server.row(_REPLACE, *values, expect_version) is not None
+
+    async def delete(self, owner: str, client: str, expect_version: int | None = None) -> bool:
+        """Delete by the primary key."""
+        return await self._server.row(_DROP, owner, client, expect_version) is not None
+
+    async def of(self, owner: str) -> tuple[SealedGrant, ...]:
+        """Ask by the first half of the primary key."""
+        rows = await self._server.rows(_GRANTS + 'ORDER BY client COLLATE "C"', owner)
+        return tuple(map(grant_of, rows))
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Delete grants that outlived their owner; may be lost."""
+        return await _swept(self._server, "grants", now, limit)
+
+
+class Marks:
+    """`store.base.Marks`."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def consume(self, kind: str, key: bytes, now: float, expires_at: float) -> bool:
+        """Insert, or take over an expired one."""
+        return await self._server.row(_CONSUME, kind, key, now, expires_at) is not None
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Delete expired ones; may be lost."""
+        return await _swept(self._server, "marks", now, limit)
+
+
+class Leases:
+    """`store.base.Leases`.
+
+    Those who hold one outlive a crash of the server, so taking one is durable.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def acquire(self, name: str, owner: str, now: float, ttl_s: float) -> int | None:
+        """Insert, or take over the owner's own or one that ran out; a sequence never gives a number twice."""
+        row = await self._server.row(_ACQUIRE, name, owner, now, now + ttl_s)
+        return None if row is None else int(row[0])
+
+    async def release(self, name: str, owner: str) -> None:
+        """Delete the owner's row; lost, it runs out."""
+        sql = "DELETE FROM leases WHERE name = $1 AND owner = $2"
+        await self._server.rows(sql, name, owner, is_durable=False)
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Delete those that ran out; may be lost."""
+        return await _swept(self._server, "leases", now, limit)
+
+
+class Parking:
+    """`store.base.Parking`."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def park(self, kind: str, key: bytes, sealed: bytes, expires_at: float) -> None:
+        """Insert or replace."""
+        await self._server.rows(_PARK, kind, key, sealed, expires_at)
+
+    async def parked(self, kind: str, key: bytes, now: float) -> bytes | None:
+        """Ask by the primary key."""
+        row = await self._server.row(_PARKED, kind, key, now)
+        return None if row is None else bytes(row[0])
+
+    async def take(self, kind: str, key: bytes, now: float) -> bytes | None:
+        """Delete by the primary key: of two, one gets the row."""
+        row = await self._server.row(_TAKE, kind, key)
+        return bytes(row[0]) if row is not None and row[1] > now else None
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Delete what nobody came for; may be lost."""
+        return await _swept(self._server, "parked", now, limit)
+
+
+class Store:
+    """All that one database keeps for the data plane."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.sessions = Sessions(server)
+        self.grants = Grants(server)
+        self.marks = Marks(server)
+        self.leases = Leases(server)
+        self.parking = Parking(server)
+
+    async def close(self) -> None:
+        """Let what is under way end, then let go of the connections."""
+        await self._server.close()
+
+
+async def open_store(postgres: Postgres) -> Store:
+    """The store in this database, which exists; its tables are made or brought up to date first.
+
+    Raises StoreError, with what to do about it.
+    """
+    await remote.bring_up(postgres)
+    return Store(await Server.open(postgres))
+
+
+async def _swept(server: Server, table: str, now: float, limit: int) -> int:
+    sql = f"""
+        WITH gone AS (
+            DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+                SELECT ctid FROM {table} WHERE expires_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED))
+            RETURNING 1)
+        SELECT count(*) FROM gone
+    """  # noqa: S608 - our own names
+    return await _counted(server, sql, now, limit)
+
+
+async def _counted(server: Server, sql: str, now: float, limit: int) -> int:
+    [(number,)] = await server.rows(sql, now, limit, is_durable=False)
+    return int(number)

@@ -1,0 +1,172 @@
+"""One PostgreSQL database: statements on connections of a pool, and what happens while it is away.
+
+Each statement is a transaction of its own and prepared once a connection. Nothing waits long: connecting and
+waiting for a free connection 2 s, a statement 5 s. When the server is found away, one caller at a time goes on
+trying, twice a second, and all others are told at once; so a server that doesn't answer at all costs one caller
+its time-out, and one that is back is in use again within a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, TypeAlias
+
+import asyncpg
+
+from vestibule.core.postgres import Postgres
+from vestibule.errors import StoreError
+
+Row: TypeAlias = Sequence[Any]
+
+CONNECT_S: Final = 2.0
+STATEMENT_S: Final = 5.0
+_AGAIN_S: Final = 0.5
+_CLOSE_S: Final = 5.0
+_IDLE_S: Final = 60.0
+_AWAY: Final = (
+    OSError,  # TimeoutError too
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+)
+FAULTS: Final = (asyncpg.PostgresError, *_AWAY)
+"""Whatever asyncpg raises."""
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc] # asyncpg has no types
+    """A connection that is given back as it was taken: nothing here listens, sets or locks beyond a statement."""
+
+    def get_reset_query(self) -> str:
+        """Nothing; asyncpg's own is a round trip after each statement."""
+        return ""
+
+
+class Server:
+    """Pools of connections to one database; belongs to the event loop it was opened on."""
+
+    def __init__(self, durable: asyncpg.Pool, relaxed: asyncpg.Pool) -> None:
+        self._durable = durable
+        self._relaxed = relaxed
+        self._loop = asyncio.get_running_loop()
+        self._is_away = False
+        self._is_tried = False
+        self._again_mono = 0.0
+
+    @classmethod
+    async def open(cls, postgres: Postgres) -> Server:
+        """The database's pools, one connection made. Raises StoreError."""
+        options = connecting(postgres)
+        common = {**options, "connection_class": _Connection, "max_inactive_connection_lifetime": _IDLE_S}
+        settings = {**options["server_settings"], "synchronous_commit": "off"}
+        relaxed = asyncpg.create_pool(**{**common, "server_settings": settings}, min_size=0, max_size=2)
+        try:
+            durable = await asyncpg.create_pool(**common, min_size=1, max_size=8)
+            return cls(durable, await relaxed)
+        except FAULTS as exc:
+            raise unopened(postgres, exc) from exc
+
+    async def close(self) -> None:
+        """Let what is under way end, then let go of the connections."""
+        for pool in (self._durable, self._relaxed):
+            try:
+                await asyncio.wait_for(pool.close(), _CLOSE_S)
+            except FAULTS:
+                pool.terminate()
+
+    async def row(self, sql: str, *arguments: Any) -> Row | None:
+        """The first row, or None; what it wrote is durable. Raises StoreError."""
+        rows = await self.rows(sql, *arguments)
+        return rows[0] if rows else None
+
+    async def rows(self, sql: str, *arguments: Any, is_durable: bool = True) -> Sequence[Row]:
+        """All rows. Without `is_durable`, what it wrote may be lost in a crash of the server. Raises StoreError."""
+        pool = self._durable if is_durable else self._relaxed
+        try:
+            with self._asking():
+                return await _fetched(pool, sql, arguments)
+        except asyncpg.CharacterNotInRepertoireError:
+            return ()  # a text with NUL in it: it can't be stored, so nothing has it
+        except FAULTS as exc:
+            raise StoreError(
+                "The store can't be reached just now.", detail=f"{type(exc).__name__}: {exc}"
+            ) from exc
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Around every statement: learns whether the server is there, and asks it only where that makes sense."""
+        if self._is_away and (self._is_tried or self._loop.time() < self._again_mono):
+            raise StoreError("The store can't be reached just now.", detail="it was found away a moment ago")
+        tries = self._is_tried = self._is_away
+        try:
+            yield
+        except _AWAY:
+            self._is_away = True
+            self._again_mono = self._loop.time() + _AGAIN_S
+            raise
+        except asyncpg.PostgresError:
+            self._is_away = False
+            raise
+        else:
+            self._is_away = False
+        finally:
+            if tries:
+                self._is_tried = False
+
+
+async def connected(postgres: Postgres, *, statement_s: float = STATEMENT_S) -> asyncpg.Connection:
+    """A connection of its own. Raises OSError, asyncpg's errors, StoreError."""
+    return await asyncpg.connect(**{**connecting(postgres), "command_timeout": statement_s})
+
+
+def connecting(postgres: Postgres) -> dict[str, Any]:
+    """What asyncpg has to know. Raises StoreError when the file of authorities can't be read."""
+    return {
+        "host": postgres.host,
+        "port": postgres.port,
+        "user": postgres.user or None,
+        "password": postgres.password.reveal() or None,
+        "database": postgres.name,
+        "ssl": _tls(postgres),
+        "timeout": CONNECT_S,
+        "command_timeout": STATEMENT_S,
+        "server_settings": {"application_name": "vestibule"},
+    }
+
+
+def unopened(postgres: Postgres, exc: Exception) -> StoreError:
+    """What is told when the program can't start."""
+    return StoreError(
+        f"The store {postgres} can't be opened: {str(exc) or 'it does not answer'}.", detail=type(exc).__name__
+    )
+
+
+async def _fetched(pool: asyncpg.Pool, sql: str, arguments: Sequence[Any]) -> Sequence[Row]:
+    async with pool.acquire(timeout=CONNECT_S) as connection:
+        try:
+            rows: Sequence[Row] = await connection.fetch(sql, *arguments)
+        except TimeoutError:
+            # Asking the server to stop, on a connection more, would take as long again.
+            connection.terminate()
+            raise
+        return rows
+
+
+def _tls(postgres: Postgres) -> ssl.SSLContext | str | bool:
+    """As libpq does by `sslmode`; with a file of authorities, `require` is `verify-ca`."""
+    if postgres.host.startswith("/") or postgres.sslmode == "disable":
+        return False
+    if postgres.sslmode == "prefer":
+        return "prefer"
+    try:
+        context = ssl.create_default_context(cafile=postgres.sslrootcert or None)
+    except OSError as exc:  # SSLError too
+        raise unopened(postgres, exc) from exc
+    context.check_hostname = postgres.sslmode == "verify-full"
+    if not postgres.is_checked:
+        context.verify_mode = ssl.CERT_NONE
+    return context
