@@ -28,6 +28,8 @@ RING = KeyRing((Key("k1", b"1" * 32),))
 class Google:
     """A client that refreshes by posting the refresh token."""
 
+    is_trusted = True
+
     def refresh(self, tokens: Tokens, now: float) -> Flow[Tokens]:
         form = (("refresh_token", tokens.refresh_token.reveal()),)
         reply = yield PostForm(url="https://op.example/token", form=form)
@@ -55,7 +57,7 @@ class Provider:
         self.gate.set()
         self.arrived = asyncio.Event()
 
-    async def run(self, flow):
+    async def run(self, flow, *, trusted=True):
         ask = next(flow)
         answer = await self.answer(dict(ask.form)["refresh_token"])
         try:

@@ -38,6 +38,9 @@ class Op:
         self.title = name.title()
         self.kind = "oidc"
         self.identifies = True
+        self.is_trusted = True
+        self.keeps = ""
+        self.redirect_url = ""
         self.issuer = issuer
         self.end = end
         self.started: list[Start] = []
@@ -74,7 +77,7 @@ class Op:
             raise ProviderUnavailable("down")
         return f"{self.end}?to={quote(return_to)}" if self.end else None
 
-    def revoke(self, tokens: Tokens) -> Flow[None]:
+    def revoke(self, tokens: Tokens, now: float) -> Flow[None]:
         yield from ()
         self.revoked.append(tokens.access_token.reveal())
 
@@ -82,7 +85,7 @@ class Op:
 class Driver:
     """Runs flows that ask for nothing but to wait."""
 
-    async def run(self, flow: Flow[Any]) -> Any:
+    async def run(self, flow: Flow[Any], *, trusted: bool = True) -> Any:
         try:
             ask: Any = next(flow)
             while True:
@@ -803,7 +806,7 @@ async def test_signing_out_of_a_client_that_is_not_there_changes_nothing(
 
 
 async def test_a_provider_that_fails_to_revoke_keeps_nobody_signed_in(world: World, browser: Browser) -> None:
-    def revoke(tokens: Tokens) -> Flow[None]:
+    def revoke(tokens: Tokens, now: float) -> Flow[None]:
         yield from ()
         raise ProviderUnavailable("down")
 
