@@ -119,21 +119,34 @@ class Control:
 
     def begin(self, exchange: Exchange, visit: Visit, faults: Faults) -> None:
         """Answer the exchange, now or later; `faults` is called when the application can't."""
+        self.call(exchange, scope_of(exchange, visit), faults)
+
+    def call(
+        self,
+        exchange: Exchange,
+        scope: MutableMapping[str, Any],
+        faults: Faults,
+        *,
+        limit_bytes: int = BODY_LIMIT_BYTES,
+    ) -> None:
+        """The same with a scope that is made already."""
         length = exchange.head.content_length
-        if length is not None and length > BODY_LIMIT_BYTES:
+        if length is not None and length > limit_bytes:
             raise BadRequest("the body is too large", code="body_too_large", status=413)
-        exchange.limit_body(BODY_LIMIT_BYTES)
+        exchange.limit_body(limit_bytes)
         if exchange.head.expect_continue:
             exchange.inform(b"HTTP/1.1 100 Continue", ())
         call = Call(exchange)
         exchange.responder = call
-        self._tasks.spawn(self._run(exchange, visit, call, faults), "control plane")
+        self._tasks.spawn(self._run(exchange, scope, call, faults), "control plane")
         exchange.want_body()
 
-    async def _run(self, exchange: Exchange, visit: Visit, call: Call, faults: Faults) -> None:
+    async def _run(
+        self, exchange: Exchange, scope: MutableMapping[str, Any], call: Call, faults: Faults
+    ) -> None:
         try:
             application = await asyncio.shield(self._application)
-            await application(scope_of(exchange, visit), call.receive, call.send)
+            await application(scope, call.receive, call.send)
             if not exchange.is_over and not call.is_closed:
                 raise RuntimeError("the application ended without a whole answer")  # noqa: TRY301
         except Exception as error:  # noqa: BLE001 - the boundary of the application
@@ -143,6 +156,16 @@ class Control:
 
 def scope_of(exchange: Exchange, visit: Visit) -> dict[str, Any]:
     """The ASGI scope of an exchange: canonical path, the visit in its state."""
+    return bare_scope(exchange) | {
+        "scheme": visit.site.base_url.partition(":")[0],
+        "client": (visit.address, 0),
+        "server": (visit.host.name.decode("ascii"), exchange.listener.port),
+        "state": {"visit": visit},
+    }
+
+
+def bare_scope(exchange: Exchange) -> dict[str, Any]:
+    """What the scope holds whoever asks: the canonical head, the listener, the peer."""
     head = exchange.head
     path = head.target.path
     headers = []
@@ -156,13 +179,13 @@ def scope_of(exchange: Exchange, visit: Visit) -> dict[str, Any]:
         "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": f"1.{head.minor}",
         "method": head.method.decode("ascii"),
-        "scheme": visit.site.base_url.partition(":")[0],
+        "scheme": exchange.listener.scheme,
         "path": path.decode("ascii"),
         "raw_path": path,
         "query_string": head.target.query,
         "root_path": "",
         "headers": headers,
-        "client": (visit.address, 0),
-        "server": (visit.host.name.decode("ascii"), exchange.listener.port),
-        "state": {"visit": visit},
+        "client": (exchange.peer, 0),
+        "server": (head.host.decode("ascii"), exchange.listener.port),
+        "state": {},
     }

@@ -1,0 +1,121 @@
+"""Who may use the admin API: whoever can open its Unix socket, and whoever has an admin token."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from vestibule.core.session import HANDLE_BYTES, ID_BYTES, hash_of, is_handle
+from vestibule.errors import ClientError
+from vestibule.model import AdminToken, Secret
+from vestibule.protocol import base64url
+from vestibule.store import base
+
+TOKEN_PREFIX: Final = "vst_admin_"  # noqa: S105 - how a token begins, so that scanners of leaked secrets know it
+SEEN_EVERY_S: Final = 60.0
+FAILURES_MAX: Final = 20
+"""Wrong tokens an address may send in a window; more, and it is not listened to for the rest of it."""
+WINDOW_S: Final = 60.0
+ADDRESSES_MAX: Final = 1000
+
+
+class Asker(msgspec.Struct, frozen=True, kw_only=True):
+    """One request to the admin listener, as the listener saw it: what the API is given."""
+
+    is_owner: bool
+    """True when it came by the Unix socket, which the gateway's own user alone can open."""
+    address: str
+    """Of the TCP peer; empty for the socket."""
+    request_id: str
+    now: float
+
+
+class Failures:
+    """Counts wrong tokens by address; what it remembers is bounded.
+
+    Threat: somebody who tries tokens, and each try asks the database. A token has 256 random bits, so it is the
+    database that is kept from work here.
+    """
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def wait_s(self, address: str, now: float) -> float:
+        """For how long nothing is heard from this address; 0: it may try."""
+        began_at, count = self._counts.get(address, (now, 0))
+        left_s = began_at + WINDOW_S - now
+        return left_s if count >= FAILURES_MAX and left_s > 0 else 0.0
+
+    def add(self, address: str, now: float) -> None:
+        """One more wrong token."""
+        began_at, count = self._counts.pop(address, (now, 0))
+        if began_at + WINDOW_S <= now:
+            began_at, count = now, 0
+        self._counts[address] = began_at, count + 1
+        if len(self._counts) > ADDRESSES_MAX:
+            self._counts.popitem(last=False)
+
+
+class AdminTokens:
+    """Makes, lists, revokes and checks admin tokens."""
+
+    def __init__(
+        self, store: base.AdminTokens, *, random: Callable[[int], bytes] = secrets.token_bytes
+    ) -> None:
+        self._store = store
+        self._random = random
+        self._failures = Failures()
+
+    async def create(self, name: str, life_s: float | None, now: float) -> tuple[AdminToken, Secret]:
+        """A new token as it is listed, and the token itself, which is nowhere else. Raises StoreError.
+
+        `life_s` None: until it is revoked.
+        """
+        token = AdminToken(
+            id=base64url.encode(self._random(ID_BYTES)),
+            name=name,
+            created_at=now,
+            expires_at=None if life_s is None else now + life_s,
+        )
+        bearer = TOKEN_PREFIX + base64url.encode(self._random(HANDLE_BYTES))
+        await self._store.create(token, hash_of(bearer))
+        return token, Secret(bearer)
+
+    async def list(self) -> tuple[AdminToken, ...]:
+        """All of them, the oldest first, those that have expired too."""
+        return await self._store.list()
+
+    async def revoke(self, token_id: str) -> bool:
+        """End it at once; False when there is no such token."""
+        return await self._store.delete(token_id)
+
+    async def check(self, bearer: str, address: str, now: float) -> AdminToken:
+        """The token that this text is. Raises ClientError 401 `admin_token_invalid`, 429 `too_many_tries`, StoreError.
+
+        It is looked up by its hash, so how long that takes says nothing of the tokens there are.
+        """
+        if self._failures.wait_s(address, now):
+            raise ClientError(
+                "too many wrong tokens came from this address: wait a minute, or use the Unix socket",
+                code="too_many_tries",
+                status=429,
+            )
+        token = await self._store.by_hash(hash_of(bearer), now) if _is_token(bearer) else None
+        if token is None:
+            self._failures.add(address, now)
+            raise ClientError(
+                "this admin token does not exist, has expired or was revoked",
+                code="admin_token_invalid",
+                status=401,
+            )
+        if token.seen_at is None or now - token.seen_at >= SEEN_EVERY_S:
+            await self._store.seen(token.id, now)
+        return token
+
+
+def _is_token(text: str) -> bool:
+    return text.startswith(TOKEN_PREFIX) and is_handle(text.removeprefix(TOKEN_PREFIX))
