@@ -15,10 +15,12 @@ import secrets
 import ssl
 import stat
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from vestibule.config.compile import Compiled
 from vestibule.core.call import Call
+from vestibule.core.postgres import Postgres
 from vestibule.core.seal import Key, KeyRing
 from vestibule.core.session import Lifetimes
 from vestibule.errors import StoreError, VestibuleError
@@ -38,9 +40,11 @@ from vestibule.proxy.pool import Pools
 from vestibule.proxy.static import Directory
 from vestibule.service.grants import Grants
 from vestibule.service.jobs import Job, Jobs, sweeping
+from vestibule.service.recheck import Rechecks
 from vestibule.service.sessions import SESSION, Sessions
 from vestibule.service.tokens import AppTokens
 from vestibule.store import keyfile, sqlite
+from vestibule.store.base import Store
 from vestibule.store.changes import Changes
 from vestibule.web.notices import Notices
 from vestibule.web.pages import Pages
@@ -70,7 +74,7 @@ class Late:
 class App:
     """Everything that runs in one process."""
 
-    def __init__(self, compiled: Compiled, ring: KeyRing, store: sqlite.Store, log: Log) -> None:
+    def __init__(self, compiled: Compiled, ring: KeyRing, store: Store, log: Log) -> None:
         loop = asyncio.get_running_loop()
         self._log = log
         self._store = store
@@ -82,7 +86,8 @@ class App:
         self._ring = ring
         self._pages = Pages()
         self.traffic = Traffic()
-        changes = Changes()
+        # On a server other processes may stand, whose changes nobody tells of.
+        changes = Changes(is_shared=isinstance(compiled.database, Postgres))
         providers = {name: config.open() for name, config in compiled.clients.items()}
         self._providers: dict[str, Provider] = providers
         self.sessions = Sessions(
@@ -101,6 +106,10 @@ class App:
             refreshers={name: p for name, p in providers.items() if isinstance(p, Refresh)},
             driver=driver,
         )
+        self.rechecks = Rechecks(
+            self.sessions, self.grants, changes, driver, log, every_s=compiled.lifetimes.restriction_s
+        )
+        self.rechecks.use(providers)
         self._answers = Notices(self._pages)
         self._pools = Pools(loop.time)
         self._internals = Internals(Directory(self._answers, log), Echo())
@@ -111,7 +120,7 @@ class App:
             jitter=random.random,
             failed=self._job_failed,
         )
-        self._lasting = Lasting(self.sessions)
+        self._lasting = Lasting(self.sessions, self.rechecks)
         self.gateway = self._gateway()
         changes.subscribe(SESSION, self._lasting.session_changed)
         tokens = AppTokens(_sources(compiled), driver)
@@ -125,6 +134,7 @@ class App:
         return Gateway(
             table=self._compiled.table,
             sessions=self.sessions,
+            rechecks=self.rechecks,
             lasting=self._lasting,
             ring=self._ring,
             trusted=self._compiled.trusted_proxies,
@@ -141,6 +151,7 @@ class App:
         return Calling(
             call,
             sessions=self.sessions,
+            rechecks=self.rechecks,
             grants=self.grants,
             tokens=tokens,
             ring=self._ring,
@@ -173,7 +184,7 @@ class App:
             # Who can write there can put a database of their own in place of ours.
             log.warning("state_open", path=compiled.state, detail="others can write to it: chmod go-w")
         ring = _ring(compiled)
-        store = await sqlite.open_store(f"sqlite:{compiled.database}")
+        store = await _store(compiled.database)
         app = cls(compiled, ring, store, log)
         try:
             for listener in app.listeners:
@@ -273,7 +284,18 @@ def _ring(compiled: Compiled) -> KeyRing:
     """The key ring: of the environment's session key where there is one, else of the key file."""
     if compiled.session_key is not None:
         return ring_of(compiled.session_key)
+    if isinstance(compiled.database, Postgres):
+        return keyfile.read_shared(compiled.key_file)
     return keyfile.read_or_create(compiled.key_file)
+
+
+async def _store(database: Path | Postgres) -> Store:
+    """The store for the data plane. asyncpg is imported by who needs it."""
+    if isinstance(database, Path):
+        return await sqlite.open_store(f"sqlite:{database}")
+    postgres = await asyncio.to_thread(importlib.import_module, "vestibule.store.postgres")
+    opened: Store = await postgres.open_store(database)
+    return opened
 
 
 def ring_of(session_key: Secret) -> KeyRing:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from vestibule.core.postgres import Postgres
 from vestibule.core.seal import KeyRing
 from vestibule.fetch import AiohttpTransport, Fetcher
 from vestibule.observe.log import Log
@@ -36,7 +37,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     grants: Grants
     marks: base.Marks
     ring: KeyRing
-    database: Path
+    database: Path | Postgres
     providers: Mapping[str, Provider]
     hosts: frozenset[str]
     """Names of all hosts: where a return address may lead."""

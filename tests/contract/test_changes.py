@@ -7,9 +7,9 @@ import pytest
 from vestibule.store.changes import Changes
 
 
-@pytest.fixture(params=[Changes], ids=["in-process"])
+@pytest.fixture(params=[False, True], ids=["alone", "one of several"])
 def changes(request):
-    return request.param()
+    return Changes(is_shared=request.param)
 
 
 def test_a_change_reaches_every_listener_of_its_kind_before_publish_returns(changes):
@@ -27,6 +27,11 @@ def test_nobody_need_listen(changes):
     changes.publish("session", "s1")
 
 
-def test_what_is_alone_is_always_current(changes):
-    assert changes.is_current(0.0)
-    assert changes.is_current(1e9)
+def test_what_is_alone_is_always_current():
+    assert Changes().is_current(0.0)
+    assert Changes().is_current(1e9)
+
+
+def test_one_of_several_never_knows_whether_it_is():
+    assert not Changes(is_shared=True).is_current(0.0)
+    assert not Changes(is_shared=True).is_current(1e9)

@@ -141,6 +141,33 @@ class Parking(Protocol):
         """Delete at most `limit` that nobody came for in time; how many went."""
 
 
+class Store(Protocol):
+    """What the data plane keeps, in one place."""
+
+    @property
+    def sessions(self) -> Sessions:
+        """Signed-in browsers."""
+
+    @property
+    def grants(self) -> Grants:
+        """What they hold."""
+
+    @property
+    def marks(self) -> Marks:
+        """What may happen once."""
+
+    @property
+    def leases(self) -> Leases:
+        """Who may do what now."""
+
+    @property
+    def parking(self) -> Parking:
+        """What waits for a browser."""
+
+    async def close(self) -> None:
+        """Finish what is under way, then let go of it."""
+
+
 class Page(msgspec.Struct, frozen=True):
     """Which part of a list is wanted, in order of (created_at, id)."""
 

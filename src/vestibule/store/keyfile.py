@@ -50,6 +50,23 @@ def read_or_create(path: Path, *, random: Callable[[int], bytes] = secrets.token
         raise _unusable(path, exc.strerror) from exc
 
 
+def read_shared(path: Path) -> KeyRing:
+    """The ring in this file, which is never made: processes on several machines need the same one.
+
+    Raises StoreError, with how to come by one, when there is none; else as `read_or_create` does.
+    """
+    try:
+        return read(path)
+    except FileNotFoundError as exc:
+        raise StoreError(
+            "There is no key to seal and sign with. Beside PostgreSQL none is made, since all processes on it need "
+            f"the same one: set VESTIBULE_SESSION_KEY to what `openssl rand -base64 32` prints, or copy a key file "
+            f"to {path}."
+        ) from exc
+    except OSError as exc:
+        raise _unusable(path, exc.strerror) from exc
+
+
 def read(path: Path) -> KeyRing:
     """The ring in this file. Raises OSError, and StoreError where the file is not fit to be one.
 

@@ -141,7 +141,8 @@ def connecting(postgres: Postgres) -> dict[str, Any]:
 def unopened(postgres: Postgres, exc: Exception) -> StoreError:
     """What is told when the program can't start."""
     return StoreError(
-        f"The store {postgres} can't be opened: {str(exc) or 'it does not answer'}.", detail=type(exc).__name__
+        f"The store {postgres} can't be opened: {str(exc) or 'it does not answer'}.",
+        detail=type(exc).__name__,
     )
 
 

@@ -123,3 +123,21 @@ def test_a_key_that_another_user_planted_is_not_used(tmp_path, monkeypatch):
         monkeypatch.setattr(os, "geteuid", lambda: 12345)
     with pytest.raises(StoreError, match="another user"):
         keyfile.read_or_create(path)
+
+
+def test_a_key_that_processes_share_is_never_made(tmp_path):
+    path = tmp_path / "vestibule.key"
+    with pytest.raises(
+        StoreError, match=r"set VESTIBULE_SESSION_KEY to what `openssl rand -base64 32` prints"
+    ):
+        keyfile.read_shared(path)
+    assert not path.exists()
+
+
+def test_a_key_that_processes_share_is_the_files(tmp_path):
+    path = tmp_path / "vestibule.key"
+    ring = keyfile.read_or_create(path)
+    assert keyfile.read_shared(path).active_id == ring.active_id
+    path.chmod(0o644)
+    with pytest.raises(StoreError, match="others may read it"):
+        keyfile.read_shared(path)
