@@ -52,15 +52,15 @@ class Guard(enum.Enum):
 
 
 def guard_of(url: URL, via: str) -> Guard:
-    """The guard of a URL that was come to in this way.
+    """The guard of a URL that was come to in this way; `via` may name several URLs, with blanks between them.
 
     Threat: a hostile document or person who names a server that trusts this machine. The port may be another
     than the operator wrote: who has the host has its ports.
     """
     if not via:
         return Guard.WRITTEN
-    if via != OUTSIDE:
-        written = checked_url(via)
+    led_by = () if via == OUTSIDE else (checked_url(one) for one in via.split())
+    for written in led_by:
         is_its_scheme = url.scheme in {"https", written.scheme} or is_loopback(url.raw_host or "")
         if url.raw_host == written.raw_host and is_its_scheme:
             return Guard.WRITTEN

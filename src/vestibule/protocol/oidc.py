@@ -72,19 +72,19 @@ _URL_RE = re.compile(r"https?://[!-~]{1,2040}")
 _OPTIONAL_ENDPOINTS = ("userinfo_endpoint", "end_session_endpoint", "revocation_endpoint")
 
 
-def parse_metadata(document: Any, issuer: str) -> Metadata:
+def parse_metadata(document: Any, issuer: str, *, plain: bool = False) -> Metadata:
     """What the discovery document of this issuer says.
 
     Raises: ProviderInvalid when it is another issuer's, lacks what a sign-in needs, names an endpoint that
-    isn't https (http on loopback, or where the issuer is itself http), or signs with nothing that is accepted.
-    Spec: OpenID Connect Discovery 1.0 sections 3, 4.3.
+    isn't https (http on loopback, where the issuer is itself http, or with `plain`: where the document came by
+    http), or signs with nothing that is accepted. Spec: OpenID Connect Discovery 1.0 sections 3, 4.3.
     """
     if not isinstance(document, Mapping):
         raise _invalid("its discovery document is no object", code="answer_unreadable")
     is_issuer_fit = is_safe_url(issuer, plain=True) and "?" not in issuer and "#" not in issuer
     if document.get("issuer") != issuer or not is_issuer_fit:
         raise _invalid("its discovery document is another issuer's", code="wrong_issuer")
-    plain = issuer.startswith("http://")
+    plain = plain or issuer.startswith("http://")
     needed = {
         name: _endpoint(document, name, plain=plain)
         for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")

@@ -85,6 +85,15 @@ def test_an_issuer_that_is_written_with_plain_http_may_speak_it(base: str) -> No
     assert oidc.parse_metadata(document, base).issuer == base
 
 
+def test_metadata_that_came_by_plain_http_may_name_endpoints_by_it() -> None:
+    """An issuer with a public name, whose back channel is a name inside."""
+    document = DOCUMENT | {"token_endpoint": "http://keycloak:8080/token"}
+    assert oidc.parse_metadata(document, ISSUER, plain=True).token_endpoint == "http://keycloak:8080/token"
+    with pytest.raises(ProviderInvalid) as caught:
+        oidc.parse_metadata(document, ISSUER)
+    assert caught.value.code == "metadata_endpoint"
+
+
 @pytest.mark.parametrize(
     ("document", "issuer"),
     [
