@@ -12,7 +12,8 @@ from vestibule.errors import ClientError, ProviderInvalid
 from vestibule.model import Identity, Secret, Tokens
 from vestibule.providers.base import Answer
 from vestibule.providers.kit import Flow, Get, Reply
-from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig, check_url, object_at
+from vestibule.providers.listing import object_at
+from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig, check_url
 
 PAGES_MAX: Final = 10
 _NEXT_RE: Final = re.compile(r'<([^<>]+)>\s*;\s*rel="next"')

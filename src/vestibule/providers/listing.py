@@ -67,7 +67,7 @@ def only_page(url: str, reply: Reply, page: Any) -> Any:
     del url, reply, page
 
 
-def value_in(reply: Reply, url: str, *, statuses: frozenset[int] = frozenset({200})) -> Any:
+def value_in(reply: Reply, url: str) -> Any:
     """The JSON of an API's answer. Raises ProviderUnavailable for one that only says "later", else ProviderInvalid.
 
     Threat: a rate limit taken for "is no member", and the error's own JSON for an answer.
@@ -76,19 +76,27 @@ def value_in(reply: Reply, url: str, *, statuses: frozenset[int] = frozenset({20
     if reply.status == 429 or reply.status >= 500 or _is_rate_limit(reply):
         detail = f"{where}: {reply.status}"
         raise ProviderUnavailable("the provider can't answer now", detail=detail, code="provider_failing")
-    if reply.status not in statuses:
+    if reply.status != 200:
         code = "api_refused" if reply.status in {401, 403} else "api_status"
         detail = f"{where}: {reply.status}"
         raise ProviderInvalid("the provider doesn't say who this is", detail=detail, code=code)
     return reply.json
 
 
-def value_at(
+def object_in(reply: Reply, url: str) -> dict[str, Any]:
+    """The JSON object of an API's answer. Raises as `value_in` does."""
+    if not isinstance(found := value_in(reply, url), dict):
+        detail = f"{url.partition('?')[0]}: no JSON object"
+        raise ProviderInvalid("the provider doesn't say who this is", detail=detail, code="answer_shape")
+    return found
+
+
+def object_at(
     url: str, bearer: Secret, *, headers: tuple[tuple[str, str], ...] = (), via: str = ""
-) -> Flow[Any]:
-    """The JSON an API gives to the holder of the token. Raises as `value_in` does."""
+) -> Flow[dict[str, Any]]:
+    """The JSON object an API gives to the holder of the token. Raises as `value_in` does."""
     reply: Reply = yield Get(url=url, bearer=bearer, headers=headers, via=via)
-    return value_in(reply, url)
+    return object_in(reply, url)
 
 
 def listed(
@@ -101,10 +109,12 @@ def listed(
     headers: tuple[tuple[str, str], ...] = (),
     via: str = "",
     pages_max: int = PAGES_MAX,
+    look: Callable[[Reply], None] | None = None,
 ) -> Flow[list[dict[str, Any]]]:
     """All objects of a list: the page itself, or its member `items`. Every page is good, or none counts.
 
-    `may_lack`: the API leaves the member out where there is nothing to list (Google).
+    `may_lack`: the API leaves the member out where there is nothing to list (Google). `look` sees each reply
+    first, and may raise an error of its own.
     Raises ProviderUnavailable, ProviderInvalid. Threat: a page that fails taken for "no more", so that a rule on
     a group passes or fails at random (attacks.md O3); a next page elsewhere that is given the token.
     """
@@ -113,6 +123,8 @@ def listed(
     seen = {url}
     for _ in range(pages_max):
         reply: Reply = yield Get(url=here, bearer=bearer, headers=headers, via=via)
+        if look is not None:
+            look(reply)
         page = value_in(reply, here)
         found += _objects(page, items, may_lack=may_lack, where=url)
         target = following(here, reply, page)

@@ -19,7 +19,8 @@ from vestibule.model import Identity, Secret, Tokens
 from vestibule.protocol import address
 from vestibule.protocol import oauth2 as wire
 from vestibule.providers.base import Answer, SignedIn, Start
-from vestibule.providers.kit import Flow, Get, PostForm, Reply
+from vestibule.providers.kit import Flow, PostForm, Reply
+from vestibule.providers.listing import object_at
 
 #: how a client shows its secret, by the short names of the configuration
 AUTH_STYLES: Final[Mapping[str, wire.ClientAuth]] = {
@@ -161,6 +162,7 @@ class OAuth2:
     """True where names of groups and organisations are the same in any case."""
     uses_nonce: ClassVar[bool] = False
     keeps: ClassVar[str] = ""
+    needs_tokens: bool = True
 
     def __init__(self, config: ClientConfig) -> None:
         self._config = config
@@ -202,7 +204,7 @@ class OAuth2:
     @property
     def is_restricted(self) -> bool:
         """Whether only some accounts are let in: one of the `allowed_…` lists is written."""
-        return any(self._allowed(name) for name in claim.LISTS)
+        return any(self.allowed(name) for name in claim.LISTS)
 
     def endpoints(self) -> Flow[Endpoints]:
         """Where this provider does what."""
@@ -262,7 +264,7 @@ class OAuth2:
     def check_admitted(self, identity: Identity) -> None:
         """Raise ClientError (`not_admitted`, 403) unless each `allowed_…` list that is written holds one of theirs."""
         for name in claim.LISTS:
-            allowed, held = self._allowed(name), self._folded(getattr(identity, name))
+            allowed, held = self.allowed(name), self._folded(getattr(identity, name))
             if allowed and allowed.isdisjoint(held):
                 raise self.not_admitted(f"none of allowed_{name}")
 
@@ -275,7 +277,8 @@ class OAuth2:
             detail=detail,
         )
 
-    def _allowed(self, name: str) -> frozenset[str]:
+    def allowed(self, name: str) -> frozenset[str]:
+        """What `allowed_NAME` of the configuration holds, as identities name it; empty: any account."""
         return self._folded(getattr(self._config, f"allowed_{name}", ()))
 
     def _folded(self, names: tuple[str, ...]) -> frozenset[str]:
@@ -421,16 +424,6 @@ def tokens_in(reply: Reply, *, now: float, asked: tuple[str, ...], old: Tokens |
     """The tokens a token endpoint answered with; all else as `protocol.oauth2.parse_token_answer` has it."""
     content_type = reply.headers.get("content-type", "")
     return wire.parse_token_answer(reply.status, content_type, reply.body, now=now, asked=asked, old=old)
-
-
-def object_at(url: str, bearer: Secret, *, via: str = "") -> Flow[dict[str, Any]]:
-    """The JSON object a provider's API gives to the holder of the token. Raises ProviderInvalid."""
-    reply: Reply = yield Get(url=url, bearer=bearer, via=via)
-    if reply.status != 200:
-        raise ProviderInvalid("the provider doesn't say who this is", detail=f"{url}: {reply.status}")
-    if not isinstance(found := reply.json, dict):
-        raise ProviderInvalid("the provider doesn't say who this is", detail=f"{url}: no JSON object")
-    return found
 
 
 def check_parameters(parameters: tuple[tuple[str, str], ...]) -> None:

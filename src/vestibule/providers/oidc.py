@@ -18,7 +18,8 @@ from vestibule.protocol import oidc as connect
 from vestibule.protocol.jose import SigningKey
 from vestibule.providers.base import Answer
 from vestibule.providers.kit import Discovery, Flow, Get, Keys, Reply
-from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig, check_url, object_at
+from vestibule.providers.listing import object_at
+from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig, check_url
 
 FRESH_S: Final = 300.0
 """How old an ID token may be that says who somebody is now."""

@@ -17,8 +17,8 @@ from vestibule.providers.listing import (
     by_member,
     by_token,
     listed,
+    object_at,
     only_page,
-    value_at,
 )
 
 URL = "https://api.example/v1/groups?limit=2"
@@ -211,10 +211,23 @@ def test_a_limit_and_an_outage_say_nothing_about_the_person(answer: Any) -> None
     with pytest.raises(ProviderUnavailable):
         read(reply([{"name": "a"}], link=link(NEXT)), answer)
     with pytest.raises(ProviderUnavailable):
-        play(value_at(URL, TOKEN), answer)
+        play(object_at(URL, TOKEN), answer)
 
 
 def test_a_rate_limit_that_is_not_reached_makes_a_refusal_no_outage() -> None:
     with pytest.raises(ProviderInvalid) as caught:
-        play(value_at(URL, TOKEN), reply({}, 403, **{"x-ratelimit-remaining": "4999"}))
+        play(object_at(URL, TOKEN), reply({}, 403, **{"x-ratelimit-remaining": "4999"}))
     assert caught.value.code == "api_refused"
+
+
+@pytest.mark.parametrize("body", [[], "a", 5, None], ids=repr)
+def test_an_object_is_an_object(body: Any) -> None:
+    with pytest.raises(ProviderInvalid):
+        play(object_at(URL, TOKEN), reply(body))
+
+
+def test_every_reply_is_looked_at_before_it_counts() -> None:
+    seen: list[int] = []
+    with pytest.raises(ProviderInvalid):
+        read(reply([], link=link(NEXT)), reply({}, 403), look=lambda reply: seen.append(reply.status))
+    assert seen == [200, 403]
