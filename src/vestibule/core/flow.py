@@ -86,12 +86,18 @@ def redirect_uri(base_url: str, client: str, registered: str = "") -> str:
 
     `registered` may lack its scheme; one of another host is another site's and counts for nothing here.
     """
-    scheme, _, authority = base_url.partition("://")
-    written = registered if "://" in registered else f"{scheme}://{registered}"
-    host, slash, path = written.partition("://")[2].partition("/")
-    if registered and slash and host.lower() == authority:
-        return f"{written.partition('://')[0]}://{authority}/{path}"
+    own_scheme, _, own_authority = base_url.partition("://")
+    scheme, authority, path = split_redirect(registered)
+    if path and authority == own_authority:
+        return f"{scheme or own_scheme}://{authority}{path}"
     return f"{base_url}/@{quote(client, safe='')}/callback"
+
+
+def split_redirect(registered: str) -> tuple[str, str, str]:
+    """Scheme, host with port, and path of a registered redirect URL; what it doesn't have is empty."""
+    scheme, mark, rest = registered.partition("://")
+    authority, slash, path = (rest if mark else registered).partition("/")
+    return (scheme.lower() if mark else ""), authority.lower(), slash + path
 
 
 def state_of(ring: KeyRing, flow: Flow) -> str:

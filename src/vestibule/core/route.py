@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from vestibule.core.branding import PLAIN, Branding
-from vestibule.core.policy import Policy
+from vestibule.core.flow import split_redirect
+from vestibule.core.policy import Policy, qualified
 
 # Paths of the gateway's own that answers lead to; all of them stand in `web.app`.
 SIGN_IN_PATH = "/@/signin"
@@ -71,6 +73,10 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Client ID in paths → full name: the clients that have `/@ID/…` on this host."""
     sign_in: tuple[str, ...] = ()
     """Full names of the identifying clients, in the order of the buttons."""
+    takes_more: bool = False
+    """Every enabled provider of the database signs people in here, too (`joined_by`)."""
+    callbacks: Mapping[bytes, tuple[str, ...]] = {}
+    """Paths outside `/@…` that are the redirect URL of clients, and the IDs of those."""
     base_url: str = ""
     """`public_url`, without trailing slash; empty: made from the listener."""
     routes: Mapping[bytes, Route] = {}
@@ -125,12 +131,14 @@ def cookie_name(port: int, *, secure: bool) -> str:
 
 
 class RouteTable:
-    """Hosts by name; replaced whole when the configuration changes."""
+    """Hosts by name; replaced whole when the configuration, or a provider of the database, changes."""
 
-    __slots__ = ("hosts",)
+    __slots__ = ("hosts", "is_whole")
 
-    def __init__(self, hosts: Iterable[Host]) -> None:
+    def __init__(self, hosts: Iterable[Host], *, is_whole: bool = False) -> None:
+        """`is_whole`: the providers of the database have joined the hosts that take them."""
         self.hosts: dict[bytes, Host] = {host.name: host for host in hosts}
+        self.is_whole = is_whole or not any(host.takes_more for host in self.hosts.values())
 
     def host(self, name: bytes) -> Host | None:
         """The host of this canonical name, or None: an unknown host has no default."""
@@ -141,3 +149,49 @@ def routes_of(routes: Iterable[Route]) -> tuple[dict[bytes, Route], int]:
     """Routes by prefix, and the depth `Host.depth` wants."""
     table = {route.prefix: route for route in routes}
     return table, max((prefix.count(b"/") for prefix in table), default=0)
+
+
+def joined_by(table: RouteTable, more: Mapping[str, str]) -> RouteTable:
+    """The table with these clients at every host that takes more, behind those it has.
+
+    `more`: redirect URLs, mostly empty, by ID, which is the full name, too. An ID that a host has already stays what it
+    is there.
+    """
+    hosts = [_joined(host, more) if host.takes_more else host for host in table.hosts.values()]
+    return RouteTable(hosts, is_whole=True)
+
+
+def _joined(host: Host, more: Mapping[str, str]) -> Host:
+    joining = tuple(name for name in more if name not in host.clients)
+    clients = {**host.clients, **{name: name for name in joining}}
+    routes = {
+        prefix: replace(
+            route,
+            policy=replace(
+                route.policy,
+                allow=tuple(qualified(rule, clients) for rule in route.policy.allow),
+                deny=tuple(qualified(rule, clients) for rule in route.policy.deny),
+                sign_in=frozenset((*route.policy.sign_in, *joining)),
+            ),
+        )
+        for prefix, route in host.routes.items()
+    }
+    wider = replace(host, clients=clients, sign_in=(*host.sign_in, *joining), routes=routes)
+    return with_callbacks(wider, {name: more[name] for name in joining})
+
+
+def with_callbacks(host: Host, registered: Mapping[str, str]) -> Host:
+    """The host with the paths of its own that these clients (by ID) have registered as redirect URLs."""
+    names = {host.name.decode("ascii"), _name_in(host.base_url.partition("://")[2])}
+    callbacks = dict(host.callbacks)
+    for client, url in registered.items():
+        _, authority, path = split_redirect(url)
+        if path and not path.startswith("/@") and _name_in(authority) in names:
+            key = path.encode("utf-8")
+            callbacks[key] = (*callbacks.get(key, ()), client)
+    return replace(host, callbacks=callbacks)
+
+
+def _name_in(authority: str) -> str:
+    """The host of `host[:port]`; IPv6 in brackets."""
+    return authority.rpartition("]")[0] + "]" if authority.startswith("[") else authority.partition(":")[0]

@@ -125,6 +125,10 @@ class Recheck(Provider, Protocol):
     def is_restricted(self) -> bool:
         """True where the configuration lets in only some of the provider's accounts."""
 
+    @property
+    def needs_tokens(self) -> bool:
+        """False where it asks by a credential of the app's own; `recheck` then gets none of the person's."""
+
     def recheck(self, identity: Identity, tokens: Tokens, now: float) -> Flow[Identity]:
         """The same person as the provider has them now; `tokens` are live where they could be refreshed.
 
@@ -150,3 +154,23 @@ class TokenSource(Protocol):
 
     def token(self, now: float) -> Flow[Tokens]:
         """A fresh token. Raises ProviderRefused, ProviderInvalid, ProviderUnavailable."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at when a provider was tried out."""
+
+    what: str
+    """`discovery`, `keys`, `client credentials` …"""
+    ok: bool
+    detail: str = ""
+    """What was found; never a secret."""
+    advice: str = ""
+    """What to do about it; empty where nothing need be done."""
+
+
+@runtime_checkable
+class Probe(Provider, Protocol):
+    """Can be tried out without a person."""
+
+    def probe(self, redirect_uri: str, now: float) -> Flow[tuple[Finding, ...]]:
+        """What can be found out: discovery, keys, the client's credentials. Raises nothing of its own."""

@@ -1,0 +1,493 @@
+"""Identity providers from everywhere: files and environment, and the database, whose rows come and go at run time.
+
+What is in force is an `Offer`: the route table with every enabled row at the hosts that take more (`sign_in = ["*"]`),
+and the providers. It is handed on whole whenever it changes: at once where this process changed it, within a second
+where another one did (`look`). A row that can't be used is left out and told of; it hurts no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from vestibule.config.row import Row, joined, moved, patched, place_of, read_row, section_of
+from vestibule.core import flow as flows
+from vestibule.core.route import Host, RouteTable, joined_by
+from vestibule.core.seal import NONCE_BYTES, KeyRing
+from vestibule.errors import Conflict, Invalid, NotFound, ProviderError
+from vestibule.model import Secret
+from vestibule.observe.log import Log
+from vestibule.protocol.address import NO_NETWORKS, Networks
+from vestibule.providers.base import Finding, Probe, Provider, ProviderConfig, RedirectLogin
+from vestibule.providers.kit import Driver
+from vestibule.store import base
+from vestibule.store.base import ProviderRow
+
+LOOK_EVERY_S: Final = 0.5
+"""How often a process looks whether another one has changed the table."""
+TEST_S: Final = 30.0
+"""Longest that trying out a provider takes."""
+_SEALED_FOR: Final = "identity-provider"
+_TRIES: Final = 5
+
+Faults = tuple[tuple[str, str], ...]
+"""All that is wrong, each (path, message)."""
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """What is in force now."""
+
+    table: RouteTable
+    providers: Mapping[str, Provider]
+    """By full name: those of files and environment first."""
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider as it is listed: never a secret."""
+
+    id: str
+    provider_type: str
+    enabled: bool
+    source: str
+    """`database`, or `configuration` (files and environment), which can't be changed here."""
+    title: str = ""
+    """What its button says."""
+    document: Mapping[str, Any] = {}
+    """In the shape in which it is written, without secrets; of `configuration` only its frame."""
+    secrets: tuple[str, ...] = ()
+    """Paths of the secrets that are set: `openid_config.client_secret`."""
+    faults: Faults = ()
+    """Why it is left out; empty: it is good."""
+    redirect_urls: tuple[str, ...] = ()
+    """To register with the provider: one for each host that it serves."""
+    version: int = 0
+    """For `If-Match`; grows with each change."""
+    created_at: float = 0.0
+    updated_at: float = 0.0
+
+
+class _Good(msgspec.Struct, frozen=True):
+    """A row that can be used, and what was made of it."""
+
+    kept: ProviderRow
+    row: Row
+    provider: Provider
+
+
+class Registry:
+    """All identity providers. Every method that reads or writes rows may raise StoreError."""
+
+    def __init__(
+        self,
+        *,
+        rows: base.IdentityProviders,
+        keys: KeyRing,
+        driver: Driver,
+        table: RouteTable,
+        configs: Mapping[str, ProviderConfig],
+        providers: Mapping[str, Provider],
+        use: Callable[[Offer], None],
+        log: Log,
+        base_urls: Callable[[Host], tuple[str, ...]],
+        allow: Networks = NO_NETWORKS,
+        now: Callable[[], float] = time.time,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        """`table`, `configs` and `providers` are the configuration's own; `use` takes each new offer.
+
+        `base_urls`: under which URLs people reach a host.
+        """
+        self._rows = rows
+        self._keys = keys
+        self._driver = driver
+        self._table = table
+        self._configs = configs
+        self._providers = providers
+        self._use = use
+        self._log = log
+        self._base_urls = base_urls
+        self._allow = allow
+        self._now = now
+        self._random = random
+        self._good: dict[str, _Good] = {}
+        self._faults: dict[str, Faults] = {}
+        self._stamp: str | None = None
+        self._turn = asyncio.Lock()
+        self._offer = Offer(table, providers)
+
+    # -- what is in force ---------------------------------------------------------------------
+
+    @property
+    def offer(self) -> Offer:
+        """What is in force now."""
+        return self._offer
+
+    async def look(self, _now: float = 0.0, _fence: int = 0) -> None:
+        """Load the rows anew if anybody has changed them since: a job for twice a second."""
+        if await self._rows.stamp() != self._stamp:
+            await self.reload()
+
+    async def reload(self) -> None:
+        """Read the rows, and put those that are good and enabled in force."""
+        async with self._turn:
+            stamp = await self._rows.stamp()  # first: what changes meanwhile is seen by the next look
+            self._load(await self._rows.all())
+            self._stamp = stamp
+
+    def _load(self, rows: tuple[ProviderRow, ...]) -> None:
+        good: dict[str, _Good] = {}
+        faults: dict[str, Faults] = {}
+        places = {place_of(provider.kind, self._configs[name]) for name, provider in self._providers.items()}
+        for kept in rows:
+            try:
+                found = self._opened(kept)
+                place = place_of(found.row.kind, found.row.config)
+                if place in places:
+                    raise Invalid((("", "is another of the same type, client ID and issuer"),))  # noqa: TRY301
+                if kept.id in self._reserved():
+                    raise Invalid((("id", "is taken by a provider of the configuration"),))  # noqa: TRY301
+                places.add(place)
+                good[kept.id] = found
+            except Invalid as exc:
+                faults[kept.id] = exc.faults
+            except Exception as exc:  # noqa: BLE001 - a kind of somebody else's: its fault must not hurt the others
+                faults[kept.id] = (("", f"can't be opened: {type(exc).__name__}"),)
+        for row_id, found_faults in faults.items():
+            if self._faults.get(row_id) != found_faults:
+                told = "; ".join(f"{path}: {message}" if path else message for path, message in found_faults)
+                self._log.warning("provider_left_out", provider=row_id, faults=told)
+        self._good, self._faults = good, faults
+        in_force = {row_id: found for row_id, found in good.items() if found.row.enabled}
+        table = joined_by(
+            self._table, {row_id: _redirect_url(one.provider) for row_id, one in in_force.items()}
+        )
+        providers = {**self._providers, **{row_id: one.provider for row_id, one in in_force.items()}}
+        self._offer = Offer(table, providers)
+        self._use(self._offer)
+
+    def _opened(self, kept: ProviderRow) -> _Good:
+        """The row read and opened, or as it was when it has not changed. Raises Invalid."""
+        known = self._good.get(kept.id)
+        if known is not None and known.kept == kept:
+            return known
+        row = self._read(self._whole(kept))
+        return _Good(kept, row, row.config.open())
+
+    def _read(self, document: Mapping[str, Any]) -> Row:
+        return read_row(document, allow=self._allow, hosts=self._host_names())
+
+    def _whole(self, kept: ProviderRow) -> dict[str, Any]:
+        """The document with its secrets. Raises Invalid where it can't be read."""
+        return joined(_document(kept), self._opened_secrets(kept))
+
+    def _opened_secrets(self, kept: ProviderRow) -> dict[str, Secret]:
+        plain = self._keys.open(_SEALED_FOR, kept.sealed, aad=kept.id.encode())
+        if plain is None:
+            raise Invalid((("", "its secrets were sealed with another key: write them again"),))
+        found: dict[str, str] = msgspec.json.decode(plain, type=dict[str, str])
+        return {path: Secret(value) for path, value in found.items()}
+
+    def _host_names(self) -> frozenset[str]:
+        names = {host.name.decode("ascii") for host in self._table.hosts.values()}
+        shown = {host.base_url.partition("://")[2].partition(":")[0] for host in self._table.hosts.values()}
+        return frozenset((names | shown) - {""})
+
+    def _reserved(self) -> frozenset[str]:
+        """IDs that the configuration has: at top level, or as a client inside a host that takes more."""
+        inside = (name for host in self._table.hosts.values() if host.takes_more for name in host.clients)
+        return frozenset((*self._providers, *inside))
+
+    # -- to look at ---------------------------------------------------------------------------
+
+    async def list(self) -> tuple[Shown, ...]:
+        """All of them: the configuration's first, then the rows, the oldest first, disabled and faulty ones too."""
+        fixed = tuple(self._shown_fixed(name) for name in self._providers if self._is_login(name))
+        return (*fixed, *(self._shown(kept) for kept in await self._rows.all()))
+
+    async def get(self, provider_id: str) -> Shown:
+        """The provider. Raises NotFound."""
+        if provider_id in self._providers and self._is_login(provider_id):
+            return self._shown_fixed(provider_id)
+        return self._shown(await self._kept(provider_id))
+
+    async def test(self, provider_id: str) -> tuple[Finding, ...]:
+        """What trying it out without a person finds, enabled or not. Raises NotFound, and Invalid for a faulty row."""
+        provider = self._providers.get(provider_id)
+        if provider is None or not self._is_login(provider_id):
+            provider = self._opened(await self._kept(provider_id)).provider
+        urls = self._redirect_urls(provider_id, _redirect_url(provider))
+        found = tuple(
+            Finding(what="redirect URL", ok=True, detail=url, advice="register it with the provider")
+            for url in urls
+        )
+        if not urls:
+            found = (
+                Finding(
+                    what="redirect URL",
+                    ok=False,
+                    detail="no host offers it",
+                    advice='add "*" to sign_in of a host',
+                ),
+            )
+        if not isinstance(provider, Probe):
+            return found
+        probe = provider.probe(urls[0] if urls else "https://localhost/callback", self._now())
+        try:
+            async with asyncio.timeout(TEST_S):
+                return (*found, *await self._driver.run(probe, trusted=provider.is_trusted))
+        except TimeoutError:
+            return (*found, Finding(what="provider", ok=False, detail="it did not answer in time"))
+        except ProviderError as exc:
+            return (*found, Finding(what="provider", ok=False, detail=exc.detail or exc.message))
+
+    # -- to change ----------------------------------------------------------------------------
+
+    async def create(self, document: Mapping[str, Any]) -> Shown:
+        """Add a provider; in force on return. Raises Invalid, Conflict (`taken`, `duplicate`)."""
+        row = self._read(document)
+        await self._check_free(row)
+        now = self._now()
+        kept = self._to_keep(row, created_at=now, updated_at=now)
+        if not await self._rows.insert(kept):
+            raise _taken(row.id)
+        await self.reload()
+        return await self.get(row.id)
+
+    async def replace(
+        self, provider_id: str, document: Mapping[str, Any], *, version: int | None = None
+    ) -> Shown:
+        """Put this document in the provider's place; secrets it doesn't write are kept, null drops one.
+
+        `version`: the one it must have now. Raises Invalid, NotFound, Conflict (`changed`, `duplicate`, `fixed`).
+        """
+
+        def change(kept: ProviderRow, _old: dict[str, Any]) -> dict[str, Any]:
+            return {"id": kept.id, **document}
+
+        return await self._change(provider_id, change, version)
+
+    async def patch(self, provider_id: str, patch: Mapping[str, Any], *, version: int | None = None) -> Shown:
+        """Change the provider by a JSON Merge Patch (RFC 7396); secrets it doesn't write are kept.
+
+        Raises as `replace` does.
+        """
+
+        def change(_kept: ProviderRow, old: dict[str, Any]) -> dict[str, Any]:
+            changed: dict[str, Any] = patched(old, patch)
+            return changed
+
+        return await self._change(provider_id, change, version, written=patch)
+
+    async def enable(self, provider_id: str) -> Shown:
+        """Offer it to people. Raises Invalid for a faulty one, NotFound, Conflict."""
+        return await self.patch(provider_id, {"enabled": True})
+
+    async def disable(self, provider_id: str) -> Shown:
+        """Offer it no more, whatever is wrong with it; its identities count no more. Raises NotFound, Conflict."""
+        for _ in range(_TRIES):
+            kept = await self._kept(provider_id)
+            off = msgspec.structs.replace(kept, enabled=False, updated_at=self._now())
+            if await self._rows.update(off, kept.version):
+                await self.reload()
+                return await self.get(provider_id)
+        raise _changed()
+
+    async def delete(self, provider_id: str, *, version: int | None = None) -> None:
+        """Delete it; its identities count no more. Raises NotFound, Conflict (`changed`, `fixed`)."""
+        kept = await self._kept(provider_id)
+        if version is not None and kept.version != version:
+            raise _changed()
+        await self._rows.delete(provider_id)
+        await self.reload()
+
+    async def _change(
+        self,
+        provider_id: str,
+        change: Callable[[ProviderRow, dict[str, Any]], dict[str, Any]],
+        version: int | None,
+        written: Mapping[str, Any] | None = None,
+    ) -> Shown:
+        for _ in range(_TRIES):
+            kept = await self._kept(provider_id)
+            if version is not None and kept.version != version:
+                break
+            row = self._read(self._changed(kept, change, written))
+            await self._check_free(row, but=provider_id)
+            new = self._to_keep(row, created_at=kept.created_at, updated_at=self._now())
+            if await self._rows.update(new, kept.version):
+                await self.reload()
+                return await self.get(provider_id)
+        raise _changed()
+
+    def _changed(
+        self,
+        kept: ProviderRow,
+        change: Callable[[ProviderRow, dict[str, Any]], dict[str, Any]],
+        written: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        """The document after the change, with the secrets that stay. Raises Invalid.
+
+        Threat: who may write providers but not read secrets points one at a server of their own, and is sent them.
+        """
+        try:
+            old = _document(kept)
+        except Invalid:
+            old = {}
+        new = change(kept, old)
+        for name, was in (("id", kept.id), ("provider_type", kept.provider_type)):
+            if new.get(name, was) != was:
+                raise Invalid(((name, "can't be changed: add another provider, and delete this one"),))
+        section = section_of(kept.provider_type)
+        told = new if written is None else written
+        told_settings = told.get(section) if isinstance(told.get(section), Mapping) else {}
+        try:
+            known = self._opened_secrets(kept)
+        except Invalid:
+            known = {}
+        stay = {
+            path: secret
+            for path, secret in known.items()
+            if path.partition(".")[2] not in (told_settings or {})
+        }
+        if stay and moved(old.get(section), new.get(section)):
+            faults = tuple(
+                (path, "must be written again: it would go to another address than before") for path in stay
+            )
+            raise Invalid(faults)
+        return joined(new, stay)
+
+    # -- rows ---------------------------------------------------------------------------------
+
+    async def _kept(self, provider_id: str) -> ProviderRow:
+        kept = await self._rows.get(provider_id)
+        if kept is not None:
+            return kept
+        if provider_id in self._reserved():
+            raise Conflict(
+                f"{provider_id} stands in the configuration and can only be changed there.", code="fixed"
+            )
+        raise NotFound(f"There is no identity provider {provider_id[:64]!r}.")
+
+    async def _check_free(self, row: Row, but: str = "") -> None:
+        """Raise Conflict where the ID is taken, or another provider is the same client."""
+        rows = [kept for kept in await self._rows.all() if kept.id != but]
+        if row.id in self._reserved() or any(kept.id == row.id for kept in rows):
+            raise _taken(row.id)
+        place = place_of(row.kind, row.config)
+        for name, provider in self._providers.items():
+            if place_of(provider.kind, self._configs[name]) == place:
+                raise _duplicate(name)
+        for kept in rows:
+            try:
+                other = self._opened(kept).row
+            except Invalid:
+                continue
+            if place_of(other.kind, other.config) == place:
+                raise _duplicate(kept.id)
+
+    def _to_keep(self, row: Row, *, created_at: float, updated_at: float) -> ProviderRow:
+        plain = msgspec.json.encode({path: secret.reveal() for path, secret in row.secrets.items()})
+        sealed = self._keys.seal(_SEALED_FOR, plain, aad=row.id.encode(), nonce=self._random(NONCE_BYTES))
+        return ProviderRow(
+            id=row.id,
+            provider_type=row.kind,
+            enabled=row.enabled,
+            config=msgspec.json.encode(row.document).decode(),
+            sealed=sealed,
+            created_at=created_at,
+            updated_at=updated_at,
+        )
+
+    # -- how they are shown -------------------------------------------------------------------
+
+    def _shown(self, kept: ProviderRow) -> Shown:
+        try:
+            document = _document(kept)
+        except Invalid:
+            document = {"id": kept.id, "provider_type": kept.provider_type, "enabled": kept.enabled}
+        try:
+            paths = tuple(sorted(self._opened_secrets(kept)))
+        except Invalid:
+            paths = ()
+        faults = self._faults.get(kept.id, ())
+        title = ""
+        try:
+            provider = self._opened(kept).provider
+            title = provider.title
+            urls = self._redirect_urls(kept.id, _redirect_url(provider))
+        except Invalid as exc:
+            faults, urls = faults or exc.faults, ()
+        return Shown(
+            id=kept.id,
+            provider_type=kept.provider_type,
+            enabled=kept.enabled,
+            source="database",
+            title=title,
+            document=document,
+            secrets=paths,
+            faults=faults,
+            redirect_urls=urls,
+            version=kept.version,
+            created_at=kept.created_at,
+            updated_at=kept.updated_at,
+        )
+
+    def _shown_fixed(self, name: str) -> Shown:
+        provider = self._providers[name]
+        return Shown(
+            id=name,
+            provider_type=provider.kind,
+            enabled=True,
+            source="configuration",
+            title=provider.title,
+            document={"id": name, "provider_type": provider.kind, "enabled": True, "title": provider.title},
+            redirect_urls=self._redirect_urls(name, _redirect_url(provider)),
+        )
+
+    def _is_login(self, name: str) -> bool:
+        provider = self._providers[name]
+        return isinstance(provider, RedirectLogin)
+
+    def _redirect_urls(self, name: str, registered: str) -> tuple[str, ...]:
+        """Where people come back from this provider, one for each URL of each host that has it."""
+        found: dict[str, None] = {}
+        for host in self._table.hosts.values():
+            ids = [client for client, full in host.clients.items() if full == name]
+            if not ids and host.takes_more and name not in self._providers:
+                ids = [name]
+            for client in ids:
+                for base_url in self._base_urls(host):
+                    found[flows.redirect_uri(base_url, client, registered)] = None
+        return tuple(found)
+
+
+def _document(kept: ProviderRow) -> dict[str, Any]:
+    """The document of a row; what stands in columns of its own counts. Raises Invalid."""
+    try:
+        found = msgspec.json.decode(kept.config)
+    except (msgspec.DecodeError, UnicodeError):
+        raise Invalid((("", "its configuration is not JSON"),)) from None
+    if not isinstance(found, dict):
+        raise Invalid((("", "its configuration is no JSON object"),))
+    return {**found, "id": kept.id, "provider_type": kept.provider_type, "enabled": kept.enabled}
+
+
+def _redirect_url(provider: Provider) -> str:
+    return provider.redirect_url if isinstance(provider, RedirectLogin) else ""
+
+
+def _taken(row_id: str) -> Conflict:
+    return Conflict(f'The ID {row_id!r} is taken: give this provider another one, as "id".', code="taken")
+
+
+def _duplicate(row_id: str) -> Conflict:
+    return Conflict(f"{row_id!r} is the same client of the same provider already.", code="duplicate")
+
+
+def _changed() -> Conflict:
+    return Conflict("It was changed meanwhile: look at it again.", code="changed")
