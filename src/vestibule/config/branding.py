@@ -70,19 +70,20 @@ class _Dresser:
 
         light = Scheme(accent=value("accent"), background=value("background"))
         dark = Scheme(accent=value("dark_accent"), background=value("dark_background"))
-        languages = self._of_folder(given, "languages", self._languages, self._read_languages) or ()
+        languages = self._of_path(given, "languages", self._languages, self._read_languages) or ()
         dressed = Branding(
             text=value("text"),
             banner=value("banner"),
             footer=value("footer"),
             footer_links=tuple(self._links(given.get("footer_links"))),
-            logo=self._logo(given.get("logo")),
+            logo=self._logo(given.get("logo"), "logo"),
+            dark_logo=self._logo(given.get("dark_logo"), "dark_logo"),
             shows_mark=value("logo") != _NONE,
             marks=dict(self._marks(given.get("marks"))),
             light=light,
             dark=branding.dark_of(light, dark),
-            templates=self._of_folder(given, "templates", self._templates, self._read_templates) or {},
-            templates_at=str(_folder(given["templates"], "templates")) if value("templates") else "",
+            templates=self._of_path(given, "templates", self._templates, self._read_templates) or {},
+            templates_at=str(_path(given["templates"], "templates")) if value("templates") else "",
             languages=languages,
             language=self._language(given.get("language"), languages),
         )
@@ -163,12 +164,12 @@ class _Dresser:
 
     # -- files ------------------------------------------------------------------------------------
 
-    def _of_folder(self, given: Mapping[str, schema.Branding], name: str, known: Any, read: Any) -> Any:
+    def _of_path(self, given: Mapping[str, schema.Branding], name: str, known: Any, read: Any) -> Any:
         """What is read from a directory, once."""
         node = given.get(name)
         if node is None or not getattr(node, name):
             return None
-        folder, place = _folder(node, name), node.at(name)
+        folder, place = _path(node, name), node.at(name)
         if not folder.is_dir():
             self._report.fault(place, f"there is no directory {folder}")
             return None
@@ -176,10 +177,10 @@ class _Dresser:
             known[folder] = read(folder, place)
         return known[folder]
 
-    def _logo(self, node: schema.Branding | None) -> Picture | None:
-        if node is None or node.logo in ("", _NONE):
+    def _logo(self, node: schema.Branding | None, name: str) -> Picture | None:
+        if node is None or getattr(node, name) in ("", _NONE):
             return None
-        return self._picture(beside(node, "logo", node.logo), node.at("logo"))
+        return self._picture(_path(node, name), node.at(name))
 
     def _marks(self, node: schema.Branding | None) -> Iterator[tuple[str, Picture]]:
         for client, path in (node.marks if node is not None else {}).items():
@@ -245,5 +246,5 @@ class _Dresser:
                 )
 
 
-def _folder(node: schema.Branding, name: str) -> Path:
+def _path(node: schema.Branding, name: str) -> Path:
     return beside(node, name, getattr(node, name))

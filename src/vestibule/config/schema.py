@@ -132,6 +132,45 @@ class Lifetimes(Node, kw_only=True):
     in then."""
 
 
+class PeopleField(Node, kw_only=True):
+    """One further field of the registration form; its answer is kept with the person, under its name."""
+
+    LABEL: ClassVar[str] = "its name"
+
+    label: str = ""
+    """What stands beside the field. Without it: its name."""
+    hint: str = ""
+    """How to fill it in."""
+    required: bool = False
+    """True: it can't be left empty."""
+
+
+class People(Node, kw_only=True):
+    """Who may become a user here. May be split like `gateway`.
+
+    A person's account is made at the first sign-in and found again by the provider's own id of them, never by an
+    e-mail address. Who may open what is for each host's `access` to say.
+    """
+
+    registration: str = "auto"
+    """How a newcomer's account is made: `auto` at once, `form` after a registration form. `invite`: only for people
+    who were invited. `closed`: for nobody."""
+    allow_all_users: bool = True
+    """False: only people who have an account, or were invited, are let in."""
+    allowed_domains: tuple[str, ...] = ()
+    """Domains of verified e-mail addresses (`["example.com"]`), of which everybody must have one, at every sign-in.
+    Without it, or with `["*"]`: no address is asked for."""
+    link_verified_emails: bool = False
+    """True: a newcomer whose verified address is that of exactly one person's account here is taken for that person.
+    Only for providers that you believe about addresses; it counts within a host's own providers."""
+    field: tuple[PeopleField, ...] = ()
+    """Further fields of the form; any number of blocks."""
+    terms_url: str = ""
+    """Address of the terms that the form has people accept: `https://…`, or a path of the host."""
+    privacy_url: str = ""
+    """Address of the privacy statement that the form links to."""
+
+
 class AuthorizeParameter(Node, kw_only=True):
     """A parameter to add to the authorization URL."""
 
@@ -347,6 +386,8 @@ class Branding(Node, kw_only=True):
     """Links beside it: `{ "Privacy" = "https://example.com/privacy" }`; http, https and mailto."""
     logo: FilePath = FilePath("")
     """An image instead of our mark: svg, png, jpg, webp or gif, up to 256 KiB. `"-"`: no image at all."""
+    dark_logo: FilePath = FilePath("")
+    """`logo` where people prefer dark pages."""
     marks: Mapping[str, str] = {}
     """Images on the sign-in buttons, by the client's ID: `{ "corp" = "corp.svg" }`. Known kinds have one."""
     accent: Colour = Colour("")
@@ -470,7 +511,7 @@ class Config(Node, kw_only=True):
         "license": "Vestibule needs none",
         "user": "nobody signs in by SSH",
     }
-    SPLIT: ClassVar[tuple[str, ...]] = ("gateway", "admin", "store", "lifetimes", "branding")
+    SPLIT: ClassVar[tuple[str, ...]] = ("gateway", "admin", "store", "lifetimes", "people", "branding")
     """Unlabelled blocks of which several are read as one."""
     GENERAL: ClassVar[tuple[str, ...]] = ("ingress", "calling")
 
@@ -478,6 +519,7 @@ class Config(Node, kw_only=True):
     admin: Admin | None = None
     store: Store | None = None
     lifetimes: Lifetimes | None = None
+    people: People | None = None
     branding: Branding | None = None
     provider: tuple[Provider, ...] = ()
     oauth: tuple[OAuth, ...] = ()

@@ -45,6 +45,8 @@ class Branding(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True
     footer_links: tuple[tuple[str, str], ...] = ()
     """Label and http(s) or mailto address."""
     logo: Picture | None = None
+    dark_logo: Picture | None = None
+    """Instead of `logo` where people prefer dark pages."""
     shows_mark: bool = True
     """False: no picture at all, not even ours."""
     marks: Mapping[str, Picture] = {}

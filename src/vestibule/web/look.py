@@ -9,11 +9,11 @@ import minijinja
 from minijinja import Environment, Markup, TemplateError
 
 from vestibule.config import page
-from vestibule.core.branding import OURS, OURS_DARK, Branding, Scheme, palette
+from vestibule.core.branding import OURS, OURS_DARK, Branding, Picture, Scheme, palette
 from vestibule.core.wording import Language, Wording, fill
 from vestibule.web.assets import Assets
 
-_LOGO, _COLOURS = "logo", "colours.css"
+_LOGO, _DARK_LOGO, _COLOURS = "logo", "dark-logo", "colours.css"
 _MARK = "mark-"
 
 
@@ -22,6 +22,7 @@ class Look:
 
     def __init__(self, branding: Branding, assets: Assets) -> None:
         self.branding = branding
+        self._ours_only = assets
         self.assets = assets.with_files(dict(_files(branding)))
         self.wording = Wording(
             {**page.languages(), **{language.tag: language for language in branding.languages}}.values(),
@@ -70,7 +71,9 @@ class Look:
         """The address of the mark on a client's button, empty where there is none."""
         picture = self.branding.marks.get(client)
         return (
-            self.assets.url(f"{_MARK}{client}.{picture.extension}") if picture else self.assets.mark_url(kind)
+            self.assets.url(f"{_MARK}{client}.{picture.extension}")
+            if picture
+            else self._ours_only.mark_url(kind)
         )
 
 
@@ -91,8 +94,9 @@ def _files(branding: Branding) -> dict[str, bytes]:
     found = {
         f"{_MARK}{client}.{picture.extension}": picture.body for client, picture in branding.marks.items()
     }
-    if branding.logo is not None:
-        found[f"{_LOGO}.{branding.logo.extension}"] = branding.logo.body
+    for name, logo in ((_LOGO, branding.logo), (_DARK_LOGO, branding.dark_logo)):
+        if logo is not None:
+            found[f"{name}.{logo.extension}"] = logo.body
     if style := colours_of(branding):
         found[_COLOURS] = style.encode()
     return found
@@ -114,9 +118,13 @@ def _rule(scheme: str, properties: Mapping[str, str]) -> str:
 
 def _brand(branding: Branding, assets: Assets) -> dict[str, Any]:
     """What every template sees of the branding."""
-    logo = branding.logo
+
+    def picture(name: str, found: Picture | None) -> str:
+        return assets.url(f"{name}.{found.extension}") if found is not None else ""
+
     return {
-        "logo": assets.url(f"{_LOGO}.{logo.extension}") if logo else "",
+        "logo": picture(_LOGO, branding.logo),
+        "dark_logo": picture(_DARK_LOGO, branding.dark_logo),
         "shows_mark": branding.shows_mark,
         "colours": assets.url(_COLOURS) if colours_of(branding) else "",
         "ground": _ground(branding.light, OURS),

@@ -249,7 +249,7 @@ class Pages:
         field = Field(
             name="me",
             label="address.label",
-            hint="address.hint",
+            hint="address.example",
             value=value,
             fault=_WRONG_ADDRESS[wrong] if wrong else "",
             autocomplete="url",

@@ -84,6 +84,9 @@ TEXTS: dict[str, Text] = {
     "operation_unknown": Text(403, section="program"),
     "foreign_host": Text(403, section="program"),
     "browser_call": Text(403, section="program"),
+    # The admin API.
+    "invalid": Text(422, section="program"),
+    "conflict": Text(409, section="program"),
     # The site behind the gateway, and the gateway itself.
     "backend_unavailable": Text(502, (_AGAIN,)),
     "backend_overloaded": Text(503, (_AGAIN,)),

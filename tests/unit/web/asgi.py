@@ -199,6 +199,9 @@ class Desk:
 
 
 _TAGS = {
+    "footer",
+    "picture",
+    "source",
     "input",
     "label",
     "html",
@@ -225,6 +228,7 @@ _TAGS = {
     "code",
 }
 _ATTRIBUTES = {
+    "srcset",
     "aria-describedby",
     "aria-invalid",
     "autocapitalize",
@@ -278,7 +282,7 @@ class Inert(HTMLParser):
         self.tags.append(tag)
         for name, value in attrs:
             assert name in _ATTRIBUTES, (tag, name)
-            if name in {"href", "src", "action"}:
+            if name in {"href", "src", "srcset", "action"}:
                 self._address(tag, name, value or "")
 
     def _address(self, tag: str, name: str, value: str) -> None:

@@ -57,7 +57,7 @@ def test_a_form_posts_so_that_its_origin_can_be_checked() -> None:
 
 
 def test_a_fault_is_told_at_its_field_and_above() -> None:
-    wrong = Field(name="email", label="address.label", hint="address.hint", fault="form.invalid")
+    wrong = Field(name="email", label="address.label", hint="address.example", fault="form.invalid")
     page = form(wrong, status=422)
     elements = Elements(page)
     (email,) = elements.all("input")

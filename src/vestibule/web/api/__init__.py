@@ -1,0 +1,1 @@
+"""The admin API, `/api/v1`: one module a resource, the table of which is `app`'s."""

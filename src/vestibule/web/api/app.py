@@ -1,0 +1,90 @@
+"""The API put together: its resources, what holds for all of them, and the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
+
+from vestibule import __version__
+from vestibule.errors import VestibuleError
+from vestibule.web.api import tokens
+from vestibule.web.api.door import Door
+from vestibule.web.api.office import Office
+from vestibule.web.api.problem import HEADERS, Problem, on_crash, on_error, on_invalid, on_unrouted
+
+PREFIX = "/api/v1"
+DOCUMENT = f"{PREFIX}/openapi.json"
+RESOURCES: tuple[APIRouter, ...] = (tokens.router,)
+
+_DESCRIPTION = """\
+Users, identities, invitations, identity providers and admin tokens of one Vestibule.
+
+It answers on the Unix socket `admin.sock` in the state directory, where no token is needed: whoever can open it is
+trusted. On a loopback port (`admin { listen = "127.0.0.1:9000" }`) an admin token is needed. No web page may call.
+
+Errors are `application/problem+json` (RFC 9457) with a stable `code` and the `id` that is in the log. Members and
+parameters that the API does not know are refused. Times are RFC 3339, in UTC.
+"""
+_BEARER = HTTPBearer(
+    scheme_name="adminToken",
+    bearerFormat="vst_admin_…",
+    description="An admin token, as `vestibule tokens create` prints one. Not needed on the Unix socket.",
+    auto_error=False,
+)
+
+
+def build(office: Office) -> ASGIApp:
+    """The ASGI application; the scope's state has the `Asker` (`service.admin`)."""
+    return Door(api(office), office)
+
+
+def api(office: Office | None = None) -> FastAPI:
+    """The application without its door."""
+    app = FastAPI(
+        title="Vestibule admin API",
+        version=__version__,
+        description=_DESCRIPTION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={
+            VestibuleError: on_error,
+            RequestValidationError: on_invalid,
+            HTTPException: on_unrouted,
+            Exception: on_crash,
+        },
+        # Only said in the document: the door has checked it.
+        dependencies=[Depends(_BEARER)],
+    )
+    app.state.office = office
+    for router in RESOURCES:
+        app.include_router(router, prefix=PREFIX)
+    written = document(app)
+    app.openapi = lambda: written  # type: ignore[method-assign]  # FastAPI's own way to replace it
+    app.add_route(DOCUMENT, _document, include_in_schema=False)
+    return app
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document."""
+    written = app.openapi()
+    schemas = written["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    _, problems = models_json_schema(
+        [(Problem, "serialization")], ref_template="#/components/schemas/{model}"
+    )
+    schemas.update(problems["$defs"])
+    return written
+
+
+async def _document(request: Request) -> Response:
+    return JSONResponse(request.app.openapi(), headers=HEADERS)

@@ -1,0 +1,74 @@
+"""Lists by pages: a cursor says where the next page begins, and is good for the same list and filters only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+import msgspec
+from pydantic import Field
+
+from vestibule.core.seal import KeyRing
+from vestibule.protocol import base64url
+from vestibule.store.base import Page
+from vestibule.web.api.problem import Invalid
+from vestibule.web.api.shape import Model
+
+LIMIT_MAX: Final = 200
+_PURPOSE: Final = "admin cursor"
+_MAC_BYTES: Final = 32
+_decode: Final = msgspec.json.Decoder(tuple[float, str]).decode
+
+Item = TypeVar("Item")
+Shown = TypeVar("Shown")
+
+
+class Paging(Model):
+    """The query of a list; a list's own has its filters beside."""
+
+    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = 50
+    """How many at most."""
+    cursor: Annotated[str, Field(max_length=4096)] = ""
+    """`next` of the page before; all other parameters as they were then, but `limit`."""
+
+    @property
+    def filters(self) -> dict[str, Any]:
+        """What a cursor is bound to."""
+        return self.model_dump(exclude={"limit", "cursor"}, mode="json")
+
+
+class Listing(Model, Generic[Shown]):
+    """One page of a list."""
+
+    items: list[Shown]
+    next: str | None
+    """The `cursor` of the page that follows; null: this is the last."""
+
+
+def page_of(ring: KeyRing, name: str, paging: Paging) -> Page:
+    """The page of the list *name* that is asked for, and one more, which says whether there is a next.
+
+    Raises: Invalid. Threat: a cursor made up, or taken from another list, that lets its text reach a query.
+    """
+    if not paging.cursor:
+        return Page(limit=paging.limit + 1)
+    raw = base64url.decode(paging.cursor) or b""
+    mac, place = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+    if not ring.check_mac(_PURPOSE, _bound(name, paging.filters, place), mac):
+        raise Invalid([("?cursor", "is none that this list gave for these filters: begin without one")])
+    return Page(after=_decode(place), limit=paging.limit + 1)
+
+
+def cursor_after(ring: KeyRing, name: str, paging: Paging, after: tuple[float, str]) -> str:
+    """The cursor of the page that follows this place in the list."""
+    place = msgspec.json.encode(after)
+    return base64url.encode(ring.mac(_PURPOSE, _bound(name, paging.filters, place)) + place)
+
+
+def cut(items: Sequence[Item], paging: Paging) -> tuple[Sequence[Item], bool]:
+    """The page without the one that was asked for beyond it, and whether that was there."""
+    return items[: paging.limit], len(items) > paging.limit
+
+
+def _bound(name: str, filters: Mapping[str, Any], place: bytes) -> bytes:
+    return msgspec.json.encode([name, sorted(filters.items())]) + b"\0" + place

@@ -1,0 +1,61 @@
+"""What the handlers of the API work with, and who asks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from fastapi import Depends, Request
+
+from vestibule.core.seal import KeyRing
+from vestibule.observe.log import Log
+from vestibule.service.admin import AdminTokens, Asker
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who asks: `socket`, or `token NAME`."""
+
+    name: str
+
+
+SOCKET = Actor("socket")
+
+
+class Office(msgspec.Struct, frozen=True, kw_only=True):
+    """The services, the same for all requests."""
+
+    tokens: AdminTokens
+    ring: KeyRing
+    """Signs cursors."""
+    log: Log
+
+
+class Desk(msgspec.Struct, frozen=True, kw_only=True):
+    """One request to the API."""
+
+    office: Office
+    asker: Asker
+    actor: Actor
+
+    @property
+    def now(self) -> float:
+        """When it came."""
+        return self.asker.now
+
+    def note(self, what: str, target: str) -> None:
+        """Log one change: who did what to which; ids only, no secret and no address of mail."""
+        self.office.log.info(
+            "admin_change",
+            id=self.asker.request_id,
+            who=self.actor.name,
+            what=what,
+            target=target,
+            address=self.asker.address,
+        )
+
+
+async def _desk(request: Request) -> Desk:
+    return Desk(office=request.app.state.office, asker=request.state.asker, actor=request.state.actor)
+
+
+At = Annotated[Desk, Depends(_desk)]

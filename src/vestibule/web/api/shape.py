@@ -1,0 +1,42 @@
+"""What the API's JSON is made of: models that take nothing unknown, times, ids."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+from fastapi import Path
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+#: a line of text: no controls, which logs and tables would trip over, and no NUL, which a database refuses
+LINE: Final = r"^[^\x00-\x1f\x7f]*$"
+#: ids that this gateway makes, and cursors
+ID: Final = r"^[A-Za-z0-9_-]{1,64}$"
+ADDRESS: Final = (
+    r"^[^\x00-\x20\x7f@,<>\"/\\()\[\]:;]{1,64}@[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,250}[A-Za-z0-9_])?$"
+)
+
+Line = Annotated[str, StringConstraints(pattern=LINE, max_length=200)]
+Id = Annotated[str, Path(pattern=ID, description="The id.")]
+Address = Annotated[str, StringConstraints(pattern=ADDRESS, max_length=254)]
+
+
+class Model(BaseModel):
+    """The base of all: a member that nobody knows is refused, never passed over."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def example(*values: dict[str, Any]) -> ConfigDict:
+    """The configuration of a model with these examples in the OpenAPI document."""
+    return ConfigDict(json_schema_extra={"examples": list(values)})
+
+
+def moment(at: float) -> datetime:
+    """The time, in UTC, to the second."""
+    return datetime.fromtimestamp(int(at), UTC)
+
+
+def moment_or_none(at: float | None) -> datetime | None:
+    """The same for what may not have been yet: None, also for 0."""
+    return moment(at) if at else None

@@ -1,0 +1,100 @@
+"""`/tokens`: bearer tokens of this API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import Response
+
+from vestibule.errors import ClientError
+from vestibule.model import AdminToken
+from vestibule.web.api.office import At
+from vestibule.web.api.problem import errors
+from vestibule.web.api.shape import Id, Line, Model, example, moment, moment_or_none
+
+YEARS_S = 10 * 366 * 86400
+
+router = APIRouter(prefix="/tokens", tags=["tokens"])
+
+
+class NewToken(Model):
+    """What a token is made of."""
+
+    model_config = example({"name": "deploy", "expires_in": 2592000})
+
+    name: Annotated[Line, Field(min_length=1)]
+    """For people, and for the log: who did what."""
+    expires_in: Annotated[int, Field(ge=1, le=YEARS_S)] | None = None
+    """Seconds it is good for; without it: until it is revoked."""
+
+
+class Token(Model):
+    """A token as it is listed: not the token itself."""
+
+    id: str
+    name: str
+    created_at: datetime
+    expires_at: datetime | None
+    """null: never."""
+    seen_at: datetime | None
+    """When it was last used, to the minute; null: never."""
+
+
+class MadeToken(Token):
+    """A token that was just made."""
+
+    model_config = example(
+        {
+            "id": "9nUtJjTbUu5pxGhRkhwUSw",
+            "name": "deploy",
+            "created_at": "2026-11-22T05:14:00Z",
+            "expires_at": "2026-12-22T05:14:00Z",
+            "seen_at": None,
+            "token": "vst_admin_…",
+        }
+    )
+
+    token: str
+    """The token itself, shown this once."""
+
+
+class Tokens(Model):
+    """All tokens, the oldest first, those that have expired too."""
+
+    items: list[Token]
+
+
+@router.post("", operation_id="createToken", status_code=201, responses=errors(400, 413, 415))
+async def create(at: At, new: NewToken) -> MadeToken:
+    """Make a token. It is shown once."""
+    token, bearer = await at.office.tokens.create(new.name, new.expires_in, at.now)
+    at.note("token.create", token.id)
+    return MadeToken(**_shown(token).model_dump(), token=bearer.reveal())
+
+
+@router.get("", operation_id="listTokens", responses=errors())
+async def list_all(at: At) -> Tokens:
+    """All tokens, without themselves."""
+    return Tokens(items=[_shown(token) for token in await at.office.tokens.list()])
+
+
+@router.delete("/{id}", operation_id="revokeToken", status_code=204, responses=errors(404))
+async def revoke(at: At, id: Id) -> Response:  # noqa: A002 - the name in the path
+    """End a token at once."""
+    if not await at.office.tokens.revoke(id):
+        raise ClientError("there is no token of this id", code="token_unknown", status=404)
+    at.note("token.revoke", id)
+    return Response(status_code=204)
+
+
+def _shown(token: AdminToken) -> Token:
+    return Token(
+        id=token.id,
+        name=token.name,
+        created_at=moment(token.created_at),
+        expires_at=moment_or_none(token.expires_at),
+        seen_at=moment_or_none(token.seen_at),
+    )

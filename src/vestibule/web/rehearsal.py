@@ -1,0 +1,93 @@
+"""Every kind of page once, with everything on it that it can show.
+
+By it an operator's templates are tried before anybody sees them, and tests look at all pages there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import TypeAlias
+
+from minijinja import TemplateError
+
+from vestibule.core.branding import Branding
+from vestibule.errors import ConfigError
+from vestibule.web.blocks import Action, Choice, Field, Item
+from vestibule.web.page import Page
+from vestibule.web.pages import Pages, Scene
+
+Sample: TypeAlias = Callable[[Pages, Scene], Page]
+
+_CHOICES = (
+    Choice(title="Google", href="/@google/signin", client="google", kind="google", is_last_used=True),
+    Choice(title="GitHub", href="/@github/signin", client="github", kind="github"),
+    Choice(title="Example Corporation", href="/@corp/signin", client="corp", kind="oidc"),
+    Choice(title="Other", href="/@other/signin", client="other"),
+)
+_REMOVE = Action(href="/@/do", label="sign_out", post=True, hidden=(("id", "1"),), danger=True)
+_ITEMS = (
+    Item(title="Google", detail="alice@example.com", kind="google", actions=(_REMOVE,)),
+    Item(title="GitHub", detail="alice", kind="github", actions=(_REMOVE,)),
+)
+_FIELDS = (
+    Field(name="address", label="address.label", hint="address.example", autocomplete="url", keyboard="url"),
+    Field(name="wrong", label="address.label", value="x", fault="form.invalid"),
+    Field(name="more", label="address.label", required=False),
+    Field(name="agree", label="signin.title", type="checkbox", value="yes"),
+)
+
+#: name → page; the scene says where and to whom
+SAMPLES: Mapping[str, Sample] = MappingProxyType(
+    {
+        "sign-in": lambda pages, scene: pages.signin(_CHOICES, scene),
+        "not allowed": lambda pages, scene: pages.error(403, "not_allowed", scene=scene),
+        "provider refused": lambda pages, scene: pages.error(
+            403, "provider_refused", answered="consent_required", scene=scene
+        ),
+        "not found": lambda pages, scene: pages.error(404, "not_found", scene=scene),
+        "unknown host": lambda pages, scene: pages.error(
+            421, "unknown_host", scene=Scene(request_id=scene.request_id, languages=scene.languages)
+        ),
+        "signed out": lambda pages, scene: pages.signed_out(_nobody(scene)),
+        "signed in": lambda pages, scene: pages.signed_out(scene),
+        "sign out?": lambda pages, scene: pages.confirm_sign_out(scene, action="/@/signout"),
+        "sign out of one?": lambda pages, scene: pages.confirm_sign_out(
+            scene, action="/@google/signout", what="Google"
+        ),
+        "leaving": lambda pages, scene: pages.leaving(scene, location="https://idp.example/"),
+        "web address": lambda pages, scene: pages.ask_address(scene, action="/@me/signin?rd=%2F"),
+        "web address again": lambda pages, scene: pages.ask_address(
+            scene, action="/@me/signin", value="htp:/", wrong="invalid"
+        ),
+        "form": lambda pages, scene: pages.form(
+            scene, "signed_in", action="/@/do", fields=_FIELDS, status=422
+        ),
+        "list": lambda pages, scene: pages.list(scene, "signed_in", items=_ITEMS, actions=[_REMOVE]),
+    }
+)
+
+
+def rehearse(brandings: Iterable[Branding]) -> None:
+    """Try the operator's templates on every page there is. Raises ConfigError with what fails, each once."""
+    faults = dict.fromkeys(fault for branding in set(brandings) for fault in _faults(branding))
+    if faults:
+        raise ConfigError(tuple(faults))
+
+
+def _faults(branding: Branding) -> Iterator[str]:
+    if not branding.templates:
+        return
+    pages = Pages()
+    for who in ("", "Alice"):
+        scene = Scene(request_id="x", host="example", branding=branding, who=who, other_ways=True)
+        for sample in SAMPLES.values():
+            try:
+                sample(pages, scene)
+            except TemplateError as error:
+                where = f"{branding.templates_at}/{error.name or '?'}:{error.line or 1}:1"
+                yield f"{where}: {error.detail or error.message}"
+
+
+def _nobody(scene: Scene) -> Scene:
+    return Scene(host=scene.host, branding=scene.branding, languages=scene.languages)
