@@ -119,7 +119,8 @@ class Oidc(OAuth2):
         signed = yield from self.signed(at, tokens, answer)
         self.check_claims(signed)
         told = yield from self._told(at, tokens.access_token, signed)
-        return self.identity(at, {**told, **signed}, self._email(signed, told))
+        found = self.identity(at, {**told, **signed}, self._email(signed, told))
+        return (yield from self.completed(found, at, tokens))
 
     def recheck(self, identity: Identity, tokens: Tokens, now: float) -> Flow[Identity]:
         """The same person as the provider has them now, by an ID token of this hour, else by userinfo.
@@ -153,6 +154,15 @@ class Oidc(OAuth2):
             subject=claims["sub"],
             email=email,
         )
+
+    def completed(self, identity: Identity, at: Endpoints, tokens: Tokens) -> Flow[Identity]:
+        """The identity with what only the provider's API tells, at a sign-in and whenever it is looked at again.
+
+        Raises ProviderError.
+        """
+        del at, tokens
+        yield from ()
+        return identity
 
     def refresh(self, tokens: Tokens, now: float) -> Flow[Tokens]:
         """The tokens to keep from now on; a new ID token must be about the same person.
@@ -235,6 +245,7 @@ class Oidc(OAuth2):
             raise ProviderInvalid("the provider doesn't say who this is", detail=f"userinfo: {reply.status}")
         told = connect.parse_userinfo(document, identity.subject)
         found = self.identity(at, told, self._email({}, told))
+        found = yield from self.completed(found, at, tokens)
         if lost := set(found.unknown) - set(identity.unknown):
             raise ProviderRefused("invalid_grant", f"userinfo says nothing of {', '.join(sorted(lost))}")
         return found
