@@ -230,7 +230,11 @@ class App:
             parts = module.Parts(
                 sessions=self.sessions,
                 grants=self.grants,
+                rechecks=self.rechecks,
                 marks=self._store.marks,
+                parking=self._store.parking,
+                changes=self._changes,
+                people=self._compiled.people,
                 ring=self._ring,
                 database=self._compiled.database,
                 providers=self._providers,

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from vestibule.core.postgres import Postgres
+from vestibule.core.registration import Rules
 from vestibule.core.seal import KeyRing
 from vestibule.fetch import AiohttpTransport, Fetcher
 from vestibule.observe.log import Log
@@ -23,6 +24,7 @@ from vestibule.service.flow import Driver
 from vestibule.service.grants import Grants
 from vestibule.service.keys import KeySets
 from vestibule.service.people import People
+from vestibule.service.recheck import Rechecks
 from vestibule.service.sessions import Sessions
 from vestibule.service.signin import SignIn
 from vestibule.store import base, records
@@ -35,7 +37,11 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
     sessions: Sessions
     grants: Grants
+    rechecks: Rechecks
     marks: base.Marks
+    parking: base.Parking
+    changes: base.Changes
+    people: Rules
     ring: KeyRing
     database: Path | Postgres
     providers: Mapping[str, Provider]
@@ -60,10 +66,14 @@ class ControlPlane:
         )
         self.driver = Driver(self._fetcher, KeySets(self._fetcher.get))
         self._records = records.open_records(parts.database)
+        self.people = People(
+            self._records.people, self._records.invitations, parts.sessions, parts.changes, rules=parts.people
+        )
         self._signin = SignIn(
             sessions=parts.sessions,
             grants=parts.grants,
-            people=People(self._records.people),
+            rechecks=parts.rechecks,
+            people=self.people,
             marks=parts.marks,
             keys=parts.ring,
             driver=self.driver,

@@ -228,10 +228,11 @@ RETRY_AFTER_S = 2
 
 
 class Unavailable(msgspec.Struct, frozen=True):
-    """It can't be decided now (the store is away): 503 with Retry-After, cookies untouched."""
+    """It can't be decided now (the store is away, or the provider that must be asked): 503 with Retry-After, cookies untouched."""
 
     reason: str
     retry_after_s: int = RETRY_AFTER_S
+    code: str = "store_unavailable"
 
 
 Decision: TypeAlias = Allow | SignIn | StepUp | Deny | Unavailable

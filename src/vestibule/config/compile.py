@@ -20,7 +20,8 @@ from vestibule.core.call import Call, Operation, SessionCredential
 from vestibule.core.listener import Listener
 from vestibule.core.policy import Policy, Rule, policy_of, qualified
 from vestibule.core.postgres import Postgres
-from vestibule.core.route import Backend, Host, Route, RouteTable, Server, routes_of
+from vestibule.core.registration import Rules
+from vestibule.core.route import Backend, Host, Route, RouteTable, Server, routes_of, with_callbacks
 from vestibule.model import Secret
 from vestibule.protocol.address import Networks
 from vestibule.providers.base import ProviderConfig
@@ -33,6 +34,7 @@ class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: float = 86400.0
     absolute_s: float = 7 * 86400.0
     handle_s: float = 3600.0
+    restriction_s: float = 3600.0
     grace_s: float = 30.0
 
 
@@ -62,6 +64,8 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     session_key: Secret | None
     """Stands for the key file where it is given."""
     lifetimes: Lifetimes
+    people: Rules
+    """Who may become a user."""
 
 
 def compile_config(loaded: Loaded) -> Compiled:
@@ -84,6 +88,7 @@ def compile_config(loaded: Loaded) -> Compiled:
         key_file=key_file(config),
         session_key=loaded.session_key,
         lifetimes=_lifetimes(config),
+        people=checked.people,
     )
 
 
@@ -96,6 +101,7 @@ def _lifetimes(config: schema.Config) -> Lifetimes:
         idle_s=given.session_idle,
         absolute_s=given.session_absolute,
         handle_s=given.handle,
+        restriction_s=given.restriction,
         grace_s=given.grace,
     )
 
@@ -121,17 +127,23 @@ def _host(scope: Scope, loaded: Loaded) -> Host:
         if prefix is not None:
             routes.append(_route(scope, route, prefix, whole.backend))
     table, depth = routes_of(routes)
-    return Host(
+    host = Host(
         name=scope.name.encode(),
         title=title_of(node, loaded.config) or node.name or scope.name,
         branding=loaded.checked.brandings[node.label],
         clients=dict(scope.clients),
         sign_in=scope.sign_in,
+        takes_more=scope.takes_more,
         base_url=node.public_url,
         routes=table,
         depth=depth,
         place=node.block.place.short,
     )
+    clients = loaded.checked.clients
+    registered = {
+        client: getattr(clients[full].config, "redirect_url", "") for client, full in scope.clients.items()
+    }
+    return with_callbacks(host, registered)
 
 
 def _route(scope: Scope, route: schema.Route, prefix: bytes, inherited: Backend) -> Route:

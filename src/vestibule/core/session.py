@@ -55,6 +55,7 @@ def begun(
     device: Device,
     lifetimes: Lifetimes,
     now: float,
+    check_at: float = 0.0,
 ) -> Session:
     """The session as it begins."""
     return Session(
@@ -68,6 +69,8 @@ def begun(
         identities=tuple(identities),
         clients=tuple(clients),
         device=device,
+        signed_in_at=now if user_id else 0.0,
+        check_at=check_at,
     )
 
 

@@ -93,15 +93,27 @@ def next_step(session: Session | None, identity: Identity | None, *, signs_in: b
     return AddCredentials()
 
 
-def adopted(session: Session, identity: Identity, user_id: str) -> Session:
-    """The session as this person's."""
-    return msgspec.structs.replace(session, user_id=user_id, identities=(identity,))
+def adopted(session: Session, identity: Identity, user_id: str, *, now: float, check_at: float) -> Session:
+    """The session as this person's, who came at `now` and is to be checked from `check_at` on (0: never)."""
+    return msgspec.structs.replace(
+        session, user_id=user_id, identities=(identity,), signed_in_at=now, check_at=check_at
+    )
 
 
-def renewed(session: Session, identity: Identity) -> Session:
+def renewed(session: Session, identity: Identity, *, now: float, check_at: float) -> Session:
     """The session with what that client says of the person now, where it said something before."""
     identities = tuple(identity if known.client == identity.client else known for known in session.identities)
-    return msgspec.structs.replace(session, identities=identities)
+    return msgspec.structs.replace(session, identities=identities, signed_in_at=now, check_at=check_at)
+
+
+def without_account(session: Session, issuer: str, subject: str) -> Session:
+    """The session without what this account vouches for; the person goes with the last identity."""
+    identities = tuple(
+        known for known in session.identities if (known.issuer, known.subject) != (issuer, subject)
+    )
+    return msgspec.structs.replace(
+        session, identities=identities, user_id=session.user_id if identities else ""
+    )
 
 
 def signed_out_of(session: Session, client: str) -> Session | None:

@@ -29,6 +29,7 @@ from vestibule.proxy.refusal import Answer, Answers, Refusals
 from vestibule.proxy.relay import IDEMPOTENT, Relay
 from vestibule.proxy.task import Tasks
 from vestibule.service.grants import Grants
+from vestibule.service.recheck import Rechecks
 from vestibule.service.sessions import Sessions
 from vestibule.service.tokens import AppTokens
 
@@ -59,6 +60,7 @@ class Calling:
         call: Call,
         *,
         sessions: Sessions,
+        rechecks: Rechecks,
         grants: Grants,
         tokens: AppTokens,
         ring: KeyRing,
@@ -70,6 +72,7 @@ class Calling:
     ) -> None:
         self.call = call
         self._sessions = sessions
+        self._rechecks = rechecks
         self._grants = grants
         self._tokens = tokens
         self._ring = ring
@@ -172,6 +175,8 @@ class Calling:
             tokens = self._grants.peek(session.id, client) if session is not None and client else None
             if session is None or session.host != opened.host or tokens is None:
                 return None
+            if self._rechecks.is_due(session):
+                return None
             exchange.session_id = session.id
             found.append(Credential(applied, tokens.access_token))
         return None if self.call.needs_session and not exchange.session_id else found
@@ -200,6 +205,8 @@ class Calling:
             return None, ""
         session_id, host = self._handle_of(exchange.head)
         session = self._sessions.peek_id(session_id) or await self._sessions.by_id(session_id)
+        if session is not None:
+            session = await self._rechecks.checked(session)
         if session is None or session.host != host:
             raise _unauthorized("session_ended")
         exchange.session_id = session.id

@@ -21,7 +21,7 @@ from vestibule.core.inject import identity_lines
 from vestibule.core.policy import decide
 from vestibule.core.route import Backend, Host, Route, RouteTable
 from vestibule.core.seal import KeyRing
-from vestibule.errors import BadRequest, StoreError
+from vestibule.errors import BadRequest, ProviderUnavailable, StoreError
 from vestibule.model import Allow, Decision, Deny, Session, SignIn, StepUp, Unavailable
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
@@ -36,6 +36,7 @@ from vestibule.proxy.refusal import Answer, Answers, Refusals, id_of
 from vestibule.proxy.relay import Relay
 from vestibule.proxy.task import Tasks
 from vestibule.proxy.view import Kept, Told, View, Views
+from vestibule.service.recheck import Rechecks
 from vestibule.service.sessions import Sessions
 from vestibule.service.visit import Visit
 
@@ -81,6 +82,7 @@ class Gateway:
         *,
         table: RouteTable,
         sessions: Sessions,
+        rechecks: Rechecks,
         lasting: Lasting,
         ring: KeyRing,
         trusted: Networks,
@@ -94,6 +96,7 @@ class Gateway:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._sessions = sessions
+        self._rechecks = rechecks
         self._ring = ring
         self._pools = pools
         self._control = control
@@ -147,21 +150,36 @@ class Gateway:
             return
         handle = taken.value.decode("latin-1")
         session = self._sessions.peek(handle)
-        if session is not None:
+        if session is not None and not (session.check_at and self._rechecks.is_due(session)):
             self._decide(exchange, ask, session)
         else:
             failed = partial(self._refusals.by_failure, exchange)
             self._tasks.spawn(self._load(exchange, ask, handle), "load session", failed)
 
     async def _load(self, exchange: Exchange, ask: Ask, handle: str) -> None:
-        """Step 3 where the cache can't answer."""
+        """Step 3 where the cache can't answer, or the provider must be asked first."""
         try:
-            session = await self._sessions.load(handle)
+            known = self._sessions.peek(handle) or await self._sessions.load(handle)
+            session = known and await self._checked(exchange, ask, known)
         except StoreError as error:
             self._log.error("store_unavailable", detail=error.detail or error.message)
             self._act(exchange, ask, None, Unavailable("the session store can't be reached"))
+        except ProviderUnavailable as error:
+            self._act(exchange, ask, None, Unavailable(error.message, code=error.code))
         else:
             self._decide(exchange, ask, session)
+
+    async def _checked(self, exchange: Exchange, ask: Ask, session: Session) -> Session | None:
+        """The session as its provider has it now.
+
+        Raises ProviderUnavailable, but not on our own paths: who can't be asked about may still sign out.
+        """
+        try:
+            return await self._rechecks.checked(session)
+        except ProviderUnavailable:
+            if not _is_own(exchange.head.target.path, ask.view.host):
+                raise
+            return session
 
     def _decide(self, exchange: Exchange, ask: Ask, session: Session | None) -> None:
         head = exchange.head
@@ -178,7 +196,10 @@ class Gateway:
             self._visit(exchange, ask, session)
             return
         # 4. Decide.
-        decision = decide(ask.route.policy, head.method, () if session is None else session.identities)
+        if session is None:
+            decision = decide(ask.route.policy, head.method, ())
+        else:
+            decision = decide(ask.route.policy, head.method, session.identities, session.user_id)
         self._act(exchange, ask, session, decision)
 
     def _act(self, exchange: Exchange, ask: Ask, session: Session | None, decision: Decision) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 
-from vestibule.errors import StoreError
+from vestibule.errors import ProviderError, StoreError
 from vestibule.proxy.exchange import Exchange
 from vestibule.proxy.task import Tasks
+from vestibule.service.recheck import Rechecks
 from vestibule.service.sessions import Sessions
 
 SWEEP_EVERY_S = 5.0
@@ -19,8 +20,9 @@ SWEEP_EVERY_S = 5.0
 class Lasting:
     """The exchanges under way that last, by session."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, rechecks: Rechecks) -> None:
         self._sessions = sessions
+        self._rechecks = rechecks
         self._by_session: dict[str, set[Exchange]] = {}
         self._tasks = Tasks()
         self._swept_mono = 0.0
@@ -39,7 +41,10 @@ class Lasting:
 
     def session_changed(self, session_id: str) -> None:
         """Look whether this session still lives, and end what lasts if it doesn't."""
-        if session_id in self._by_session and self._sessions.peek_id(session_id) is None:
+        if session_id not in self._by_session:
+            return
+        session = self._sessions.peek_id(session_id)
+        if session is None or self._rechecks.is_due(session):
             self._tasks.spawn(self._check(session_id), "lasting")
 
     def sweep(self, now_mono: float) -> None:
@@ -52,6 +57,14 @@ class Lasting:
     async def _check(self, session_id: str) -> None:
         # A store that is away says nothing of the session: it is asked again by the next sweep.
         with contextlib.suppress(StoreError):
-            if await self._sessions.by_id(session_id) is None:
+            if not await self._may_last(session_id):
                 for exchange in list(self._by_session.get(session_id, ())):
                     exchange.cut()
+
+    async def _may_last(self, session_id: str) -> bool:
+        """False when the session has ended, or its provider couldn't say for too long that it may go on."""
+        session = await self._sessions.by_id(session_id)
+        try:
+            return session is not None and await self._rechecks.checked(session) is not None
+        except ProviderError:
+            return False

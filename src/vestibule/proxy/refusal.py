@@ -86,7 +86,7 @@ class Refusals:
             if status == 405:
                 more = [_allow(methods)]
         else:
-            status, code, more = 503, "store_unavailable", [b"Retry-After: %d" % decision.retry_after_s]
+            status, code, more = 503, decision.code, [b"Retry-After: %d" % decision.retry_after_s]
         self._log.info("refused", status=status, code=code, reason=decision.reason, **_of(exchange))
         self._answer(exchange, status, code, session=session, more=more)
 

@@ -49,6 +49,8 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """The session the callback came with; empty for none."""
     device: Device
     now: float
+    check_at: float = 0.0
+    """From when on the provider must be asked anew who has come; 0: never."""
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -163,6 +165,7 @@ class Arrivals:
             clients=(arrival.client,) if tokens else (),
             device=arrival.device,
             now=arrival.now,
+            check_at=arrival.check_at if identity else 0.0,
         )
         if tokens:
             await self._grants.keep(session, arrival.client, tokens, arrival.now)
@@ -172,8 +175,12 @@ class Arrivals:
         self, session: Session, identity: Identity, arrival: Arrival
     ) -> tuple[Session, str] | None:
         user = await self._people.admit(identity, arrival.now)
+        now, check_at = arrival.now, arrival.check_at
         return await self._change(
-            session, arrival, lambda current: rules.adopted(current, identity, user.id), is_new_person=True
+            session,
+            arrival,
+            lambda current: rules.adopted(current, identity, user.id, now=now, check_at=check_at),
+            is_new_person=True,
         )
 
     async def _renew(
@@ -182,7 +189,10 @@ class Arrivals:
         user = await self._people.admit(identity, arrival.now)
         if user.id != session.user_id:  # the person the session knew is gone, and was registered anew
             return await self._replace(session, identity, arrival)
-        return await self._change(session, arrival, lambda current: rules.renewed(current, identity))
+        now, check_at = arrival.now, arrival.check_at
+        return await self._change(
+            session, arrival, lambda current: rules.renewed(current, identity, now=now, check_at=check_at)
+        )
 
     async def _replace(self, session: Session, identity: Identity, arrival: Arrival) -> tuple[Session, str]:
         """The new person's session; the old one is over, durably, before anybody hears of the new one."""

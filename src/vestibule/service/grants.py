@@ -38,6 +38,8 @@ from vestibule.store.base import SealedGrant
 
 GRANT: Final = "grant"
 """Kind of change: a grant of the owner with this id was changed or dropped."""
+REFRESHED: Final = "refreshed"
+"""Kind of change: a grant of the owner with this id was refreshed at its provider."""
 HARD_S: Final = 20.0
 """The hard deadline of a refresh's requests."""
 LEASE_S: Final = 30.0
@@ -158,6 +160,18 @@ class Grants:
             raise CredentialGone(f"No one has signed in to {client} in this session.", code="no_credential")
         return await self._share_flight(session.id, client, rejected)
 
+    async def fresh_tokens(self, session: Session, client: str, *, max_age_s: float) -> Tokens:
+        """Tokens at most this old, where they can be refreshed; else those there are, while they live.
+
+        Raises as `access_token` does.
+        """
+        held = await self._read(session.id, client)
+        if held is None or self._now() - held.grant.obtained_at < max_age_s:
+            return await self.access_token(session, client)
+        can_refresh = held.grant.tokens.refresh_token is not None and client in self._refreshers
+        old = held.grant.tokens.access_token if can_refresh else None
+        return await self.access_token(session, client, rejected=old)
+
     async def _share_flight(self, owner: str, client: str, rejected: Secret | None) -> Tokens:
         """What this process's one refresh of the grant ends in; whoever stops waiting does not stop it."""
         place = owner, client
@@ -228,6 +242,7 @@ class Grants:
             intent, tokens=fresh, obtained_at=now, refreshing_since=None, rejected_at=rejected_at
         )
         if kept is not None:
+            self._changes.publish(REFRESHED, held.grant.owner)
             return fresh
         try:
             return await self._what_stands(held.grant)

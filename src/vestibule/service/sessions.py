@@ -145,6 +145,7 @@ class Sessions:
         clients: Iterable[str],
         device: Device,
         now: float,
+        check_at: float = 0.0,
     ) -> tuple[Session, str]:
         """A new session and its handle; durable on return."""
         session = rules.begun(
@@ -156,6 +157,7 @@ class Sessions:
             device=device,
             lifetimes=self._lifetimes,
             now=now,
+            check_at=check_at,
         )
         handle = self._new_handle()
         await self._store.create(session, rules.hash_of(handle))
@@ -204,6 +206,22 @@ class Sessions:
         finally:
             self._seen.pop(session_id, None)
             self._changes.publish(SESSION, session_id)
+
+    async def of_user(self, user_id: str) -> tuple[Session, ...]:
+        """The live sessions of a user, the newest first, at most a thousand; as the store has them."""
+        return await self._store.of_user(user_id, self._now())
+
+    async def end_of(self, user_id: str) -> tuple[str, ...]:
+        """End all of a user's with their grants, everywhere; durable on return. The ids of those that ended."""
+        ended: tuple[str, ...] = ()
+        try:
+            ended = await self._store.delete_of(user_id)
+        finally:
+            self._changes.publish(USER, user_id)
+            for session_id in ended:
+                self._seen.pop(session_id, None)
+                self._changes.publish(SESSION, session_id)
+        return ended
 
     def touch(self, session: Session, now: float) -> None:
         """Note that it was seen, if that is due: in the cache at once, in the store with the next `flush`."""

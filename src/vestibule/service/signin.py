@@ -24,6 +24,7 @@ from vestibule.providers.base import Answer, Provider, RedirectLogin, SignOut, S
 from vestibule.service.arrival import Arrival, Arrivals
 from vestibule.service.grants import Grants
 from vestibule.service.people import People
+from vestibule.service.recheck import Rechecks
 from vestibule.service.sessions import Sessions
 from vestibule.service.visit import Visit
 from vestibule.store import base
@@ -101,6 +102,7 @@ class SignIn:
         *,
         sessions: Sessions,
         grants: Grants,
+        rechecks: Rechecks,
         people: People,
         marks: base.Marks,
         keys: KeyRing,
@@ -112,6 +114,7 @@ class SignIn:
     ) -> None:
         self._sessions = sessions
         self._grants = grants
+        self._rechecks = rechecks
         self._marks = marks
         self._keys = keys
         self._driver = driver
@@ -206,6 +209,7 @@ class SignIn:
             session_id=visit.session.id if visit.session else "",
             device=Device(user_agent=visit.user_agent, address=visit.address),
             now=visit.now,
+            check_at=self._rechecks.next_at(name, visit.host, visit.now),
         )
         session, handle = await self._arrivals.settle(arrival)
         return Finished(

@@ -52,6 +52,7 @@ def test_a_session_begins_seen_and_with_both_its_ends():
         user_id="u1",
         created_at=NOW,
         seen_at=NOW,
+        signed_in_at=NOW,
         expires_at=NOW + 100,
         idle_s=10.0,
         identities=(ZOE,),

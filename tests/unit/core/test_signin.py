@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from vestibule.core.signin import (
@@ -72,13 +73,16 @@ def test_a_second_account_of_the_persons_issuer_is_never_mixed_in() -> None:
 
 
 def test_adopting_makes_the_session_one_persons() -> None:
-    assert adopted(CREDENTIALS, ALICE, "u9") == session(ALICE, user_id="u9")
+    found = adopted(CREDENTIALS, ALICE, "u9", now=5.0, check_at=9.0)
+    assert found == msgspec.structs.replace(session(ALICE, user_id="u9"), signed_in_at=5.0, check_at=9.0)
 
 
 def test_renewing_replaces_what_the_client_said_and_adds_nothing() -> None:
-    assert renewed(ALICE_HERE, ALICE_AGAIN).identities == (ALICE_AGAIN,)
+    found = renewed(ALICE_HERE, ALICE_AGAIN, now=5.0, check_at=9.0)
+    assert (found.identities, found.signed_in_at, found.check_at) == ((ALICE_AGAIN,), 5.0, 9.0)
     same_person_elsewhere = Identity(client="op2", issuer=ALICE.issuer, subject=ALICE.subject)
-    assert renewed(ALICE_HERE, same_person_elsewhere).identities == (ALICE,)
+    found = renewed(ALICE_HERE, same_person_elsewhere, now=5.0, check_at=9.0)
+    assert found.identities == (ALICE,)
 
 
 def test_signing_out_of_the_last_client_ends_the_session() -> None:

@@ -20,7 +20,7 @@ from vestibule.core.policy import Rule, policy_of
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server, routes_of
 from vestibule.core.seal import Key, KeyRing
 from vestibule.errors import StoreError
-from vestibule.model import Account, Device, Identity, User
+from vestibule.model import Account, Device, Identity, Session, User
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol.address import Networks
@@ -204,6 +204,30 @@ HOSTS = (
 )
 
 
+class NoRechecks:
+    """No session is due, unless a test says which: then `answer` is what came of asking."""
+
+    def __init__(self) -> None:
+        self.due: set[str] = set()
+        self.answer: Session | Exception | None = None
+        self.asked = 0
+
+    def is_due(self, session: Session) -> bool:
+        """As `service.recheck.Rechecks`."""
+        return session.id in self.due
+
+    async def checked(self, session: Session) -> Session | None:
+        """As `service.recheck.Rechecks`."""
+        if not self.is_due(session):
+            return session
+        self.asked += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        if self.answer is not None:
+            self.due.discard(session.id)
+        return self.answer
+
+
 class Plane:
     def __init__(self, loop: FakeLoop, *, trusted: Iterable[str] = (), hosts: Iterable[Host] = HOSTS) -> None:
         self.loop = loop
@@ -218,11 +242,13 @@ class Plane:
         self.pools = Pools(loop.time)
         self.control = PlainControl()
         self.answers = PlainAnswers()
+        self.rechecks = NoRechecks()
         self.sessions = Sessions(self.away, self.changes, now=self.now, mono=loop.time)
-        self.lasting = Lasting(self.sessions)
+        self.lasting = Lasting(self.sessions, self.rechecks)
         self.gateway = Gateway(
             table=RouteTable(hosts),
             sessions=self.sessions,
+            rechecks=self.rechecks,
             lasting=self.lasting,
             ring=RING,
             trusted=Networks.parse(trusted),

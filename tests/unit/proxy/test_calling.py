@@ -89,6 +89,7 @@ class Api:
         self.calling = Calling(
             call,
             sessions=plane.sessions,
+            rechecks=plane.rechecks,
             grants=self.grants,
             tokens=self.grants,
             ring=RING,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -17,10 +18,12 @@ from vestibule.core.route import Backend, Host, Route, Site, routes_of
 from vestibule.core.seal import Key, KeyRing
 from vestibule.errors import ClientError, FlowError, ProviderRefused, ProviderUnavailable, StoreError
 from vestibule.model import Identity, Secret, Session, Tokens
+from vestibule.observe.log import Log
 from vestibule.providers.base import Answer, SignedIn, Start
 from vestibule.providers.kit import Flow
 from vestibule.service.grants import Grants
 from vestibule.service.people import People
+from vestibule.service.recheck import Rechecks
 from vestibule.service.sessions import Sessions
 from vestibule.service.signin import Finished, SignIn
 from vestibule.service.visit import Visit
@@ -122,7 +125,12 @@ class World:
             now=clock.now,
             mono=clock.mono,
         )
+        self.rechecks = Rechecks(self.sessions, self.grants, changes, Driver(), Log(io.StringIO()))
+        self.rechecks.use(self.ops)
         self.dice = dice
+        self.people = People(
+            store.people, store.invitations, self.sessions, changes, random=dice.randbytes
+        )
         self.signin = self.process()
         route = Route(
             prefix=b"",
@@ -149,7 +157,8 @@ class World:
         return SignIn(
             sessions=self.sessions,
             grants=self.grants,
-            people=People(self.store.people, random=self.dice.randbytes),
+            rechecks=self.rechecks,
+            people=self.people,
             marks=self.store.marks,
             keys=RING,
             driver=Driver(),

@@ -1,0 +1,191 @@
+"""Asks providers anew who somebody is: groups, organisations, teams and roles change without the person.
+
+A session whose rules or provider depend on them has a time (`Session.check_at`) from which on it isn't used before
+that was done: at the first request after it, once however many wait. Who was removed is out without signing in
+again. A provider that can't be asked leaves things as they were for some minutes; then nothing is let through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+from msgspec.structs import replace
+
+from vestibule.core.person import is_same_person
+from vestibule.core.route import Host
+from vestibule.errors import (
+    ClientError,
+    CredentialGone,
+    ProviderError,
+    ProviderRefused,
+    ProviderUnavailable,
+    StoreError,
+)
+from vestibule.model import Identity, Secret, Session, Tokens
+from vestibule.observe.log import Log
+from vestibule.providers.base import Provider, Recheck
+from vestibule.providers.kit import Driver
+from vestibule.service.grants import REFRESHED, Grants
+from vestibule.service.sessions import Sessions
+from vestibule.store.base import Changes
+
+EVERY_S: Final = 3600.0
+GRACE_S: Final = 300.0
+"""How long a session goes on whose provider can't be asked."""
+RETRY_S: Final = 10.0
+"""How long a provider that couldn't be asked about a session is left alone about it."""
+FRESH_S: Final = 240.0
+"""Tokens younger than this need no refresh to ask with; less than what providers take for fresh."""
+HARD_S: Final = 20.0
+_NO_TOKENS: Final = Tokens(access_token=Secret(""))
+
+
+class Rechecks:
+    """Keeps what providers say of people fresh."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        grants: Grants,
+        changes: Changes,
+        driver: Driver,
+        log: Log,
+        *,
+        every_s: float = EVERY_S,
+        grace_s: float = GRACE_S,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._sessions = sessions
+        self._grants = grants
+        self._driver = driver
+        self._log = log
+        self._every_s = every_s
+        self._grace_s = grace_s
+        self._now = now
+        self._providers: dict[str, Recheck] = {}
+        self._flights: dict[str, asyncio.Task[Session | None]] = {}
+        self._retry_at: dict[str, float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        changes.subscribe(REFRESHED, self.refreshed)
+
+    def use(self, providers: Mapping[str, Provider]) -> None:
+        """Take providers by full name from a new configuration."""
+        self._providers = {name: p for name, p in providers.items() if isinstance(p, Recheck)}
+
+    def next_at(self, client: str, host: Host, now: float) -> float:
+        """When a session that has its person from this client must be checked; 0: never.
+
+        Needed where the provider lets in only some, or a rule of the host looks at what may change.
+        """
+        provider = self._providers.get(client)
+        if provider is None:
+            return 0.0
+        is_fresh = any(route.policy.is_fresh for route in host.routes.values())
+        return now + self._every_s if provider.is_restricted or is_fresh else 0.0
+
+    def is_due(self, session: Session) -> bool:
+        """True when the session may not be used before `checked`."""
+        return bool(session.check_at) and self._now() >= session.check_at
+
+    async def checked(self, session: Session) -> Session | None:
+        """The session as it may be used now; None when it has ended, perhaps by this.
+
+        Raises ProviderUnavailable where the provider could not be asked for too long, StoreError.
+        """
+        if not self.is_due(session):
+            return session
+        if self._now() < self._retry_at.get(session.id, 0.0):
+            return self._as_it_was(session)
+        flight = self._flights.get(session.id)
+        if flight is None:
+            flight = asyncio.create_task(self._check(session.id), name="recheck")
+            self._flights[session.id] = flight
+            flight.add_done_callback(partial(self._landed, session.id))
+        return await asyncio.shield(flight)
+
+    def refreshed(self, session_id: str) -> None:
+        """A credential of this session was refreshed just now: look again at the next request.
+
+        Not where that was done to look.
+        """
+        if session_id not in self._flights:
+            task = asyncio.create_task(self._bring_forward(session_id), name="recheck soon")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _bring_forward(self, session_id: str) -> None:
+        now = self._now()
+        with contextlib.suppress(StoreError):  # then it is looked at when its time comes
+            await self._sessions.update(
+                session_id, lambda s: replace(s, check_at=now) if s.check_at > now else s
+            )
+
+    def _landed(self, session_id: str, flight: asyncio.Task[Session | None]) -> None:
+        del self._flights[session_id]
+        if not flight.cancelled():
+            flight.exception()  # seen, even when everybody who waited has left
+
+    async def _check(self, session_id: str) -> Session | None:
+        session = await self._sessions.by_id(session_id)
+        if session is None or not self.is_due(session):
+            return session
+        try:
+            async with asyncio.timeout(HARD_S):
+                found = [await self._asked(session, identity) for identity in session.identities]
+        except TimeoutError:
+            return self._failed(session, ProviderUnavailable("the provider did not answer in time"))
+        except (ClientError, ProviderRefused) as error:
+            await self._end(session, error)
+            return None
+        except ProviderError as error:
+            return self._failed(session, error)
+        self._retry_at.pop(session_id, None)
+        check_at = self._now() + self._every_s
+        return await self._sessions.update(session_id, partial(_told, found=found, check_at=check_at))
+
+    async def _asked(self, session: Session, identity: Identity) -> Identity:
+        """The identity as its provider has it now. Raises ClientError, ProviderError."""
+        provider = self._providers.get(identity.client)
+        if provider is None:
+            return identity
+        tokens = _NO_TOKENS
+        if provider.needs_tokens:
+            tokens = await self._grants.fresh_tokens(session, identity.client, max_age_s=FRESH_S)
+        flow = provider.recheck(identity, tokens, self._now())
+        return await self._driver.run(flow, trusted=provider.is_trusted)
+
+    async def _end(self, session: Session, error: ClientError | ProviderRefused) -> None:
+        """The person is out: not let in any more, or nothing can be learned of them without them."""
+        code = "credential_gone" if isinstance(error, CredentialGone) else error.code
+        detail = error.detail or error.message
+        self._log.info("recheck_out", session=session.id, user=session.user_id, code=code, detail=detail)
+        await self._sessions.end(session.id)
+
+    def _failed(self, session: Session, error: ProviderError) -> Session:
+        """The provider couldn't be asked; raises ProviderUnavailable when that lasts too long."""
+        self._log.warning(
+            "recheck_failed", session=session.id, code=error.code, detail=error.detail or error.message
+        )
+        if len(self._retry_at) > 10_000:
+            self._retry_at.clear()
+        self._retry_at[session.id] = self._now() + RETRY_S
+        return self._as_it_was(session)
+
+    def _as_it_was(self, session: Session) -> Session:
+        if self._now() < session.check_at + self._grace_s:
+            return session
+        raise ProviderUnavailable("The provider can't be asked whether you may still come in.")
+
+
+def _told(session: Session, *, found: list[Identity], check_at: float) -> Session:
+    """The session with its identities as they were told, but for those that were replaced meanwhile."""
+    identities = tuple(
+        next((new for new in found if new.client == old.client and is_same_person(new, old)), old)
+        for old in session.identities
+    )
+    return replace(session, identities=identities, check_at=check_at)

@@ -1,0 +1,287 @@
+"""What a provider says of somebody is asked anew before it is too old, and who was removed is out."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from vestibule.core.policy import policy_of, rule
+from vestibule.core.route import Backend, Host, Route, routes_of
+from vestibule.core.seal import Key, KeyRing
+from vestibule.errors import ClientError, ProviderInvalid, ProviderRefused, ProviderUnavailable
+from vestibule.model import Device, Identity, Secret, Session, Tokens
+from vestibule.observe.log import Log
+from vestibule.service.grants import Grants
+from vestibule.service.recheck import GRACE_S, RETRY_S, Rechecks
+from vestibule.service.sessions import Sessions
+
+RING = KeyRing((Key("k1", b"1" * 32),))
+ALICE = Identity(client="op", issuer="https://op.example", subject="alice", orgs=("acme",))
+HOUR_S = 3600.0
+
+
+class Op:
+    """A provider that refreshes, and says who somebody is now."""
+
+    name = "op"
+    kind = "oidc"
+    title = "Op"
+    is_trusted = True
+    is_restricted = True
+    needs_tokens = True
+
+    def __init__(self) -> None:
+        self.answer: Identity | Exception = replace(ALICE, orgs=("acme", "other"))
+        self.gate = asyncio.Event()
+        self.refresh_gate = asyncio.Event()
+        self.gate.set()
+        self.refresh_gate.set()
+        self.asked: list[Secret] = []
+        self.refreshes = 0
+
+    def recheck(self, identity: Identity, tokens: Tokens, now: float) -> Any:
+        assert identity.subject == "alice"
+        self.asked.append(tokens.access_token)
+        yield self.gate
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def refresh(self, tokens: Tokens, now: float) -> Any:
+        yield self.refresh_gate
+        self.refreshes += 1
+        return replace(tokens, access_token=Secret(f"at-{self.refreshes}"), expires_at=now + HOUR_S)
+
+
+class Plain(Op):
+    """One that lets everybody in."""
+
+    is_restricted = False
+
+
+class Driver:
+    """Runs flows that ask for nothing but to wait."""
+
+    async def run(self, flow: Any, *, trusted: bool = True) -> Any:
+        try:
+            ask: Any = next(flow)
+            while True:
+                await ask.wait()
+                ask = flow.send(None)
+        except StopIteration as stop:
+            return stop.value
+
+
+class World:
+    def __init__(self, clock: Any, store: Any, changes: Any) -> None:
+        self.clock = clock
+        self.op = Op()
+        self.log = io.StringIO()
+        self.sessions = Sessions(store.sessions, changes, now=clock.now, mono=clock.mono)
+        self.grants = Grants(
+            store.grants,
+            store.leases,
+            self.sessions,
+            changes,
+            RING,
+            refreshers={"op": self.op},
+            driver=Driver(),
+            now=clock.now,
+            mono=clock.mono,
+        )
+        self.rechecks = Rechecks(
+            self.sessions, self.grants, changes, Driver(), Log(self.log), every_s=HOUR_S, now=clock.now
+        )
+        self.rechecks.use({"op": self.op, "plain": Plain()})
+
+    async def sign_in(self, *, refresh_token: str = "rt") -> Session:
+        now = self.clock.now()
+        session, _ = await self.sessions.start(
+            host="h",
+            user_id="",
+            identities=(ALICE,),
+            clients=("op",),
+            device=Device(),
+            now=now,
+            check_at=now + HOUR_S,
+        )
+        tokens = Tokens(
+            access_token=Secret("at-0"),
+            refresh_token=Secret(refresh_token) if refresh_token else None,
+            expires_at=now + 8 * HOUR_S,
+        )
+        await self.grants.keep(session, "op", tokens, now)
+        return session
+
+    async def still(self, session: Session) -> Session | None:
+        return await self.sessions.by_id(session.id)
+
+
+@pytest.fixture
+def world(clock, store, changes) -> World:
+    return World(clock, store, changes)
+
+
+def host(*rules: str) -> Host:
+    found = tuple(rule(*text.split(":", 1)) for text in rules)
+    route = Route(prefix=b"", backend=Backend(internal="echo"), policy=policy_of(allow=found))
+    routes, depth = routes_of([route])
+    return Host(name=b"h", title="", clients={}, routes=routes, depth=depth)
+
+
+@pytest.mark.parametrize(
+    ("client", "rules", "is_checked"),
+    [
+        ("op", ("email:a@b.example",), True),
+        ("plain", ("email:a@b.example",), False),
+        ("plain", ("domain:b.example", "anyone"), False),
+        ("plain", ("group:admins",), True),
+        ("plain", ("email:a@b.example", "claim:team=x"), True),
+        ("other", ("group:admins",), False),
+    ],
+)
+def test_it_is_needed_where_somebody_may_be_removed_elsewhere(world, client, rules, is_checked):
+    assert world.rechecks.next_at(client, host(*rules), 100.0) == (100.0 + HOUR_S if is_checked else 0.0)
+
+
+async def test_before_its_time_nobody_is_asked(world):
+    session = await world.sign_in()
+    world.clock.move(HOUR_S - 1)
+    assert await world.rechecks.checked(session) == session
+    assert not world.op.asked
+
+
+async def test_when_its_time_has_come_the_session_has_what_the_provider_says_now(world):
+    session = await world.sign_in()
+    world.clock.move(HOUR_S)
+    found = await world.rechecks.checked(session)
+    assert found.identities == (world.op.answer,)
+    assert found.check_at == world.clock.now() + HOUR_S
+    assert (await world.still(session)).identities == (world.op.answer,)
+
+
+async def test_the_provider_is_asked_with_tokens_refreshed_just_now(world):
+    session = await world.sign_in()
+    world.clock.move(HOUR_S)
+    await world.rechecks.checked(session)
+    assert world.op.asked == [Secret("at-1")]
+
+
+async def test_without_a_refresh_token_the_living_one_has_to_do(world):
+    session = await world.sign_in(refresh_token="")
+    world.clock.move(HOUR_S)
+    assert await world.rechecks.checked(session) is not None
+    assert world.op.asked == [Secret("at-0")]
+
+
+async def test_nothing_to_ask_with_ends_the_session(world):
+    session = await world.sign_in(refresh_token="")
+    world.clock.move(9 * HOUR_S)
+    assert await world.rechecks.checked(session) is None
+    assert await world.still(session) is None
+
+
+async def test_a_provider_that_asks_by_itself_gets_no_tokens_of_the_persons(world):
+    world.op.needs_tokens = False
+    session = await world.sign_in(refresh_token="")
+    world.clock.move(9 * HOUR_S)
+    assert await world.rechecks.checked(session) is not None
+    assert world.op.asked == [Secret("")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ClientError("no longer one of us", code="not_admitted", status=403),
+        ProviderRefused("invalid_grant"),
+        ProviderRefused("invalid_token"),
+    ],
+    ids=["not admitted", "the grant is gone", "the token is refused"],
+)
+async def test_who_was_removed_is_out(world, answer):
+    session = await world.sign_in()
+    world.op.answer = answer
+    world.clock.move(HOUR_S)
+    assert await world.rechecks.checked(session) is None
+    assert await world.still(session) is None
+    assert await world.grants.tokens_of(session.id, "op") is None
+    assert "recheck_out" in world.log.getvalue()
+
+
+@pytest.mark.parametrize("error", [ProviderUnavailable("away"), ProviderInvalid("nonsense")])
+async def test_a_provider_that_can_not_be_asked_leaves_things_for_a_while_and_then_nobody_gets_in(
+    world, error
+):
+    session = await world.sign_in()
+    world.op.answer = error
+    world.clock.move(HOUR_S)
+    assert await world.rechecks.checked(session) == await world.still(session)
+    world.clock.move(GRACE_S - 1)
+    assert await world.rechecks.checked(session) is not None
+    world.clock.move(1)
+    with pytest.raises(ProviderUnavailable):
+        await world.rechecks.checked(session)
+    assert await world.still(session) is not None
+    world.op.answer = ALICE
+    world.clock.move(RETRY_S)
+    assert (await world.rechecks.checked(session)).check_at == world.clock.now() + HOUR_S
+
+
+async def test_it_is_left_alone_for_some_seconds_after_a_failure(world):
+    session = await world.sign_in()
+    world.op.answer = ProviderUnavailable("away")
+    world.clock.move(HOUR_S)
+    for _ in range(5):
+        await world.rechecks.checked(session)
+    assert len(world.op.asked) == 1
+    world.clock.move(RETRY_S)
+    await world.rechecks.checked(session)
+    assert len(world.op.asked) == 2
+
+
+async def test_however_many_wait_it_is_asked_once(world):
+    session = await world.sign_in()
+    world.clock.move(HOUR_S)
+    world.op.gate.clear()
+    waiting = [asyncio.create_task(world.rechecks.checked(session)) for _ in range(50)]
+    await asyncio.sleep(0)
+    world.op.gate.set()
+    found = await asyncio.gather(*waiting)
+    assert len(world.op.asked) == 1
+    assert all(session.identities == (world.op.answer,) for session in found)
+
+
+async def test_a_refresh_brings_the_next_look_forward(world, clock):
+    session = await world.sign_in()
+    world.clock.move(600)
+    await world.grants.access_token(session, "op", rejected=Secret("at-0"))
+    await asyncio.sleep(0.01)
+    due = await world.still(session)
+    assert world.rechecks.is_due(due)
+    world.op.answer = ClientError("out", code="not_admitted", status=403)
+    assert await world.rechecks.checked(due) is None
+
+
+async def test_a_look_does_not_bring_the_next_one_forward(world):
+    session = await world.sign_in()
+    world.clock.move(HOUR_S)
+    await world.rechecks.checked(session)
+    await asyncio.sleep(0.01)
+    assert not world.rechecks.is_due(await world.still(session))
+
+
+async def test_a_sign_in_meanwhile_is_not_overwritten(world):
+    session = await world.sign_in()
+    world.clock.move(HOUR_S)
+    world.op.gate.clear()
+    asking = asyncio.create_task(world.rechecks.checked(session))
+    while not world.op.asked:
+        await asyncio.sleep(0)
+    bob = replace(ALICE, subject="bob", orgs=("bobs",))
+    await world.sessions.update(session.id, lambda s: replace(s, identities=(bob,)))
+    world.op.gate.set()
+    assert (await asking).identities == (bob,)
