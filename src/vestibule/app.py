@@ -87,7 +87,7 @@ class App:
         self._pages = Pages()
         self.traffic = Traffic()
         # On a server other processes may stand, whose changes nobody tells of.
-        changes = Changes(is_shared=isinstance(compiled.database, Postgres))
+        changes = self._changes = Changes(is_shared=isinstance(compiled.database, Postgres))
         providers = {name: config.open() for name, config in compiled.clients.items()}
         self._providers: dict[str, Provider] = providers
         self.sessions = Sessions(

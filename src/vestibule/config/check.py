@@ -13,9 +13,12 @@ from vestibule.config.call import Interface, Sources, check_calls
 from vestibule.config.client import Client, check_kind, read_client
 from vestibule.config.host import Scope, check_hosts, check_ids
 from vestibule.config.path import check_paths
+from vestibule.config.people import check_people
 from vestibule.config.place import Place, Report
+from vestibule.config.redirect import check_redirect_urls
 from vestibule.core.branding import Branding
 from vestibule.core.listener import Listener
+from vestibule.core.registration import Rules
 from vestibule.providers.base import ProviderConfig
 
 DEFAULT_LISTENER = Listener(host="127.0.0.1", port=8000)
@@ -33,6 +36,8 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """Token sources of the app's own that calls use, by name."""
     brandings: Mapping[str, Branding] = {}
     """How each host's pages look, by the host's label."""
+    people: Rules = Rules()
+    """Who may become a user."""
 
 
 def check(config: schema.Config, report: Report) -> Checked:
@@ -42,6 +47,7 @@ def check(config: schema.Config, report: Report) -> Checked:
     scopes = check_hosts(
         config, clients, report, is_open=any(not one.is_loopback for one in listeners_of(config))
     )
+    check_redirect_urls(clients, scopes, report)
     sources = Sources(_sources(config, report))
     interfaces = check_calls(config, scopes, sources, report)
     _check_clashes(config, interfaces, report)
@@ -55,6 +61,7 @@ def check(config: schema.Config, report: Report) -> Checked:
         interfaces=interfaces,
         sources=sources.used,
         brandings=check_brandings(config, report),
+        people=check_people(config, report),
     )
 
 

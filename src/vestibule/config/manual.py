@@ -115,6 +115,8 @@ _BLOCKS: tuple[tuple[str, type[Node], str, str], ...] = (
     ("admin", schema.Admin, "", ""),
     ("store", schema.Store, "", ""),
     ("lifetimes", schema.Lifetimes, "", ""),
+    ("people", schema.People, "", ""),
+    ("field", schema.PeopleField, "in `people`", ""),
     ("branding", schema.Branding, "at top level or in `host`", ""),
 )
 _PROVIDER_KINDS = ("oidc", "google", "github")

@@ -11,13 +11,13 @@ from typing import ClassVar
 from vestibule.config.shape import Node
 from vestibule.config.value import (
     Api,
-    ClientId,
     Colour,
     FilePath,
     HeaderName,
     LanguageTag,
     Method,
     Network,
+    Offered,
     Origin,
     Pattern,
     Reference,
@@ -136,9 +136,10 @@ class PeopleField(Node, kw_only=True):
     """One further field of the registration form; its answer is kept with the person, under its name."""
 
     LABEL: ClassVar[str] = "its name"
+    ALIASES: ClassVar[Mapping[str, str]] = {"label": "title"}
 
-    label: str = ""
-    """What stands beside the field. Without it: its name."""
+    title: str = ""
+    """What stands beside the field; also named `label`. Without it: its name."""
     hint: str = ""
     """How to fill it in."""
     required: bool = False
@@ -430,7 +431,8 @@ class Host(Node, kw_only=True):
     """For people; without it the host's name."""
     backend: tuple[Backend, ...] = ()
     """Where requests go: `host:port` (http), `https://host:port`, `unix:PATH`, `static:DIR`,
-    `internal:echo`, or a list of servers, used in turn, a dead one left out."""
+    `internal:echo`, `internal:account` (no app at all: people sign in, and see their account), or a list of servers,
+    used in turn, a dead one left out."""
     insecure: bool = False
     """True: the certificate of an https backend is not checked."""
     max_body: Size | None = None
@@ -438,9 +440,9 @@ class Host(Node, kw_only=True):
     public_url: Origin = Origin("")
     """Scheme and host as people see them (`https://app.example.com`), where an edge proxy in front
     speaks TLS."""
-    sign_in: tuple[ClientId, ...] | None = None
-    """IDs of the providers people sign in with here, in the order of the buttons. Without it: those
-    that stand inside this host."""
+    sign_in: tuple[Offered, ...] | None = None
+    """IDs of the providers people sign in with here, in the order of the buttons; `"*"` stands for every enabled
+    provider of the database, after those named. Without it: those that stand inside this host."""
     access: Access | None = None
     """Who gets in. May be left out only where nothing but IO's `oauth` blocks stand: then everyone
     does, and the app sees who is signed in."""

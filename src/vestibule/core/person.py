@@ -37,11 +37,14 @@ def newcomer(identity: Identity, user_id: str, now: float) -> User:
 
 
 def told_anew(user: User, identity: Identity, now: float) -> User:
-    """The user with name, login and address as the provider says now; what it no longer says stays."""
+    """The user with name, login and address as the provider says now; what it no longer says stays.
+
+    So does what the person chose at registration, which stands in the profile.
+    """
     return msgspec.structs.replace(
         user,
-        name=identity.name or identity.login or user.name,
-        login=identity.login or user.login,
+        name=user.profile.get("name") or identity.name or identity.login or user.name,
+        login=user.profile.get("login") or identity.login or user.login,
         email=identity.email or user.email,
         seen_at=now,
     )

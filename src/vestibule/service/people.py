@@ -1,37 +1,345 @@
-"""People as this installation knows them: found by what a provider vouches for, registered when new."""
+"""People as this installation knows them: found by what a provider vouches for, registered when that is allowed.
+
+What changes a user reaches their sessions at once: whoever is blocked or deleted is out when the call returns.
+"""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from typing import Final
 
+from msgspec.structs import replace
+
+from vestibule.core import registration as rules
+from vestibule.core import signin as steps
 from vestibule.core.person import account_of, newcomer, told_anew
+from vestibule.core.registration import Filled, Rules
 from vestibule.core.session import ID_BYTES
-from vestibule.errors import UserDisabled
-from vestibule.model import Identity, User
+from vestibule.errors import ClientError, Conflict, Invalid, NotFound, UserDisabled
+from vestibule.model import Account, Identity, Invitation, Session, User
 from vestibule.protocol import base64url
+from vestibule.protocol.oidc import parse_email
+from vestibule.service.sessions import USER, Sessions
 from vestibule.store import base
+
+INVITATION_S: Final = 7 * 86400.0
+_PROFILE_MAX: Final = 50
+_TEXT_MAX_CHARS: Final = 500
 
 
 class People:
-    """Finds and registers users."""
+    """Finds, registers, changes and removes users; their accounts; invitations.
 
-    def __init__(self, store: base.People, *, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
+    Every method may raise StoreError.
+    """
+
+    def __init__(
+        self,
+        store: base.People,
+        invitations: base.Invitations,
+        sessions: Sessions,
+        changes: base.Changes,
+        *,
+        rules: Rules = Rules(),  # noqa: B008 - an immutable value
+        invitation_s: float = INVITATION_S,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
         self._store = store
+        self._invitations = invitations
+        self._sessions = sessions
+        self._changes = changes
         self._random = random
+        self._invitation_s = invitation_s
+        self._before_end: Callable[[Session], Awaitable[None]] | None = None
+        self.rules = rules
 
-    async def admit(self, identity: Identity, now: float) -> User:
-        """The user this identity belongs to, registered if new, with name and address as told just now.
+    def use(self, rules: Rules) -> None:
+        """Take what a new configuration says."""
+        self.rules = rules
 
-        A person is (issuer, subject): an address that another user has too joins nobody. Whether the person
-        may come in is not asked here. Raises UserDisabled, StoreError.
+    def before_end(self, listener: Callable[[Session], Awaitable[None]]) -> None:
+        """Have each session of a user who is deleted given to `listener` before it ends: its tokens may be revoked."""
+        self._before_end = listener
+
+    # Coming in
+
+    async def admit(
+        self,
+        identity: Identity,
+        now: float,
+        *,
+        kind: str = "",
+        form: Filled | None = None,
+        clients: Collection[str] = (),
+    ) -> User | None:
+        """The user this identity belongs to, registered if new and allowed, as told just now; None: the form first.
+
+        A person is (issuer, subject): an address that another user has too joins nobody, unless the operator says
+        so, and then only accounts of `clients`, the host's own. `kind`: of the client. `form`: as it was sent.
+        Raises ClientError 403 `domain_not_allowed`, `registration_closed`, `not_invited`; UserDisabled.
         """
-        user = await self._store.user_of(identity.issuer, identity.subject)
-        if user is None:
-            new = newcomer(identity, base64url.encode(self._random(ID_BYTES)), now)
-            user = await self._store.register(new, account_of(identity, new.id, "", now)) or new
+        while True:
+            user = await self._store.user_of(identity.issuer, identity.subject)
+            invitation = None
+            owners: tuple[User, ...] = ()
+            if user is None:
+                invitation = await self._invitations.open_for(
+                    identity.email, identity.issuer, identity.subject, now
+                )
+                owners = await self._owners(identity, clients)
+            step = rules.admission(
+                identity,
+                self.rules,
+                is_known=user is not None,
+                owners=tuple(owner.id for owner in owners),
+                invitation_id=invitation.id if invitation else "",
+                is_filled=form is not None,
+            )
+            match step:
+                case rules.Refuse(code, reason):
+                    raise ClientError(reason, code=code, status=403)
+                case rules.Ask():
+                    return None
+                case rules.Known():
+                    assert user is not None
+                    return await self._seen(user, identity, kind, now)
+                case rules.Join():
+                    await self._join(owners[0], identity, kind, now)
+                case rules.Make(invitation_id):
+                    made = await self._register(identity, kind, now, form, invitation_id)
+                    if made is not None:  # None: the invitation was used up meanwhile, so all is asked again
+                        return await self._seen(made, identity, kind, now)
+
+    async def owner_of(self, identity: Identity) -> User | None:
+        """The user this account belongs to, or None."""
+        return await self._store.user_of(identity.issuer, identity.subject)
+
+    async def link(self, user_id: str, identity: Identity, now: float, *, kind: str = "") -> bool:
+        """Make it an account of this user too; False when it belongs to somebody else, and stays theirs."""
+        if await self._store.link(account_of(identity, user_id, kind, now)):
+            return True
+        owner = await self.owner_of(identity)
+        return owner is not None and owner.id == user_id
+
+    async def _owners(self, identity: Identity, clients: Collection[str]) -> tuple[User, ...]:
+        """The users with an account of this verified address; none unless every such account is of these clients.
+
+        Threat: an account that some other host's provider vouches for is taken over by an address (nOAuth).
+        """
+        if not self.rules.link_verified_emails or not identity.email:
+            return ()
+        owners = await self._store.owners_of(identity.email)
+        for owner in owners:
+            for account in await self._store.accounts_of(owner.id):
+                if account.email.lower() == identity.email.lower() and account.client not in clients:
+                    return ()
+        return owners
+
+    async def _join(self, user: User, identity: Identity, kind: str, now: float) -> None:
+        if user.disabled:
+            raise UserDisabled("This account has been switched off.", detail=f"user {user.id}")
+        await self._store.link(account_of(identity, user.id, kind, now))
+
+    async def _register(
+        self, identity: Identity, kind: str, now: float, form: Filled | None, invitation_id: str
+    ) -> User | None:
+        user = newcomer(identity, self._new_id(), now)
+        if form is not None:
+            user = rules.registered(user, form)
+        account = account_of(identity, user.id, kind, now)
+        return await self._store.register(user, account, invitation_id=invitation_id)
+
+    async def _seen(self, user: User, identity: Identity, kind: str, now: float) -> User:
         if user.disabled:
             raise UserDisabled("This account has been switched off.", detail=f"user {user.id}")
         told = told_anew(user, identity, now)
-        await self._store.seen(told, account_of(identity, user.id, "", now))
+        await self._store.seen(told, account_of(identity, user.id, kind, now))
         return told
+
+    # Users
+
+    async def user(self, user_id: str) -> User:
+        """The user. Raises NotFound."""
+        user = await self._store.user(user_id)
+        if user is None:
+            raise NotFound(f"There is no user {user_id}.")
+        return user
+
+    async def users(
+        self, page: base.Page, *, email: str = "", text: str = "", disabled: bool | None = None
+    ) -> tuple[User, ...]:
+        """One page of the users, all filters applied (see `store.base.People.users`)."""
+        return await self._store.users(page, email=email, text=text, disabled=disabled)
+
+    async def update(
+        self,
+        user_id: str,
+        *,
+        name: str | None = None,
+        login: str | None = None,
+        profile: dict[str, str] | None = None,
+    ) -> User:
+        """The user with these fields replaced, None leaving one; sign-ins don't overwrite them from then on.
+
+        An empty name or login is the provider's again, from the next sign-in. Raises NotFound, Invalid.
+        """
+        user = await self.user(user_id)
+        kept = dict(user.profile if profile is None else profile)
+        for field, given in ((rules.NAME, name), (rules.LOGIN, login)):
+            chosen = user.profile.get(field) if given is None else given.strip()
+            kept.pop(field, None)
+            if chosen:
+                kept[field] = chosen
+        _check_texts(kept)
+        changed = replace(
+            user,
+            name=user.name if name is None else name.strip() or user.name,
+            login=user.login if login is None else login.strip() or user.login,
+            profile=kept,
+        )
+        return await self._save(changed)
+
+    async def set_disabled(self, user_id: str, disabled: bool, now: float) -> User:  # noqa: FBT001 - says which it is in its name
+        """Block or unblock: sessions of before are over either way, at once and everywhere. Raises NotFound."""
+        saved = await self._save(replace(await self.user(user_id), disabled=disabled, valid_from=now))
+        await self._sessions.end_of(user_id)
+        return saved
+
+    async def delete(self, user_id: str) -> None:
+        """Delete user, accounts, sessions and credentials; durable on return. Raises NotFound."""
+        if self._before_end is not None:
+            for session in await self._sessions.of_user(user_id):
+                await self._before_end(session)
+        # The user first: a sign-in under way then finds nobody to make a session for.
+        was_there = await self._store.delete(user_id)
+        self._changes.publish(USER, user_id)
+        await self._sessions.end_of(user_id)
+        if not was_there:
+            raise NotFound(f"There is no user {user_id}.")
+
+    async def sessions_of(self, user_id: str) -> tuple[Session, ...]:
+        """The live sessions of a user, the newest first."""
+        return await self._sessions.of_user(user_id)
+
+    async def end_sessions(self, user_id: str) -> int:
+        """Sign the user out everywhere; how many sessions ended."""
+        return len(await self._sessions.end_of(user_id))
+
+    async def _save(self, user: User) -> User:
+        if not await self._store.save(user):
+            raise NotFound(f"There is no user {user.id}.")
+        self._changes.publish(USER, user.id)
+        return user
+
+    # Accounts
+
+    async def accounts_of(self, user_id: str) -> tuple[Account, ...]:
+        """A user's accounts, the oldest first; none for no such user."""
+        return await self._store.accounts_of(user_id)
+
+    async def account(self, issuer: str, subject: str) -> Account:
+        """The account. Raises NotFound."""
+        account = await self._store.account(issuer, subject)
+        if account is None:
+            raise NotFound("There is no such account.")
+        return account
+
+    async def accounts(
+        self, page: base.Page, *, user_id: str = "", issuer: str = "", client: str = ""
+    ) -> tuple[Account, ...]:
+        """One page of all accounts (see `store.base.People.accounts`)."""
+        return await self._store.accounts(page, user_id=user_id, issuer=issuer, client=client)
+
+    async def unlink(self, user_id: str, issuer: str, subject: str) -> None:
+        """Take an account from a user, and end what sessions it vouches for.
+
+        Raises NotFound when it isn't theirs, Conflict `last_account` when it is their only one.
+        """
+        if not await self._store.unlink(user_id, issuer, subject):
+            account = await self._store.account(issuer, subject)
+            if account is None or account.user_id != user_id:
+                raise NotFound("There is no such account.")
+            raise Conflict("It is the only account this user can sign in with.", code="last_account")
+        for session in await self._sessions.of_user(user_id):
+            if any((known.issuer, known.subject) == (issuer, subject) for known in session.identities):
+                without = partial(steps.without_account, issuer=issuer, subject=subject)
+                left = await self._sessions.update(session.id, without)
+                if left is not None and not left.user_id:
+                    await self._sessions.end(session.id)
+
+    # Invitations
+
+    async def invite(
+        self,
+        *,
+        email: str = "",
+        issuer: str = "",
+        subject: str = "",
+        note: str = "",
+        created_by: str = "",
+        life_s: float | None = None,
+        now: float,
+    ) -> Invitation:
+        """A new invitation: for whoever has this verified address, or for the account (issuer, subject).
+
+        Good once, for `life_s` (None: what the configuration says). Raises Invalid.
+        """
+        address = parse_email(email.strip()).lower()
+        faults = []
+        if bool(email) == bool(issuer or subject):
+            faults.append(("email", "an invitation has either an email, or issuer and subject"))
+        elif email and not address:
+            faults.append(("email", "is no e-mail address"))
+        elif not email and not (issuer and subject):
+            faults.append(("issuer" if subject else "subject", "issuer and subject stand together"))
+        if life_s is not None and life_s <= 0:
+            faults.append(("expires_in", "must be longer than nothing"))
+        if faults:
+            raise Invalid(tuple(faults))
+        invitation = Invitation(
+            id=self._new_id(),
+            email=address,
+            issuer=issuer,
+            subject=subject,
+            note=note,
+            created_at=now,
+            created_by=created_by,
+            expires_at=now + (self._invitation_s if life_s is None else life_s),
+        )
+        await self._invitations.create(invitation)
+        return invitation
+
+    async def invitation(self, invitation_id: str) -> Invitation:
+        """The invitation, used and expired ones too. Raises NotFound."""
+        invitation = await self._invitations.get(invitation_id)
+        if invitation is None:
+            raise NotFound(f"There is no invitation {invitation_id}.")
+        return invitation
+
+    async def invitations(
+        self, page: base.Page, *, email: str = "", is_open: bool | None = None, now: float = 0.0
+    ) -> tuple[Invitation, ...]:
+        """One page (see `store.base.Invitations.list`)."""
+        return await self._invitations.list(page, email=email, is_open=is_open, now=now)
+
+    async def withdraw(self, invitation_id: str) -> None:
+        """Revoke an invitation; who has used it already stays. Raises NotFound."""
+        if not await self._invitations.delete(invitation_id):
+            raise NotFound(f"There is no invitation {invitation_id}.")
+
+    def _new_id(self) -> str:
+        return base64url.encode(self._random(ID_BYTES))
+
+
+def _check_texts(profile: dict[str, str]) -> None:
+    faults = [
+        (name, "is too long, or holds characters that can't be shown")
+        for name, value in profile.items()
+        if len(value) > _TEXT_MAX_CHARS or len(name) > _TEXT_MAX_CHARS or not value.isprintable()
+    ]
+    if len(profile) > _PROFILE_MAX:
+        faults.append(("profile", f"holds more than {_PROFILE_MAX} fields"))
+    if faults:
+        raise Invalid(tuple(faults))

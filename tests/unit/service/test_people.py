@@ -8,14 +8,20 @@ from msgspec.structs import replace
 from vestibule.errors import UserDisabled
 from vestibule.model import Identity
 from vestibule.service.people import People
+from vestibule.service.sessions import Sessions
 
 NOW = 1_800_000_000.0
 ZOE = Identity(client="google", issuer="https://a", subject="1", name="Zoë", email="zoe@example.com")
 
 
 @pytest.fixture
-def people(store) -> People:
-    return People(store.people)
+def sessions(store, changes, clock) -> Sessions:
+    return Sessions(store.sessions, changes, now=clock.now, mono=clock.mono)
+
+
+@pytest.fixture
+def people(store, sessions, changes) -> People:
+    return People(store.people, store.invitations, sessions, changes)
 
 
 async def test_a_newcomer_is_registered_and_known_from_then_on(people):
