@@ -7,7 +7,7 @@ from starlette.responses import Response
 from vestibule.errors import ClientError, StoreError, VestibuleError
 from vestibule.web.answers import Desk, answer, failure, note, redirect
 from vestibule.web.asking import Ask
-from vestibule.web.signin import has_other_ways
+from vestibule.web.signin import has_other_ways, remember
 
 
 async def callback(desk: Desk, ask: Ask) -> Response:
@@ -20,7 +20,8 @@ async def callback(desk: Desk, ask: Ask) -> Response:
         return _way_back(desk, ask, error)
     if finished.session is not None:
         note(desk, ask, "signed_in", finished.session)
-    return redirect(finished.location, finished.set_cookies)
+    remembered = (remember(ask.visit, ask.client),) if has_other_ways(ask) else ()
+    return redirect(finished.location, (*finished.set_cookies, *remembered))
 
 
 async def form_post(desk: Desk, ask: Ask) -> Response:

@@ -6,6 +6,8 @@ from starlette.responses import Response
 
 from vestibule.errors import ClientError, VestibuleError
 from vestibule.model import Session
+from vestibule.protocol import cookie
+from vestibule.service.visit import Visit
 from vestibule.web import pages
 from vestibule.web.answers import Desk, answer, failure, redirect
 from vestibule.web.asking import Ask
@@ -13,6 +15,7 @@ from vestibule.web.blocks import Choice
 
 #: parameters of ours; every other one is a hint, of which a provider takes those it knows
 _OWN = {"rd", "switch"}
+_LAST_S = 365 * 86400
 
 
 async def sign_in(desk: Desk, ask: Ask) -> Response:
@@ -29,7 +32,12 @@ async def sign_in(desk: Desk, ask: Ask) -> Response:
         only = choices[0]
         return await _begin(desk, ask, only.client, only.url)
     # 3. The person chooses.
-    buttons = [Choice(title=c.title, href=c.url, client=c.client, kind=c.kind) for c in choices]
+    last = last_used(ask.visit)
+    buttons = [
+        Choice(title=c.title, href=c.url, client=c.client, kind=c.kind, is_last_used=c.client == last)
+        for c in choices
+    ]
+    buttons.sort(key=lambda button: not button.is_last_used)
     return answer(desk.pages.signin(buttons, ask.scene()))
 
 
@@ -61,6 +69,25 @@ def is_signed_in(session: Session | None, sign_in: tuple[str, ...]) -> bool:
     Credentials alone, or an identity of a client the host no longer lists, would only come back here: a loop.
     """
     return session is not None and any(identity.client in sign_in for identity in session.identities)
+
+
+def last_used(visit: Visit) -> str:
+    """ID of the client this browser signed in with before, where the host still has it; else empty.
+
+    Anybody can send such a cookie: it decides the order of the buttons, and nothing else.
+    """
+    client = visit.cookies.get(_last_name(visit), "")
+    return client if client in visit.host.clients else ""
+
+
+def remember(visit: Visit, client: str) -> str:
+    """The Set-Cookie value by which the next sign-in page here has this client's button first."""
+    return cookie.build(_last_name(visit), client, secure=visit.site.secure, max_age_s=_LAST_S)
+
+
+def _last_name(visit: Visit) -> str:
+    """Begins as the session's does, so that no backend sees it (`protocol.cookie.is_ours`)."""
+    return f"{visit.site.cookie}-last"
 
 
 def has_other_ways(ask: Ask) -> bool:

@@ -65,6 +65,7 @@ def test_cookies_are_read_as_sent(
         (b"__HOST-VESTIBULE=x; a=1", Taken(None, False, b"a=1")),
         (b"__Host-vestibule=x; __hOst-Vestibule=y", Taken(b"x", False, b"")),
         (b"__Host-vestibule-flow-abc=x; a=1", Taken(None, False, b"a=1")),
+        (b"a=1; vestibule-8000-last=google; __Host-vestibule-last=x", Taken(None, False, b"a=1")),
         (b"__Secure-vestibule=x; vestibule-8000=y; vestibule-8000-flow-z=1", Taken(None, False, b"")),
         (b"Vestibule-9=1; vestibule-x=2; vestibule=3", Taken(None, False, b"vestibule-x=2; vestibule=3")),
         (b"x__Host-vestibule=1", Taken(None, False, b"x__Host-vestibule=1")),

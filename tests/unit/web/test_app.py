@@ -152,6 +152,26 @@ def test_the_sign_in_page_has_a_button_for_each_provider(desk: Desk) -> None:
     assert desk.logged == []
 
 
+def test_the_provider_used_last_comes_first_and_says_so(desk: Desk) -> None:
+    reply = desk.call("/@/signin", visit=replace(visit(), cookies={"__Host-vestibule-last": "github"}))
+    read = Inert(reply.text)
+    assert read.links == ["/@github/signin?rd=", "/@google/signin?rd="]
+    assert "".join(read.words).count("Last used") == 1
+
+
+@pytest.mark.parametrize(
+    "cookies",
+    [
+        pytest.param({"__Host-vestibule-last": "gone"}, id="no client of this host"),
+        pytest.param({"__Host-vestibule-last": '"><b>'}, id="markup"),
+        pytest.param({"vestibule-8000-last": "github"}, id="of another listener"),
+        pytest.param({"last": "github"}, id="of the app's own"),
+    ],
+)
+def test_a_cookie_that_names_no_client_of_ours_changes_nothing(desk: Desk, cookies: dict[str, str]) -> None:
+    assert desk.call("/@/signin", visit=replace(visit(), cookies=cookies)).text == desk.call("/@/signin").text
+
+
 def test_one_provider_goes_straight_on(desk: Desk) -> None:
     here = visit(host=replace(HOST, sign_in=("google",)))
     reply = desk.call("/@/signin?rd=/deep&login_hint=alice&prompt=login", visit=here)
@@ -231,10 +251,23 @@ def test_a_clients_sign_in_goes_off_with_its_hints(desk: Desk) -> None:
 def test_a_callback_ends_in_a_303_that_takes_the_code_away(desk: Desk) -> None:
     reply = desk.call("/@google/callback?code=c%2B1&state=s&state=t")
     assert (reply.status, reply.headers["location"]) == (303, "/there?x=1")
-    assert reply.cookies == ["__Host-vestibule=h; Path=/", "flow=; Max-Age=0"]
+    assert reply.cookies[:2] == ["__Host-vestibule=h; Path=/", "flow=; Max-Age=0"]
     assert reply.body == b""
     assert_guarded(reply)
     assert desk.signin.calls == [("finish", "google", {"code": "c+1"})]
+
+
+def test_a_finished_sign_in_is_remembered_by_its_client_alone(desk: Desk) -> None:
+    cookies = desk.call("/@github/callback?code=c&state=s").cookies
+    assert cookies[2:] == [
+        "__Host-vestibule-last=github; Path=/; Max-Age=31536000; Secure; HttpOnly; SameSite=Lax"
+    ]
+    assert is_ours(b"__Host-vestibule-last")
+
+
+def test_where_there_is_nothing_to_choose_from_nothing_is_remembered(desk: Desk) -> None:
+    here = visit(host=replace(HOST, sign_in=("google",)))
+    assert len(desk.call("/@google/callback?code=c&state=s", visit=here).cookies) == 2
 
 
 def test_an_answer_by_form_is_not_taken(desk: Desk) -> None:
