@@ -28,6 +28,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """Full names of the clients whose identities count, in the order of the buttons."""
     allow: tuple[Rule, ...]
     deny: tuple[Rule, ...]
+    takes_more: bool
+    """Every enabled provider of the database signs people in here, too."""
     prefixes: tuple[bytes | None, ...]
     """Of the routes, in their order; None for one at fault."""
 
@@ -84,10 +86,13 @@ def _scope(host: schema.Host, name: str, clients: Mapping[str, Client], report: 
     inline = {node.label: f"{host.label}/{node.label}" for node in (*host.provider, *host.oauth)}
     named = dict(inline)
     listed: list[str] = []
+    takes_more = TAKES_MORE in (host.sign_in or ())
     for number, wanted in enumerate(host.sign_in or ()):
         place = host.at("sign_in", number)
         if wanted in (host.sign_in or ())[:number]:
             report.fault(place, f"`{wanted}` stands in sign_in twice")
+        elif wanted == TAKES_MORE:
+            continue
         elif wanted in inline and wanted in clients:
             report.fault(
                 place,
@@ -110,11 +115,14 @@ def _scope(host: schema.Host, name: str, clients: Mapping[str, Client], report: 
         node=host,
         clients=named,
         sign_in=sign_in,
+        takes_more=takes_more,
         allow=_allow(host, clients, report),
         deny=host.access.deny if host.access else (),
         prefixes=_prefixes(host, named, report),
     )
-    is_whole = len(listed) == len(host.sign_in or ()) and host.has("sign_in") == (host.sign_in is not None)
+    is_whole = len(listed) + takes_more == len(host.sign_in or ()) and host.has("sign_in") == (
+        host.sign_in is not None
+    )
     if is_whole and all(full in clients for full in offered):
         _check_access(scope, clients, report)
     return scope
@@ -182,7 +190,7 @@ def _check_access(scope: Scope, clients: Mapping[str, Client], report: Report) -
             place = access.at("allow", number)
             if rule.kind == "public" and len(access.allow) > 1:
                 report.warn(place, "`public` lets everyone in; the other rules do nothing")
-            elif rule.kind != "public" and not scope.sign_in:
+            elif rule.kind != "public" and not scope.sign_in and not scope.takes_more:
                 report.fault(place, f"`{rule.text}` can never hold: {_nobody(scope)}")
             elif rule.kind == "anyone":
                 _warn_anyone(scope, clients, place, report)
@@ -294,7 +302,7 @@ def _check_public_url(scope: Scope, urls: dict[str, schema.Host], report: Report
     url = host.public_url
     name = url.partition("://")[2]
     if not url:
-        if is_open and scope.clients and not host.has("public_url"):
+        if is_open and (scope.clients or scope.takes_more) and not host.has("public_url"):
             report.fault(
                 host.block.place,
                 f'host "{host.label}" signs people in on a port that takes plain http from other machines: '
@@ -303,7 +311,7 @@ def _check_public_url(scope: Scope, urls: dict[str, schema.Host], report: Report
             )
         return
     if url.startswith("http://") and not is_loopback(name.partition(":")[0]):
-        say = report.fault if is_open and scope.clients else report.warn
+        say = report.fault if is_open and (scope.clients or scope.takes_more) else report.warn
         say(
             host.at("public_url"),
             "plain http shows every session to the network; public_url must be https://",

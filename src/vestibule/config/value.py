@@ -33,8 +33,8 @@ HostName = NewType("HostName", str)
 """Canonical: lower case, no trailing dot, no port."""
 Origin = NewType("Origin", str)
 """`https://app.example`, without trailing slash."""
-ClientId = NewType("ClientId", str)
-"""What stands between `/@` and `/` in paths."""
+Offered = NewType("Offered", str)
+"""A client's ID, or `*`: every enabled provider of the database."""
 Prefix = NewType("Prefix", bytes)
 """A route's canonical path without its last slash."""
 Method = NewType("Method", bytes)
@@ -116,11 +116,16 @@ def origin(data: str) -> Origin:
     return Origin(f"{scheme}://{found.host.decode()}{port}")
 
 
-def client_id(data: str) -> ClientId:
+def client_id(data: str) -> str:
     """An ID that can stand in `/@ID/signin`."""
     if not _CLIENT_RE.fullmatch(data):
         raise Unfit(f"`{data}` can't stand in /@ID/signin: letters, digits, `.`, `_`, `-`, at most 64")
-    return ClientId(data)
+    return data
+
+
+def offered(data: str) -> Offered:
+    """What `sign_in` may hold."""
+    return Offered(data if data == "*" else client_id(data))
 
 
 def prefix(data: str) -> Prefix:
@@ -227,16 +232,22 @@ def _endpoint(data: str) -> Endpoint:
         raise Unfit(f"`{data}` is no server: {exc}") from None
 
 
+#: backends that are built in
+INTERNAL = ("account", "echo")
+
+
 def backend(data: str) -> Backend:
-    """One backend: a server, `static:DIR` or `internal:echo`."""
+    """One backend: a server, `static:DIR` or `internal:NAME`."""
     kind, mark, rest = data.partition(":")
     if kind == "static" and mark:
         if not rest:
             raise Unfit("names no directory: static:public")
         return Backend(static_dir=rest)
     if kind == "internal" and mark:
-        if rest != "echo":
-            raise Unfit(f"there is no internal:{rest}; there is internal:echo")
+        if rest not in INTERNAL:
+            raise Unfit(
+                f"there is no internal:{rest}; there are {', '.join(f'internal:{x}' for x in INTERNAL)}"
+            )
         return Backend(internal=rest)
     if kind in ("serving", "nomad") and not rest.isdecimal():
         raise Unfit(f"`{kind}:` is not in this version yet; name the server itself, host:port")
@@ -372,7 +383,7 @@ KINDS: Mapping[Any, Kind] = {
     Seconds: Kind("span of time", seconds, text=False),
     Size: Kind("size in bytes", size, text=False),
     Origin: Kind("URL", origin),
-    ClientId: Kind("name", client_id),
+    Offered: Kind("name", offered),
     Method: Kind("method", method),
     HeaderName: Kind("header name", header_name),
     FilePath: Kind("path of a file", plain),
