@@ -499,3 +499,12 @@ def test_each_call_has_a_record_without_secrets(api):
     assert "private" not in text
     assert "token-1" not in text
     assert api.handle.decode() not in text
+
+
+def test_a_session_that_is_due_is_checked_before_a_call_goes_out(api):
+    api.plane.rechecks.due.add(api.plane.session.id)
+    assert api.get().status == 401
+    assert api.plane.rechecks.asked == 1
+    assert api.api.connections == []
+    api.plane.rechecks.answer = api.plane.session
+    assert api.get().status == 200

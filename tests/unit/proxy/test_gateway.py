@@ -652,3 +652,42 @@ def test_an_answer_to_one_is_never_an_answer_to_another(plane):
     plane.backend.look()
     bodies = [client.answer().body for client in clients]
     assert bodies == [b"ada@app.example", b"root@app.example", b"nobody"] * 2
+
+
+def due(plane) -> str:
+    """A handle whose session must be checked with its provider first."""
+    handle = plane.sign_in()
+    plane.rechecks.due.add(plane.session.id)
+    return handle
+
+
+def test_a_session_that_is_due_is_checked_before_anything_is_passed_on(plane):
+    handle = due(plane)
+    plane.rechecks.answer = replace(plane.session, identities=())
+    assert plane.get(b"/a", cookie=handle).status == 401
+    assert plane.rechecks.asked == 1
+    assert plane.backend.connections == []
+
+
+def test_what_the_provider_says_now_decides(plane):
+    handle = due(plane)
+    root = replace(plane.session.identities[0], email="root@app.example")
+    plane.rechecks.answer = replace(plane.session, identities=(root,))
+    assert plane.get(b"/admin", cookie=handle).status == 200
+
+
+def test_somebody_whom_the_check_put_out_is_nobody(plane):
+    handle = due(plane)
+    assert plane.get(b"/a", cookie=handle).status == 401
+    assert plane.backend.connections == []
+
+
+def test_a_check_that_can_not_be_made_for_too_long_is_503_but_for_signing_out(plane):
+    handle = due(plane)
+    plane.rechecks.answer = ProviderUnavailable("it can't be asked")
+    answer = plane.get(b"/a", NAVIGATE, cookie=handle)
+    assert (answer.status, answer.value(b"code")) == (503, b"provider_unavailable")
+    assert answer.values(b"set-cookie") == []
+    assert plane.backend.connections == []
+    plane.get(b"/@/signout", NAVIGATE, cookie=handle)
+    assert plane.control.visits[-1].session.id == plane.session.id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.proxy.plane import Plane, request
+from vestibule.errors import ProviderUnavailable
 
 ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nlines\r\n"
 STREAM = (
@@ -81,3 +82,18 @@ def test_what_has_ended_is_forgotten(plane, loop):
     loop.settle()
     assert not client.is_ended
     assert plane.lasting._by_session == {}
+
+
+@pytest.mark.parametrize(
+    ("answer", "goes_on"),
+    [("still in", True), (None, False), (ProviderUnavailable("it can't be asked"), False)],
+    ids=["still in", "put out", "not to be asked for too long"],
+)
+def test_a_stream_goes_on_as_long_as_its_provider_lets_the_person_in(plane, loop, answer, goes_on):
+    client = open_answer(plane, ENDLESS, plane.sign_in())
+    plane.rechecks.due.add(plane.session.id)
+    plane.rechecks.answer = plane.session if answer == "still in" else answer
+    loop.run(plane.lasting.sweep, loop.time() + 10)
+    loop.settle()
+    assert plane.rechecks.asked == 1
+    assert client.is_ended is not goes_on
