@@ -34,6 +34,7 @@ from vestibule.errors import (
     VestibuleError,
 )
 from vestibule.model import RETRY_AFTER_S
+from vestibule.protocol.cookie import is_ours
 
 SAME_ORIGIN = {"Origin": BASE, "Sec-Fetch-Site": "same-origin"}
 OWN_CLICK = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "document"}
