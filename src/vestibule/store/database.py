@@ -18,6 +18,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Generic, TypeAlias, TypeVar
@@ -32,6 +33,7 @@ Arguments: TypeAlias = Sequence[str | bytes | int | float]
 BATCH: Final = 256
 BUSY_S: Final = 5.0
 """How long a writer, or a read in a thread, waits for somebody else's lock."""
+_LOOK_AGAIN_S: Final = 0.01
 _LOG_BYTES: Final = 16 * 1024 * 1024
 _PASSING: Final = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CONSTRAINT))
 
@@ -195,13 +197,27 @@ def _connected(path: Path, *, busy_s: float, is_reader: bool) -> sqlite3.Connect
         if is_reader:
             connection.execute("PRAGMA query_only=ON")
         else:
-            connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            _write_ahead(connection, busy_s)
             connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}").fetchone()
             connection.execute("PRAGMA synchronous=FULL")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection, busy_s: float) -> None:
+    """Switch to a write-ahead log; SQLite itself waits for nobody here, as when two start on a new file at once."""
+    end = time.monotonic() + busy_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        except sqlite3.OperationalError as exc:
+            if not _is_passing(exc) or time.monotonic() >= end:
+                raise
+            time.sleep(_LOOK_AGAIN_S)
+        else:
+            return
 
 
 def _fetched(connection: sqlite3.Connection, sql: str, arguments: Arguments, limit: int) -> list[Row]:
