@@ -89,11 +89,6 @@ class GitHub(OAuth2):
             for team in config.allowed_teams
         )
 
-    @property
-    def is_restricted(self) -> bool:
-        """Whether only some accounts are let in: one of the `allowed_…` lists is written."""
-        return super().is_restricted or bool(self._github.allowed_users)
-
     def endpoints(self) -> Flow[Endpoints]:
         """GitHub's URLs."""
         yield from ()
@@ -149,14 +144,13 @@ class GitHub(OAuth2):
         )
 
     def _check(self, name: str, allowed: Iterable[str], held: Iterable[str], hidden: list[str]) -> None:
-        """Raise ClientError unless the list is empty or holds one of theirs.
-
-        `hidden`: organisations that GitHub kept from us, which the person can open to us by single sign-on.
-        """
-        wanted = {entry.lower() for entry in allowed}
-        if not wanted or not wanted.isdisjoint(entry.lower() for entry in held):
-            return
-        raise self._sign_on_first(hidden[0]) if hidden else self.not_admitted(f"none of {name}")
+        """`check_held`, with the way in for those whose organisations GitHub keeps from us (`hidden`)."""
+        try:
+            self.check_held(name, allowed, held)
+        except ClientError:
+            if hidden:
+                raise self._sign_on_first(hidden[0]) from None
+            raise
 
     def _orgs(self, token: Secret, hidden: list[str]) -> Flow[dict[str, str]]:
         """The organisations the account is an active member of: their names, by every name and number they have."""

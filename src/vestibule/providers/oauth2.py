@@ -6,17 +6,17 @@ PKCE, the exchange, refresh and revocation are the same for all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from vestibule.core import claim
+from vestibule.core.outgoing import checked_url
 from vestibule.core.person import verified_email
 from vestibule.errors import ClientError, ProviderInvalid, ProviderRefused
 from vestibule.model import Identity, Secret, Tokens
-from vestibule.protocol import address
 from vestibule.protocol import oauth2 as wire
 from vestibule.providers.base import Answer, SignedIn, Start
 from vestibule.providers.kit import Flow, PostForm, Reply
@@ -204,7 +204,8 @@ class OAuth2:
     @property
     def is_restricted(self) -> bool:
         """Whether only some accounts are let in: one of the `allowed_…` lists is written."""
-        return any(self.allowed(name) for name in claim.LISTS)
+        names = (name for name in self._config.__struct_fields__ if name.startswith("allowed_"))
+        return any(getattr(self._config, name) for name in names)
 
     def endpoints(self) -> Flow[Endpoints]:
         """Where this provider does what."""
@@ -264,9 +265,13 @@ class OAuth2:
     def check_admitted(self, identity: Identity) -> None:
         """Raise ClientError (`not_admitted`, 403) unless each `allowed_…` list that is written holds one of theirs."""
         for name in claim.LISTS:
-            allowed, held = self.allowed(name), self._folded(getattr(identity, name))
-            if allowed and allowed.isdisjoint(held):
-                raise self.not_admitted(f"none of allowed_{name}")
+            self.check_held(f"allowed_{name}", self.allowed(name), getattr(identity, name))
+
+    def check_held(self, name: str, allowed: Iterable[str], held: Iterable[str]) -> None:
+        """Raise ClientError (`not_admitted`, 403) unless the list of this name is empty or holds one of theirs."""
+        wanted = self._folded(allowed)
+        if wanted and wanted.isdisjoint(self._folded(held)):
+            raise self.not_admitted(f"none of {name}")
 
     def not_admitted(self, detail: str = "") -> ClientError:
         """The error that an account is told by that it isn't one of those let in."""
@@ -277,11 +282,11 @@ class OAuth2:
             detail=detail,
         )
 
-    def allowed(self, name: str) -> frozenset[str]:
+    def allowed(self, name: str) -> tuple[str, ...]:
         """What `allowed_NAME` of the configuration holds, as identities name it; empty: any account."""
-        return self._folded(getattr(self._config, f"allowed_{name}", ()))
+        return tuple(getattr(self._config, f"allowed_{name}", ()))
 
-    def _folded(self, names: tuple[str, ...]) -> frozenset[str]:
+    def _folded(self, names: Iterable[str]) -> frozenset[str]:
         return frozenset(name.casefold() for name in names) if self.folds_case else frozenset(names)
 
     def refresh(self, tokens: Tokens, now: float) -> Flow[Tokens]:
@@ -299,7 +304,9 @@ class OAuth2:
             if exc.error not in _BLAMES_CLIENT:
                 raise
             detail = f"{exc.error}: {exc.description}"
-            raise ProviderInvalid("the provider refuses this gateway as a client", detail=detail) from exc
+            raise ProviderInvalid(
+                "the provider refuses this gateway as a client", detail=detail, code="client_refused"
+            ) from exc
 
     def sign_out_url(self, tokens: Tokens, return_to: str) -> Flow[str | None]:
         """None: there is no sign-out page in OAuth 2.0."""
@@ -437,18 +444,15 @@ def check_parameters(parameters: tuple[tuple[str, str], ...]) -> None:
 
 
 def check_url(name: str, url: str, *, is_required: bool = False) -> None:
-    """Raise ValueError unless this is an https URL, or an http URL of this machine."""
+    """Raise ValueError unless this is a URL that can be called: http is for whoever wrote it to answer for."""
     if not url:
         if is_required:
             raise ValueError(f"{name} is empty")
         return
-    parts = urlsplit(url)
-    is_loopback = parts.hostname is not None and address.is_loopback(parts.hostname)
-    is_strange = not parts.hostname or parts.username is not None or bool(parts.fragment)
-    if parts.scheme not in {"http", "https"} or is_strange:
-        raise ValueError(f'{name} is not a URL: {name} = "https://…"')
-    if parts.scheme == "http" and not is_loopback:
-        raise ValueError(f"{name} must be https: tokens go there; http is for loopback only")
+    try:
+        checked_url(url)
+    except ProviderInvalid as exc:
+        raise ValueError(f'{name} is not a URL that can be called: {name} = "https://…"') from exc
 
 
 def origin_of(url: str) -> str:
@@ -468,4 +472,4 @@ def subject_of(document: Mapping[str, Any], path: str = "") -> str:
             return str(value)
         if claim.text_of(value):
             return claim.text_of(value)
-    raise ProviderInvalid("the provider doesn't say who this is", detail="no subject")
+    raise ProviderInvalid("the provider doesn't say who this is", detail="no subject", code="no_subject")
