@@ -84,7 +84,7 @@ class App:
         """Set when the program can't do its work and should end."""
         self._compiled = compiled
         self._ring = ring
-        self._pages = Pages()
+        self._pages = Pages(failed=lambda said: log.error("template_failed", detail=said))
         self.traffic = Traffic()
         # On a server other processes may stand, whose changes nobody tells of.
         changes = self._changes = Changes(is_shared=isinstance(compiled.database, Postgres))

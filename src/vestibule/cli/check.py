@@ -10,6 +10,7 @@ import click
 
 from vestibule.config.load import load
 from vestibule.errors import ConfigError
+from vestibule.web.rehearsal import rehearse
 
 
 @click.command()
@@ -22,6 +23,7 @@ def check(files: tuple[Path, ...]) -> None:
     """
     try:
         loaded = load(files, os.environ)
+        rehearse(loaded.checked.brandings.values())
     except ConfigError as error:
         for fault in error.faults:
             print(fault, file=sys.stderr)

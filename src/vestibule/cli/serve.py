@@ -13,6 +13,7 @@ from vestibule.config.load import load
 from vestibule.errors import ConfigError, StoreError
 from vestibule.observe.log import Log
 from vestibule.supervisor import serve as run
+from vestibule.web.rehearsal import rehearse
 
 
 @click.command()
@@ -24,6 +25,7 @@ def serve(files: tuple[Path, ...]) -> None:
         log = Log()
         for warning in loaded.warnings:
             log.warning("configuration", message=warning)
+        rehearse(loaded.checked.brandings.values())
         sys.exit(run(compile_config(loaded), log))
     except ConfigError as exc:
         for fault in exc.faults:

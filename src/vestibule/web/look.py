@@ -40,7 +40,7 @@ class Look:
         language: Language,
         context: Mapping[str, Any],
         *,
-        failed: Callable[[TemplateError], None] | None = None,
+        failed: Callable[[str], None] | None = None,
     ) -> str:
         """The page as HTML. Every value in *context* is escaped where it is shown.
 
@@ -62,7 +62,7 @@ class Look:
         except TemplateError as error:
             if failed is None or self._theirs is self._ours:
                 raise
-            failed(error)
+            failed(said_of(error, self.branding))
             body = self._ours.render_template(template, **values)
         # The engine escapes `/` as well, which in our quoted attributes only makes addresses unreadable.
         return body.replace("&#x2f;", "/")
@@ -75,6 +75,12 @@ class Look:
             if picture
             else self._ours_only.mark_url(kind)
         )
+
+
+def said_of(error: TemplateError, branding: Branding) -> str:
+    """What is wrong with a template, with its place: `file:line:1: message`."""
+    place = f"{branding.templates_at}/{error.name or '?'}:{error.line or 1}:1"
+    return f"{place}: {error.detail or error.message}"
 
 
 def _environment(templates: Mapping[str, str], assets: Assets) -> Environment:

@@ -12,7 +12,6 @@ from urllib.parse import parse_qsl, quote
 from weakref import WeakKeyDictionary
 
 import msgspec
-from minijinja import TemplateError
 
 from vestibule.config.page import languages
 from vestibule.core.branding import PLAIN, Branding
@@ -60,8 +59,10 @@ _ABOUT_THE_PERSON = {"switch", "sign_out"}
 class Pages:
     """Renders pages; made once, shared by all."""
 
-    def __init__(self, *, failed: Callable[[TemplateError], None] | None = None) -> None:
-        """`failed` is told when a template of the operator's can't be rendered and ours is shown instead."""
+    def __init__(self, *, failed: Callable[[str], None] | None = None) -> None:
+        """`failed` is told when a template of the operator's can't be rendered and ours is shown instead; without
+        it, TemplateError is raised.
+        """
         self.assets = load_assets()
         self._failed = failed
         self._looks: WeakKeyDictionary[Branding, Look] = WeakKeyDictionary()

@@ -14,6 +14,7 @@ from minijinja import TemplateError
 from vestibule.core.branding import Branding
 from vestibule.errors import ConfigError
 from vestibule.web.blocks import Action, Choice, Field, Item
+from vestibule.web.look import said_of
 from vestibule.web.page import Page
 from vestibule.web.pages import Pages, Scene
 
@@ -85,8 +86,7 @@ def _faults(branding: Branding) -> Iterator[str]:
             try:
                 sample(pages, scene)
             except TemplateError as error:
-                where = f"{branding.templates_at}/{error.name or '?'}:{error.line or 1}:1"
-                yield f"{where}: {error.detail or error.message}"
+                yield said_of(error, branding)
 
 
 def _nobody(scene: Scene) -> Scene:
