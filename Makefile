@@ -24,7 +24,8 @@ demo: setup ## runs the whole product on loopback, nothing to register
 
 test: lint $(NODE)/node_modules/.installed ## runs every test, against real servers too
 	@tools/servers.sh
-	$(VENV)/bin/pytest -m "not soak" -n $(JOBS) $(ARGS)
+	@tools/keycloak.sh
+	$(VENV)/bin/pytest -m "not soak" -n $(JOBS) --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.dev ## checks style and types, changes nothing
 	$(VENV)/bin/ruff check .

@@ -61,22 +61,24 @@ class Process:
         """How it ended, None while it runs."""
         return self._popen.poll()
 
-    def wait_port(self, port: int, *, host: str = "127.0.0.1") -> None:
+    def wait_port(self, port: int, *, host: str = "127.0.0.1", within_s: float = READY_WITHIN_S) -> None:
         """Returns once something accepts on the port; fails the test when the process ends or the time is up."""
-        self.wait_until(lambda: _accepts((host, port)), f"accepts on {host}:{port}")
+        self.wait_until(lambda: _accepts((host, port)), f"accepts on {host}:{port}", within_s=within_s)
 
     def wait_log(self, text: str) -> None:
         """Returns once the process has written `text`."""
         self.wait_until(lambda: text in self.log, f"writes {text!r}")
 
-    def wait_until(self, is_ready: Callable[[], bool], what: str) -> None:
+    def wait_until(
+        self, is_ready: Callable[[], bool], what: str, *, within_s: float = READY_WITHIN_S
+    ) -> None:
         """Returns once `is_ready()`; looks again every 20 ms."""
-        deadline = time.monotonic() + READY_WITHIN_S
+        deadline = time.monotonic() + within_s
         while not is_ready():
             if self.returncode is not None:
                 pytest.fail(f"{self.name} ended with {self.returncode} before it {what}:\n{self.log}")
             if time.monotonic() > deadline:
-                pytest.fail(f"{self.name} did not come to {what!r} in {READY_WITHIN_S:.0f} s:\n{self.log}")
+                pytest.fail(f"{self.name} did not come to {what!r} in {within_s:.0f} s:\n{self.log}")
             time.sleep(0.02)
 
     def kill(self) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests.ports import Ports
 from tests.real.house import Browser, House, build
+from tests.real.keycloak import Keycloak
 from tests.real.visitor import new_visitor
 
 
@@ -38,3 +40,14 @@ async def visitor(house: House) -> AsyncIterator[Browser]:
     """A browser that never was here."""
     async with house.browser() as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def keycloak(ports: Ports) -> Iterator[Keycloak]:
+    """Keycloak, running until the end of the run: its tests are one xdist group, so that there is only one."""
+    server = Keycloak(ports.take())
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.process.stop()

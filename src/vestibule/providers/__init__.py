@@ -14,6 +14,7 @@ from typing import Any, Final
 from vestibule.providers.client_credentials import ClientCredentialsConfig
 from vestibule.providers.github import GitHubConfig
 from vestibule.providers.google import GoogleConfig
+from vestibule.providers.keycloak import KeycloakConfig
 from vestibule.providers.oauth2 import OAuth2Config
 from vestibule.providers.oidc import OidcConfig
 from vestibule.providers.service_account import ServiceAccountConfig
@@ -24,6 +25,7 @@ BUILTIN: Final[Mapping[str, type[Any]]] = MappingProxyType(
         "oidc": OidcConfig,
         "google": GoogleConfig,
         "github": GitHubConfig,
+        "keycloak": KeycloakConfig,
         "client_credentials": ClientCredentialsConfig,
         "service_account": ServiceAccountConfig,
     }
