@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,12 @@ from vestibule.web.assets import Assets
 
 _LOGO, _DARK_LOGO, _COLOURS = "logo", "dark-logo", "colours.css"
 _MARK = "mark-"
+#: how the engine says what is wrong, and in which template and line
+_CAUSE_RE = re.compile(r"^(?:caused by: )?(\w.*) \(in ([\w.-]+):([0-9]+)\)$", re.MULTILINE)
+
+
+class BrokenTemplate(ValueError):
+    """A template of the operator's that can't be rendered: `file:line:1: what is wrong`."""
 
 
 class Look:
@@ -46,7 +53,7 @@ class Look:
 
         Templates have `say(NAME, PLACE=VALUE…)` for a text of the language, `strong(…)` and `code(…)` for one
         with its values marked so, `asset(NAME)` for the address of a static file, and `brand`. Where one of the
-        operator's fails, `failed` is told and ours is shown. Raises TemplateError without `failed`.
+        operator's fails, `failed` is told and ours is shown. Raises BrokenTemplate without `failed`.
         """
         values = {
             "lang": language.tag,
@@ -59,10 +66,13 @@ class Look:
         }
         try:
             body: str = self._theirs.render_template(template, **values)
-        except TemplateError as error:
-            if failed is None or self._theirs is self._ours:
+        except Exception as error:
+            if self._theirs is self._ours:
                 raise
-            failed(said_of(error, self.branding))
+            broken = BrokenTemplate(_said(error, template, self.branding))
+            if failed is None:
+                raise broken from error
+            failed(str(broken))
             body = self._ours.render_template(template, **values)
         # The engine escapes `/` as well, which in our quoted attributes only makes addresses unreadable.
         return body.replace("&#x2f;", "/")
@@ -77,10 +87,13 @@ class Look:
         )
 
 
-def said_of(error: TemplateError, branding: Branding) -> str:
-    """What is wrong with a template, with its place: `file:line:1: message`."""
-    place = f"{branding.templates_at}/{error.name or '?'}:{error.line or 1}:1"
-    return f"{place}: {error.detail or error.message}"
+def _said(error: Exception, template: str, branding: Branding) -> str:
+    if isinstance(error, TemplateError) and (causes := _CAUSE_RE.findall(str(error))):
+        # What went wrong in an included or extended template comes last.
+        message, name, line = causes[-1]
+        return f"{branding.templates_at}/{name}:{line}:1: {message}"
+    what = f"there is no text or file {error}" if isinstance(error, KeyError) else repr(error)
+    return f"{branding.templates_at}/{template}: {what}"
 
 
 def _environment(templates: Mapping[str, str], assets: Assets) -> Environment:

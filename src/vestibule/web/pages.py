@@ -60,8 +60,9 @@ class Pages:
     """Renders pages; made once, shared by all."""
 
     def __init__(self, *, failed: Callable[[str], None] | None = None) -> None:
-        """`failed` is told when a template of the operator's can't be rendered and ours is shown instead; without
-        it, TemplateError is raised.
+        """`failed` is told when a template of the operator's can't be rendered and ours is shown instead.
+
+        Without it BrokenTemplate is raised.
         """
         self.assets = load_assets()
         self._failed = failed

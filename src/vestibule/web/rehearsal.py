@@ -9,12 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
-from minijinja import TemplateError
-
 from vestibule.core.branding import Branding
 from vestibule.errors import ConfigError
 from vestibule.web.blocks import Action, Choice, Field, Item
-from vestibule.web.look import said_of
+from vestibule.web.look import BrokenTemplate
 from vestibule.web.page import Page
 from vestibule.web.pages import Pages, Scene
 
@@ -85,8 +83,8 @@ def _faults(branding: Branding) -> Iterator[str]:
         for sample in SAMPLES.values():
             try:
                 sample(pages, scene)
-            except TemplateError as error:
-                yield said_of(error, branding)
+            except BrokenTemplate as error:
+                yield str(error)
 
 
 def _nobody(scene: Scene) -> Scene:

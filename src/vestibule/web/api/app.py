@@ -14,14 +14,20 @@ from starlette.types import ASGIApp
 
 from vestibule import __version__
 from vestibule.errors import VestibuleError
-from vestibule.web.api import tokens
+from vestibule.web.api import identities, identity_providers, invitations, tokens, users
 from vestibule.web.api.door import Door
 from vestibule.web.api.office import Office
 from vestibule.web.api.problem import HEADERS, Problem, on_crash, on_error, on_invalid, on_unrouted
 
 PREFIX = "/api/v1"
 DOCUMENT = f"{PREFIX}/openapi.json"
-RESOURCES: tuple[APIRouter, ...] = (tokens.router,)
+RESOURCES: tuple[APIRouter, ...] = (
+    users.router,
+    identities.router,
+    invitations.router,
+    identity_providers.router,
+    tokens.router,
+)
 
 _DESCRIPTION = """\
 Users, identities, invitations, identity providers and admin tokens of one Vestibule.

@@ -9,9 +9,9 @@ import msgspec
 from pydantic import Field
 
 from vestibule.core.seal import KeyRing
+from vestibule.errors import Invalid
 from vestibule.protocol import base64url
 from vestibule.store.base import Page
-from vestibule.web.api.problem import Invalid
 from vestibule.web.api.shape import Model
 
 LIMIT_MAX: Final = 200
@@ -55,7 +55,7 @@ def page_of(ring: KeyRing, name: str, paging: Paging) -> Page:
     raw = base64url.decode(paging.cursor) or b""
     mac, place = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
     if not ring.check_mac(_PURPOSE, _bound(name, paging.filters, place), mac):
-        raise Invalid([("?cursor", "is none that this list gave for these filters: begin without one")])
+        raise Invalid((("?cursor", "is none that this list gave for these filters: begin without one"),))
     return Page(after=_decode(place), limit=paging.limit + 1)
 
 

@@ -10,6 +10,8 @@ from fastapi import Depends, Request
 from vestibule.core.seal import KeyRing
 from vestibule.observe.log import Log
 from vestibule.service.admin import AdminTokens, Asker
+from vestibule.service.people import People
+from vestibule.service.registry import Registry
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -24,6 +26,8 @@ SOCKET = Actor("socket")
 class Office(msgspec.Struct, frozen=True, kw_only=True):
     """The services, the same for all requests."""
 
+    people: People
+    registry: Registry
     tokens: AdminTokens
     ring: KeyRing
     """Signs cursors."""

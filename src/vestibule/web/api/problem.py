@@ -14,7 +14,7 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from vestibule.errors import ClientError, VestibuleError
+from vestibule.errors import ClientError, Invalid, VestibuleError
 from vestibule.model import RETRY_AFTER_S
 from vestibule.observe.log import Log
 from vestibule.service.admin import WINDOW_S, Asker
@@ -44,10 +44,10 @@ class Problem(Model):
 
     model_config = example(
         {
-            "type": "urn:vestibule:problem:invalid_request",
+            "type": "urn:vestibule:problem:invalid",
             "title": "Unprocessable Content",
             "status": 422,
-            "code": "invalid_request",
+            "code": "invalid",
             "detail": "openid_config.issuer_url: is scheme and host alone: https://app.example.com",
             "id": "mzxw6ytboi4dgmjs",
             "faults": [
@@ -69,20 +69,6 @@ class Problem(Model):
     """Of this request; the log has it too."""
     faults: list[Fault] = Field(default_factory=list)
     """All that is wrong with what was sent (422)."""
-
-
-class Invalid(ClientError):
-    """What was sent can't be taken: 422 with every fault and its path."""
-
-    code = "invalid_request"
-    status = 422
-
-    def __init__(self, faults: Iterable[tuple[str, str]]) -> None:
-        """`faults`: pairs of path and message."""
-        self.faults = tuple(Fault(path=path, message=message) for path, message in faults)
-        super().__init__(
-            "; ".join(f"{one.path}: {one.message}" if one.path else one.message for one in self.faults)
-        )
 
 
 _WHEN = {
@@ -118,7 +104,7 @@ def problem(
     detail: str,
     *,
     request_id: str,
-    faults: Iterable[Fault] = (),
+    faults: Iterable[tuple[str, str]] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """The answer to an error."""
@@ -130,7 +116,7 @@ def problem(
         "detail": detail,
         "id": request_id,
     }
-    listed = [{"path": fault.path, "message": fault.message} for fault in faults]
+    listed = [{"path": path, "message": message} for path, message in faults]
     if listed:
         value["faults"] = listed
     more = dict(headers or {})
@@ -170,7 +156,7 @@ def crash(error: Exception, asker: Asker, log: Log, **about: str) -> Response:
 async def on_invalid(request: Request, error: Exception) -> Response:
     """What FastAPI finds wrong, as our own error. The values that were sent are not repeated: some are secrets."""
     assert isinstance(error, RequestValidationError)
-    faults = [(_path(one["loc"]), _message(one)) for one in error.errors()]
+    faults = tuple((_path(one["loc"]), _message(one)) for one in error.errors())
     return await on_error(request, Invalid(faults))
 
 

@@ -17,6 +17,7 @@ ADDRESS: Final = (
 )
 
 Line = Annotated[str, StringConstraints(pattern=LINE, max_length=200)]
+Filter = Annotated[str, StringConstraints(pattern=LINE, max_length=500)]
 Id = Annotated[str, Path(pattern=ID, description="The id.")]
 Address = Annotated[str, StringConstraints(pattern=ADDRESS, max_length=254)]
 

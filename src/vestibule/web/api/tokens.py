@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
-from vestibule.errors import ClientError
+from vestibule.errors import NotFound
 from vestibule.model import AdminToken
 from vestibule.web.api.office import At
 from vestibule.web.api.problem import errors
@@ -85,7 +85,7 @@ async def list_all(at: At) -> Tokens:
 async def revoke(at: At, id: Id) -> Response:  # noqa: A002 - the name in the path
     """End a token at once."""
     if not await at.office.tokens.revoke(id):
-        raise ClientError("there is no token of this id", code="token_unknown", status=404)
+        raise NotFound(f"There is no token {id}.")
     at.note("token.revoke", id)
     return Response(status_code=204)
 

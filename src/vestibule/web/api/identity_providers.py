@@ -1,0 +1,305 @@
+"""`/identity-providers`: those of the database, which can be changed here; those of the configuration are shown."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+from fastapi import APIRouter, Body, Header, Path
+from starlette.responses import Response
+
+from vestibule.web.api.office import At
+from vestibule.web.api.problem import Fault, errors
+from vestibule.web.api.shape import Model, example
+
+router = APIRouter(prefix="/identity-providers", tags=["identity providers"])
+
+ProviderId = Annotated[
+    str,
+    Path(
+        pattern=r"^[A-Za-z0-9._~%-]{1,200}$",
+        description="The ID; that of a host's own provider is `HOST%2FID`.",
+    ),
+]
+IfMatch = Annotated[
+    str | None, Header(pattern=r'^(?:\*|"[0-9]{1,18}")$', description="The ETag that it must still have.")
+]
+_ETAG = {"ETag": {"description": "Its version, for `If-Match`.", "schema": {"type": "string"}}}
+_OKTA: dict[str, Any] = {
+    "id": "okta",
+    "provider_type": "oidc",
+    "enabled": True,
+    "title": "Okta",
+    "email_domains": ["example.com"],
+    "openid_config": {
+        "client_id": "0oa1example",
+        "client_secret": "the secret",
+        "issuer_url": "https://example.okta.com",
+        "redirect_url": "https://auth.example.com/auth",
+    },
+}
+_GITHUB: dict[str, Any] = {
+    "provider_type": "github",
+    "email_domains": ["example.com"],
+    "github_config": {
+        "client_id": "Iv1.example",
+        "client_secret": "the secret",
+        "allowed_orgs": ["example"],
+    },
+}
+#: what is written: the settings of each type stand in the member of its name
+WRITTEN: dict[str, Any] = {
+    "type": "object",
+    "title": "WrittenIdentityProvider",
+    "required": ["provider_type", "email_domains"],
+    "properties": {
+        "id": {"type": "string", "description": "Stands in `/@ID/signin`; without it the type."},
+        "provider_type": {"type": "string", "description": "Its kind: `oidc`, `google`, `github` …"},
+        "enabled": {"type": "boolean", "default": True},
+        "title": {"type": "string", "description": "What its button says."},
+        "email_domains": {
+            "type": "array",
+            "items": {"type": "string"},
+            "minItems": 1,
+            "description": "The domains about which it is believed whose an address is.",
+        },
+    },
+    "patternProperties": {
+        "^[a-z0-9_]+_config$": {
+            "type": "object",
+            "description": "The settings of the type, as in a configuration file: `openid_config` of `oidc`, "
+            "else `TYPE_config`.",
+        }
+    },
+    "examples": [_OKTA, _GITHUB],
+}
+PATCH: dict[str, Any] = {**WRITTEN, "title": "IdentityProviderPatch"}
+del PATCH["required"]
+PATCH["examples"] = [{"enabled": False}, {"openid_config": {"client_secret": "a new secret"}}]
+
+
+class IdentityProvider(Model):
+    """A provider, without its secrets; the settings of its type stand beside, in `openid_config`, `github_config` …"""
+
+    model_config = {
+        **Model.model_config,
+        "extra": "allow",
+        **example(
+            {
+                **_OKTA,
+                "openid_config": {
+                    "client_id": "0oa1example",
+                    "issuer_url": "https://example.okta.com",
+                },
+                "source": "database",
+                "secrets": ["openid_config.client_secret"],
+                "faults": [],
+                "redirect_urls": ["https://app.example.com/@okta/callback"],
+                "version": 3,
+                "created_at": "2026-11-22T05:14:00Z",
+                "updated_at": "2026-11-22T05:14:00Z",
+            }
+        ),
+    }
+
+    id: str
+    provider_type: str
+    enabled: bool
+    title: str
+    source: str
+    """`database`, or `configuration` (files and environment), which can't be changed here."""
+    secrets: list[str]
+    """Paths of the secrets that are set."""
+    faults: list[Fault]
+    """Why it is left out; empty: it is good."""
+    redirect_urls: list[str]
+    """To register with the provider."""
+    version: int
+    created_at: datetime | None
+    updated_at: datetime | None
+
+
+class IdentityProviders(Model):
+    """All providers: the configuration's first, then the database's, the oldest first."""
+
+    items: list[IdentityProvider]
+
+
+class Finding(Model):
+    """One thing that was tried."""
+
+    what: str
+    """`discovery`, `keys`, `client credentials`, `redirect URL` …"""
+    ok: bool
+    detail: str
+    """What was found."""
+    advice: str
+    """What to do about it; empty: nothing."""
+
+
+class Tested(Model):
+    """What trying a provider out has found."""
+
+    ok: bool
+    """True where all is well."""
+    findings: list[Finding]
+
+
+Written = Annotated[dict[str, Any], Body(json_schema_extra=WRITTEN)]
+Patch = Annotated[dict[str, Any], Body(json_schema_extra=PATCH)]
+
+
+@router.post(
+    "",
+    operation_id="createIdentityProvider",
+    status_code=201,
+    responses={**errors(400, 409, 413, 415), 201: {"headers": _ETAG}},
+)
+async def create(at: At, written: Written, response: Response) -> IdentityProvider:
+    """Add a provider; hosts with `sign_in = ["*"]` offer it when this returns."""
+    made = await at.office.registry.create(written)
+    at.note("identity_provider.create", made.id)
+    return _shown(made, response)
+
+
+@router.get("", operation_id="listIdentityProviders", responses=errors())
+async def list_all(at: At) -> IdentityProviders:
+    """All providers, the disabled and the faulty ones too."""
+    return IdentityProviders(items=[_shown(one) for one in await at.office.registry.list()])
+
+
+@router.get(
+    "/{id}",
+    operation_id="getIdentityProvider",
+    responses={**errors(404), 200: {"headers": _ETAG}},
+)
+async def get(at: At, id: ProviderId, response: Response) -> IdentityProvider:  # noqa: A002 - the name in the path
+    """A provider."""
+    return _shown(await at.office.registry.get(unquote(id)), response)
+
+
+@router.patch(
+    "/{id}",
+    operation_id="updateIdentityProvider",
+    responses={**errors(400, 404, 409, 412, 413, 415), 200: {"headers": _ETAG}},
+)
+async def update(
+    at: At,
+    id: ProviderId,  # noqa: A002 - the name in the path
+    patch: Patch,
+    response: Response,
+    if_match: IfMatch = None,
+) -> IdentityProvider:
+    """Change a provider: a JSON Merge Patch (RFC 7396). Secrets that it doesn't name stay."""
+    with _met(if_match):
+        changed = await at.office.registry.patch(unquote(id), patch, version=_version(if_match))
+    at.note("identity_provider.update", changed.id)
+    return _shown(changed, response)
+
+
+@router.put(
+    "/{id}",
+    operation_id="replaceIdentityProvider",
+    responses={**errors(400, 404, 409, 412, 413, 415), 200: {"headers": _ETAG}},
+)
+async def replace(
+    at: At,
+    id: ProviderId,  # noqa: A002 - the name in the path
+    written: Written,
+    response: Response,
+    if_match: IfMatch = None,
+) -> IdentityProvider:
+    """Put another document in the provider's place. Secrets that it doesn't name stay."""
+    with _met(if_match):
+        changed = await at.office.registry.replace(unquote(id), written, version=_version(if_match))
+    at.note("identity_provider.replace", changed.id)
+    return _shown(changed, response)
+
+
+@router.delete(
+    "/{id}",
+    operation_id="deleteIdentityProvider",
+    status_code=204,
+    responses=errors(404, 409, 412),
+)
+async def delete(
+    at: At,
+    id: ProviderId,  # noqa: A002 - the name in the path
+    if_match: IfMatch = None,
+) -> Response:
+    """Delete a provider; nobody gets in by it any more."""
+    with _met(if_match):
+        await at.office.registry.delete(unquote(id), version=_version(if_match))
+    at.note("identity_provider.delete", unquote(id))
+    return Response(status_code=204)
+
+
+@router.post(
+    "/{id}/enable",
+    operation_id="enableIdentityProvider",
+    responses={**errors(404, 409), 200: {"headers": _ETAG}},
+)
+async def enable(at: At, id: ProviderId, response: Response) -> IdentityProvider:  # noqa: A002 - the name in the path
+    """Offer a provider to people."""
+    changed = await at.office.registry.enable(unquote(id))
+    at.note("identity_provider.enable", changed.id)
+    return _shown(changed, response)
+
+
+@router.post(
+    "/{id}/disable",
+    operation_id="disableIdentityProvider",
+    responses={**errors(404, 409), 200: {"headers": _ETAG}},
+)
+async def disable(at: At, id: ProviderId, response: Response) -> IdentityProvider:  # noqa: A002 - the name in the path
+    """Offer a provider no more, also a faulty one; nobody gets in by it any more."""
+    changed = await at.office.registry.disable(unquote(id))
+    at.note("identity_provider.disable", changed.id)
+    return _shown(changed, response)
+
+
+@router.post("/{id}/test", operation_id="testIdentityProvider", responses=errors(404))
+async def test(at: At, id: ProviderId) -> Tested:  # noqa: A002 - the name in the path
+    """Try a provider out as far as that goes without a person; also says which redirect URLs to register."""
+    found = await at.office.registry.test(unquote(id))
+    return Tested(
+        ok=all(one.ok for one in found),
+        findings=[Finding(what=one.what, ok=one.ok, detail=one.detail, advice=one.advice) for one in found],
+    )
+
+
+def _version(if_match: str | None) -> int | None:
+    return None if if_match is None or if_match == "*" else int(if_match.strip('"'))
+
+
+@contextlib.contextmanager
+def _met(if_match: str | None) -> Iterator[None]:
+    """What was changed meanwhile is a condition not met where one was given. Spec: RFC 9110 section 15.5.13."""
+    try:
+        yield
+    except Conflict as error:
+        if error.code == "changed" and if_match is not None:
+            raise ClientError(error.message, code="changed", status=412) from None
+        raise
+
+
+def _shown(found: Shown, response: Response | None = None) -> IdentityProvider:
+    if response is not None and found.source == "database":
+        response.headers["etag"] = f'"{found.version}"'
+    return IdentityProvider(
+        **{
+            **found.document,
+            "id": found.id,
+            "provider_type": found.provider_type,
+            "enabled": found.enabled,
+            "title": found.title,
+            "source": found.source,
+            "secrets": list(found.secrets),
+            "faults": [Fault(path=path, message=message) for path, message in found.faults],
+            "redirect_urls": list(found.redirect_urls),
+            "version": found.version,
+            "created_at": moment_or_none(found.created_at),
+            "updated_at": moment_or_none(found.updated_at),
+        }
+    )
