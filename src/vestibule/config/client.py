@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from typing import Any, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -17,6 +18,7 @@ from vestibule.config import hcl
 from vestibule.config.place import Report, nearest
 from vestibule.config.schema import AuthorizeParameter, OAuth, Provider
 from vestibule.config.shape import Field, Node, Shape, field_of, shape_of, unknown, value_of
+from vestibule.protocol.address import is_loopback
 from vestibule.protocol.oauth2 import RESERVED
 from vestibule.providers.base import ProviderConfig, RedirectLogin
 
@@ -100,8 +102,19 @@ def read_client(node: Node, kind: str, name: str, report: Report) -> Client | No
         about = str(exc).split(" ", 1)[0]
         report.fault(node.at(about), f'{node.block.type} "{node.label}": {exc}')
         return None
+    _warn_plain(node, report)
     identifies = isinstance(opened, RedirectLogin) and opened.identifies
     return Client(id=node.label, name=name, kind=kind, config=config, identifies=identifies, node=node)
+
+
+def _warn_plain(node: Node, report: Report) -> None:
+    """Threat: whoever stands between reads the tokens, and answers in the provider's place."""
+    for name, attribute in node.block.attributes.items():
+        url = attribute.value.data
+        is_plain = isinstance(url, str) and url.lower().startswith("http://")
+        if is_plain and not is_loopback(urlsplit(url).hostname or ""):
+            text = f"{name}: plain http to another machine shows tokens to the network"
+            report.warn(attribute.value.place, text)
 
 
 def _check_required(node: Node, name: str, values: Mapping[str, Any], report: Report) -> None:

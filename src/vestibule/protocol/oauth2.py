@@ -226,7 +226,7 @@ def _decoded(status: int, content_type: str, body: bytes) -> Mapping[str, Any]:
         # Not chained: the decoder's message may quote the body, and that holds tokens.
         raise _unreadable(f"token endpoint: {status}, it is no form") from None
     if not isinstance(answer, dict):
-        raise _unreadable(f"token endpoint: {status}, it is no object")
+        raise _unreadable(f"token endpoint: {status}, it is no object", "answer_shape")
     return answer
 
 

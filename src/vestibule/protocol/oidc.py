@@ -80,7 +80,7 @@ def parse_metadata(document: Any, issuer: str, *, plain: bool = False) -> Metada
     http), or signs with nothing that is accepted. Spec: OpenID Connect Discovery 1.0 sections 3, 4.3.
     """
     if not isinstance(document, Mapping):
-        raise _invalid("its discovery document is no object", code="answer_unreadable")
+        raise _invalid("its discovery document is no object", code="answer_shape")
     is_issuer_fit = is_safe_url(issuer, plain=True) and "?" not in issuer and "#" not in issuer
     if document.get("issuer") != issuer or not is_issuer_fit:
         raise _invalid("its discovery document is another issuer's", code="wrong_issuer")
@@ -323,7 +323,7 @@ def parse_userinfo(document: Any, subject: str) -> dict[str, Any]:
     Threat: token substitution.
     """
     if not isinstance(document, dict):
-        raise _invalid("its userinfo is no object", code="answer_unreadable")
+        raise _invalid("its userinfo is no object", code="answer_shape")
     sub: Any = document.get("sub")
     if not isinstance(sub, str) or sub != subject:
         raise _invalid("its userinfo is about somebody else", code="userinfo_sub")

@@ -160,6 +160,8 @@ class OAuth2:
     """Where this kind's document has what, where the configuration doesn't say (`core.claim`)."""
     folds_case: ClassVar[bool] = False
     """True where names of groups and organisations are the same in any case."""
+    has_text_booleans: ClassVar[bool] = False
+    """True where a claim that is true may be written as the text `true`."""
     uses_nonce: ClassVar[bool] = False
     keeps: ClassVar[str] = ""
     needs_tokens: bool = True
@@ -282,6 +284,10 @@ class OAuth2:
             detail=detail,
         )
 
+    def is_true(self, value: Any) -> bool:
+        """Whether a claim is true as this kind writes it: anything else, 1 and "yes" too, is not."""
+        return value is True or (self.has_text_booleans and value == "true")
+
     def allowed(self, name: str) -> tuple[str, ...]:
         """What `allowed_NAME` of the configuration holds, as identities name it; empty: any account."""
         return tuple(getattr(self._config, f"allowed_{name}", ()))
@@ -375,7 +381,8 @@ class Userinfo(OAuth2):
 
     def email_of(self, document: Mapping[str, Any]) -> str:
         """The address, if it is verified; "" otherwise."""
-        verified = self._person.assume_email_verified or claim.at(document, self.claims["email_verified"])
+        told = claim.at(document, self.claims["email_verified"])
+        verified = self._person.assume_email_verified or self.is_true(told)
         return verified_email(
             claim.at(document, self.claims["email"]), verified, email_domains=self._person.email_domains
         )

@@ -12,7 +12,7 @@ from vestibule.core import claim
 from vestibule.core.person import verified_email
 from vestibule.errors import ProviderInvalid, ProviderRefused
 from vestibule.model import Identity, Secret, Tokens
-from vestibule.protocol import base64url, jose
+from vestibule.protocol import base64url
 from vestibule.protocol import oauth2 as wire
 from vestibule.protocol import oidc as connect
 from vestibule.protocol.jose import SigningKey
@@ -24,6 +24,10 @@ from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig, check_ur
 FRESH_S: Final = 300.0
 """How old an ID token may be that says who somebody is now."""
 _ASSERTION_S: Final = 60
+#: what a token that names no key may be refused by while the keys known here are old ones
+_OF_OLD_KEYS: Final = frozenset({"id_token_key", "id_token_kid", "id_token_signature"})
+#: what is wrong in the end with any ID token that was good: it has run out, or the access token is a newer one
+_OUTLIVED: Final = frozenset({"id_token_expired", "id_token_at_hash"})
 _ALGORITHMS: Final[Mapping[str, Literal["ES256", "RS256"]]] = {"RS256": "RS256", "ES256": "ES256"}
 
 
@@ -97,7 +101,8 @@ class Oidc(OAuth2):
         """What the issuer's metadata says. Raises ProviderInvalid for metadata nobody can sign in with."""
         config = self._oidc
         document = yield Discovery(config.issuer, config.discovery_url)
-        found = connect.parse_metadata(document, config.issuer)
+        plain = config.discovery_url.startswith("http://")
+        found = connect.parse_metadata(document, config.issuer, plain=plain)
         if config.require_pkce and not found.has_s256:
             raise ProviderInvalid("the provider doesn't say that it does PKCE with S256", code="no_pkce")
         return Endpoints(
@@ -111,7 +116,7 @@ class Oidc(OAuth2):
             has_iss=found.has_iss,
             algorithms=found.algorithms,
             auth_methods=found.auth_methods,
-            via=config.issuer,
+            via=f"{config.issuer} {config.discovery_url}".strip(),
         )
 
     def identify(self, at: Endpoints, tokens: Tokens, answer: Answer) -> Flow[Identity | None]:
@@ -128,11 +133,16 @@ class Oidc(OAuth2):
         Raises as `OAuth2.recheck` does; ProviderRefused where nothing fresh is to be had.
         """
         at = yield from self.endpoints()
+        found = None
         if tokens.id_token is not None and now - _payload_of(tokens.id_token).get("iat", 0.0) < FRESH_S:
-            found = yield from self.identify(at, tokens, Answer(now=now))
-        else:
+            try:
+                found = yield from self.identify(at, tokens, Answer(now=now))
+            except ProviderInvalid as exc:
+                if exc.code not in _OUTLIVED:
+                    raise
+        if found is None:
             found = yield from self._retold(at, identity, tokens)
-        if found is None or found.subject != identity.subject:
+        if found.subject != identity.subject:
             raise ProviderInvalid("the provider now names somebody else", code="wrong_subject")
         self.check_admitted(found)
         return found
@@ -141,7 +151,7 @@ class Oidc(OAuth2):
         """The claims of the ID token, all checked. Raises ProviderInvalid."""
         if tokens.id_token is None:
             raise ProviderInvalid("the provider gave no ID token", code="no_id_token")
-        return (yield from self._verified(at, tokens, tokens.id_token, nonce=answer.nonce, now=answer.now))
+        return (yield from self._verified(at, tokens, tokens.id_token, answer))
 
     def identity(self, at: Endpoints, claims: Mapping[str, Any], email: str) -> Identity:
         """The identity these claims give; `email` is believed already. Raises ProviderInvalid."""
@@ -172,9 +182,9 @@ class Oidc(OAuth2):
         fresh = yield from super().refresh(tokens, now)
         if fresh.id_token is not None and fresh.id_token != tokens.id_token:
             at = yield from self.endpoints()
-            signed = yield from self._verified(at, fresh, fresh.id_token, nonce="", now=now)
-            if tokens.id_token is not None and signed["sub"] != _payload_of(tokens.id_token).get("sub"):
-                raise ProviderInvalid("the provider refreshed somebody else's tokens", code="wrong_subject")
+            signed = yield from self._verified(at, fresh, fresh.id_token, Answer(now=now))
+            if tokens.id_token is not None:
+                connect.check_refreshed(signed, _payload_of(tokens.id_token))
         return fresh
 
     def sign_out_url(self, tokens: Tokens, return_to: str) -> Flow[str | None]:
@@ -189,19 +199,17 @@ class Oidc(OAuth2):
             id_token=tokens.id_token,
         )
 
-    def _verified(
-        self, at: Endpoints, tokens: Tokens, raw: Secret, *, nonce: str, now: float
-    ) -> Flow[dict[str, Any]]:
+    def _verified(self, at: Endpoints, tokens: Tokens, raw: Secret, answer: Answer) -> Flow[dict[str, Any]]:
         """The ID token's claims, all checked. A token that names no key gets one more try with keys fetched anew."""
-        kid = _key_id_of(raw)
+        kid = connect.key_id_of(raw.reveal())
         keys = yield Keys(at.jwks_url, kid, at.via)
         try:
-            return self._claims(at, tokens, raw, keys, nonce=nonce, now=now)
-        except ProviderInvalid:
-            if kid is not None:
+            return self._claims(at, tokens, raw, keys, answer)
+        except ProviderInvalid as exc:
+            if kid is not None or exc.code not in _OF_OLD_KEYS:
                 raise
         keys = yield Keys(at.jwks_url, "", at.via)
-        return self._claims(at, tokens, raw, keys, nonce=nonce, now=now)
+        return self._claims(at, tokens, raw, keys, answer)
 
     def _claims(
         self,
@@ -209,19 +217,19 @@ class Oidc(OAuth2):
         tokens: Tokens,
         raw: Secret,
         keys: tuple[dict[str, Any], ...],
-        *,
-        nonce: str,
-        now: float,
+        answer: Answer,
     ) -> dict[str, Any]:
         return connect.verify_id_token(
             raw.reveal(),
             keys,
             issuer=at.issuer,
             client_id=self._oidc.client_id,
-            nonce=nonce,
+            nonce=answer.nonce,
             access_token=tokens.access_token,
-            now=now,
+            now=answer.now,
             algorithms=at.algorithms,
+            code=_secret(answer.params.get("code")),
+            state=_secret(answer.params.get("state")),
         )
 
     def _told(self, at: Endpoints, bearer: Secret, signed: Mapping[str, Any]) -> Flow[dict[str, Any]]:
@@ -254,7 +262,7 @@ class Oidc(OAuth2):
         """The address, if the document that has it calls it verified; "" otherwise."""
         path = self.claims["email_verified"]
         source = _email_source(signed, told, path)
-        verified = self._oidc.assume_email_verified or claim.at(source, path)
+        verified = self._oidc.assume_email_verified or self.is_true(claim.at(source, path))
         return verified_email(
             claim.at(source, self.claims["email"]), verified, email_domains=self._oidc.email_domains
         )
@@ -312,11 +320,8 @@ def _once(form: wire.Form, now: float) -> str:
     return hashlib.sha256(repr((form, now)).encode()).hexdigest()[:32]
 
 
-def _key_id_of(raw: Secret) -> str | None:
-    try:
-        return jose.key_id_of(raw.reveal())
-    except jose.TokenError as exc:
-        raise ProviderInvalid("the provider's ID token can't be read", detail=str(exc)) from None
+def _secret(value: str | None) -> Secret | None:
+    return Secret(value) if value else None
 
 
 def _payload_of(raw: Secret) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import msgspec
 from vestibule.model import Secret, Tokens
 from vestibule.protocol import oauth2 as wire
 from vestibule.protocol.jose import SigningKey
+from vestibule.protocol.oidc import is_safe_url
 from vestibule.providers.kit import Flow, PostForm, Reply
-from vestibule.providers.oauth2 import check_url, tokens_in
+from vestibule.providers.oauth2 import tokens_in
 
 LIFE_S: Final = 3600
 """How long the assertion is good for: the longest Google takes."""
@@ -100,6 +101,7 @@ def _read(key: Secret) -> tuple[SigningKey, str, str]:
     # Outside the handler: the decoder's message may quote what it read.
     if found is None or found.type != "service_account" or not found.client_email:
         raise ValueError("key is not the JSON text of a service account's key file")
-    check_url("token_uri of the key file", found.token_uri, is_required=True)
+    if not is_safe_url(found.token_uri):  # nobody wrote it: the file comes from the provider
+        raise ValueError("token_uri of the key file must be https: a token is got there")
     signing = SigningKey.load(Secret(found.private_key), algorithm="RS256", kid=found.private_key_id)
     return signing, found.client_email, found.token_uri

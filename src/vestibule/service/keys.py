@@ -184,7 +184,7 @@ def _object(answer: Answer) -> dict[str, Any]:
     except DocumentError as exc:
         raise _unfit("the provider's document is not JSON", answer, exc.code, str(exc)) from None
     if not isinstance(found, dict):
-        raise _unfit("the provider's document is not a JSON object", answer, "answer_unreadable")
+        raise _unfit("the provider's document is not a JSON object", answer, "answer_shape")
     return found
 
 

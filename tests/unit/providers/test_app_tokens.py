@@ -82,7 +82,7 @@ def test_a_refusal_is_a_refusal_and_html_is_nonsense() -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"auth_style": "none"}, {"client_secret": Secret("")}, {"access_token_url": "http://op.example/"}],
+    [{"auth_style": "none"}, {"client_secret": Secret("")}, {"access_token_url": "ftp://op.example/"}],
 )
 def test_client_credentials_that_cannot_work_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r".") as caught:

@@ -470,8 +470,8 @@ BAD_CONFIG: dict[str, tuple[dict[str, Any], str]] = {
     "a repository without owner": ({"allowed_repos": ("app",)}, "allowed_repos"),
     "a path": ({"allowed_repos": ("acme/app/../../user",)}, "allowed_repos"),
     "a strange permission": ({"allowed_repos": ("acme/app=write",)}, "allowed_repos"),
-    "http": ({"web_url": "http://ghe.example"}, "web_url"),
-    "http for the API": ({"api_url": "http://ghe.example"}, "api_url"),
+    "another scheme": ({"web_url": "ftp://ghe.example"}, "web_url"),
+    "another scheme for the API": ({"api_url": "ftp://ghe.example"}, "api_url"),
 }
 
 

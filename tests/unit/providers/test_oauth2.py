@@ -318,8 +318,9 @@ def test_there_is_no_sign_out_page() -> None:
 
 BAD_CONFIG = {
     "no authorize_url": {"authorize_url": ""},
-    "http elsewhere": {"access_token_url": "http://op.example/token"},
-    "userinfo over http": {"userinfo_url": "http://op.example/me"},
+    "another scheme": {"access_token_url": "ftp://op.example/token"},
+    "a name in letters that are none of a URL": {"userinfo_url": "https://bücher.example/me"},
+    "an address that only some readers know": {"userinfo_url": "https://127.1/me"},
     "not a URL": {"authorize_url": "op.example/auth"},
     "javascript": {"authorize_url": "javascript:alert(1)"},
     "userinfo in the URL": {"access_token_url": "https://a:b@op.example/token"},
@@ -341,9 +342,10 @@ def test_a_configuration_that_cannot_work_is_refused(fields: dict[str, Any]) -> 
         client(**fields)
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
-def test_http_is_for_loopback(host: str) -> None:
-    client(authorize_url=f"http://{host}:9000/auth")
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "keycloak", "op.example", "10.0.0.1"])
+def test_http_is_for_whoever_writes_it(host: str) -> None:
+    """`vestibule check` warns of it."""
+    client(authorize_url=f"http://{host}:9000/auth", access_token_url=f"http://{host}:9000/token")
 
 
 def test_no_secret_is_in_a_repr() -> None:

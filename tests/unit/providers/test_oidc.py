@@ -481,11 +481,22 @@ def test_tokens_are_revoked_unless_it_is_switched_off() -> None:
     "fields",
     [
         {"issuer": ""},
-        {"issuer": "http://op.example"},
         {"issuer": "op.example"},
+        {"issuer": "https://a@op.example"},
         {"discovery_url": "ftp://x/"},
     ],
 )
 def test_an_issuer_that_cannot_be_one_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         client(**fields)
+
+
+def test_where_the_metadata_stands_is_as_much_the_operators_as_the_issuer() -> None:
+    """A back channel inside, behind an issuer with a public name: both hosts are written."""
+    inner = "http://keycloak:8080/realms/a"
+    op = client(discovery_url=f"{inner}/.well-known/openid-configuration")
+    found, [ask] = play(op.endpoints(), METADATA | {"token_endpoint": f"{inner}/token"})
+    assert ask == Discovery(ISSUER, f"{inner}/.well-known/openid-configuration")
+    assert found.token_url == f"{inner}/token"
+    assert found.via.split() == [ISSUER, f"{inner}/.well-known/openid-configuration"]
+    assert play(client().endpoints(), METADATA)[0].via == ISSUER
