@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Body, Header, Path
+from pydantic import ConfigDict
 from starlette.responses import Response
 
+from vestibule.errors import ClientError, Conflict
+from vestibule.service.registry import Shown
 from vestibule.web.api.office import At
 from vestibule.web.api.problem import Fault, errors
-from vestibule.web.api.shape import Model, example
+from vestibule.web.api.shape import Model, moment_or_none
 
 router = APIRouter(prefix="/identity-providers", tags=["identity providers"])
 
@@ -80,28 +85,26 @@ PATCH["examples"] = [{"enabled": False}, {"openid_config": {"client_secret": "a 
 
 
 class IdentityProvider(Model):
-    """A provider, without its secrets; the settings of its type stand beside, in `openid_config`, `github_config` …"""
+    """A provider, without its secrets; the settings of its type stand beside (`openid_config`)."""
 
-    model_config = {
-        **Model.model_config,
-        "extra": "allow",
-        **example(
-            {
-                **_OKTA,
-                "openid_config": {
-                    "client_id": "0oa1example",
-                    "issuer_url": "https://example.okta.com",
-                },
-                "source": "database",
-                "secrets": ["openid_config.client_secret"],
-                "faults": [],
-                "redirect_urls": ["https://app.example.com/@okta/callback"],
-                "version": 3,
-                "created_at": "2026-11-22T05:14:00Z",
-                "updated_at": "2026-11-22T05:14:00Z",
-            }
-        ),
-    }
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    **_OKTA,
+                    "openid_config": {"client_id": "0oa1example", "issuer_url": "https://example.okta.com"},
+                    "source": "database",
+                    "secrets": ["openid_config.client_secret"],
+                    "faults": [],
+                    "redirect_urls": ["https://app.example.com/@okta/callback"],
+                    "version": 3,
+                    "created_at": "2026-11-22T05:14:00Z",
+                    "updated_at": "2026-11-22T05:14:00Z",
+                }
+            ]
+        },
+    )
 
     id: str
     provider_type: str

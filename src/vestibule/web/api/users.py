@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -187,7 +187,7 @@ async def _whole(at: Desk, user: User) -> WholePerson:
     return WholePerson(**_shown(user), identities=await _identities(at, user.id))
 
 
-def _shown(user: User) -> dict[str, object]:
+def _shown(user: User) -> dict[str, Any]:
     return {
         "id": user.id,
         "name": user.name,

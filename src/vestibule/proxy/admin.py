@@ -1,0 +1,142 @@
+"""The admin listener: who may reach it at all, whether the program is ready, and the way to the admin API.
+
+There are two, each with a handler of its own: the Unix socket, which only the gateway's own user can open, and a
+loopback port, where the API asks for a token. Neither answers to a web page.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from vestibule.core.listener import Listener as Address
+from vestibule.errors import BadRequest, ClientError, VestibuleError
+from vestibule.observe.log import Log
+from vestibule.observe.traffic import Traffic
+from vestibule.protocol.h1 import RequestHead
+from vestibule.proxy.asgi import Control, bare_scope
+from vestibule.proxy.exchange import Exchange, record_of
+from vestibule.proxy.refusal import Answer, Answers, Refusals, id_of
+from vestibule.proxy.task import Tasks
+from vestibule.service.admin import Asker
+
+BODY_LIMIT_BYTES = 256 * 1024
+LABEL = b"admin"
+_LOOPBACK_NAMES = frozenset((b"localhost", b"127.0.0.1", b"[::1]"))
+_HEALTH = frozenset((b"/healthz", b"/readyz"))
+_LINES = [
+    b"Content-Type: application/json",
+    b"Cache-Control: no-store",
+    b"X-Content-Type-Options: nosniff",
+]
+
+
+class Admin:
+    """Takes the exchanges of one admin listener."""
+
+    def __init__(
+        self,
+        *,
+        address: Address,
+        control: Control,
+        ready: Callable[[], Awaitable[None]],
+        answers: Answers,
+        traffic: Traffic,
+        log: Log,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`ready` returns when the program can do all its work, and raises what is in the way otherwise."""
+        self._is_owner = bool(address.path)
+        self._names = _LOOPBACK_NAMES if address.path else _LOOPBACK_NAMES | {_name(address)}
+        self._control = control
+        self._ready = ready
+        self._refusals = Refusals(answers, traffic, log.bind(listener="admin"), as_json=True, now=now)
+        self._traffic = traffic
+        self._now = now
+        self._tasks = Tasks()
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer it. Whatever goes wrong is a refusal."""
+        exchange.on_end = self._record
+        try:
+            self._check_asker(exchange.head)
+            if exchange.head.target.path in _HEALTH:
+                self._tell_health(exchange)
+            else:
+                self._call(exchange)
+        except Exception as error:  # noqa: BLE001 - the boundary: an unforeseen fault lets nobody in
+            self._refusals.by_failure(exchange, error)
+
+    def refuse(self, exchange: Exchange | None, error: BadRequest, peer: str) -> Answer:
+        """The answer to what can't be served."""
+        return self._refusals.unread(exchange, error, peer)
+
+    def _check_asker(self, head: RequestHead) -> None:
+        """Threat: a web page that reaches a loopback port, by itself or by DNS rebinding; a forwarded socket, too.
+
+        A browser says where a request comes from, except to plain http by a name that is not loopback: that one
+        is stopped by the name. What a person types into the address bar (`none`) is nobody's page.
+        """
+        if head.host not in self._names:
+            raise ClientError(
+                "the admin API answers to a loopback name only", code="foreign_host", status=403
+            )
+        site = head.value(b"sec-fetch-site")
+        if head.value(b"origin") or (site and site != b"none"):
+            raise ClientError("a web page may not call here", code="browser_call", status=403)
+        head.upgrade = b""
+
+    # -- health -------------------------------------------------------------------------------
+
+    def _tell_health(self, exchange: Exchange) -> None:
+        if exchange.head.method not in {b"GET", b"HEAD"}:
+            raise ClientError("it is asked with GET", code="method_not_allowed", status=405)
+        if exchange.head.target.path == b"/healthz":
+            _answer(exchange, 200, {"status": "ok"})
+        else:
+            self._tasks.spawn(
+                self._tell_ready(exchange),
+                "readyz",
+                lambda error: self._refusals.by_failure(exchange, error),
+            )
+
+    async def _tell_ready(self, exchange: Exchange) -> None:
+        try:
+            await self._ready()
+        except VestibuleError as error:
+            _answer(exchange, 503, {"status": "not ready", "code": error.code, "detail": error.message})
+        else:
+            _answer(exchange, 200, {"status": "ready"})
+
+    # -- the API ------------------------------------------------------------------------------
+
+    def _call(self, exchange: Exchange) -> None:
+        exchange.decision = "admin"
+        asker = Asker(
+            is_owner=self._is_owner,
+            address=exchange.peer,
+            request_id=id_of(exchange),
+            now=self._now(),
+        )
+        scope = bare_scope(exchange) | {"state": {"asker": asker}}
+        self._control.call(exchange, scope, self._on_fault, limit_bytes=BODY_LIMIT_BYTES)
+
+    def _on_fault(self, exchange: Exchange, error: Exception) -> None:
+        exchange.responder = None if exchange.status == 0 else exchange.responder
+        self._refusals.by_failure(exchange, error)
+
+    def _record(self, exchange: Exchange) -> None:
+        self._traffic.add(record_of(exchange, LABEL, self._now()))
+
+
+def _name(address: Address) -> bytes:
+    return (f"[{address.host}]" if ":" in address.host else address.host).encode("ascii")
+
+
+def _answer(exchange: Exchange, status: int, value: dict[str, str]) -> None:
+    if exchange.is_over:
+        return
+    line = b"HTTP/1.1 200 OK" if status == 200 else b"HTTP/1.1 503 Service Unavailable"
+    exchange.answer(line, _LINES, msgspec.json.encode(value) + b"\n")
