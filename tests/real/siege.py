@@ -28,7 +28,7 @@ provider "evil" {
   issuer        = "EVIL"
   client_id     = "app"
   client_secret = "canary-evil-secret"
-  claims        = ["extra"]
+  claims        = { extra = "extra" }
 }
 host "app.example.com" {
   backend = "127.0.0.1:BACKEND"

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aiohttp import web
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tests.real.house import Browser
-from tests.real.rogue import KEY, encoded, signed_by_key
+from tests.real.lies import (
+    by_another_key,
+    by_public_key_as_secret,
+    own_key,
+    unsigned,
+    with_a_claim_twice,
+)
+from tests.real.rogue import answering, signed_by_key
 from tests.real.siege import Siege, besieged
 
 pytestmark = pytest.mark.real
@@ -39,40 +42,6 @@ async def outcome(siege: Siege, client: str = "evil") -> tuple[int, dict[str, An
 def is_refused(result: tuple[int, Any]) -> bool:
     status, who = result
     return 400 <= status < 600 and status != 500 and who is None
-
-
-def signed(header: dict[str, Any], claims: dict[str, Any], sign: Callable[[bytes], bytes]) -> str:
-    text = f"{encoded(json.dumps(header).encode())}.{encoded(json.dumps(claims).encode())}"
-    return f"{text}.{encoded(sign(text.encode()))}"
-
-
-PEM = KEY.public_key().public_bytes(
-    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-)
-OTHER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-def by_public_key_as_secret(header: dict[str, Any], claims: dict[str, Any]) -> str:
-    return signed(header | {"alg": "HS256"}, claims, lambda raw: hmac.digest(PEM, raw, hashlib.sha256))
-
-
-def by_another_key(header: dict[str, Any], claims: dict[str, Any]) -> str:
-    return signed(header, claims, lambda raw: OTHER_KEY.sign(raw, padding.PKCS1v15(), hashes.SHA256()))
-
-
-def unsigned(header: dict[str, Any], claims: dict[str, Any]) -> str:
-    return signed(header, claims, lambda _: b"").rstrip(".") + "."
-
-
-def with_a_claim_twice(header: dict[str, Any], claims: dict[str, Any]) -> str:
-    raw = json.dumps(claims).removesuffix("}") + ', "sub": "alice"}'
-    text = f"{encoded(json.dumps(header).encode())}.{encoded(raw.encode())}"
-    return f"{text}.{encoded(KEY.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
-
-
-def own_key() -> dict[str, Any]:
-    numbers = OTHER_KEY.public_key().public_numbers()
-    return {"kty": "RSA", "n": encoded(numbers.n.to_bytes(256, "big")), "e": "AQAB"}
 
 
 NOW = int(time.time())
@@ -146,13 +115,6 @@ async def test_an_id_token_of_another_sign_in_is_not_taken(siege: Siege) -> None
     siege.evil.sign = lambda h, c: (kept.append(signed_by_key(h, c)), kept[0])[1]
     assert (await outcome(siege))[0] == 200
     assert is_refused(await outcome(siege))
-
-
-def answering(body: bytes, *, status: int = 200, content_type: str = "application/json", **headers: str):
-    async def answer(_request: web.Request) -> web.StreamResponse:
-        return web.Response(body=body, status=status, content_type=content_type, headers=headers)
-
-    return answer
 
 
 ANSWERS: dict[str, Any] = {
