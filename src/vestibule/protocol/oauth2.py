@@ -55,11 +55,13 @@ def authorization_url(
     verifier: Secret,
     scopes: Iterable[str] = (),
     nonce: str = "",
+    response_mode: str = "",
     more: Iterable[tuple[str, str]] = (),
 ) -> str:
     """The URL to send the browser to; a query the endpoint already has is kept (RFC 6749 section 3.1).
 
-    `more` are parameters from the configuration and allowed hints. An empty `nonce` is left out.
+    `more` are parameters from the configuration and allowed hints. An empty `nonce` or
+    `response_mode` (`query`, `form_post`) is left out.
 
     Raises: ValueError when `more`, or the endpoint's query, names a parameter this module sets, or one twice.
     """
@@ -77,6 +79,7 @@ def authorization_url(
         *((("scope", scope),) if scope else ()),
         ("state", state),
         *((("nonce", nonce),) if nonce else ()),
+        *((("response_mode", response_mode),) if response_mode else ()),
         ("code_challenge", challenge_of(verifier)),
         ("code_challenge_method", "S256"),
     ]

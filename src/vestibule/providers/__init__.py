@@ -11,8 +11,11 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any, Final
 
+from vestibule.providers.apple import AppleConfig
+from vestibule.providers.bitbucket import BitbucketConfig
 from vestibule.providers.client_credentials import ClientCredentialsConfig
 from vestibule.providers.github import GitHubConfig
+from vestibule.providers.gitlab import GitLabConfig
 from vestibule.providers.google import GoogleConfig
 from vestibule.providers.keycloak import KeycloakConfig
 from vestibule.providers.oauth2 import OAuth2Config
@@ -25,7 +28,10 @@ BUILTIN: Final[Mapping[str, type[Any]]] = MappingProxyType(
         "oidc": OidcConfig,
         "google": GoogleConfig,
         "github": GitHubConfig,
+        "gitlab": GitLabConfig,
+        "bitbucket": BitbucketConfig,
         "keycloak": KeycloakConfig,
+        "apple": AppleConfig,
         "client_credentials": ClientCredentialsConfig,
         "service_account": ServiceAccountConfig,
     }

@@ -144,8 +144,11 @@ class SignOut(Provider, Protocol):
     def sign_out_url(self, tokens: Tokens, return_to: str) -> Flow[str | None]:
         """Where to send the browser for RP-initiated logout; None where the provider has no such page."""
 
-    def revoke(self, tokens: Tokens, now: float) -> Flow[None]:
-        """Revoke what can be revoked (RFC 7009); best effort."""
+    def revoke(self, tokens: Tokens, now: float, *, for_good: bool = False) -> Flow[None]:
+        """Revoke what can be revoked (RFC 7009); best effort.
+
+        `for_good`: the person's account is deleted here, so consent goes too where a sign-out leaves it.
+        """
 
 
 @runtime_checkable

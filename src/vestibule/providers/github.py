@@ -129,15 +129,15 @@ class GitHub(OAuth2):
     def check_admitted(self, identity: Identity) -> None:
         """Nothing more: `identify` held every list against what was found, numbers included."""
 
-    def revoke(self, tokens: Tokens, now: float) -> Flow[None]:
-        """Delete this one access token."""
+    def revoke(self, tokens: Tokens, now: float, *, for_good: bool = False) -> Flow[None]:
+        """Delete this one access token; `for_good`, all that the account gave this client, on every device."""
         del now
         config = self._github
-        if not config.revoke_at_sign_out or not config.client_secret:
+        if not (for_good or config.revoke_at_sign_out) or not config.client_secret:
             return
         yield Send(
             method="DELETE",
-            url=f"{self._api}/applications/{quote(config.client_id, safe='')}/token",
+            url=f"{self._api}/applications/{quote(config.client_id, safe='')}/{'grant' if for_good else 'token'}",
             body=msgspec.json.encode({"access_token": tokens.access_token.reveal()}),
             basic=(config.client_id, config.client_secret),
             headers=_HEADERS,

@@ -50,6 +50,8 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Scopes to ask for."""
     authorize_parameters: tuple[tuple[str, str], ...] = ()
     """Further parameters of the authorization URL, from `authorize_parameter` blocks."""
+    form_post: bool = False
+    """Have the answer posted to the callback (`response_mode=form_post`), where the provider demands that."""
     redirect_url: str = ""
     """The redirect URL registered with the provider, where it isn't `https://HOST/@ID/callback`: with or without
     scheme, at any path of the host, which then leads to the callback."""
@@ -204,6 +206,11 @@ class OAuth2:
         return True
 
     @property
+    def response_mode(self) -> str:
+        """How the answer comes back: `form_post`, or empty for the provider's own way."""
+        return "form_post" if self._config.form_post else ""
+
+    @property
     def is_restricted(self) -> bool:
         """Whether only some accounts are let in: one of the `allowed_…` lists is written."""
         names = (name for name in self._config.__struct_fields__ if name.startswith("allowed_"))
@@ -237,6 +244,7 @@ class OAuth2:
             verifier=start.verifier,
             scopes=self.scopes,
             nonce=start.nonce if self.uses_nonce else "",
+            response_mode=self.response_mode,
             more=self._more(at.authorize_url, start.hints),
         )
 
@@ -320,10 +328,10 @@ class OAuth2:
         yield from ()
         return None
 
-    def revoke(self, tokens: Tokens, now: float) -> Flow[None]:
+    def revoke(self, tokens: Tokens, now: float, *, for_good: bool = False) -> Flow[None]:
         """Revoke the refresh token and the access token where the provider takes that (RFC 7009)."""
         at = yield from self.endpoints()
-        if not at.revoke_url:
+        if not at.revoke_url or not (for_good or getattr(self._config, "revoke_at_sign_out", True)):
             return
         if (refresh := tokens.refresh_token) is not None:
             form = wire.revocation_form(refresh, "refresh_token")

@@ -109,7 +109,7 @@ class Oidc(OAuth2):
             authorize_url=found.authorization_endpoint,
             token_url=found.token_endpoint,
             userinfo_url=found.userinfo_endpoint if config.userinfo else "",
-            revoke_url=found.revocation_endpoint if config.revoke_at_sign_out else "",
+            revoke_url=found.revocation_endpoint,
             end_session_url=found.end_session_endpoint if config.sign_out_at_provider else "",
             jwks_url=found.jwks_uri,
             issuer=found.issuer,
