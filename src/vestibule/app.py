@@ -29,6 +29,7 @@ from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.providers.base import Provider, Refresh, TokenSource
 from vestibule.providers.kit import Flow
+from vestibule.proxy.account import Account
 from vestibule.proxy.asgi import Application, Control
 from vestibule.proxy.calling import Calling
 from vestibule.proxy.echo import Echo
@@ -112,7 +113,7 @@ class App:
         self.rechecks.use(providers)
         self._answers = Notices(self._pages)
         self._pools = Pools(loop.time)
-        self._internals = Internals(Directory(self._answers, log), Echo())
+        self._internals = Internals(Directory(self._answers, log), Echo(), Account(self._answers))
         self._jobs = Jobs(
             self._work(),
             store.leases,

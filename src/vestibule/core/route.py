@@ -19,6 +19,9 @@ from vestibule.core.policy import Policy, qualified
 SIGN_IN_PATH = "/@/signin"
 SIGN_OUT_PATH = "/@/signout"
 SIGNED_OUT_PATH = "/@/signedout"
+REGISTER_PATH = "/@/register"
+ACCOUNT_PATH = "/@/account"
+ACCOUNT_PATH = "/@/account"
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ a store that can't be reached is 503, and neither touches a cookie.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections import OrderedDict
@@ -35,12 +36,14 @@ from vestibule.proxy.pool import Pools
 from vestibule.proxy.refusal import Answer, Answers, Refusals, id_of
 from vestibule.proxy.relay import Relay
 from vestibule.proxy.task import Tasks
-from vestibule.proxy.view import Kept, Told, View, Views
+from vestibule.proxy.view import Kept, NotYetKnown, Told, View, Views
 from vestibule.service.recheck import Rechecks
 from vestibule.service.sessions import Sessions
 from vestibule.service.visit import Visit
 
 BLOCKS_MAX = 10_000
+WHOLE_S = 10.0
+"""How long a request waits at the start for the providers of the database."""
 
 
 class Ask(msgspec.Struct, frozen=True, gc=False):
@@ -104,17 +107,38 @@ class Gateway:
         self._traffic = traffic
         self._log = log
         self._now = now
-        for host in table.hosts.values():
-            for route in host.routes.values():
-                if route.backend.servers:
-                    pools.of(route.backend)
         self._handle_s = handle_s
         """Life of a `Proxy-Session` handle; one is given out for half of it, so that it always lives as long again."""
-        self._views = Views(table, trusted)
+        self._trusted = trusted
         self._refusals = Refusals(answers, traffic, log, now=now)
         self._blocks: OrderedDict[tuple[str, bytes], tuple[Session, float, list[bytes]]] = OrderedDict()
         self._tasks = Tasks()
         self._lasting = lasting
+        lasting.allows = self._may_last
+        self._whole = asyncio.Event()
+        self.use(table)
+
+    def use(self, table: RouteTable) -> None:
+        """Serve by this table from now on; what lasts of those it lets in no more is broken off."""
+        for host in table.hosts.values():
+            for route in host.routes.values():
+                if route.backend.servers:
+                    self._pools.of(route.backend)
+        self._table = table
+        self._views = Views(table, self._trusted)
+        self._blocks.clear()
+        if table.is_whole:
+            self._whole.set()
+        self._lasting.look()
+
+    def _may_last(self, exchange: Exchange, session: Session) -> bool:
+        """Whether an exchange under way would be let through now."""
+        host = self._table.host(exchange.head.host)
+        path = exchange.head.target.path
+        if host is None or _is_own(path, host):
+            return host is not None
+        policy = host.route(path).policy
+        return isinstance(decide(policy, exchange.head.method, session.identities, session.user_id), Allow)
 
     # -- the path -----------------------------------------------------------------------------
 
@@ -123,8 +147,24 @@ class Gateway:
         exchange.on_end = self._record
         try:
             self._route(exchange)
+        except NotYetKnown:
+            self._tasks.spawn(
+                self._route_later(exchange),
+                "wait for providers",
+                partial(self._refusals.by_failure, exchange),
+            )
         except Exception as error:  # noqa: BLE001 - the boundary: an unforeseen fault must not let anyone through
             self._refusals.by_failure(exchange, error)
+
+    async def _route_later(self, exchange: Exchange) -> None:
+        """Route it once it is known who may sign people in at its host."""
+        try:
+            async with asyncio.timeout(WHOLE_S):
+                await self._whole.wait()
+        except TimeoutError:
+            raise StoreError("the identity providers can't be read") from None
+        if not exchange.is_over:
+            self._route(exchange)
 
     def _route(self, exchange: Exchange) -> None:
         head = exchange.head
@@ -192,7 +232,8 @@ class Gateway:
                 exchange.session_id = session.id
                 exchange.on_last = self._lasting.add
                 self._sessions.touch(session, self._now())
-        if head.target.path[:2] == b"/@" and _is_own(head.target.path, ask.view.host):
+        path = head.target.path
+        if (path[:2] == b"/@" or path in ask.view.host.callbacks) and _is_own(path, ask.view.host):
             self._visit(exchange, ask, session)
             return
         # 4. Decide.
@@ -214,6 +255,9 @@ class Gateway:
                 self._refusals.to_sign_in(
                     exchange, ask.view.site, session, decision, clears_cookie=clears_cookie
                 )
+            case Deny() if decision.code == "no_sign_in" and ask.view.host.takes_more:
+                # Somebody has yet to add a provider.
+                self._act(exchange, ask, session, Unavailable(decision.reason, code="no_sign_in_yet"))
             case Deny():
                 exchange.decision = decision.code
                 methods = ask.route.policy.methods
@@ -343,9 +387,12 @@ class Gateway:
 
 
 def _is_own(path: bytes, host: Host) -> bool:
-    """True for `/@/…` and for `/@ID/…` of this host's clients; every other path is the backend's, `/@alice` too."""
+    """True for `/@/…`, for `/@ID/…` of this host's clients, and for paths they come back to.
+
+    Every other path is the backend's, `/@alice` too.
+    """
     if path[:2] != b"/@":
-        return False
+        return path in host.callbacks
     end = path.find(b"/", 2)
     return end > 0 and (end == 2 or path[2:end].decode("latin-1") in host.clients)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vestibule.core.route import Backend
 from vestibule.errors import BackendError
+from vestibule.proxy.account import Account
 from vestibule.proxy.echo import Echo
 from vestibule.proxy.exchange import Exchange
 from vestibule.proxy.static import Directory
@@ -12,9 +13,10 @@ from vestibule.proxy.static import Directory
 class Internals:
     """Hands each exchange to what its backend names."""
 
-    def __init__(self, directory: Directory, echo: Echo) -> None:
+    def __init__(self, directory: Directory, echo: Echo, account: Account) -> None:
         self._directory = directory
         self._echo = echo
+        self._account = account
 
     def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes]) -> None:
         """Answer the exchange. Raises BackendError for a backend that is none of them."""
@@ -22,6 +24,8 @@ class Internals:
             self._directory.begin(exchange, backend, lines)
         elif backend.internal == "echo":
             self._echo.begin(exchange, backend, lines)
+        elif backend.internal == "account":
+            self._account.begin(exchange)
         else:
             raise BackendError("there is no such backend", detail=f"internal:{backend.internal}")
 

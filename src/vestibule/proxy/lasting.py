@@ -7,8 +7,10 @@ is signed out, revoked or expires, it is broken off: at once where this process 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 from vestibule.errors import ProviderError, StoreError
+from vestibule.model import Session
 from vestibule.proxy.exchange import Exchange
 from vestibule.proxy.task import Tasks
 from vestibule.service.recheck import Rechecks
@@ -26,6 +28,8 @@ class Lasting:
         self._by_session: dict[str, set[Exchange]] = {}
         self._tasks = Tasks()
         self._swept_mono = 0.0
+        self.allows: Callable[[Exchange, Session], bool] = lambda _exchange, _session: True
+        """Whether the exchange would be let through again, were it to come now."""
 
     def add(self, exchange: Exchange) -> None:
         """It has begun to last."""
@@ -46,25 +50,35 @@ class Lasting:
         session = self._sessions.peek_id(session_id)
         if session is None or self._rechecks.is_due(session):
             self._tasks.spawn(self._check(session_id), "lasting")
+        else:
+            self._cut(session_id, session)
+
+    def look(self) -> None:
+        """Look at all sessions that something lasts of."""
+        for session_id in list(self._by_session):
+            self.session_changed(session_id)
 
     def sweep(self, now_mono: float) -> None:
         """Look at all sessions that something lasts of, every few seconds: expiry is nobody's change."""
         if now_mono - self._swept_mono >= SWEEP_EVERY_S:
             self._swept_mono = now_mono
-            for session_id in list(self._by_session):
-                self.session_changed(session_id)
+            self.look()
 
     async def _check(self, session_id: str) -> None:
         # A store that is away says nothing of the session: it is asked again by the next sweep.
         with contextlib.suppress(StoreError):
-            if not await self._may_last(session_id):
-                for exchange in list(self._by_session.get(session_id, ())):
-                    exchange.cut()
+            self._cut(session_id, await self._as_it_is(session_id))
 
-    async def _may_last(self, session_id: str) -> bool:
-        """False when the session has ended, or its provider couldn't say for too long that it may go on."""
+    def _cut(self, session_id: str, session: Session | None) -> None:
+        """End what may not go on: all of it where there is no session any more."""
+        for exchange in list(self._by_session.get(session_id, ())):
+            if session is None or not self.allows(exchange, session):
+                exchange.cut()
+
+    async def _as_it_is(self, session_id: str) -> Session | None:
+        """The session now; None when it has ended, or its provider couldn't say for too long that it may go on."""
         session = await self._sessions.by_id(session_id)
         try:
-            return session is not None and await self._rechecks.checked(session) is not None
+            return session and await self._rechecks.checked(session)
         except ProviderError:
-            return False
+            return None

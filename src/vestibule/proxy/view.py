@@ -142,8 +142,12 @@ class View:
             self._fields[head.fields] = made
 
 
+class NotYetKnown(Exception):
+    """This host takes the providers of the database, which haven't been read yet."""
+
+
 class Views:
-    """All hosts by all listeners."""
+    """All hosts by all listeners, by one route table."""
 
     def __init__(self, table: RouteTable, trusted: Networks) -> None:
         self._table = table
@@ -152,11 +156,16 @@ class Views:
         self._budget = Budget()
 
     def of(self, name: bytes, listener: Listener) -> View:
-        """The view of this host. Raises BadRequest 421 for a host of no one's: there is no default."""
+        """The view of this host.
+
+        Raises BadRequest 421 for a host of no one's: there is no default. Raises NotYetKnown.
+        """
         view = self._views.get((name, listener))
         if view is None:
             host = self._table.host(name)
             if host is None:
                 raise BadRequest("no such host here", code="unknown_host", status=421)
+            if host.takes_more and not self._table.is_whole:
+                raise NotYetKnown
             view = self._views[name, listener] = View(host, listener, self._trusted, self._budget)
         return view

@@ -8,8 +8,10 @@ import json
 import pytest
 
 from tests.helpers.exchange import FakeExchange, get
+from tests.unit.proxy.plane import PlainAnswers
 from vestibule.core.route import Backend
 from vestibule.errors import BackendError
+from vestibule.proxy.account import Account
 from vestibule.proxy.echo import BODY_LIMIT_BYTES, Echo
 from vestibule.proxy.internal import Internals
 
@@ -127,7 +129,7 @@ class Noted:
 
 def test_each_backend_has_its_own_answer():
     directory = Noted()
-    internals = Internals(directory, Echo())
+    internals = Internals(directory, Echo(), Account(PlainAnswers()))
     exchange = get(b"/")
     internals.begin(exchange, Backend(static_dir="/srv/www"), [])
     assert (directory.asked, exchange.status) == (["/srv/www"], 0)
@@ -139,4 +141,4 @@ def test_each_backend_has_its_own_answer():
 
 def test_an_unknown_application_is_an_error_of_the_backend():
     with pytest.raises(BackendError):
-        Internals(Noted(), Echo()).begin(get(b"/"), Backend(internal="other"), [])
+        Internals(Noted(), Echo(), Account(PlainAnswers())).begin(get(b"/"), Backend(internal="other"), [])
