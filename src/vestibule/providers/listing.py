@@ -106,6 +106,7 @@ def listed(
     items: str = "",
     following: Next = by_link,
     may_lack: bool = False,
+    may_be_gone: bool = False,
     headers: tuple[tuple[str, str], ...] = (),
     via: str = "",
     pages_max: int = PAGES_MAX,
@@ -113,8 +114,8 @@ def listed(
 ) -> Flow[list[dict[str, Any]]]:
     """All objects of a list: the page itself, or its member `items`. Every page is good, or none counts.
 
-    `may_lack`: the API leaves the member out where there is nothing to list (Google). `look` sees each reply
-    first, and may raise an error of its own.
+    `may_lack`: the API leaves the member out where there is nothing to list (Google). `may_be_gone`: 404 says that
+    there is nothing for this account. `look` sees each reply first, and may raise an error of its own.
     Raises ProviderUnavailable, ProviderInvalid. Threat: a page that fails taken for "no more", so that a rule on
     a group passes or fails at random (attacks.md O3); a next page elsewhere that is given the token.
     """
@@ -125,6 +126,8 @@ def listed(
         reply: Reply = yield Get(url=here, bearer=bearer, headers=headers, via=via)
         if look is not None:
             look(reply)
+        if may_be_gone and reply.status == 404 and here == url:
+            return []
         page = value_in(reply, here)
         found += _objects(page, items, may_lack=may_lack, where=url)
         target = following(here, reply, page)

@@ -454,6 +454,13 @@ def test_the_token_is_deleted_at_sign_out() -> None:
     assert msgspec.json.decode(ask.body) == {"access_token": "at-1"}
 
 
+def test_for_good_all_that_the_account_gave_is_taken_back() -> None:
+    op = client(revoke_at_sign_out=False)
+    (ask,) = play(op.revoke(TOKENS, NOW, for_good=True), reply(b"", 204))[1]
+    assert isinstance(ask, Send)
+    assert (ask.method, ask.url) == ("DELETE", "https://api.github.com/applications/cid/grant")
+
+
 @pytest.mark.parametrize("fields", [{"revoke_at_sign_out": False}, {"client_secret": Secret("")}])
 def test_the_token_may_be_left_at_sign_out(fields: Any) -> None:
     assert play(client(**fields).revoke(TOKENS, NOW)) == (None, [])

@@ -226,6 +226,13 @@ def test_an_object_is_an_object(body: Any) -> None:
         play(object_at(URL, TOKEN), reply(body))
 
 
+def test_that_there_is_no_list_is_an_answer_only_where_it_may_be_gone() -> None:
+    assert read(reply({}, 404), may_be_gone=True) == ([], [URL])
+    for answers in ([reply({}, 403)], [reply([], link=link(NEXT)), reply({}, 404)]):
+        with pytest.raises(ProviderInvalid):
+            read(*answers, may_be_gone=True)
+
+
 def test_every_reply_is_looked_at_before_it_counts() -> None:
     seen: list[int] = []
     with pytest.raises(ProviderInvalid):
