@@ -14,20 +14,25 @@ import msgspec
 
 from vestibule.core.postgres import Postgres
 from vestibule.core.registration import Rules
+from vestibule.core.route import RouteTable
 from vestibule.core.seal import KeyRing
 from vestibule.fetch import AiohttpTransport, Fetcher
 from vestibule.observe.log import Log
 from vestibule.protocol.address import Networks
-from vestibule.providers.base import Provider
+from vestibule.providers.base import Provider, ProviderConfig
 from vestibule.proxy.asgi import Application
+from vestibule.service.admin import AdminTokens
 from vestibule.service.flow import Driver
 from vestibule.service.grants import Grants
 from vestibule.service.keys import KeySets
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
+from vestibule.service.registry import Registry
 from vestibule.service.sessions import Sessions
 from vestibule.service.signin import SignIn
 from vestibule.store import base, records
+from vestibule.web.api import app as api
+from vestibule.web.api.office import Office
 from vestibule.web.app import build
 from vestibule.web.pages import Pages
 
@@ -44,6 +49,9 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     people: Rules
     ring: KeyRing
     database: Path | Postgres
+    table: RouteTable
+    configs: Mapping[str, ProviderConfig]
+    """What was read of the configuration's providers, by full name."""
     providers: Mapping[str, Provider]
     hosts: frozenset[str]
     """Names of all hosts: where a return address may lead."""
@@ -69,12 +77,25 @@ class ControlPlane:
         self.people = People(
             self._records.people, self._records.invitations, parts.sessions, parts.changes, rules=parts.people
         )
+        self.registry = Registry(
+            rows=self._records.identity_providers,
+            keys=parts.ring,
+            driver=self.driver,
+            table=parts.table,
+            configs=parts.configs,
+            providers=parts.providers,
+            use=lambda _offer: None,
+            log=parts.log,
+            base_urls=lambda host: (host.base_url,),
+            allow=parts.fetch_allow,
+        )
         self._signin = SignIn(
             sessions=parts.sessions,
             grants=parts.grants,
             rechecks=parts.rechecks,
             people=self.people,
             marks=parts.marks,
+            parking=parts.parking,
             keys=parts.ring,
             driver=self.driver,
             providers=parts.providers,
@@ -82,6 +103,15 @@ class ControlPlane:
             flow_life_s=parts.flow_life_s,
         )
         self.application: Application = build(self._signin, parts.pages, log=parts.log)
+        self.admin: Application = api.build(
+            Office(
+                people=self.people,
+                registry=self.registry,
+                tokens=AdminTokens(self._records.admin_tokens),
+                ring=parts.ring,
+                log=parts.log,
+            )
+        )
 
     async def close(self) -> None:
         """Close in reverse."""

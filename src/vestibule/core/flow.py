@@ -55,6 +55,8 @@ class Flow(msgspec.Struct, frozen=True, array_like=True):
     """What it is for: empty for signing in, `link` for adding an account to the person who is signed in."""
     kept: str = ""
     """The hint the provider wants to see again at the callback (`providers.base.RedirectLogin.keeps`)."""
+    bound: str = ""
+    """Of a `link`: what ties it to the session and person it was begun for."""
 
 
 class State(NamedTuple):
@@ -74,11 +76,12 @@ def begun(
     now: float,
     purpose: str = "",
     kept: str = "",
+    bound: str = "",
 ) -> Flow:
     """A new flow; `random`: 16 fresh random bytes."""
     if len(random) != ID_BYTES:
         raise ValueError(f"a flow id has {ID_BYTES} bytes")
-    return Flow(base64url.encode(random), ring.active_id, client, host, rd, int(now), purpose, kept)
+    return Flow(base64url.encode(random), ring.active_id, client, host, rd, int(now), purpose, kept, bound)
 
 
 def redirect_uri(base_url: str, client: str, registered: str = "") -> str:

@@ -50,6 +50,15 @@ def told_anew(user: User, identity: Identity, now: float) -> User:
     )
 
 
+def shown(identity: Identity, user: User) -> Identity:
+    """The identity under the display name that the person chose here, where they did.
+
+    Login and address stay the provider's word: rules look at them.
+    """
+    name = user.profile.get("name", "")
+    return msgspec.structs.replace(identity, name=name) if name else identity
+
+
 def account_of(identity: Identity, user_id: str, kind: str, now: float) -> Account:
     """The record of the account by which a user is found."""
     return Account(

@@ -18,10 +18,11 @@ import msgspec
 
 from vestibule.core import signin as rules
 from vestibule.core.flow import LIFE_S, Flow
-from vestibule.core.person import is_same_person
+from vestibule.core.person import is_same_person, shown
+from vestibule.core.registration import Filled
 from vestibule.core.session import with_client
 from vestibule.errors import ClientError
-from vestibule.model import Device, Identity, Secret, Session
+from vestibule.model import Device, Identity, Secret, Session, User
 from vestibule.providers.base import SignedIn
 from vestibule.service.grants import Grants
 from vestibule.service.people import People
@@ -32,6 +33,8 @@ T = TypeVar("T")
 SAME_HANDLE_S: Final = 30.0
 """For how long siblings are given the handle that one of them was given."""
 _MEMORY_MAX: Final = 20_000
+#: the steps that bring a person
+_PERSONAL: Final = (rules.Enter, rules.Adopt, rules.Renew, rules.Replace)
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +54,12 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     now: float
     check_at: float = 0.0
     """From when on the provider must be asked anew who has come; 0: never."""
+    kind: str = ""
+    """Of the client: `google`, `oidc`."""
+    clients: tuple[str, ...] = ()
+    """The host's `sign_in`."""
+    form: Filled | None = None
+    """What a newcomer filled in."""
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -95,16 +104,22 @@ class Arrivals:
         self._done[flow.id] = Done("", flow.rd, now)
         self._forget(now)
 
-    async def settle(self, arrival: Arrival) -> tuple[Session, str]:
-        """The browser's session and handle, durable; siblings go one after the other.
+    async def settle(self, arrival: Arrival) -> tuple[Session, str] | None:
+        """The browser's session and handle, durable; None: a newcomer who must fill in the form first.
 
-        Raises ClientError (`other_person`, `user_disabled`; 403), StoreError.
+        Siblings go one after the other. Raises ClientError (`other_person`, what `People.admit` raises; 403),
+        StoreError.
         """
         async with self._turns.of(arrival.siblings | {arrival.flow.id}):
             while True:
                 session = await self._session_here(arrival)
                 step = rules.next_step(session, arrival.result.identity, signs_in=arrival.signs_in)
-                taken = await self._take(step, session, arrival)
+                user = None
+                if isinstance(step, _PERSONAL) and step.identity is not None:
+                    user = await self._admit(step.identity, arrival)
+                    if user is None:
+                        return None
+                taken = await self._take(step, session, user, arrival)
                 if taken is not None:  # None: the session ended in between, so once more without it
                     self._remember(arrival, *taken)
                     return taken
@@ -135,28 +150,36 @@ class Arrivals:
         session = await self._sessions.by_id(session_id) if session_id else None
         return session if session is not None and session.host == arrival.flow.host else None
 
+    async def _admit(self, identity: Identity, arrival: Arrival) -> User | None:
+        return await self._people.admit(
+            identity, arrival.now, kind=arrival.kind, form=arrival.form, clients=arrival.clients
+        )
+
     async def _take(
-        self, step: rules.Step, session: Session | None, arrival: Arrival
+        self, step: rules.Step, session: Session | None, user: User | None, arrival: Arrival
     ) -> tuple[Session, str] | None:
-        """Take the step; None when the session it was to change has ended meanwhile."""
-        match step, session:
-            case rules.Refuse(code, reason), _:
+        """Take the step; None when the session it was to change has ended meanwhile. `user`: who it brings."""
+        match step, session, user:
+            case rules.Refuse(code, reason), _, _:
                 raise ClientError(reason, code=code, status=403)
-            case rules.Enter(identity), _:
-                return await self._enter(identity, arrival)
-            case rules.Adopt(identity), Session():
-                return await self._adopt(session, identity, arrival)
-            case rules.Renew(identity), Session():
-                return await self._renew(session, identity, arrival)
-            case rules.Replace(identity), Session():
-                return await self._replace(session, identity, arrival)
-            case rules.AddCredentials(), Session():
+            case rules.Enter(identity), _, _:
+                return await self._enter(identity, user, arrival)
+            case rules.Adopt(identity), Session(), User():
+                return await self._adopt(session, identity, user, arrival)
+            case rules.Renew(identity), Session(), User():
+                return await self._renew(session, identity, user, arrival)
+            case rules.Replace(identity), Session(), User():
+                return await self._replace(session, identity, user, arrival)
+            case rules.AddCredentials(), Session(), _:
                 return await self._change(session, arrival, lambda current: current)
             case _:
                 raise AssertionError(f"{type(step).__name__} without a session")
 
-    async def _enter(self, identity: Identity | None, arrival: Arrival) -> tuple[Session, str]:
-        user = await self._people.admit(identity, arrival.now) if identity else None
+    async def _enter(
+        self, identity: Identity | None, user: User | None, arrival: Arrival
+    ) -> tuple[Session, str]:
+        if identity is not None and user is not None:
+            identity = shown(identity, user)
         tokens = arrival.result.tokens
         session, handle = await self._sessions.start(
             host=arrival.flow.host,
@@ -172,9 +195,9 @@ class Arrivals:
         return session, handle
 
     async def _adopt(
-        self, session: Session, identity: Identity, arrival: Arrival
+        self, session: Session, identity: Identity, user: User, arrival: Arrival
     ) -> tuple[Session, str] | None:
-        user = await self._people.admit(identity, arrival.now)
+        identity = shown(identity, user)
         now, check_at = arrival.now, arrival.check_at
         return await self._change(
             session,
@@ -184,19 +207,21 @@ class Arrivals:
         )
 
     async def _renew(
-        self, session: Session, identity: Identity, arrival: Arrival
+        self, session: Session, identity: Identity, user: User, arrival: Arrival
     ) -> tuple[Session, str] | None:
-        user = await self._people.admit(identity, arrival.now)
         if user.id != session.user_id:  # the person the session knew is gone, and was registered anew
-            return await self._replace(session, identity, arrival)
+            return await self._replace(session, identity, user, arrival)
+        identity = shown(identity, user)
         now, check_at = arrival.now, arrival.check_at
         return await self._change(
             session, arrival, lambda current: rules.renewed(current, identity, now=now, check_at=check_at)
         )
 
-    async def _replace(self, session: Session, identity: Identity, arrival: Arrival) -> tuple[Session, str]:
+    async def _replace(
+        self, session: Session, identity: Identity, user: User, arrival: Arrival
+    ) -> tuple[Session, str]:
         """The new person's session; the old one is over, durably, before anybody hears of the new one."""
-        entered = await self._enter(identity, arrival)
+        entered = await self._enter(identity, user, arrival)
         await self.end(session.id)
         return entered
 

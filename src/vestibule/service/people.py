@@ -52,14 +52,14 @@ class People:
         self._changes = changes
         self._random = random
         self._invitation_s = invitation_s
-        self._before_end: Callable[[Session], Awaitable[None]] | None = None
+        self._before_end: Callable[[Session, float], Awaitable[None]] | None = None
         self.rules = rules
 
     def use(self, rules: Rules) -> None:
         """Take what a new configuration says."""
         self.rules = rules
 
-    def before_end(self, listener: Callable[[Session], Awaitable[None]]) -> None:
+    def before_end(self, listener: Callable[[Session, float], Awaitable[None]]) -> None:
         """Have each session of a user who is deleted given to `listener` before it ends: its tokens may be revoked."""
         self._before_end = listener
 
@@ -207,11 +207,11 @@ class People:
         await self._sessions.end_of(user_id)
         return saved
 
-    async def delete(self, user_id: str) -> None:
+    async def delete(self, user_id: str, now: float) -> None:
         """Delete user, accounts, sessions and credentials; durable on return. Raises NotFound."""
         if self._before_end is not None:
             for session in await self._sessions.of_user(user_id):
-                await self._before_end(session)
+                await self._before_end(session, now)
         # The user first: a sign-in under way then finds nobody to make a session for.
         was_there = await self._store.delete(user_id)
         self._changes.publish(USER, user_id)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Final
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -13,28 +12,34 @@ import msgspec
 from vestibule.core import flow as flows
 from vestibule.core import signin as rules
 from vestibule.core.flow import Flow
-from vestibule.core.route import SIGN_IN_PATH, SIGNED_OUT_PATH
+from vestibule.core.route import ACCOUNT_PATH, REGISTER_PATH, SIGN_IN_PATH, SIGNED_OUT_PATH
 from vestibule.core.seal import KeyRing
-from vestibule.errors import ClientError, FlowError, ProviderError
-from vestibule.model import Device, Session, Tokens
+from vestibule.errors import ClientError, FlowError
+from vestibule.model import Device, Session
 from vestibule.protocol import cookie
 from vestibule.protocol.url import safe_return
 from vestibule.providers import kit
-from vestibule.providers.base import Answer, Provider, RedirectLogin, SignOut, Start
+from vestibule.providers.base import Answer, Provider, RedirectLogin, Start
+from vestibule.service import linking
 from vestibule.service.arrival import Arrival, Arrivals
 from vestibule.service.grants import Grants
+from vestibule.service.leaving import Leaving
+from vestibule.service.linking import Links
+from vestibule.service.locker import Locker
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
+from vestibule.service.registering import Registrations
 from vestibule.service.sessions import Sessions
 from vestibule.service.visit import Visit
 from vestibule.store import base
 
-T = TypeVar("T")
-
 HINTS: Final = frozenset({"login_hint", "prompt", "hd", "acr_values", "ui_locales"})
 """What may be passed on from a sign-in link; each provider takes only those it knows."""
-SIGN_OUT_URL_S: Final = 3.0
-"""Longest that a sign-out waits for the provider's metadata."""
+FORM_S: Final = 60.0
+"""How long an answer that came by form waits to be taken."""
+PARKED: Final = "parked"
+"""The callback's parameter that holds the key of an answer that came by form."""
+_FORM: Final = "form_post"
 _HINT_MAX_CHARS: Final = 320
 
 _FLOW_TEXTS: Final[Mapping[str, str]] = {
@@ -43,6 +48,16 @@ _FLOW_TEXTS: Final[Mapping[str, str]] = {
     "flow_other_browser": "This sign-in was started in another browser. Please start again.",
     "flow_unknown": "This sign-in isn't known here. Please start again.",
 }
+
+
+class _Sent(msgspec.Struct, frozen=True):
+    """The parameters of an answer that came by form."""
+
+    params: dict[str, str]
+
+    def __repr__(self) -> str:
+        """Without what came: the code stands in it."""
+        return "_Sent(***)"
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -105,6 +120,7 @@ class SignIn:
         rechecks: Rechecks,
         people: People,
         marks: base.Marks,
+        parking: base.Parking,
         keys: KeyRing,
         driver: kit.Driver,
         providers: Mapping[str, Provider],
@@ -121,7 +137,13 @@ class SignIn:
         self._random = random
         self._arrivals = Arrivals(sessions, grants, people, memory_s=flow_life_s)
         self._life_s = flow_life_s
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._leaving = Leaving(grants, driver)
+        self._locker = Locker(parking, keys, random=random)
+        self.registrations = Registrations(
+            self._locker, self._arrivals, self._leaving, check_at=rechecks.next_at
+        )
+        self.links = Links(self._locker, people)
+        people.before_end(self._give_up)
         self.use(providers, hosts)
 
     def use(self, providers: Mapping[str, Provider], hosts: frozenset[str]) -> None:
@@ -129,7 +151,7 @@ class SignIn:
         self._kinds = {name: provider.kind for name, provider in providers.items()}
         self._titles = {name: provider.title for name, provider in providers.items()}
         self._logins = {name: p for name, p in providers.items() if isinstance(p, RedirectLogin)}
-        self._sign_outs = {name: p for name, p in providers.items() if isinstance(p, SignOut)}
+        self._leaving.use(providers)
         self._hosts = hosts
 
     def chooser(
@@ -156,15 +178,43 @@ class SignIn:
         self, visit: Visit, client: str, *, rd: str = "", hints: Mapping[str, str] | None = None
     ) -> Begun:
         """Start a flow. `rd` may be anything a client sent: it is checked here. Raises ProviderError."""
+        return await self._begin(visit, client, rd=self.return_to(visit, rd) or "/", hints=hints or {})
+
+    async def begin_link(self, visit: Visit, client: str, *, hints: Mapping[str, str] | None = None) -> Begun:
+        """Start a flow that adds an account to the person of this session, which has been checked to be fresh."""
+        session = visit.session
+        if session is None or not session.user_id or self._client(visit, client) not in visit.host.sign_in:
+            raise ClientError("There is no such sign-in here.", code="client_unknown", status=404)
+        return await self._begin(
+            visit,
+            client,
+            rd=ACCOUNT_PATH,
+            hints=hints or {},
+            purpose=linking.PURPOSE,
+            bound=linking.bond(session),
+        )
+
+    async def _begin(
+        self,
+        visit: Visit,
+        client: str,
+        *,
+        rd: str,
+        hints: Mapping[str, str],
+        purpose: str = "",
+        bound: str = "",
+    ) -> Begun:
         name, provider = self._login(visit, client)
         flow = flows.begun(
             self._keys,
             random=self._random(flows.ID_BYTES),
             client=name,
             host=_host(visit),
-            rd=self.return_to(visit, rd) or "/",
+            rd=rd,
             now=visit.now,
-            kept=(hints or {}).get(provider.keeps, "") if provider.keeps else "",
+            purpose=purpose,
+            kept=hints.get(provider.keeps, "") if provider.keeps else "",
+            bound=bound,
         )
         start = Start(
             redirect_uri=flows.redirect_uri(visit.site.base_url, client, provider.redirect_url),
@@ -176,12 +226,37 @@ class SignIn:
         url = await self._driver.run(provider.start(start), trusted=provider.is_trusted)
         return Begun(url, self._flow_cookies(visit, flow))
 
+    async def park_answer(self, visit: Visit, client: str, params: Mapping[str, str]) -> str:
+        """Where to go on with an answer that came by form: a GET of the callback, which takes it once, soon.
+
+        Nothing else comes of it: the cookie that binds the flow to its browser isn't sent with another site's POST.
+        Threat: who can't show a state of ours leaves nothing in the store. Raises FlowError.
+        """
+        name, _ = self._login(visit, client)
+        raw = params.get("state", "")
+        state = flows.parse_state(self._keys, raw, client=name, host=_host(visit))
+        if state is None:
+            raise FlowError(_FLOW_TEXTS["flow_unknown"], code="flow_unknown")
+        if not flows.is_alive(state.issued_at, visit.now, self._life_s):
+            raise FlowError(_FLOW_TEXTS["flow_expired"], code="flow_expired")
+        sent = _Sent(params=dict(params))
+        key = await self._locker.park(_FORM, sent, bound=state.flow_id, until=visit.now + FORM_S)
+        query = urlencode({PARKED: key, "state": raw})
+        return f"/@{quote(client, safe='')}/callback?{query}"
+
+    async def _unparked(self, flow: Flow, params: Mapping[str, str], now: float) -> Mapping[str, str]:
+        """What came by form for this flow; once."""
+        sent = await self._locker.take(_FORM, params[PARKED], _Sent, bound=flow.id, now=now)
+        if sent is None:
+            raise FlowError(_FLOW_TEXTS["flow_expired"], code="flow_expired")
+        return sent.params
+
     async def finish(self, visit: Visit, client: str, params: Mapping[str, str]) -> Finished:
         """End a flow; `params` are the callback's, one sent twice left out. Raises FlowError, ProviderError.
 
-        Refusals (`other_person`, `user_disabled`) are ClientErrors with status 403. On any error the page
-        gets its way back from `failed()`. A flow that this visitor has finished before leads where it led
-        then.
+        Refusals (`other_person`, what `People.admit` and `Links.arrived` raise) are ClientErrors with status 403. On
+        any error the page gets its way back from `failed()`. A flow that this visitor has finished before leads
+        where it led then; a newcomer may be led to the form, and who links an account to the confirmation.
         """
         name, provider = self._login(visit, client)
         state = flows.parse_state(self._keys, params.get("state", ""), client=name, host=_host(visit))
@@ -193,6 +268,8 @@ class SignIn:
         if fault:
             raise FlowError(_FLOW_TEXTS[fault], code=fault)
         assert flow is not None, "fault_of says so"
+        if PARKED in params:
+            params = await self._unparked(flow, params, visit.now)
         if not await self._consume(flow, visit.now):
             if visit.session is None:
                 raise FlowError(_FLOW_TEXTS["flow_replayed"], code="flow_replayed")
@@ -200,6 +277,9 @@ class SignIn:
         self._arrivals.spend(flow, visit.now)
         answer = self._answer(visit, client, flow, params)
         result = await self._driver.run(provider.finish(answer), trusted=provider.is_trusted)
+        if flow.purpose == linking.PURPOSE:
+            location = await self.links.arrived(visit, flow, result.identity, provider.kind)
+            return Finished(location, _clear_flow(visit, flow))
         arrival = Arrival(
             client=name,
             signs_in=name in visit.host.sign_in,
@@ -210,8 +290,14 @@ class SignIn:
             device=Device(user_agent=visit.user_agent, address=visit.address),
             now=visit.now,
             check_at=self._rechecks.next_at(name, visit.host, visit.now),
+            kind=provider.kind,
+            clients=visit.host.sign_in,
         )
-        session, handle = await self._arrivals.settle(arrival)
+        settled = await self._arrivals.settle(arrival)
+        if settled is None:
+            set_cookies = await self.registrations.wait(visit, arrival)
+            return Finished(REGISTER_PATH, (*set_cookies, *_clear_flow(visit, flow)))
+        session, handle = settled
         return Finished(
             self.return_to(visit, flow.rd) or "/",
             (_session_cookie(visit, session, handle), *_clear_flow(visit, flow)),
@@ -226,6 +312,8 @@ class SignIn:
         state = flows.parse_state(self._keys, params.get("state", ""), client=name, host=_host(visit))
         flow = self._flow_of(visit, state)
         rd = self.return_to(visit, flow.rd) if flow else ""
+        if flow is not None and flow.purpose == linking.PURPOSE:
+            return Failed(ACCOUNT_PATH, _clear_flow(visit, flow), rd)
         return Failed(_signin_path(client, rd, {}), _clear_flow(visit, flow), rd)
 
     async def sign_out(self, visit: Visit, client: str | None = None, *, rd: str = "") -> SignedOut:
@@ -239,10 +327,11 @@ class SignIn:
             if await self._sign_out_of(session, name, visit.now):
                 return SignedOut(back or "/", ())
         elif client is None and session is not None:
-            tokens = {name: await self._grants.tokens_of(session.id, name) for name in session.clients}
+            tokens = await self._leaving.tokens_of(session)
             await self._arrivals.end(session.id)
-            back = await self._sign_out_url(visit, session, tokens) or back
-            self._revoke(tokens, visit.now)
+            return_to = f"{visit.site.base_url}{SIGNED_OUT_PATH}"
+            back = await self._leaving.sign_out_url(session, tokens, return_to) or back
+            self._leaving.revoke(tokens, visit.now)
         return SignedOut(
             back or SIGNED_OUT_PATH, (cookie.clear(visit.site.cookie, secure=visit.site.secure),)
         )
@@ -253,8 +342,7 @@ class SignIn:
 
     async def close(self) -> None:
         """Wait for revocations under way; each has the fetcher's deadline."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._leaving.close()
 
     # Which client, where to
 
@@ -323,47 +411,15 @@ class SignIn:
             left = await self._sessions.update(session.id, lambda s: rules.signed_out_of(s, name) or s)
             if left is not None and rules.signed_out_of(left, name) == left:
                 await self._grants.drop(session.id, name)
-                self._revoke(tokens, now)
+                self._leaving.revoke(tokens, now)
                 return True
         await self._arrivals.end(session.id)
-        self._revoke(tokens, now)
+        self._leaving.revoke(tokens, now)
         return False
 
-    async def _sign_out_url(
-        self, visit: Visit, session: Session, tokens: Mapping[str, Tokens | None]
-    ) -> str | None:
-        """The sign-out page of the provider that vouched for the person, where it has one and answers."""
-        return_to = f"{visit.site.base_url}{SIGNED_OUT_PATH}"
-        for identity in session.identities:
-            provider, held = self._sign_outs.get(identity.client), tokens.get(identity.client)
-            if provider is None or held is None:
-                continue
-            try:
-                async with asyncio.timeout(SIGN_OUT_URL_S):
-                    url = provider.sign_out_url(held, return_to)
-                    return await self._driver.run(url, trusted=provider.is_trusted)
-            except (ProviderError, TimeoutError):
-                return None
-        return None
-
-    def _revoke(self, tokens: Mapping[str, Tokens | None], now: float) -> None:
-        """Tell the providers in the background; the session is over whatever they say."""
-        for name, held in tokens.items():
-            provider = self._sign_outs.get(name)
-            if provider is not None and held is not None:
-                flow = provider.revoke(held, now)
-                self._spawn(self._try(flow, trusted=provider.is_trusted), f"revoke at {name}")
-
-    async def _try(self, flow: kit.Flow[None], *, trusted: bool) -> None:
-        try:
-            await self._driver.run(flow, trusted=trusted)
-        except ProviderError:
-            return
-
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _give_up(self, session: Session, now: float) -> None:
+        """A session is about to end with its user: no token of it is to stay good."""
+        self._leaving.revoke(await self._leaving.tokens_of(session), now)
 
 
 def _host(visit: Visit) -> str:

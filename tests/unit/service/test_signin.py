@@ -160,6 +160,7 @@ class World:
             rechecks=self.rechecks,
             people=self.people,
             marks=self.store.marks,
+            parking=self.store.parking,
             keys=RING,
             driver=Driver(),
             providers=self.ops,

@@ -1,0 +1,74 @@
+"""What providers are told of people who leave: tokens revoked in the background, their own sign-out page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final
+
+from vestibule.errors import ProviderError
+from vestibule.model import Session, Tokens
+from vestibule.providers import kit
+from vestibule.providers.base import Provider, SignOut
+from vestibule.service.grants import Grants
+
+SIGN_OUT_URL_S: Final = 3.0
+"""Longest that a sign-out waits for the provider's metadata."""
+
+
+class Leaving:
+    """Tells providers; whatever they say, whoever left has left."""
+
+    def __init__(self, grants: Grants, driver: kit.Driver) -> None:
+        self._grants = grants
+        self._driver = driver
+        self._providers: dict[str, SignOut] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def use(self, providers: Mapping[str, Provider]) -> None:
+        """Take providers by full name from a new configuration."""
+        self._providers = {name: p for name, p in providers.items() if isinstance(p, SignOut)}
+
+    async def tokens_of(self, session: Session) -> dict[str, Tokens | None]:
+        """The session's tokens by client, as long as it lasts. Raises StoreError."""
+        return {name: await self._grants.tokens_of(session.id, name) for name in session.clients}
+
+    async def sign_out_url(
+        self, session: Session, tokens: Mapping[str, Tokens | None], return_to: str
+    ) -> str | None:
+        """The sign-out page of the provider that vouched for the person, where it has one and answers."""
+        for identity in session.identities:
+            provider, held = self._providers.get(identity.client), tokens.get(identity.client)
+            if provider is None or held is None:
+                continue
+            try:
+                async with asyncio.timeout(SIGN_OUT_URL_S):
+                    url = provider.sign_out_url(held, return_to)
+                    return await self._driver.run(url, trusted=provider.is_trusted)
+            except (ProviderError, TimeoutError):
+                return None
+        return None
+
+    def revoke(self, tokens: Mapping[str, Tokens | None], now: float) -> None:
+        """Have the tokens, by client, revoked in the background where the provider can."""
+        for name, held in tokens.items():
+            provider = self._providers.get(name)
+            if provider is not None and held is not None:
+                flow = provider.revoke(held, now)
+                self._spawn(self._try(flow, trusted=provider.is_trusted), f"revoke at {name}")
+
+    async def close(self) -> None:
+        """Wait for revocations under way; each has the fetcher's deadline."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _try(self, flow: kit.Flow[None], *, trusted: bool) -> None:
+        try:
+            await self._driver.run(flow, trusted=trusted)
+        except ProviderError:
+            return
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
