@@ -14,6 +14,7 @@ import random
 import secrets
 import ssl
 import stat
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -30,6 +31,7 @@ from vestibule.observe.traffic import Traffic
 from vestibule.providers.base import Provider, Refresh, TokenSource
 from vestibule.providers.kit import Flow
 from vestibule.proxy.account import Account
+from vestibule.proxy.admin import Admin
 from vestibule.proxy.asgi import Application, Control
 from vestibule.proxy.calling import Calling
 from vestibule.proxy.echo import Echo
@@ -130,6 +132,25 @@ class App:
             Listener(call.listen, self._calling(call, tokens), clock=loop.time, slashes=True)
             for call in compiled.calls
         ]
+        self.listeners += self._admin_listeners()
+
+    def _admin_listeners(self) -> list[Listener]:
+        """The socket of the admin API, and its port where it has one."""
+        control = Control(self._admin_application())
+        clock = asyncio.get_running_loop().time
+        found = []
+        for at in (self._compiled.admin_socket, self._compiled.admin_port):
+            if at is not None:
+                admin = Admin(
+                    address=at,
+                    control=control,
+                    ready=self._check_ready,
+                    answers=self._answers,
+                    traffic=self.traffic,
+                    log=self._log,
+                )
+                found.append(Listener(at, admin, clock=clock, slashes=True))
+        return found
 
     def _gateway(self) -> Gateway:
         return Gateway(
@@ -238,6 +259,8 @@ class App:
                 people=self._compiled.people,
                 ring=self._ring,
                 database=self._compiled.database,
+                table=self._compiled.table,
+                configs=self._compiled.clients,
                 providers=self._providers,
                 hosts=frozenset(name.decode("ascii") for name in self._compiled.table.hosts),
                 flow_life_s=self._compiled.lifetimes.flow_s,
@@ -255,6 +278,15 @@ class App:
 
     async def _application(self) -> Application:
         return (await asyncio.shield(self._control)).application
+
+    async def _admin_application(self) -> Application:
+        return (await asyncio.shield(self._control)).admin
+
+    async def _check_ready(self) -> None:
+        """Return when all work can be done. Raises VestibuleError, with what is in the way."""
+        if not self._control.done():
+            raise VestibuleError("the control plane is being loaded", code="starting", status=503)
+        await self._store.sessions.by_id("", time.time())
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

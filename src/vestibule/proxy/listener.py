@@ -21,6 +21,13 @@ _ADVICE = {
     errno.EADDRNOTAVAIL: "this machine has no such address",
     errno.EACCES: "this user may not; below 1024 that takes root or CAP_NET_BIND_SERVICE, so choose a higher port",
 }
+_SOCKET_ADVICE = {
+    0: "the path is longer than a Unix socket's may be; choose a shorter directory",  # Python's own, without a number
+    errno.EADDRINUSE: "another program listens there, perhaps another vestibule on this state directory; stop it, "
+    "or choose another directory",
+    errno.EACCES: "this user may not write there",
+    errno.ENOENT: "there is no such directory",
+}
 
 
 class Listener:
@@ -52,7 +59,8 @@ class Listener:
         try:
             bound = open_socket(self.address)
         except OSError as exc:
-            why = _ADVICE.get(exc.errno or 0) or exc.strerror or str(exc)
+            advice = _SOCKET_ADVICE if self.address.path else _ADVICE
+            why = advice.get(exc.errno or 0) or exc.strerror or str(exc)
             raise ConfigError((f"can't listen on {self.address}: {why}",)) from exc
         self._is_bound = True
         if not self.address.path:
