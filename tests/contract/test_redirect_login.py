@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from tests.unit.providers import test_github, test_google, test_oauth2, test_oidc
+from tests.unit.providers import test_apple, test_github, test_google, test_oauth2, test_oidc
 from tests.unit.providers.player import (
     CHALLENGE,
     NOW,
@@ -32,6 +32,7 @@ KINDS = {
     "oidc": test_oidc.client(client_secret=CANARY),
     "google": test_google.client(client_secret=CANARY),
     "github": test_github.client(client_secret=CANARY),
+    "apple": test_apple.client(client_id="cid"),
 }
 TOKENS = Tokens(
     access_token=Secret("canary-at"), refresh_token=Secret("canary-rt"), id_token=Secret("canary.id.t")
