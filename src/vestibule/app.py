@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from vestibule.config.compile import Compiled
 from vestibule.core.call import Call
 from vestibule.core.postgres import Postgres
+from vestibule.core.route import Host, site_of
 from vestibule.core.seal import Key, KeyRing
 from vestibule.core.session import Lifetimes
 from vestibule.errors import StoreError, VestibuleError
@@ -44,6 +45,7 @@ from vestibule.proxy.static import Directory
 from vestibule.service.grants import Grants
 from vestibule.service.jobs import Job, Jobs, sweeping
 from vestibule.service.recheck import Rechecks
+from vestibule.service.registry import LOOK_EVERY_S, Offer
 from vestibule.service.sessions import SESSION, Sessions
 from vestibule.service.tokens import AppTokens
 from vestibule.store import keyfile, sqlite
@@ -127,7 +129,8 @@ class App:
         self.gateway = self._gateway()
         changes.subscribe(SESSION, self._lasting.session_changed)
         tokens = AppTokens(_sources(compiled), driver)
-        self.listeners = [Listener(at, self.gateway, clock=loop.time) for at in compiled.listeners]
+        self._sites = [Listener(at, self.gateway, clock=loop.time) for at in compiled.listeners]
+        self.listeners = list(self._sites)
         self.listeners += [
             Listener(call.listen, self._calling(call, tokens), clock=loop.time, slashes=True)
             for call in compiled.calls
@@ -188,6 +191,7 @@ class App:
         store = self._store
         return (
             Job(name="last seen", every_s=FLUSH_S, run=self._flush, is_shared=False),
+            Job(name="identity providers", every_s=LOOK_EVERY_S, run=self._look, is_shared=False),
             sweeping("dead sessions", store.sessions.sweep),
             sweeping("old grants", store.grants.sweep),
             sweeping("old marks", store.marks.sweep),
@@ -263,6 +267,8 @@ class App:
                 configs=self._compiled.clients,
                 providers=self._providers,
                 hosts=frozenset(name.decode("ascii") for name in self._compiled.table.hosts),
+                base_urls=self._base_urls,
+                use=self._use,
                 flow_life_s=self._compiled.lifetimes.flow_s,
                 fetch_allow=self._compiled.fetch_allow,
                 fetch_timeout_s=self._compiled.fetch_timeout_s,
@@ -270,7 +276,10 @@ class App:
                 tls=await asyncio.to_thread(ssl.create_default_context),
                 log=self._log,
             )
-            self._control.set_result(module.ControlPlane(parts))
+            control = module.ControlPlane(parts)
+            with contextlib.suppress(StoreError):  # then the job goes on trying
+                await control.registry.reload()
+            self._control.set_result(control)
         except Exception as error:  # noqa: BLE001 - reported to whoever waits for it, and to the log
             self._log.error("control_plane_failed", error=repr(error))
             self._control.set_exception(error)
@@ -297,6 +306,21 @@ class App:
             self._pools.sweep(now)
             self._lasting.sweep(now)
             await asyncio.sleep(SWEEP_S)
+
+    async def _look(self, _now: float, _fence: int) -> None:
+        if self._control.done():
+            await self._control.result().registry.look()
+
+    def _use(self, offer: Offer) -> None:
+        """Other providers are in force: in this process at once."""
+        refreshers = {name: one for name, one in offer.providers.items() if isinstance(one, Refresh)}
+        self.grants.use(refreshers)
+        self.rechecks.use(offer.providers)
+        self.gateway.use(offer.table)
+
+    def _base_urls(self, host: Host) -> tuple[str, ...]:
+        """Under which URLs people reach this host."""
+        return tuple({site_of(host, one.scheme, one.port).base_url: None for one in self._sites})
 
     async def _flush(self, _now: float, _fence: int) -> None:
         await self.sessions.flush()

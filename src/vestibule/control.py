@@ -7,14 +7,14 @@ the listeners are up; until then requests for the gateway's own paths wait.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from vestibule.core.postgres import Postgres
 from vestibule.core.registration import Rules
-from vestibule.core.route import RouteTable
+from vestibule.core.route import Host, RouteTable
 from vestibule.core.seal import KeyRing
 from vestibule.fetch import AiohttpTransport, Fetcher
 from vestibule.observe.log import Log
@@ -27,7 +27,7 @@ from vestibule.service.grants import Grants
 from vestibule.service.keys import KeySets
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
-from vestibule.service.registry import Registry
+from vestibule.service.registry import Offer, Registry
 from vestibule.service.sessions import Sessions
 from vestibule.service.signin import SignIn
 from vestibule.store import base, records
@@ -55,6 +55,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     providers: Mapping[str, Provider]
     hosts: frozenset[str]
     """Names of all hosts: where a return address may lead."""
+    base_urls: Callable[[Host], tuple[str, ...]]
+    """Under which URLs people reach a host."""
+    use: Callable[[Offer], None]
+    """Takes what is in force whenever it changes."""
     flow_life_s: float
     fetch_allow: Networks
     fetch_timeout_s: float
@@ -67,6 +71,7 @@ class ControlPlane:
     """What is open while the program runs."""
 
     def __init__(self, parts: Parts) -> None:
+        self._parts = parts
         self._fetcher = Fetcher(
             transport=AiohttpTransport(tls=parts.tls),
             allow=parts.fetch_allow,
@@ -84,9 +89,9 @@ class ControlPlane:
             table=parts.table,
             configs=parts.configs,
             providers=parts.providers,
-            use=lambda _offer: None,
+            use=self._use,
             log=parts.log,
-            base_urls=lambda host: (host.base_url,),
+            base_urls=parts.base_urls,
             allow=parts.fetch_allow,
         )
         self._signin = SignIn(
@@ -112,6 +117,11 @@ class ControlPlane:
                 log=parts.log,
             )
         )
+
+    def _use(self, offer: Offer) -> None:
+        """Other providers are in force."""
+        self._signin.use(offer.providers, self._parts.hosts)
+        self._parts.use(offer)
 
     async def close(self) -> None:
         """Close in reverse."""

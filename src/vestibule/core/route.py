@@ -21,7 +21,6 @@ SIGN_OUT_PATH = "/@/signout"
 SIGNED_OUT_PATH = "/@/signedout"
 REGISTER_PATH = "/@/register"
 ACCOUNT_PATH = "/@/account"
-ACCOUNT_PATH = "/@/account"
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):

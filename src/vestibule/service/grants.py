@@ -93,7 +93,7 @@ class Grants:
         self._sessions = sessions
         self._changes = changes
         self._keys = keys
-        self._refreshers = refreshers
+        self.use(refreshers)
         self._driver = driver
         self._now = now
         self._mono = mono
@@ -106,6 +106,10 @@ class Grants:
         self._returns: set[asyncio.Task[None]] = set()
         changes.subscribe(GRANT, self._forget)
         changes.subscribe(SESSION, self._forget)
+
+    def use(self, refreshers: Mapping[str, Refresh]) -> None:
+        """Refresh at these clients, by full name; what others gave is good until it expires, and not a moment more."""
+        self._refreshers = refreshers
 
     async def close(self) -> None:
         """Wait for refreshes under way: a rotated refresh token must reach the store."""
@@ -255,7 +259,7 @@ class Grants:
 
         Threat: tokens that nobody holds and that stay good for as long as the provider likes.
         """
-        provider = self._refreshers[client]
+        provider: object = self._refreshers.get(client)
         if isinstance(provider, SignOut):
             task = asyncio.create_task(self._revoked(provider, fresh), name=f"revoke {client}")
             self._returns.add(task)
@@ -267,8 +271,13 @@ class Grants:
                 await self._driver.run(provider.revoke(fresh, self._now()), trusted=provider.is_trusted)
 
     async def _ask(self, grant: Grant) -> Tokens:
-        """What the provider answers. Raises ProviderRefused only where it is this grant that was refused."""
-        provider = self._refreshers[grant.client]
+        """What the provider answers. Raises ProviderRefused only where it is this grant that was refused.
+
+        Raises CredentialGone where the client has been taken away meanwhile.
+        """
+        provider = self._refreshers.get(grant.client)
+        if provider is None:
+            raise _gone(grant.client)
         flow = provider.refresh(grant.tokens, self._now())
         try:
             async with asyncio.timeout(HARD_S):

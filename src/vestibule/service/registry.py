@@ -19,7 +19,7 @@ from vestibule.config.row import Row, joined, moved, patched, place_of, read_row
 from vestibule.core import flow as flows
 from vestibule.core.route import Host, RouteTable, joined_by
 from vestibule.core.seal import NONCE_BYTES, KeyRing
-from vestibule.errors import Conflict, Invalid, NotFound, ProviderError
+from vestibule.errors import Conflict, Invalid, NotFound, ProviderError, StoreError
 from vestibule.model import Secret
 from vestibule.observe.log import Log
 from vestibule.protocol.address import NO_NETWORKS, Networks
@@ -117,6 +117,7 @@ class Registry:
         self._good: dict[str, _Good] = {}
         self._faults: dict[str, Faults] = {}
         self._stamp: str | None = None
+        self._is_away = False
         self._turn = asyncio.Lock()
         self._offer = Offer(table, providers)
 
@@ -128,9 +129,19 @@ class Registry:
         return self._offer
 
     async def look(self, _now: float = 0.0, _fence: int = 0) -> None:
-        """Load the rows anew if anybody has changed them since: a job for twice a second."""
-        if await self._rows.stamp() != self._stamp:
-            await self.reload()
+        """Load the rows anew if anybody has changed them since: a job for twice a second.
+
+        While the store is away, what is known stays in force.
+        """
+        try:
+            if await self._rows.stamp() != self._stamp:
+                await self.reload()
+        except StoreError as exc:
+            if not self._is_away:
+                self._log.warning("providers_unread", detail=exc.detail or exc.message)
+            self._is_away = True
+        else:
+            self._is_away = False
 
     async def reload(self) -> None:
         """Read the rows, and put those that are good and enabled in force."""
