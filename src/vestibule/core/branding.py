@@ -122,20 +122,7 @@ def palette(scheme: Scheme, *, is_dark: bool) -> dict[str, str]:
     found: dict[str, str] = {}
     door = door_of(scheme, is_dark=is_dark)
     if scheme.background:
-        ground = scheme.background
-        ink = mixed(ink_on(door), ground, 0.08)
-        found |= {"ground": ground, "door": door}
-        found |= {
-            f"arch-{step}": mixed(ground, door, share) for step, share in ((3, 0.25), (2, 0.5), (1, 0.75))
-        }
-        found |= {"tint": mixed(door, ink, 0.07), "line": mixed(door, ink, 0.2)}
-        found |= {
-            "ink": readable(ink, found["tint"], 7.0),
-            "soft": readable(mixed(ink, door, 0.35), found["tint"], TEXT_CONTRAST),
-            "edge": readable(mixed(ink, door, 0.55), door, SHAPE_CONTRAST),
-            "fault": readable("#ff9d8f" if is_dark else "#a3261a", found["tint"], TEXT_CONTRAST),
-            "ring": readable("#efb255" if is_dark else "#a86400", door, SHAPE_CONTRAST),
-        }
+        found |= _grounds(scheme.background, door, is_dark=is_dark)
     accent = scheme.accent
     if scheme.background and not accent:
         accent = readable((OURS_DARK if is_dark else OURS).accent, door, TEXT_CONTRAST)
@@ -145,9 +132,31 @@ def palette(scheme: Scheme, *, is_dark: bool) -> dict[str, str]:
             "accent": accent,
             "on-accent": ink,
             # Away from its text, so that the text reads better still.
-            "accent-over": mixed(accent, _BLACK if ink == _WHITE else _WHITE, 0.15),
+            "accent-over": mixed(accent, _other(ink), 0.15),
         }
     return found
+
+
+def _grounds(ground: str, door: str, *, is_dark: bool) -> dict[str, str]:
+    """What follows from the page's colour: the arches, and all that stands on the door."""
+    end = ink_on(door)
+    ink = mixed(end, ground, 0.08)
+    # Darker than a light door, as paper is; but a door of a middling colour has no contrast to give away.
+    tint = mixed(door, end if contrast(end, door) > 9 else _other(end), 0.07)
+    worst = min(door, tint, key=lambda behind: contrast(end, behind))
+    found = {"ground": ground, "door": door, "tint": tint, "line": mixed(door, ink, 0.2)}
+    found |= {f"arch-{step}": mixed(ground, door, share) for step, share in ((3, 0.25), (2, 0.5), (1, 0.75))}
+    return found | {
+        "ink": readable(ink, worst, 7.0),
+        "soft": readable(mixed(ink, door, 0.35), worst, TEXT_CONTRAST),
+        "fault": readable("#ff9d8f" if is_dark else "#a3261a", worst, TEXT_CONTRAST),
+        "edge": readable(mixed(ink, door, 0.55), door, SHAPE_CONTRAST),
+        "ring": readable("#efb255" if is_dark else "#a86400", door, SHAPE_CONTRAST),
+    }
+
+
+def _other(ink: str) -> str:
+    return _BLACK if ink == _WHITE else _WHITE
 
 
 def door_of(scheme: Scheme, *, is_dark: bool) -> str:
