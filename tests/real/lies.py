@@ -189,6 +189,7 @@ METADATA = {
     "issuer-with-slash": lie("wrong_issuer", metadata={"issuer": "http://127.0.0.1/"}),
     "issuer-missing": lie("wrong_issuer", metadata={"issuer": ...}),
     "page-is-a-script": lie("metadata_endpoint", metadata={"authorization_endpoint": "javascript:alert(1)"}),
+    "page-plain": lie("metadata_endpoint", metadata={"authorization_endpoint": "http://login.evil.example/"}),
     "page-with-a-user": lie(
         "metadata_endpoint", metadata={"authorization_endpoint": "https://u:p@evil.example/"}
     ),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -69,24 +69,28 @@ def is_safe_url(url: Any, *, plain: bool = False) -> bool:
 
 
 _URL_RE = re.compile(r"https?://[!-~]{1,2040}")
+#: where the browser is sent: nothing but this module looks at these URLs
+_PAGES = frozenset({"authorization_endpoint", "end_session_endpoint"})
 _OPTIONAL_ENDPOINTS = ("userinfo_endpoint", "end_session_endpoint", "revocation_endpoint")
 
 
-def parse_metadata(document: Any, issuer: str, *, plain: bool = False) -> Metadata:
-    """What the discovery document of this issuer says.
+def parse_metadata(document: Any, issuer: str, *, led_by: str = "") -> Metadata:
+    """What the discovery document of this issuer says; `led_by` is where it came from, if not the usual place.
 
-    Raises: ProviderInvalid when it is another issuer's, lacks what a sign-in needs, names an endpoint that
-    isn't https (http on loopback, where the issuer is itself http, or with `plain`: where the document came by
-    http), or signs with nothing that is accepted. Spec: OpenID Connect Discovery 1.0 sections 3, 4.3.
+    Endpoints are https; http on loopback, and on a host that issuer or `led_by` name with http. What this gateway
+    fetches itself may be http on any host where one of these two is: `fetch` says which it may go to.
+
+    Raises: ProviderInvalid when it is another issuer's, lacks what a sign-in needs, names an endpoint that can't
+    be trusted, or signs with nothing that is accepted. Spec: OpenID Connect Discovery 1.0 sections 3, 4.3.
     """
     if not isinstance(document, Mapping):
         raise _invalid("its discovery document is no object", code="answer_shape")
     is_issuer_fit = is_safe_url(issuer, plain=True) and "?" not in issuer and "#" not in issuer
     if document.get("issuer") != issuer or not is_issuer_fit:
         raise _invalid("its discovery document is another issuer's", code="wrong_issuer")
-    plain = plain or issuer.startswith("http://")
+    plain = {urlsplit(url).hostname for url in (issuer, led_by) if url.startswith("http://")}
     needed = {
-        name: _endpoint(document, name, plain=plain)
+        name: _endpoint(document, name, plain)
         for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
     }
     if missing := [name for name, url in needed.items() if not url]:
@@ -101,7 +105,7 @@ def parse_metadata(document: Any, issuer: str, *, plain: bool = False) -> Metada
     return Metadata(
         issuer=issuer,
         **needed,
-        **{name: _endpoint(document, name, plain=plain) for name in _OPTIONAL_ENDPOINTS},
+        **{name: _endpoint(document, name, plain) for name in _OPTIONAL_ENDPOINTS},
         algorithms=algorithms,
         auth_methods=_names(document, "token_endpoint_auth_methods_supported", ("client_secret_basic",)),
         has_iss=document.get("authorization_response_iss_parameter_supported") is True,
@@ -109,13 +113,17 @@ def parse_metadata(document: Any, issuer: str, *, plain: bool = False) -> Metada
     )
 
 
-def _endpoint(document: Mapping[str, Any], name: str, *, plain: bool) -> str:
+def _endpoint(document: Mapping[str, Any], name: str, plain: Container[str | None]) -> str:
+    """The endpoint's URL; empty where there is none. `plain`: the hosts that may speak http."""
     url = document.get(name)
     if url is None or url == "":
         return ""
-    if not isinstance(url, str) or not is_safe_url(url, plain=plain) or "#" in url:
+    is_safe = isinstance(url, str) and is_safe_url(url, plain=bool(plain)) and "#" not in url
+    if is_safe and name in _PAGES:
+        is_safe = is_safe_url(url, plain=urlsplit(url).hostname in plain)
+    if not is_safe:
         raise _invalid(f"its {name} is not a URL that can be trusted", code="metadata_endpoint")
-    return url
+    return str(url)
 
 
 def _names(document: Mapping[str, Any], name: str, default: tuple[str, ...]) -> tuple[str, ...]:

@@ -101,8 +101,7 @@ class Oidc(OAuth2):
         """What the issuer's metadata says. Raises ProviderInvalid for metadata nobody can sign in with."""
         config = self._oidc
         document = yield Discovery(config.issuer, config.discovery_url)
-        plain = config.discovery_url.startswith("http://")
-        found = connect.parse_metadata(document, config.issuer, plain=plain)
+        found = connect.parse_metadata(document, config.issuer, led_by=config.discovery_url)
         if config.require_pkce and not found.has_s256:
             raise ProviderInvalid("the provider doesn't say that it does PKCE with S256", code="no_pkce")
         return Endpoints(

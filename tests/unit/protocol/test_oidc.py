@@ -87,11 +87,19 @@ def test_an_issuer_that_is_written_with_plain_http_may_speak_it(base: str) -> No
 
 def test_metadata_that_came_by_plain_http_may_name_endpoints_by_it() -> None:
     """An issuer with a public name, whose back channel is a name inside."""
-    document = DOCUMENT | {"token_endpoint": "http://keycloak:8080/token"}
-    assert oidc.parse_metadata(document, ISSUER, plain=True).token_endpoint == "http://keycloak:8080/token"
-    with pytest.raises(ProviderInvalid) as caught:
-        oidc.parse_metadata(document, ISSUER)
-    assert caught.value.code == "metadata_endpoint"
+    inner = "http://keycloak:8080/doc"
+    document = DOCUMENT | {"token_endpoint": "http://keycloak:8080/token", "jwks_uri": "http://keys:8080/"}
+    assert oidc.parse_metadata(document, ISSUER, led_by=inner).token_endpoint == "http://keycloak:8080/token"
+    for wrong, led_by in (
+        (document, ""),
+        (DOCUMENT | {"authorization_endpoint": "http://login.evil.example/"}, inner),
+        (DOCUMENT | {"end_session_endpoint": "http://login.evil.example/"}, inner),
+    ):
+        with pytest.raises(ProviderInvalid) as caught:
+            oidc.parse_metadata(wrong, ISSUER, led_by=led_by)
+        assert caught.value.code == "metadata_endpoint"
+    page = {"authorization_endpoint": "http://keycloak:8080/auth"}
+    assert oidc.parse_metadata(DOCUMENT | page, ISSUER, led_by=inner)
 
 
 @pytest.mark.parametrize(
