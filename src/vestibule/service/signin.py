@@ -304,6 +304,14 @@ class SignIn:
             session,
         )
 
+    def client_of(self, visit: Visit, clients: tuple[str, ...], state: str) -> str:
+        """Which of these clients (IDs), who share a redirect URL, the state was issued for; the first if for none."""
+        for client in clients:
+            name = visit.host.clients.get(client, "")
+            if flows.parse_state(self._keys, state, client=name, host=_host(visit)) is not None:
+                return client
+        return clients[0]
+
     def failed(self, visit: Visit, client: str, params: Mapping[str, str]) -> Failed:
         """The way back after `finish` raised; raises nothing itself."""
         name = visit.host.clients.get(client)

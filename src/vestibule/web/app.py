@@ -14,7 +14,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from vestibule.errors import BadRequest, ClientError, VestibuleError
 from vestibule.observe.log import Log
@@ -59,9 +60,24 @@ def build(signin: SignIn, pages: Pages, *, log: Log) -> Starlette:
         Route(path, _endpoint(desk, handlers), methods=list(handlers), name=path)
         for path, handlers in PATHS.items()
     ]
+    at_registered = {"GET": callback.registered, "POST": callback.form_post}
+    routes.append(
+        _Registered("/", _endpoint(desk, at_registered), methods=list(at_registered), name="callbacks")
+    )
     app = Starlette(routes=routes, exception_handlers={HTTPException: _unrouted(desk)})
     app.router.redirect_slashes = False
     return app
+
+
+class _Registered(Route):
+    """The paths that clients of the host in question registered as redirect URLs."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["path"].encode("ascii") not in scope["state"]["visit"].host.callbacks:
+            return Match.NONE, {}
+        is_method = self.methods is not None and scope["method"] in self.methods
+        child: Scope = {"endpoint": self.endpoint, "path_params": {}}
+        return (Match.FULL if is_method else Match.PARTIAL), child
 
 
 def _endpoint(desk: Desk, handlers: Mapping[str, Handler]) -> Callable[[Request], Awaitable[Response]]:

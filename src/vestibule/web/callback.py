@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from vestibule.errors import ClientError, StoreError, VestibuleError
@@ -22,6 +23,16 @@ async def callback(desk: Desk, ask: Ask) -> Response:
         note(desk, ask, "signed_in", finished.session)
     remembered = (remember(ask.visit, ask.client),) if has_other_ways(ask) else ()
     return redirect(finished.location, (*finished.set_cookies, *remembered))
+
+
+async def registered(desk: Desk, ask: Ask) -> Response:
+    """A path that clients registered instead of `/@CLIENT/callback`: the callback of the one whose state comes."""
+    return await callback(desk, replace(ask, client=_client_at(desk, ask)))
+
+
+def _client_at(desk: Desk, ask: Ask) -> str:
+    candidates = ask.visit.host.callbacks[ask.path.encode("ascii")]
+    return desk.signin.client_of(ask.visit, candidates, ask.params.get("state", ""))
 
 
 async def form_post(desk: Desk, ask: Ask) -> Response:

@@ -25,6 +25,8 @@ async def sign_in(desk: Desk, ask: Ask) -> Response:
     if "prompt" not in hints and is_signed_in(ask.visit.session, ask.visit.host.sign_in):
         return redirect(desk.signin.return_to(ask.visit, ask.rd) or "/")
     choices = desk.signin.chooser(ask.visit, rd=ask.rd, hints=hints)
+    if not choices and ask.visit.host.takes_more:
+        raise ClientError("nobody has added a provider yet", code="no_sign_in_yet", status=503)
     if not choices:
         raise ClientError("this site has no sign-in", code="no_choices", status=404)
     # 2. One provider, or one named in the hints: straight on.

@@ -57,6 +57,7 @@ TEXTS: dict[str, Text] = {
     "denied": Text(403, (_OTHER, _SIGN_OUT), shows_reason=False),
     "denied_unknown": Text(403, (_OTHER, _SIGN_OUT), shows_reason=False),
     "no_sign_in": Text(403, (_HOME,)),
+    "no_sign_in_yet": Text(503, (_AGAIN,)),
     "forbidden": Text(403, (_HOME,)),
     "user_disabled": Text(403, (_OTHER,)),
     # A sign-in that can't go on. All of them lead back to signing in.
