@@ -165,7 +165,7 @@ def representation(name: str, redirect_uris: tuple[str, ...]) -> dict[str, Any]:
             },
             {"clientId": "billing", "secret": "billing-secret", "standardFlowEnabled": False},
         ],
-        "users": [_user(login, person) for login, person in PEOPLE.items()],
+        "users": [_user(login, person, f"default-roles-{name}") for login, person in PEOPLE.items()],
     }
 
 
@@ -185,7 +185,8 @@ _HELD: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-def _user(login: str, person: Mapping[str, Any]) -> dict[str, Any]:
+def _user(login: str, person: Mapping[str, Any], default_role: str) -> dict[str, Any]:
+    held = _HELD.get(login, {})
     first, _, last = person["name"].partition(" ")
     return {
         "username": login,
@@ -195,7 +196,8 @@ def _user(login: str, person: Mapping[str, Any]) -> dict[str, Any]:
         "firstName": first,
         "lastName": last or first,
         "credentials": [{"type": "password", "value": login, "temporary": False}],
-        **_HELD.get(login, {}),
+        **held,
+        "realmRoles": [default_role, *held.get("realmRoles", ())],
     }
 
 

@@ -22,11 +22,14 @@ class Loopback(AbstractResolver):
         return None
 
 
-def new_visitor(*, user_agent: str = "visitor/1") -> aiohttp.ClientSession:
-    """A new browser profile: no cookies yet; takes those of addresses too; follows redirects unless told not to."""
+def new_visitor(*, user_agent: str = "visitor/1", secure: str | None = None) -> aiohttp.ClientSession:
+    """A new browser profile: no cookies yet; takes those of addresses too; follows redirects unless told not to.
+
+    `secure`: an http origin on loopback that gets `Secure` cookies back, as browsers do it.
+    """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(resolver=Loopback(), limit=0),
-        cookie_jar=aiohttp.CookieJar(unsafe=True),
+        cookie_jar=aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=secure),
         headers={"User-Agent": user_agent},
         timeout=aiohttp.ClientTimeout(total=30),
     )

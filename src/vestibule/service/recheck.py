@@ -155,7 +155,8 @@ class Rechecks:
             return identity
         tokens = _NO_TOKENS
         if provider.needs_tokens:
-            tokens = await self._grants.fresh_tokens(session, identity.client, max_age_s=FRESH_S)
+            age_s = min(FRESH_S, self._every_s)
+            tokens = await self._grants.fresh_tokens(session, identity.client, max_age_s=age_s)
         flow = provider.recheck(identity, tokens, self._now())
         return await self._driver.run(flow, trusted=provider.is_trusted)
 
