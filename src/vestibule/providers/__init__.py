@@ -17,6 +17,7 @@ from vestibule.providers.client_credentials import ClientCredentialsConfig
 from vestibule.providers.github import GitHubConfig
 from vestibule.providers.gitlab import GitLabConfig
 from vestibule.providers.google import GoogleConfig
+from vestibule.providers.indieauth import IndieAuthConfig
 from vestibule.providers.keycloak import KeycloakConfig
 from vestibule.providers.oauth2 import OAuth2Config
 from vestibule.providers.oidc import OidcConfig
@@ -32,6 +33,7 @@ BUILTIN: Final[Mapping[str, type[Any]]] = MappingProxyType(
         "bitbucket": BitbucketConfig,
         "keycloak": KeycloakConfig,
         "apple": AppleConfig,
+        "indieauth": IndieAuthConfig,
         "client_credentials": ClientCredentialsConfig,
         "service_account": ServiceAccountConfig,
     }

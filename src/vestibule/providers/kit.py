@@ -112,6 +112,8 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
+    url: str = ""
+    """Where it came from, after redirects; empty where a test made it."""
 
     def __repr__(self) -> str:
         """Without the body: tokens stand in it."""

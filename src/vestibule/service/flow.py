@@ -91,4 +91,4 @@ def _headers(ask: Get | PostForm | Send) -> dict[str, str]:
 def _reply(answer: Answer) -> Reply:
     """The answer as flows see it; that a provider is failing is no answer."""
     check_works(answer)
-    return Reply(status=answer.status, headers=answer.headers, body=answer.body)
+    return Reply(status=answer.status, headers=answer.headers, body=answer.body, url=answer.url)
