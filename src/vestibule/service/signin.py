@@ -33,7 +33,7 @@ from vestibule.service.sessions import Sessions
 from vestibule.service.visit import Visit
 from vestibule.store import base
 
-HINTS: Final = frozenset({"login_hint", "prompt", "hd", "acr_values", "ui_locales"})
+HINTS: Final = frozenset({"login_hint", "prompt", "hd", "acr_values", "ui_locales", "me"})
 """What may be passed on from a sign-in link; each provider takes only those it knows."""
 FORM_S: Final = 60.0
 """How long an answer that came by form waits to be taken."""
