@@ -17,7 +17,7 @@ from vestibule.errors import VestibuleError
 from vestibule.web.api import identities, identity_providers, invitations, tokens, users
 from vestibule.web.api.door import Door
 from vestibule.web.api.office import Office
-from vestibule.web.api.problem import HEADERS, Problem, on_crash, on_error, on_invalid, on_unrouted
+from vestibule.web.api.problem import Problem, on_crash, on_error, on_invalid, on_unrouted
 
 PREFIX = "/api/v1"
 DOCUMENT = f"{PREFIX}/openapi.json"
@@ -93,4 +93,4 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 
 async def _document(request: Request) -> Response:
-    return JSONResponse(request.app.openapi(), headers=HEADERS)
+    return JSONResponse(request.app.openapi())

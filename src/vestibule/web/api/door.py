@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -12,7 +12,7 @@ from vestibule.errors import ClientError, VestibuleError
 from vestibule.protocol.document import DocumentError, json_of
 from vestibule.service.admin import Asker
 from vestibule.web.api.office import SOCKET, Actor, Office
-from vestibule.web.api.problem import about_of, crash, failure
+from vestibule.web.api.problem import HEADERS, about_of, crash, failure
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -45,7 +45,9 @@ class Door:
 
         async def watched(message: Message) -> None:
             nonlocal started
-            started = True
+            if not started:
+                started = True
+                message = {**message, "headers": _with_ours(message.get("headers", ()))}
             await send(message)
 
         try:
@@ -68,6 +70,16 @@ class Door:
             raise _unauthorized("an admin token is sent as Authorization: Bearer vst_admin_…")
         token = await self._office.tokens.check(bearer.strip(" "), asker.address, asker.now)
         return Actor(f"token {token.name}")
+
+
+def _with_ours(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer, with those that all answers have."""
+    given = list(headers)
+    names = {name.lower() for name, _ in given}
+    return given + [pair for pair in _OURS if pair[0] not in names]
+
+
+_OURS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
 
 def _unauthorized(message: str) -> ClientError:

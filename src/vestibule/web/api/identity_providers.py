@@ -23,12 +23,13 @@ router = APIRouter(prefix="/identity-providers", tags=["identity providers"])
 ProviderId = Annotated[
     str,
     Path(
-        pattern=r"^[A-Za-z0-9._~%-]{1,200}$",
+        max_length=400,
         description="The ID; that of a host's own provider is `HOST%2FID`.",
+        json_schema_extra={"pattern": "^[A-Za-z0-9._~-]{1,64}$"},
     ),
 ]
 IfMatch = Annotated[
-    str | None, Header(pattern=r'^(?:\*|"[0-9]{1,18}")$', description="The ETag that it must still have.")
+    str, Header(pattern=r'^(?:\*|"[0-9]{1,18}"|)$', description="The ETag that it must still have.")
 ]
 _ETAG = {"ETag": {"description": "Its version, for `If-Match`.", "schema": {"type": "string"}}}
 _OKTA: dict[str, Any] = {
@@ -77,6 +78,7 @@ WRITTEN: dict[str, Any] = {
             "else `TYPE_config`.",
         }
     },
+    "additionalProperties": False,
     "examples": [_OKTA, _GITHUB],
 }
 PATCH: dict[str, Any] = {**WRITTEN, "title": "IdentityProviderPatch"}
@@ -192,7 +194,7 @@ async def update(
     id: ProviderId,  # noqa: A002 - the name in the path
     patch: Patch,
     response: Response,
-    if_match: IfMatch = None,
+    if_match: IfMatch = "",
 ) -> IdentityProvider:
     """Change a provider: a JSON Merge Patch (RFC 7396). Secrets that it doesn't name stay."""
     with _met(if_match):
@@ -211,7 +213,7 @@ async def replace(
     id: ProviderId,  # noqa: A002 - the name in the path
     written: Written,
     response: Response,
-    if_match: IfMatch = None,
+    if_match: IfMatch = "",
 ) -> IdentityProvider:
     """Put another document in the provider's place. Secrets that it doesn't name stay."""
     with _met(if_match):
@@ -229,7 +231,7 @@ async def replace(
 async def delete(
     at: At,
     id: ProviderId,  # noqa: A002 - the name in the path
-    if_match: IfMatch = None,
+    if_match: IfMatch = "",
 ) -> Response:
     """Delete a provider; nobody gets in by it any more."""
     with _met(if_match):
@@ -272,17 +274,17 @@ async def test(at: At, id: ProviderId) -> Tested:  # noqa: A002 - the name in th
     )
 
 
-def _version(if_match: str | None) -> int | None:
-    return None if if_match is None or if_match == "*" else int(if_match.strip('"'))
+def _version(if_match: str) -> int | None:
+    return None if if_match in {"", "*"} else int(if_match.strip('"'))
 
 
 @contextlib.contextmanager
-def _met(if_match: str | None) -> Iterator[None]:
+def _met(if_match: str) -> Iterator[None]:
     """What was changed meanwhile is a condition not met where one was given. Spec: RFC 9110 section 15.5.13."""
     try:
         yield
     except Conflict as error:
-        if error.code == "changed" and if_match is not None:
+        if error.code == "changed" and if_match:
             raise ClientError(error.message, code="changed", status=412) from None
         raise
 

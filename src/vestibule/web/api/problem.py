@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from vestibule.errors import ClientError, Invalid, VestibuleError
 from vestibule.model import RETRY_AFTER_S
@@ -27,6 +28,8 @@ HEADERS: Mapping[str, str] = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
 }
+#: what RFC 9110 calls what some versions of Python call otherwise
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
@@ -110,7 +113,7 @@ def problem(
     """The answer to an error."""
     value: dict[str, Any] = {
         "type": f"urn:vestibule:problem:{code}",
-        "title": http.HTTPStatus(status).phrase,
+        "title": _TITLES.get(status) or http.HTTPStatus(status).phrase,
         "status": status,
         "code": code,
         "detail": detail,
@@ -177,7 +180,17 @@ async def on_unrouted(request: Request, error: Exception) -> Response:
     status = error.status_code
     code = _CODES.get(status, "bad_request")
     detail = "the API has no such path" if status == 404 else "the path takes other methods"
-    return problem(status, code, detail, request_id=request.state.asker.request_id, headers=error.headers)
+    headers = {"allow": ", ".join(sorted(_methods(request)))} if status == 405 else None
+    return problem(status, code, detail, request_id=request.state.asker.request_id, headers=headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """All methods that the path takes; Starlette knows those of the first route only. Spec: RFC 9110 section 10.2.1."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    return found
 
 
 def about_of(method: str, path: str) -> dict[str, str]:

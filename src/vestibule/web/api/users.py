@@ -125,7 +125,7 @@ async def update(at: At, id: Id, changes: Changes) -> WholePerson:  # noqa: A002
 @router.delete("/{id}", operation_id="deleteUser", status_code=204, responses=errors(404))
 async def delete(at: At, id: Id) -> Response:  # noqa: A002 - the name in the path
     """Delete a user with all identities, credentials and sessions."""
-    await at.office.people.delete(id)
+    await at.office.people.delete(id, at.now)
     at.note("user.delete", id)
     return Response(status_code=204)
 

@@ -1,0 +1,90 @@
+"""The API against its own OpenAPI document: schemathesis sends what the document allows, and what it doesn't.
+
+All of it in this process: the services are the real ones, over a store in memory; a call comes by the door of the
+API with a token, as over the network.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.config import SchemathesisConfig
+
+from tests.unit.web.api.desk import OKTA, ApiDesk
+from vestibule.service.admin import Asker
+from vestibule.web.api.app import DOCUMENT
+
+
+class Network:
+    """The API as it is on its port."""
+
+    def __init__(self) -> None:
+        self.desk = desk = ApiDesk()
+        for number in range(3):
+            desk.person(number)
+        desk.do(desk.registry.create(OKTA))
+        _, bearer = desk.do(desk.tokens.create("fuzz", None, desk.now))
+        self.bearer = bearer.reveal()
+        self.calls = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        self.calls += 1
+        # Each call from an address of its own: wrong tokens are to be refused as such, not for being many.
+        asker = Asker(is_owner=False, address=f"192.0.2.{self.calls}", request_id="fuzz", now=self.desk.now)
+        await self.desk.app({**scope, "state": {"asker": asker}}, receive, send)
+
+
+NETWORK = Network()
+#: where a document can't say all: a cursor is none that a list gave, an address or a provider can't work
+REFUSE_MORE = (
+    "listUsers",
+    "listIdentities",
+    "listInvitations",
+    "createInvitation",
+    "createIdentityProvider",
+    "updateIdentityProvider",
+    "replaceIdentityProvider",
+)
+EXPECTED = ["2XX", 401, 403, 404, 409, 412, 422]
+CONFIG = SchemathesisConfig.from_dict(
+    {
+        "seed": 1,
+        "operations": [
+            {
+                "include-operation-id": operation,
+                "checks": {"positive_data_acceptance": {"expected-statuses": EXPECTED}},
+            }
+            for operation in REFUSE_MORE
+        ],
+    }
+)
+AUTHORIZATION = {"Authorization": f"Bearer {NETWORK.bearer}"}
+BOUNDED = settings(
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+schema = schemathesis.openapi.from_asgi(DOCUMENT, NETWORK, config=CONFIG, headers=AUTHORIZATION)
+
+
+@schema.parametrize()
+@BOUNDED
+def test_the_api_keeps_to_its_document(case):
+    case.call_and_validate(headers=AUTHORIZATION)
+
+
+class Stories(schema.as_state_machine()):  # type: ignore[misc]
+    """Calls one after another: what was made is asked for, changed, deleted, and then gone."""
+
+    def get_call_kwargs(self, case):
+        return {"headers": AUTHORIZATION}
+
+
+Stories.TestCase.settings = settings(BOUNDED, stateful_step_count=8)
+TestStories = Stories.TestCase

@@ -1,0 +1,149 @@
+"""The API over a store in memory: real services, no socket, a caller that says what it got."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import Any
+
+import msgspec
+
+from tests.unit.web.asgi import Reply
+from vestibule.core.route import Host, RouteTable
+from vestibule.core.seal import Key, KeyRing
+from vestibule.errors import ProviderUnavailable
+from vestibule.model import Identity, User
+from vestibule.observe.log import Log
+from vestibule.service.admin import AdminTokens, Asker
+from vestibule.service.people import People
+from vestibule.service.registry import Registry
+from vestibule.service.sessions import Sessions
+from vestibule.store.changes import Changes
+from vestibule.store.memory import Store
+from vestibule.web.api.app import build
+from vestibule.web.api.office import Office
+
+NOW = 1_800_000_000.0
+RING = KeyRing((Key("k1", b"0123456789abcdef0123456789abcdef"),))
+HOST = Host(name=b"app.example.com", title="app", clients={}, sign_in=(), takes_more=True)
+OKTA: dict[str, Any] = {
+    "id": "okta",
+    "provider_type": "oidc",
+    "email_domains": ["example.com"],
+    "openid_config": {
+        "client_id": "0oa1",
+        "client_secret": "s3cret-of-okta",
+        "issuer_url": "https://example.okta.com",
+    },
+}
+
+
+class NoNetwork:
+    """A driver whose providers are all away."""
+
+    async def run(self, flow: Any, *, trusted: bool = True) -> Any:
+        flow.close()
+        raise ProviderUnavailable("it can't be reached")
+
+
+class ApiDesk:
+    """The API and what stands behind it."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.store = store = Store()
+        self.written = io.StringIO()
+        log = Log(self.written)
+        changes = Changes()
+        self.sessions = Sessions(store.sessions, changes, now=lambda: self.now, mono=lambda: self.now)
+        self.people = People(store.people, store.invitations, self.sessions, changes)
+        self.registry = Registry(
+            rows=store.identity_providers,
+            keys=RING,
+            driver=NoNetwork(),
+            table=RouteTable((HOST,)),
+            configs={},
+            providers={},
+            use=lambda offer: None,
+            log=log,
+            base_urls=lambda host: ("https://app.example.com",),
+            now=lambda: self.now,
+        )
+        self.tokens = AdminTokens(store.admin_tokens)
+        self.app = build(
+            Office(people=self.people, registry=self.registry, tokens=self.tokens, ring=RING, log=log)
+        )
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The lines of the log."""
+        return [msgspec.json.decode(line) for line in self.written.getvalue().splitlines()]
+
+    @property
+    def changes(self) -> list[tuple[str, str, str]]:
+        """(who, what, target) of each change that was logged."""
+        return [
+            (one["who"], one["what"], one["target"]) for one in self.log if one["event"] == "admin_change"
+        ]
+
+    def person(self, number: int = 1, **fields: Any) -> User:
+        """A user, come by Google."""
+        fields = {
+            "name": f"Person {number}",
+            "login": f"p{number}",
+            "email": f"p{number}@example.com",
+        } | fields
+        identity = Identity(client="google", issuer="https://a.example", subject=str(number), **fields)
+        self.now += 1
+        user = self.do(self.people.admit(identity, self.now, kind="google"))
+        assert user is not None
+        return user
+
+    def do(self, work: Any) -> Any:
+        return asyncio.run(work)
+
+    def call(self, method: str, path: str, value: Any = None, **options: Any) -> Reply:
+        """Ask `/api/v1` + path over the socket, or as the options say: `body`, `headers`, `is_owner`, `address`."""
+        body = options.get("body", b"" if value is None else msgspec.json.encode(value))
+        headers = {"content-type": "application/json"} if body else {}
+        headers |= options.get("headers", {})
+        pairs = [(name.encode(), text.encode("latin-1")) for name, text in headers.items()]
+        pairs += options.get("more", [])
+        target, _, query = path.partition("?")
+        asker = Asker(
+            is_owner=options.get("is_owner", True),
+            address=options.get("address", ""),
+            request_id="req-0123",
+            now=self.now,
+        )
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": f"/api/v1{target}",
+            "raw_path": f"/api/v1{target}".encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": pairs,
+            "client": (asker.address, 1),
+            "server": ("localhost", 80),
+            "state": {"asker": asker},
+        }
+        return asyncio.run(self._call(scope, body))
+
+    async def _call(self, scope: dict[str, Any], body: bytes) -> Reply:
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await self.app(scope, receive, send)
+        assert [message["type"] for message in sent[:1]] == ["http.response.start"]
+        headers = [(name.decode(), text.decode("latin-1")) for name, text in sent[0]["headers"]]
+        content = b"".join(message.get("body", b"") for message in sent[1:])
+        return Reply(status=sent[0]["status"], raw_headers=headers, body=content)
