@@ -18,9 +18,10 @@ from vestibule.core.person import verified_email
 from vestibule.errors import ClientError, ProviderInvalid, ProviderRefused
 from vestibule.model import Identity, Secret, Tokens
 from vestibule.protocol import oauth2 as wire
-from vestibule.providers.base import Answer, SignedIn, Start
+from vestibule.providers.base import Answer, Finding, SignedIn, Start
 from vestibule.providers.kit import Flow, PostForm, Reply
 from vestibule.providers.listing import object_at
+from vestibule.providers.probe import probed
 
 #: how a client shows its secret, by the short names of the configuration
 AUTH_STYLES: Final[Mapping[str, wire.ClientAuth]] = {
@@ -137,6 +138,8 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
     """Signing algorithms of ID tokens, as the metadata has them."""
     auth_methods: tuple[str, ...] = ()
     """How clients may show who they are, as the metadata has them."""
+    has_s256: bool | None = None
+    """Whether the metadata names PKCE by S256; None: it says nothing of PKCE."""
     via: str = ""
     """The operator's URL these came from; empty when the operator wrote them all."""
 
@@ -271,6 +274,10 @@ class OAuth2:
             raise ProviderInvalid("the provider now names somebody else", code="wrong_subject")
         self.check_admitted(found)
         return found
+
+    def probe(self, redirect_uri: str, now: float) -> Flow[tuple[Finding, ...]]:
+        """What can be found out without a person."""
+        return (yield from probed(self, redirect_uri, now))
 
     def check_admitted(self, identity: Identity) -> None:
         """Raise ClientError (`not_admitted`, 403) unless each `allowed_…` list that is written holds one of theirs."""

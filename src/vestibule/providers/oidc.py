@@ -115,6 +115,7 @@ class Oidc(OAuth2):
             has_iss=found.has_iss,
             algorithms=found.algorithms,
             auth_methods=found.auth_methods,
+            has_s256=found.has_s256,
             via=f"{config.issuer} {config.discovery_url}".strip(),
         )
 
