@@ -310,6 +310,7 @@ async def test_mixing_up_two_providers_gives_the_evil_one_nothing(siege: Siege) 
         assert page.status == 400
         assert siege.evil.counts["/token"] == siege.provider.counts["/token"] == 0
         assert await browser.who() is None
+        assert '"code":"flow_unknown"' in siege.gateway.log
         assert (await browser.get(callback)).status == 303
         assert (await browser.who() or {})["user"]["email"] == "alice@corp.example"
 

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from tests.house.source import ROOT
 from tests.real.house import House
 from tests.real.lies import LIES, OTHER_KEY, REFRESHES, by_another_key
 from tests.real.rogue import Liar, Speaker, encoded, jwk_of
@@ -21,6 +22,7 @@ from tests.real.visitor import new_visitor
 from vestibule.errors import ProviderError
 from vestibule.fetch import BODY_MAX_BYTES, Fetcher
 from vestibule.model import Secret, Tokens
+from vestibule.protocol.address import Networks
 from vestibule.providers.base import Answer, SignedIn, Start
 from vestibule.providers.oidc import Oidc, OidcConfig
 from vestibule.service.flow import Driver
@@ -53,25 +55,25 @@ def client_of(speaker: Speaker) -> Oidc:
     return config.open()
 
 
-async def signed_in(driver: Driver, provider: Oidc) -> SignedIn:
+async def signed_in(driver: Driver, provider: Oidc, *, trusted: bool) -> SignedIn:
     """What the provider's flow ends in, with nothing of the gateway around it."""
     nonce, verifier = secrets.token_urlsafe(32), Secret(secrets.token_urlsafe(32))
     start = Start(redirect_uri=REDIRECT, state=secrets.token_urlsafe(32), nonce=nonce, verifier=verifier)
-    url = await driver.run(provider.start(start))
+    url = await driver.run(provider.start(start), trusted=trusted)
     async with (
         aiohttp.ClientSession() as browser,
         browser.get(URL(url, encoded=True), allow_redirects=False) as page,
     ):
         params = dict(URL(page.headers["Location"]).query)
     answer = Answer(params=params, redirect_uri=REDIRECT, nonce=nonce, verifier=verifier, now=time.time())
-    return await driver.run(provider.finish(answer))
+    return await driver.run(provider.finish(answer), trusted=trusted)
 
 
-async def told(driver: Driver, speaker: Speaker) -> str:
+async def told(driver: Driver, speaker: Speaker, *, trusted: bool = True) -> str:
     """The code by which a sign-in there, with a refresh behind it, is refused; empty when all is well."""
     provider = client_of(speaker)
     try:
-        result = await signed_in(driver, provider)
+        result = await signed_in(driver, provider, trusted=trusted)
         assert result.identity is not None
         assert result.identity.subject == "eve"
         assert result.tokens is not None
@@ -120,6 +122,22 @@ async def test_keys_that_were_changed_are_found_though_the_token_names_none(
     speaker.keys, speaker.sign = [jwk_of(OTHER_KEY)], by_another_key
     assert await told(driver, speaker) == ""
     assert speaker.counts["/jwks"] == 2
+
+
+async def test_a_provider_nobody_wrote_is_reached_in_the_networks_that_are_allowed_only(liar: Liar) -> None:
+    """The same flow as ever, of a provider that stands in the database."""
+    speaker = liar.speakers["truth"]
+    for allow, expected in ((), "http_refused"), (("127.0.0.0/8",), ""):
+        fetcher = Fetcher(deadline_s=DEADLINE_S, allow=Networks.parse(allow))
+        driver = Driver(fetcher, KeySets(fetcher.get))
+        assert await told(driver, speaker, trusted=False) == expected
+        assert bool(speaker.counts) is not bool(expected)
+        await fetcher.close()
+
+
+def test_each_code_is_explained() -> None:
+    manual = (ROOT / "docs" / "providers.md").read_text("utf-8")
+    assert [lie.code for lie in LIES.values() if lie.code and f"`{lie.code}`" not in manual] == []
 
 
 CONFIGURATION = """

@@ -33,6 +33,7 @@ class Provider:
         self.gate: asyncio.Event | None = None
         self.fails: ProviderError | None = None
         self.status = 200
+        self.headers: dict[str, str] = {}
         self.keys = KeySets(self, mono=lambda: self.now)
 
     async def __call__(self, url: str, *, via: str = "") -> Answer:
@@ -44,7 +45,7 @@ class Provider:
             raise self.fails
         document = self.documents[url]
         body = document if isinstance(document, bytes) else msgspec.json.encode(document)
-        return Answer(self.status, {}, body, url)
+        return Answer(self.status, self.headers, body, url)
 
     def rotate(self, kid: str) -> None:
         self.documents[JWKS] = {"keys": [{"kid": kid, "kty": "RSA"}]}
@@ -195,23 +196,37 @@ async def test_one_bad_key_does_not_spoil_the_others(provider: Provider) -> None
     assert await provider.keys.keys(JWKS, "good") == ({"kid": "good"},)
 
 
-BAD_SETS = {
-    "no keys": {},
-    "keys is no list": {"keys": {"a": 1}},
-    "a list": [],
-    "HTML": b"<html>not found</html>",
-    "empty": b"",
-    "invalid UTF-8": b'{"keys": ["\xff"]}',
-    "too many keys": {"keys": [{"kid": str(n)} for n in range(KEYS_MAX + 1)]},
-    "too large": b'{"keys": [], "x": "' + b"x" * DOCUMENT_MAX_BYTES + b'"}',
+BAD_SETS: dict[str, tuple[str, object]] = {
+    "no keys": ("keys_missing", {}),
+    "keys is no list": ("keys_missing", {"keys": {"a": 1}}),
+    "a list": ("answer_shape", []),
+    "HTML": ("answer_unreadable", b"<html>not found</html>"),
+    "empty": ("answer_unreadable", b""),
+    "invalid UTF-8": ("answer_unreadable", b'{"keys": ["\xff"]}'),
+    "twice": ("answer_unreadable", b'{"keys": [], "keys": []}'),
+    "too many keys": ("keys_too_many", {"keys": [{"kid": str(n)} for n in range(KEYS_MAX + 1)]}),
+    "too large": ("answer_too_large", b'{"keys": [], "x": "' + b"x" * DOCUMENT_MAX_BYTES + b'"}'),
 }
 
 
-@pytest.mark.parametrize("document", BAD_SETS.values(), ids=BAD_SETS.keys())
-async def test_a_set_that_is_none_is_the_providers_fault(provider: Provider, document: object) -> None:
+@pytest.mark.parametrize(("code", "document"), BAD_SETS.values(), ids=BAD_SETS.keys())
+async def test_a_set_that_is_none_is_the_providers_fault(
+    provider: Provider, code: str, document: object
+) -> None:
     provider.documents[JWKS] = document
-    with pytest.raises(ProviderInvalid):
+    with pytest.raises(ProviderInvalid) as caught:
         await provider.keys.keys(JWKS, "1")
+    assert caught.value.code == code
+
+
+async def test_a_page_is_no_key_set_whatever_it_says(provider: Provider) -> None:
+    """Threat: a page that anybody may put up at the provider's host."""
+    provider.headers = {"content-type": "text/html"}
+    with pytest.raises(ProviderInvalid) as caught:
+        await provider.keys.keys(JWKS, "1")
+    assert caught.value.code == "answer_type"
+    provider.headers = {"content-type": "application/jwk-set+json"}
+    assert await provider.keys.keys(JWKS, "1")
 
 
 @pytest.mark.parametrize(
