@@ -10,10 +10,12 @@ Where a request may go follows from who gave its URL, which is what `via` says; 
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Final, Protocol, TypeAlias
@@ -33,6 +35,8 @@ CONNECT_S: Final = 5.0
 DEADLINE_S: Final = 10.0
 BODY_MAX_BYTES: Final = 1024 * 1024
 REDIRECTS_MAX: Final = 3
+RESOLVING_MAX: Final = 8
+"""Names looked up at a time: so many that the operator wrote, and so many of other people's."""
 #: shorter than the 5 s after which Node servers hang up, so that a kept connection is rarely found dead
 KEEP_ALIVE_S: Final = 4.0
 
@@ -112,7 +116,12 @@ class Fetcher:
     ) -> None:
         self._allow = allow
         self._transport = transport or AiohttpTransport()
-        self._resolve = resolve or resolve_by_system
+        self._resolve = resolve
+        # Threat: strangers whose name servers take their time, and so every thread that looks names up.
+        self._threads = {
+            is_written: ThreadPoolExecutor(RESOLVING_MAX, f"resolve {'written' if is_written else 'learned'}")
+            for is_written in (True, False)
+        }
         self._deadline_s = deadline_s
 
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None, via: str = "") -> Answer:
@@ -166,6 +175,8 @@ class Fetcher:
     async def close(self) -> None:
         """Close all connections."""
         await self._transport.close()
+        for threads in self._threads.values():
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def _hop(
         self, method: str, raw_url: str, headers: Mapping[str, str], body: bytes | None, via: str
@@ -189,7 +200,7 @@ class Fetcher:
         literal = literal_of(url)
         if literal is not None and guard is Guard.WRITTEN:
             return (literal,)  # it can't become another
-        found = (literal,) if literal is not None else await self._addresses(url)
+        found = (literal,) if literal is not None else await self._addresses(url, guard)
         refused = [str(address) for address in found if not guard.admits(address, self._allow)]
         if refused:
             raise ProviderInvalid(
@@ -199,10 +210,13 @@ class Fetcher:
             )
         return found
 
-    async def _addresses(self, url: URL) -> tuple[Address, ...]:
+    async def _addresses(self, url: URL, guard: Guard) -> tuple[Address, ...]:
         host, port = url.raw_host or "", url.port or 443
         try:
-            found = await self._resolve(host, port)
+            if self._resolve is not None:
+                found = await self._resolve(host, port)
+            else:
+                found = await resolve_by_system(host, port, self._threads[guard is Guard.WRITTEN])
         except (OSError, UnicodeError) as exc:
             raise ProviderUnavailable(
                 "the provider's name can't be resolved", detail=host, code="name_unresolved"
@@ -225,10 +239,11 @@ class Fetcher:
             ) from exc
 
 
-async def resolve_by_system(host: str, port: int) -> tuple[Address, ...]:
+async def resolve_by_system(host: str, port: int, threads: Executor | None = None) -> tuple[Address, ...]:
     """The addresses the system's resolver gives, in its order. Raises OSError."""
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await loop.run_in_executor(threads, look_up)
     return tuple(dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found))
 
 

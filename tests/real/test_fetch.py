@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 import trustme
@@ -110,6 +113,30 @@ async def test_the_systems_resolver_knows_loopback() -> None:
     assert set(await resolve_by_system("localhost", 80)) & {*LOOPBACK, ipaddress.ip_address("::1")}
 
 
+async def test_slow_names_of_strangers_hold_up_nobody_else(origins, monkeypatch) -> None:
+    """Threat: name servers that never answer, and take all threads there are for looking names up."""
+    _, base = await served(origins)
+    go_on, look_up = threading.Event(), socket.getaddrinfo
+
+    def slow(host: str, *args: Any, **options: Any) -> Any:
+        if host.endswith(".slow.example"):
+            go_on.wait(10)
+            raise OSError("no answer")
+        return look_up(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    fetcher = Fetcher(deadline_s=5.0)
+    urls = [f"https://{number}.slow.example/" for number in range(100)]
+    waiting = [asyncio.create_task(fetcher.get(url, via=OUTSIDE)) for url in urls]
+    await asyncio.sleep(0.05)
+    assert (await fetcher.get(base.replace("127.0.0.1", "localhost"))).status == 200
+    assert await asyncio.to_thread(lambda: "free") == "free"
+    go_on.set()
+    ends = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {getattr(end, "code", end) for end in ends} == {"name_unresolved"}
+    await fetcher.close()
+
+
 async def test_gets_share_a_connection_and_forms_have_one_each(origins, fetcher) -> None:
     origin, base = await served(origins)
     for _ in range(3):
@@ -149,6 +176,9 @@ BROKEN = {
     "half a body": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",
     "half a chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n{}",
     "no HTTP": b"220 mail.example ESMTP\r\n\r\n",
+    "a header without end": b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 1_000_000 + b"\r\n\r\n",
+    "headers without end": b"HTTP/1.1 200 OK\r\n" + b"X-Many: y\r\n" * 100_000 + b"\r\n",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{} ",
 }
 
 
