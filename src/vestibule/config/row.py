@@ -85,7 +85,7 @@ def read_row(
         raise _invalid(report)
     whole["email_domains"] = domains
     section = _section(whole, kind, report)
-    config = _config(whole, section, kind, row_id, report)
+    config = _config(whole, section, kind, row_id, report) if whole[section] else None
     _check_urls(whole[section], section, allow, report)
     redirect_url = whole[section].get("redirect_url")
     if hosts is not None and isinstance(redirect_url, str):
@@ -239,7 +239,7 @@ def _section(whole: dict[str, Any], kind: str, report: Report) -> str:
         else:
             report.fault(Place(name), f"there is no such setting here{nearest(name, [*_WRITTEN, section])}")
     written = whole.get(section)
-    if not isinstance(written, Mapping):
+    if not isinstance(written, Mapping) or not written:
         say = "is missing" if written is None else "is an object"
         report.fault(Place(section), f'{say}: {{"client_id": "…", "client_secret": "…"}}')
         written = {}
