@@ -11,17 +11,30 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any, Final
 
+from vestibule.providers.alibaba import AlibabaConfig
 from vestibule.providers.apple import AppleConfig
 from vestibule.providers.bitbucket import BitbucketConfig
 from vestibule.providers.client_credentials import ClientCredentialsConfig
+from vestibule.providers.digitalocean import DigitalOceanConfig
+from vestibule.providers.discord import DiscordConfig
+from vestibule.providers.facebook import FacebookConfig
+from vestibule.providers.forgejo import ForgejoConfig
+from vestibule.providers.gitea import GiteaConfig
 from vestibule.providers.github import GitHubConfig
 from vestibule.providers.gitlab import GitLabConfig
 from vestibule.providers.google import GoogleConfig
+from vestibule.providers.homeassistant import HomeAssistantConfig
 from vestibule.providers.indieauth import IndieAuthConfig
 from vestibule.providers.keycloak import KeycloakConfig
+from vestibule.providers.linkedin import LinkedInConfig
+from vestibule.providers.nextcloud import NextcloudConfig
 from vestibule.providers.oauth2 import OAuth2Config
 from vestibule.providers.oidc import OidcConfig
+from vestibule.providers.openstax import OpenStaxConfig
 from vestibule.providers.service_account import ServiceAccountConfig
+from vestibule.providers.slack import SlackConfig
+from vestibule.providers.sourcehut import SourcehutConfig
+from vestibule.providers.twitch import TwitchConfig
 
 BUILTIN: Final[Mapping[str, type[Any]]] = MappingProxyType(
     {
@@ -31,6 +44,19 @@ BUILTIN: Final[Mapping[str, type[Any]]] = MappingProxyType(
         "github": GitHubConfig,
         "gitlab": GitLabConfig,
         "bitbucket": BitbucketConfig,
+        "gitea": GiteaConfig,
+        "forgejo": ForgejoConfig,
+        "sourcehut": SourcehutConfig,
+        "nextcloud": NextcloudConfig,
+        "digitalocean": DigitalOceanConfig,
+        "discord": DiscordConfig,
+        "slack": SlackConfig,
+        "twitch": TwitchConfig,
+        "facebook": FacebookConfig,
+        "linkedin": LinkedInConfig,
+        "homeassistant": HomeAssistantConfig,
+        "openstax": OpenStaxConfig,
+        "alibaba": AlibabaConfig,
         "keycloak": KeycloakConfig,
         "apple": AppleConfig,
         "indieauth": IndieAuthConfig,

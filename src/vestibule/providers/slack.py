@@ -1,0 +1,69 @@
+"""Signing in with Slack: OpenID Connect. A person is an account of one workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from vestibule.core import claim
+from vestibule.errors import ProviderInvalid
+from vestibule.model import Identity
+from vestibule.providers.oauth2 import Endpoints
+from vestibule.providers.oidc import Oidc, OidcConfig
+
+_TEAM_ID: Final = "https://slack.com/team_id"
+_TEAM_DOMAIN: Final = "https://slack.com/team_domain"
+
+
+class SlackConfig(OidcConfig, frozen=True, kw_only=True, tag_field="type", tag="slack"):
+    """Slack accounts."""
+
+    issuer: str = "https://slack.com"
+    """Slack's issuer; only a test has another."""
+    allowed_workspaces: tuple[str, ...] = ()
+    """Only accounts of one of these workspaces are let in, each by its ID (`T0123ABCD`, which outlives a change of
+    name) or its domain (`acme` of acme.slack.com). Empty: any account."""
+
+    def open(self) -> Slack:
+        """The client; pure, fetches nothing."""
+        return Slack(self)
+
+
+class Slack(Oidc):
+    """The client."""
+
+    title_of_kind: ClassVar[str] = "Slack"
+    hints: ClassVar[Mapping[str, str]] = {}
+    default_auth_style: ClassVar[str] = "post"
+    default_claims: ClassVar[Mapping[str, str]] = {
+        "name": "name",
+        "email": "email",
+        "email_verified": "email_verified",
+    }
+
+    def __init__(self, config: SlackConfig) -> None:
+        super().__init__(config)
+        self._slack = config
+
+    def parameters(self) -> tuple[tuple[str, str], ...]:
+        """The workspace to sign in to, where there is but one, by its ID."""
+        ids = [name for name in self._slack.allowed_workspaces if name.isupper()]
+        return (("team", ids[0]),) if len(self._slack.allowed_workspaces) == len(ids) == 1 else ()
+
+    def allowed(self, name: str) -> tuple[str, ...]:
+        """Workspaces are its organisations; else as written."""
+        return self._slack.allowed_workspaces if name == "orgs" else super().allowed(name)
+
+    def identity(self, at: Endpoints, claims: Mapping[str, Any], email: str) -> Identity:
+        """The account, as one of its workspace.
+
+        Threat: user IDs are unique within a workspace only, so the workspace is part of who vouches.
+        """
+        team, domain = claim.text_of(claims.get(_TEAM_ID)), claim.text_of(claims.get(_TEAM_DOMAIN))
+        if not team:
+            raise ProviderInvalid("Slack doesn't say who this is", detail="no team_id", code="answer_shape")
+        found = super().identity(at, claims, email)
+        orgs = tuple(dict.fromkeys(name for name in (team, domain) if name))
+        return claim.with_lists(msgspec.structs.replace(found, issuer=f"{found.issuer}/{team}"), orgs=orgs)
