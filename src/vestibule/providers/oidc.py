@@ -142,7 +142,7 @@ class Oidc(OAuth2):
                     raise
         if found is None:
             found = yield from self._retold(at, identity, tokens)
-        if found.subject != identity.subject:
+        if (found.issuer, found.subject) != (identity.issuer, identity.subject):
             raise ProviderInvalid("the provider now names somebody else", code="wrong_subject")
         self.check_admitted(found)
         return found
