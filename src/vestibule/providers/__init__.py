@@ -20,6 +20,7 @@ from vestibule.providers.discord import DiscordConfig
 from vestibule.providers.facebook import FacebookConfig
 from vestibule.providers.forgejo import ForgejoConfig
 from vestibule.providers.gitea import GiteaConfig
+from vestibule.providers.entra import EntraConfig
 from vestibule.providers.github import GitHubConfig
 from vestibule.providers.gitlab import GitLabConfig
 from vestibule.providers.google import GoogleConfig
@@ -58,6 +59,7 @@ BUILTIN: Final[Mapping[str, type[Any]]] = MappingProxyType(
         "openstax": OpenStaxConfig,
         "alibaba": AlibabaConfig,
         "keycloak": KeycloakConfig,
+        "entra": EntraConfig,
         "apple": AppleConfig,
         "indieauth": IndieAuthConfig,
         "client_credentials": ClientCredentialsConfig,

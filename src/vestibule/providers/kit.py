@@ -90,6 +90,7 @@ class Discovery(msgspec.Struct, frozen=True):
     """Ask for the metadata of an issuer (OIDC Discovery 1.0); answered by the cached or fetched `dict`."""
 
     issuer: str
+    """Whom it must name; empty, with a `url`: whoever asks looks at that."""
     url: str = ""
     """Where it stands, when not at the well-known place."""
     via: str = ""

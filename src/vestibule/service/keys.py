@@ -143,11 +143,12 @@ class KeySets:
     async def metadata(self, issuer: str, url: str = "", *, via: str = "") -> dict[str, Any]:
         """The issuer's metadata: a JSON object that names this issuer, exactly. Raises ProviderError.
 
+        An empty issuer: whoever asks looks at the name (Entra's tenants by domain); `url` is then given.
         Spec: OpenID Connect Discovery 1.0 section 4.3. Threat: a document that speaks for somebody else.
         """
         place = url or discovery_url(issuer)
         found: dict[str, Any] = await self._metadata.of(place, via=via)
-        if (named := found.get("issuer")) != issuer:
+        if (named := found.get("issuer")) != issuer and issuer:
             self._metadata.forget(place, via=via)  # so that a mistake put right there is seen here
             detail = f"{place} is of {str(named)[:200]!r}, not of {issuer!r}"
             raise ProviderInvalid("the provider's metadata is another's", detail=detail, code="wrong_issuer")
