@@ -11,16 +11,20 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any, Final
 
+from vestibule.providers.adfs import AdfsConfig
 from vestibule.providers.alibaba import AlibabaConfig
 from vestibule.providers.apple import AppleConfig
+from vestibule.providers.auth0 import Auth0Config
 from vestibule.providers.bitbucket import BitbucketConfig
+from vestibule.providers.cidaas import CidaasConfig
 from vestibule.providers.client_credentials import ClientCredentialsConfig
+from vestibule.providers.cognito import CognitoConfig
 from vestibule.providers.digitalocean import DigitalOceanConfig
 from vestibule.providers.discord import DiscordConfig
+from vestibule.providers.entra import EntraConfig
 from vestibule.providers.facebook import FacebookConfig
 from vestibule.providers.forgejo import ForgejoConfig
 from vestibule.providers.gitea import GiteaConfig
-from vestibule.providers.entra import EntraConfig
 from vestibule.providers.github import GitHubConfig
 from vestibule.providers.gitlab import GitLabConfig
 from vestibule.providers.google import GoogleConfig
@@ -28,9 +32,11 @@ from vestibule.providers.homeassistant import HomeAssistantConfig
 from vestibule.providers.indieauth import IndieAuthConfig
 from vestibule.providers.keycloak import KeycloakConfig
 from vestibule.providers.linkedin import LinkedInConfig
+from vestibule.providers.logingov import LoginGovConfig
 from vestibule.providers.nextcloud import NextcloudConfig
 from vestibule.providers.oauth2 import OAuth2Config
 from vestibule.providers.oidc import OidcConfig
+from vestibule.providers.okta import OktaConfig
 from vestibule.providers.openstax import OpenStaxConfig
 from vestibule.providers.service_account import ServiceAccountConfig
 from vestibule.providers.slack import SlackConfig
@@ -60,6 +66,12 @@ BUILTIN: Final[Mapping[str, type[Any]]] = MappingProxyType(
         "alibaba": AlibabaConfig,
         "keycloak": KeycloakConfig,
         "entra": EntraConfig,
+        "adfs": AdfsConfig,
+        "auth0": Auth0Config,
+        "okta": OktaConfig,
+        "cognito": CognitoConfig,
+        "cidaas": CidaasConfig,
+        "logingov": LoginGovConfig,
         "apple": AppleConfig,
         "indieauth": IndieAuthConfig,
         "client_credentials": ClientCredentialsConfig,
