@@ -180,3 +180,25 @@ def test_why_a_callback_cannot_end_its_flow(
     *, state: State | None, flow: Flow | None, finished: bool, now: float, code: str | None
 ) -> None:
     assert flows.fault_of(state, flow, is_finished=finished, now=now) == code
+
+
+@pytest.mark.parametrize(
+    ("base_url", "registered", "expected"),
+    [
+        ("https://a.example", "", "https://a.example/@okta/callback"),
+        ("https://a.example", "a.example/auth", "https://a.example/auth"),
+        ("https://a.example", "https://a.example/auth", "https://a.example/auth"),
+        # As it is registered, to the letter: the provider compares texts.
+        ("https://a.example", "http://a.example/auth", "http://a.example/auth"),
+        ("https://a.example", "https://A.Example/auth/x", "https://a.example/auth/x"),
+        ("http://localhost:8000", "localhost:8000/auth", "http://localhost:8000/auth"),
+        ("http://localhost:8000", "localhost:9000/auth", "http://localhost:8000/@okta/callback"),
+        ("https://b.example", "a.example/auth", "https://b.example/@okta/callback"),
+        ("https://a.example", "a.example", "https://a.example/@okta/callback"),
+        ("https://a.example", "a.example.evil.example/auth", "https://a.example/@okta/callback"),
+    ],
+)
+def test_people_come_back_to_the_registered_url_on_its_host(
+    base_url: str, registered: str, expected: str
+) -> None:
+    assert flows.redirect_uri(base_url, "okta", registered) == expected

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from vestibule.core.policy import policy_of
-from vestibule.core.route import Backend, Host, Route, RouteTable, Server, cookie_name, routes_of, site_of
+from vestibule.core.policy import Rule, policy_of
+from vestibule.core.route import (
+    Backend,
+    Host,
+    Route,
+    RouteTable,
+    Server,
+    cookie_name,
+    joined_by,
+    routes_of,
+    site_of,
+    with_callbacks,
+)
 
 
 def route(prefix: bytes) -> Route:
@@ -96,3 +108,62 @@ def test_two_ports_of_one_name_have_cookies_of_their_own():
 )
 def test_a_server_is_named_as_in_the_configuration(server, text):
     assert str(server) == text
+
+
+# -- providers of the database ----------------------------------------------------------------
+
+
+def test_a_table_is_whole_where_nobody_can_join() -> None:
+    assert RouteTable([host()]).is_whole
+    taking = replace(host(), takes_more=True)
+    assert not RouteTable([host(), taking]).is_whole
+    assert joined_by(RouteTable([taking]), {}).is_whole
+
+
+def test_clients_join_behind_those_a_host_has() -> None:
+    own = replace(
+        host(b"/a"), clients={"corp": "app.example/corp"}, sign_in=("app.example/corp",), takes_more=True
+    )
+    table = joined_by(RouteTable([own]), {"okta": "", "corp": "", "google": ""})
+    joined = table.hosts[b"app.example"]
+    # An ID that the host has already stays its own.
+    assert joined.clients == {"corp": "app.example/corp", "okta": "okta", "google": "google"}
+    assert joined.sign_in == ("app.example/corp", "okta", "google")
+    assert all({"okta", "google"} <= one.policy.sign_in for one in joined.routes.values())
+    assert "corp" not in joined.routes[b""].policy.sign_in
+    assert own.sign_in == ("app.example/corp",)
+
+
+def test_a_rule_that_names_a_client_looks_at_it_once_it_has_joined() -> None:
+    rule = Rule(kind="group", value="okta/admins", text="group:okta/admins")
+    routes, _ = routes_of(
+        [Route(prefix=b"", backend=Backend(internal="echo"), policy=policy_of(allow=(rule,), deny=(rule,)))]
+    )
+    own = replace(host(), routes=routes, takes_more=True)
+    policy = joined_by(RouteTable([own]), {"okta": ""}).hosts[b"app.example"].routes[b""].policy
+    assert [(one.provider, one.value) for one in (*policy.allow, *policy.deny)] == [("okta", "admins")] * 2
+
+
+@pytest.mark.parametrize(
+    ("base_url", "registered", "expected"),
+    [
+        ("", "app.example/auth", {b"/auth": ("okta",)}),
+        ("", "https://APP.example/auth", {b"/auth": ("okta",)}),
+        ("", "http://app.example:8000/auth", {b"/auth": ("okta",)}),
+        ("https://login.example", "login.example/auth", {b"/auth": ("okta",)}),
+        ("https://login.example", "app.example/a/b", {b"/a/b": ("okta",)}),
+        ("", "other.example/auth", {}),
+        ("", "app.example/@okta/callback", {}),
+        ("", "app.example", {}),
+        ("", "", {}),
+    ],
+)
+def test_a_registered_path_is_the_gateways_on_its_host_alone(
+    base_url: str, registered: str, expected: dict[bytes, tuple[str, ...]]
+) -> None:
+    assert with_callbacks(host(base_url=base_url), {"okta": registered}).callbacks == expected
+
+
+def test_clients_that_registered_one_path_share_it() -> None:
+    shared = with_callbacks(host(), {"a": "app.example/auth", "b": "app.example/auth", "c": "app.example/c"})
+    assert shared.callbacks == {b"/auth": ("a", "b"), b"/c": ("c",)}
