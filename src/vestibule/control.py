@@ -107,7 +107,7 @@ class ControlPlane:
             hosts=parts.hosts,
             flow_life_s=parts.flow_life_s,
         )
-        self.application: Application = build(self._signin, parts.pages, log=parts.log)
+        self.application: Application = build(self._signin, self.people, parts.pages, log=parts.log)
         self.admin: Application = api.build(
             Office(
                 people=self.people,

@@ -19,8 +19,8 @@ from vestibule.core.policy import Policy, qualified
 SIGN_IN_PATH = "/@/signin"
 SIGN_OUT_PATH = "/@/signout"
 SIGNED_OUT_PATH = "/@/signedout"
-REGISTER_PATH = "/@/register"
 ACCOUNT_PATH = "/@/account"
+REGISTER_PATH = f"{ACCOUNT_PATH}/register"
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):

@@ -60,7 +60,7 @@ class People:
         self.rules = rules
 
     def before_end(self, listener: Callable[[Session, float], Awaitable[None]]) -> None:
-        """Have each session of a user who is deleted given to `listener` before it ends: its tokens may be revoked."""
+        """Have each session given to `listener` that is about to end with its user: its tokens may be revoked."""
         self._before_end = listener
 
     # Coming in
@@ -203,15 +203,15 @@ class People:
 
     async def set_disabled(self, user_id: str, disabled: bool, now: float) -> User:  # noqa: FBT001 - says which it is in its name
         """Block or unblock: sessions of before are over either way, at once and everywhere. Raises NotFound."""
-        saved = await self._save(replace(await self.user(user_id), disabled=disabled, valid_from=now))
+        user = await self.user(user_id)
+        await self._give_up(user_id, now)
+        saved = await self._save(replace(user, disabled=disabled, valid_from=now))
         await self._sessions.end_of(user_id)
         return saved
 
     async def delete(self, user_id: str, now: float) -> None:
         """Delete user, accounts, sessions and credentials; durable on return. Raises NotFound."""
-        if self._before_end is not None:
-            for session in await self._sessions.of_user(user_id):
-                await self._before_end(session, now)
+        await self._give_up(user_id, now)
         # The user first: a sign-in under way then finds nobody to make a session for.
         was_there = await self._store.delete(user_id)
         self._changes.publish(USER, user_id)
@@ -223,9 +223,16 @@ class People:
         """The live sessions of a user, the newest first."""
         return await self._sessions.of_user(user_id)
 
-    async def end_sessions(self, user_id: str) -> int:
+    async def end_sessions(self, user_id: str, now: float) -> int:
         """Sign the user out everywhere; how many sessions ended."""
+        await self._give_up(user_id, now)
         return len(await self._sessions.end_of(user_id))
+
+    async def _give_up(self, user_id: str, now: float) -> None:
+        """Have it known which sessions are about to end."""
+        if self._before_end is not None:
+            for session in await self._sessions.of_user(user_id):
+                await self._before_end(session, now)
 
     async def _save(self, user: User) -> User:
         if not await self._store.save(user):
@@ -323,6 +330,10 @@ class People:
     ) -> tuple[Invitation, ...]:
         """One page (see `store.base.Invitations.list`)."""
         return await self._invitations.list(page, email=email, is_open=is_open, now=now)
+
+    async def invitations_of(self, user_id: str) -> tuple[Invitation, ...]:
+        """Those that this user has used: by them the account was made."""
+        return await self._invitations.list(base.Page(), used_by=user_id)
 
     async def withdraw(self, invitation_id: str) -> None:
         """Revoke an invitation; who has used it already stays. Raises NotFound."""

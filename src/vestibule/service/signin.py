@@ -12,6 +12,7 @@ import msgspec
 from vestibule.core import flow as flows
 from vestibule.core import signin as rules
 from vestibule.core.flow import Flow
+from vestibule.core.registration import Filled
 from vestibule.core.route import ACCOUNT_PATH, REGISTER_PATH, SIGN_IN_PATH, SIGNED_OUT_PATH
 from vestibule.core.seal import KeyRing
 from vestibule.errors import ClientError, FlowError
@@ -323,6 +324,24 @@ class SignIn:
         if flow is not None and flow.purpose == linking.PURPOSE:
             return Failed(ACCOUNT_PATH, _clear_flow(visit, flow), rd)
         return Failed(_signin_path(client, rd, {}), _clear_flow(visit, flow), rd)
+
+    async def register(self, visit: Visit, form: Filled) -> Finished:
+        """Make the newcomer's account as they filled it in, and the session. Raises as `Registrations.complete`."""
+        session, handle, newcomer = await self.registrations.complete(visit, form)
+        return Finished(
+            self.return_to(visit, newcomer.flow.rd) or "/",
+            (_session_cookie(visit, session, handle), *self.registrations.forgotten(visit)),
+            session,
+        )
+
+    async def cancel_registration(self, visit: Visit) -> tuple[str, ...]:
+        """Forget the newcomer of this browser; the Set-Cookie values that go with it."""
+        await self.registrations.cancel(visit)
+        return self.registrations.forgotten(visit)
+
+    def title_of(self, name: str) -> str:
+        """What a client is called on pages, by full name; empty for one there is no longer."""
+        return self._titles.get(name, "")
 
     async def sign_out(self, visit: Visit, client: str | None = None, *, rd: str = "") -> SignedOut:
         """Drop one client's credentials, or (None) end the session everywhere.

@@ -240,9 +240,9 @@ class Invitations(Protocol):
         """The invitation, used and expired ones too, or None."""
 
     async def list(
-        self, page: Page, *, email: str = "", is_open: bool | None = None, now: float = 0.0
+        self, page: Page, *, email: str = "", used_by: str = "", is_open: bool | None = None, now: float = 0.0
     ) -> tuple[Invitation, ...]:
-        """One page; `is_open`: neither used nor expired at `now`."""
+        """One page; `used_by`: the user it made; `is_open`: neither used nor expired at `now`."""
 
     async def open_for(self, email: str, issuer: str, subject: str, now: float) -> Invitation | None:
         """The oldest unused, unexpired one for this account, or for this address (empty: for none); or None."""

@@ -35,12 +35,14 @@ class Invitations:
         return None if row is None else _invitation(row)
 
     async def list(
-        self, page: Page, *, email: str = "", is_open: bool | None = None, now: float = 0.0
+        self, page: Page, *, email: str = "", used_by: str = "", is_open: bool | None = None, now: float = 0.0
     ) -> tuple[Invitation, ...]:
         """Read one page by the index of its order, filtered."""
         query = _INVITATION
         if email:
             query = query.where(INVITATIONS.c.email == email.lower())
+        if used_by:
+            query = query.where(INVITATIONS.c.used_by == used_by)
         if is_open is not None:
             query = query.where(_is_open(now) if is_open else ~_is_open(now))
         query = paged(query, page, INVITATIONS.c.created_at, INVITATIONS.c.id, after=page.after)

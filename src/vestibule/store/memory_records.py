@@ -32,13 +32,14 @@ class Invitations:
         return self._kept.get(invitation_id)
 
     async def list(
-        self, page: Page, *, email: str = "", is_open: bool | None = None, now: float = 0.0
+        self, page: Page, *, email: str = "", used_by: str = "", is_open: bool | None = None, now: float = 0.0
     ) -> tuple[Invitation, ...]:
         """Look at each."""
         found = (
             invitation
             for invitation in self._kept.values()
             if (not email or invitation.email == email.lower())
+            and used_by in ("", invitation.used_by)
             and (is_open is None or _is_open(invitation, now) is is_open)
         )
         return _paged(found, page, lambda invitation: (invitation.created_at, invitation.id))

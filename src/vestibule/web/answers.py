@@ -13,6 +13,7 @@ from vestibule.core.route import SIGN_IN_PATH
 from vestibule.errors import ClientError, ProviderRefused, VestibuleError
 from vestibule.model import RETRY_AFTER_S, Session
 from vestibule.observe.log import Log
+from vestibule.service.people import People
 from vestibule.service.signin import SignIn
 from vestibule.web.asking import Ask
 from vestibule.web.page import COMMON_HEADERS, Page
@@ -33,6 +34,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     """What the handlers work with."""
 
     signin: SignIn
+    people: People
     pages: Pages
     log: Log
 

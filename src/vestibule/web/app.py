@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,8 +20,9 @@ from starlette.types import Scope
 
 from vestibule.errors import BadRequest, ClientError, VestibuleError
 from vestibule.observe.log import Log
+from vestibule.service.people import People
 from vestibule.service.signin import SignIn
-from vestibule.web import callback, session, signin, signout
+from vestibule.web import account, callback, registration, session, signin, signout
 from vestibule.web.answers import Desk, answer, crash, failure
 from vestibule.web.asking import Ask, ask_of, check_post
 from vestibule.web.pages import Pages
@@ -43,24 +45,33 @@ PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
         "/@/signout": {"GET": signout.sign_out, "POST": signout.sign_out_by_post},
         "/@/signedout": {"GET": signout.signed_out},
         "/@/session": {"GET": session.session},
+        "/@/account": {"GET": account.account},
+        "/@/account/register": {"GET": registration.register, "POST": registration.register_by_post},
+        "/@/account/register/cancel": {"POST": registration.cancel},
+        "/@/account/link": {"GET": account.link_page, "POST": account.confirm_link},
+        "/@/account/link/{client}": {"POST": account.link},
+        "/@/account/unlink": {"POST": account.unlink},
+        "/@/account/export": {"GET": account.export},
+        "/@/account/delete": {"GET": account.delete_page, "POST": account.delete},
+        "/@/account/signout": {"POST": account.sign_out_all},
         "/@/static/{name}": {"GET": static},
         "/@{client}/signin": {"GET": signin.client_sign_in},
         "/@{client}/callback": {"GET": callback.callback, "POST": callback.form_post},
         "/@{client}/signout": {"GET": signout.sign_out, "POST": signout.sign_out_by_post},
     }
 )
-#: the one handler that gets POSTs of other origins: providers send them, and it does nothing
-_ANY_ORIGIN = callback.form_post
+#: the handlers that get POSTs of other origins: providers send them, and they do nothing but park what came
+_ANY_ORIGIN = frozenset({callback.form_post, callback.registered_form_post})
 
 
-def build(signin: SignIn, pages: Pages, *, log: Log) -> Starlette:
+def build(signin: SignIn, people: People, pages: Pages, *, log: Log) -> Starlette:
     """The ASGI application. `log` gets one line for every error, with the `id` that the page shows."""
-    desk = Desk(signin=signin, pages=pages, log=log)
+    desk = Desk(signin=signin, people=people, pages=pages, log=log)
     routes = [
         Route(path, _endpoint(desk, handlers), methods=list(handlers), name=path)
         for path, handlers in PATHS.items()
     ]
-    at_registered = {"GET": callback.registered, "POST": callback.form_post}
+    at_registered = {"GET": callback.registered, "POST": callback.registered_form_post}
     routes.append(
         _Registered("/", _endpoint(desk, at_registered), methods=list(at_registered), name="callbacks")
     )
@@ -94,8 +105,10 @@ async def _guarded(desk: Desk, request: Request, handler: Handler) -> Response:
     except BadRequest as error:
         return failure(desk, ask_of(_without_query(request)), error)
     try:
-        if ask.method not in {"GET", "HEAD"} and handler is not _ANY_ORIGIN:
-            check_post(ask)
+        if ask.method not in {"GET", "HEAD"}:
+            if handler not in _ANY_ORIGIN:
+                check_post(ask)
+            ask = msgspec.structs.replace(ask, body=await request.body())
         if ask.client and ask.client not in ask.visit.host.clients:
             raise ClientError("this site has no such sign-in", code="client_unknown", status=404)  # noqa: TRY301
         return await handler(desk, ask)

@@ -38,6 +38,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     wants_json: bool
     languages: str = ""
     """Accept-Language, with which a person's browser says what they read."""
+    body: bytes = b""
+    """Of a POST."""
+    content_type: str = ""
 
     @property
     def rd(self) -> str:
@@ -58,6 +61,10 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
             other_ways=other_ways,
         )
 
+    def scene_of_nobody(self) -> Scene:
+        """The same for a page that is not about who is signed in."""
+        return msgspec.structs.replace(self.scene(), who="")
+
 
 def ask_of(request: Request) -> Ask:
     """The request in the form the handlers take. Raises BadRequest for a query that can't be read."""
@@ -77,6 +84,7 @@ def ask_of(request: Request) -> Ask:
             headers.get("accept", ""), headers.get("sec-fetch-dest", ""), headers.get("x-requested-with", "")
         ),
         languages=headers.get("accept-language", ""),
+        content_type=headers.get("content-type", ""),
     )
 
 

@@ -43,6 +43,9 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     """Of the parameter."""
     label: str
     """Name of its text, as are `hint` and `fault`."""
+    label_text: str = ""
+    """The label itself, where the operator wrote it; so is `hint_text`."""
+    hint_text: str = ""
     value: str = ""
     """As it was sent, where the form is shown again. Of a checkbox: empty, or anything for checked (`yes`)."""
     type: str = "text"
@@ -58,6 +61,14 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     required: bool = True
     limit_chars: int = 0
     """0: none."""
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """One thing that is known of somebody."""
+
+    label: str
+    """Name of its text."""
+    value: str
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 from starlette.responses import Response
 
 from vestibule.errors import ClientError, StoreError, VestibuleError
-from vestibule.web.answers import Desk, answer, failure, note, redirect
+from vestibule.web.answers import Desk, failure, note, redirect
 from vestibule.web.asking import Ask
+from vestibule.web.form import form_of
 from vestibule.web.signin import has_other_ways, remember
 
 
@@ -27,18 +30,31 @@ async def callback(desk: Desk, ask: Ask) -> Response:
 
 async def registered(desk: Desk, ask: Ask) -> Response:
     """A path that clients registered instead of `/@CLIENT/callback`: the callback of the one whose state comes."""
-    return await callback(desk, replace(ask, client=_client_at(desk, ask)))
+    return await callback(desk, replace(ask, client=_client_at(desk, ask, ask.params)))
 
 
-def _client_at(desk: Desk, ask: Ask) -> str:
+async def registered_form_post(desk: Desk, ask: Ask) -> Response:
+    """The same for an answer by form."""
+    return await form_post(desk, replace(ask, client=_client_at(desk, ask, form_of(ask))))
+
+
+def _client_at(desk: Desk, ask: Ask, params: Mapping[str, str]) -> str:
     candidates = ask.visit.host.callbacks[ask.path.encode("ascii")]
-    return desk.signin.client_of(ask.visit, candidates, ask.params.get("state", ""))
+    return desk.signin.client_of(ask.visit, candidates, params.get("state", ""))
 
 
 async def form_post(desk: Desk, ask: Ask) -> Response:
-    """A provider's answer by form, which is not taken yet; its Origin is the provider's."""
-    page = desk.pages.error(405, "form_post", scene=ask.scene())
-    return answer(page.with_headers(("allow", "GET")))
+    """A provider's answer by form, from its own origin: parked, and taken by the GET that follows.
+
+    A POST of another site brings no cookie of ours, so it can't be told whose sign-in this is: it never completes.
+    """
+    sent = form_of(ask)
+    ask = replace(ask, params=sent)
+    try:
+        location = await desk.signin.park_answer(ask.visit, ask.client, sent)
+    except VestibuleError as error:
+        return _way_back(desk, ask, error)
+    return redirect(location)
 
 
 def _way_back(desk: Desk, ask: Ask, error: VestibuleError) -> Response:

@@ -15,11 +15,11 @@ import msgspec
 
 from vestibule.config.page import languages
 from vestibule.core.branding import PLAIN, Branding
-from vestibule.core.route import SIGN_IN_PATH, SIGN_OUT_PATH
+from vestibule.core.route import ACCOUNT_PATH, SIGN_IN_PATH, SIGN_OUT_PATH
 from vestibule.core.wording import ENGLISH
 from vestibule.model import Session
 from vestibule.web.assets import STATIC_PATH, load_assets
-from vestibule.web.blocks import Action, Choice, Field, Item
+from vestibule.web.blocks import Action, Choice, Fact, Field, Item
 from vestibule.web.look import Look
 from vestibule.web.page import Page, html_page, json_page, static_page
 from vestibule.web.texts import TEXTS, Text, known_code
@@ -101,8 +101,11 @@ class Pages:
         answered: str = "",
         request_id: str = "",
         sign_in: str = "",
+        faults: Mapping[str, str] = {},
     ) -> Page:
         """The same as JSON, with `code`, `id`, and `sign_in`: where signing in may help. Spec: RFC 9457.
+
+        `faults`: of a form, the name of a text by field.
 
         In English whoever asks: programs compare, and logs are searched.
         """
@@ -113,7 +116,7 @@ class Pages:
         name = f"{text.section}.{known}"
         if answered:
             reason = english.say("page.answered", error=answered)
-        problem = {
+        problem: dict[str, Any] = {
             "type": f"urn:vestibule:problem:{code}",
             "title": english.say(f"{name}.title"),
             "status": status,
@@ -124,6 +127,11 @@ class Pages:
             problem["id"] = request_id
         if sign_in:
             problem["sign_in"] = sign_in
+        if faults:
+            problem["faults"] = [
+                {"path": field, "message": english.say(key), "code": key.rpartition(".")[2]}
+                for field, key in faults.items()
+            ]
         return _challenged(self.json(status, problem, media_type="application/problem+json"))
 
     def json(self, status: int, value: Any, *, media_type: str = "application/json") -> Page:
@@ -170,7 +178,12 @@ class Pages:
         Instead of a redirect after a form's POST, against which browsers hold `form-action`.
         """
         scene = msgspec.structs.replace(scene, who="")
-        page = self.message(scene, "leaving", actions=[Action(href=location, label="continue")])
+        return self.onward(scene, "leaving", location=location)
+
+    def onward(self, scene: Scene, name: str, *, location: str, **places: str) -> Page:
+        """A page that leads to `location` (a checked URL, perhaps of another origin) at once, by itself."""
+        actions = [Action(href=location, label="continue")]
+        page = self.page("message.html", scene, name, places=places, actions=actions, reason="", answered="")
         return page.with_headers(("refresh", f"0; url={location}"))
 
     def message(
@@ -230,7 +243,31 @@ class Pages:
         self, scene: Scene, name: str, *, items: Iterable[Item], actions: Iterable[Action] = (), **places: str
     ) -> Page:
         """A page with a list, each line with what can be done about it."""
-        shown = [
+        shown = self._items(scene, items)
+        return self.page("list.html", scene, name, places=places, items=shown, actions=[*actions])
+
+    def account(
+        self,
+        scene: Scene,
+        *,
+        facts: Iterable[Fact],
+        items: Iterable[Item],
+        offers: Iterable[Item],
+        actions: Iterable[Action],
+    ) -> Page:
+        """A person's own page: what is known of them, the accounts they sign in with, those they could add."""
+        return self.page(
+            "account.html",
+            scene,
+            "account",
+            facts=[*facts],
+            items=self._items(scene, items),
+            offers=self._items(scene, offers),
+            actions=[*actions],
+        )
+
+    def _items(self, scene: Scene, items: Iterable[Item]) -> tuple[Mapping[str, Any], ...]:
+        return tuple(
             {
                 "title": item.title,
                 "detail": item.detail,
@@ -238,8 +275,7 @@ class Pages:
                 "actions": item.actions,
             }
             for item in items
-        ]
-        return self.page("list.html", scene, name, places=places, items=shown, actions=[*actions])
+        )
 
     def ask_address(self, scene: Scene, *, action: str, value: str = "", wrong: str = "") -> Page:
         """Asks for the person's own web address, which a GET of `action` gets as `me` beside its query.
@@ -382,6 +418,7 @@ def _ways(scene: Scene) -> dict[str, str]:
         ways["other_way"] = sign_in
     if scene.who:
         ways["sign_out"] = SIGN_OUT_PATH
+        ways["account"] = ACCOUNT_PATH
     return ways
 
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from vestibule.core.branding import Branding
 from vestibule.errors import ConfigError
-from vestibule.web.blocks import Action, Choice, Field, Item
+from vestibule.web.blocks import Action, Choice, Fact, Field, Item
 from vestibule.web.look import BrokenTemplate
 from vestibule.web.page import Page
 from vestibule.web.pages import Pages, Scene
@@ -29,10 +29,16 @@ _ITEMS = (
     Item(title="Google", detail="alice@example.com", kind="google", actions=(_REMOVE,)),
     Item(title="GitHub", detail="alice", kind="github", actions=(_REMOVE,)),
 )
+_OFFERS = (Item(title="Example Corporation", kind="oidc", actions=(_REMOVE,)),)
+_FACTS = (
+    Fact(label="account.name", value="Alice Liddell"),
+    Fact(label="account.email", value="alice@example.com"),
+)
 _FIELDS = (
     Field(name="address", label="address.label", hint="address.example", autocomplete="url", keyboard="url"),
     Field(name="wrong", label="address.label", value="x", fault="form.invalid"),
     Field(name="more", label="address.label", required=False),
+    Field(name="company", label="", label_text="Company", hint_text="As on your badge"),
     Field(name="agree", label="signin.title", type="checkbox", value="yes"),
 )
 
@@ -61,6 +67,22 @@ SAMPLES: Mapping[str, Sample] = MappingProxyType(
         ),
         "form": lambda pages, scene: pages.form(
             scene, "signed_in", action="/@/do", fields=_FIELDS, status=422
+        ),
+        "account": lambda pages, scene: pages.account(
+            scene, facts=_FACTS, items=_ITEMS, offers=_OFFERS, actions=[_REMOVE]
+        ),
+        "register": lambda pages, scene: pages.form(
+            scene,
+            "register",
+            action="/@/account/register",
+            fields=_FIELDS,
+            submit="register",
+            actions=[_REMOVE],
+            provider="Google",
+            who="alice@example.com",
+        ),
+        "link?": lambda pages, scene: pages.message(
+            scene, "link", actions=[_REMOVE], provider="GitHub", account="alice", who="Alice"
         ),
         "list": lambda pages, scene: pages.list(scene, "signed_in", items=_ITEMS, actions=[_REMOVE]),
     }

@@ -13,8 +13,8 @@ import msgspec
 class Text(msgspec.Struct, frozen=True):
     """One code's page. `actions` are ways on by name, each with the name of its label; the first stands out.
 
-    The ways: `again`, `home`, `sign_in`, `switch` (another account), `other_way`, `sign_out`. The labels stand
-    under `action.` in the languages.
+    The ways: `again`, `home`, `sign_in`, `switch` (another account), `other_way`, `sign_out`, `account`. The labels
+    stand under `action.` in the languages.
     """
 
     status: int
@@ -31,6 +31,7 @@ _SIGN_IN = ("sign_in", "sign_in")
 _SIGN_IN_AGAIN = ("again", "sign_in_again")
 _OTHER = ("switch", "switch")
 _SIGN_OUT = ("sign_out", "sign_out")
+_ACCOUNT = ("account", "account")
 
 TEXTS: dict[str, Text] = {
     # The request itself: no gateway should forward it.
@@ -48,7 +49,7 @@ TEXTS: dict[str, Text] = {
     "client_unknown": Text(404, (("sign_in", "see_ways"), _HOME)),
     "no_choices": Text(404, (_HOME,)),
     "foreign_origin": Text(403),
-    "form_post": Text(405, (("sign_in", "start_again"), _HOME)),
+    "unsupported_media_type": Text(415, (_HOME,)),
     "cross_origin": Text(403, (_HOME,)),
     # Who may in.
     "sign_in_required": Text(401, (_SIGN_IN,), shows_reason=False),
@@ -60,6 +61,16 @@ TEXTS: dict[str, Text] = {
     "no_sign_in_yet": Text(503, (_AGAIN,)),
     "forbidden": Text(403, (_HOME,)),
     "user_disabled": Text(403, (_OTHER,)),
+    "domain_not_allowed": Text(403, (_OTHER,), shows_reason=False),
+    "registration_closed": Text(403, (_OTHER,), shows_reason=False),
+    "not_invited": Text(403, (_OTHER,), shows_reason=False),
+    "registration_expired": Text(400, (("sign_in", "sign_in_again"),), shows_reason=False),
+    # One's own account.
+    "link_expired": Text(400, (_ACCOUNT,), shows_reason=False),
+    "account_taken": Text(403, (_ACCOUNT,), shows_reason=False),
+    "sign_in_again": Text(403, (_SIGN_IN_AGAIN, _ACCOUNT), shows_reason=False),
+    "last_account": Text(409, (_ACCOUNT,), shows_reason=False),
+    "account_in_use": Text(409, (_ACCOUNT,), shows_reason=False),
     # A sign-in that can't go on. All of them lead back to signing in.
     "flow_expired": Text(400, (_SIGN_IN_AGAIN,)),
     "flow_replayed": Text(400, (("home", "to_site"), _SIGN_IN_AGAIN)),

@@ -14,8 +14,12 @@ import msgspec
 from vestibule.core.route import Host, Site
 from vestibule.model import Identity, Session
 from vestibule.observe.log import Log
+from vestibule.service.people import People
+from vestibule.service.sessions import Sessions
 from vestibule.service.signin import Begun, Choice, Failed, Finished, SignedOut, SignIn
 from vestibule.service.visit import Visit
+from vestibule.store.changes import Changes
+from vestibule.store.memory import Store
 from vestibule.web.app import build
 from vestibule.web.pages import Pages
 
@@ -100,6 +104,10 @@ class FakeSignIn(SignIn):
         self._called("finish", client, dict(params))
         return Finished("/there?x=1", ("__Host-vestibule=h; Path=/", "flow=; Max-Age=0"))
 
+    async def park_answer(self, visit: Visit, client: str, params: Mapping[str, str]) -> str:
+        self._called("park_answer", client, dict(params))
+        return f"/@{client}/callback?parked=k&state=s"
+
     def failed(self, visit: Visit, client: str, params: Mapping[str, str]) -> Failed:
         return Failed(f"/@{client}/signin?rd=%2Fdeep", ("flow=; Max-Age=0",), "/deep")
 
@@ -142,9 +150,13 @@ class Desk:
 
     def __init__(self) -> None:
         self.signin = FakeSignIn()
+        store, changes = Store(), Changes()
+        sessions = Sessions(store.sessions, changes)
+        self.people = People(store.people, store.invitations, sessions, changes)
         self._log = io.StringIO()
         self.app = build(
             self.signin,
+            self.people,
             PAGES,
             log=Log(self._log),
         )
@@ -160,10 +172,13 @@ class Desk:
         method: str = "GET",
         headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
         visit: Visit | None = None,
+        body: bytes = b"",
     ) -> Reply:
-        return asyncio.run(self._call(target, method, headers, visit))
+        return asyncio.run(self.ask(target, method, headers, visit, body))
 
-    async def _call(self, target: str, method: str, headers: Any, the_visit: Visit | None) -> Reply:
+    async def ask(
+        self, target: str, method: str, headers: Any, the_visit: Visit | None, body: bytes = b""
+    ) -> Reply:
         path, _, query = target.partition("?")
         pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers or ())
         scope = {
@@ -184,7 +199,7 @@ class Desk:
         sent: list[dict[str, Any]] = []
 
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": b"", "more_body": False}
+            return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(message: Any) -> None:
             sent.append(message)
@@ -216,6 +231,10 @@ _TAGS = {
     "path",
     "p",
     "h1",
+    "h2",
+    "dl",
+    "dt",
+    "dd",
     "div",
     "a",
     "form",

@@ -271,10 +271,35 @@ def test_where_there_is_nothing_to_choose_from_nothing_is_remembered(desk: Desk)
     assert len(desk.call("/@google/callback?code=c&state=s", visit=here).cookies) == 2
 
 
-def test_an_answer_by_form_is_not_taken(desk: Desk) -> None:
-    reply = desk.call("/@google/callback", "POST", {"Origin": "https://appleid.apple.com"})
-    assert (reply.status, reply.headers["allow"]) == (405, "GET")
-    assert "by a form" in reply.text
+APPLE = {"Origin": "https://appleid.apple.com", "Content-Type": "application/x-www-form-urlencoded"}
+
+
+def test_an_answer_by_form_is_parked_whoever_sent_it_and_taken_by_a_get(desk: Desk) -> None:
+    reply = desk.call("/@google/callback?state=not-this", "POST", APPLE, body=b"state=s&code=c%20d&x=1&x=2")
+    assert (reply.status, reply.headers["location"]) == (303, "/@google/callback?parked=k&state=s")
+    assert desk.signin.calls == [("park_answer", "google", {"state": "s", "code": "c d"})]
+    assert reply.cookies == []
+    assert_guarded(reply)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status", "code"),
+    [
+        ("application/x-www-form-urlencoded", b"a=" + b"b" * 65535, 413, "body_too_large"),
+        ("application/json", b"{}", 415, "unsupported_media_type"),
+        ("multipart/form-data; boundary=x", b"--x--", 415, "unsupported_media_type"),
+        ("", b"state=s", 415, "unsupported_media_type"),
+        ("application/x-www-form-urlencoded", b"&".join([b"a=b"] * 51), 400, "bad_request"),
+        ("application/x-www-form-urlencoded", b"a=%ff", 400, "bad_request"),
+        ("application/x-www-form-urlencoded", "a=ä".encode(), 400, "bad_request"),
+    ],
+)
+def test_an_answer_by_form_that_can_not_be_read_is_not_parked(
+    desk: Desk, content_type: str, body: bytes, status: int, code: str
+) -> None:
+    headers = {**APPLE, "Content-Type": content_type}
+    reply = desk.call("/@google/callback", "POST", headers, body=body)
+    assert (reply.status, desk.logged[0]["code"]) == (status, code)
     assert desk.signin.calls == []
 
 

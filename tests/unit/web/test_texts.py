@@ -18,7 +18,7 @@ from vestibule.core.wording import PROGRAM, places_of
 from vestibule.web.pages import Scene
 from vestibule.web.texts import TEXTS, known_code
 
-WAYS = {"again", "home", "sign_in", "switch", "other_way", "sign_out"}
+WAYS = {"again", "home", "sign_in", "switch", "other_way", "sign_out", "account"}
 SCENE = Scene(request_id="req-0123", host="forum", who="Alice", rd="/a", again="/b", other_ways=True)
 LANGUAGES = languages()
 ENGLISH = LANGUAGES["en"]
