@@ -95,12 +95,12 @@ class Google(Oidc):
         super().__init__(config)
         self._google = config
         self._account = _account_of(config)
-        self.needs_tokens = self._account is None or config.offline_access
+        self.needs_tokens = config.offline_access
 
     @property
     def is_restricted(self) -> bool:
-        """Whether only some accounts are let in. A domain is looked at again where there is something to ask with."""
-        return super().is_restricted or bool(self._google.domains and self._google.offline_access)
+        """Whether only some accounts are let in."""
+        return super().is_restricted or bool(self._google.domains)
 
     def parameters(self) -> tuple[tuple[str, str], ...]:
         """Offline access with the consent it needs, and the domain as a hint to the account chooser."""
@@ -129,11 +129,14 @@ class Google(Oidc):
         return (yield from self._with_groups(found, self._account, answer.now))
 
     def recheck(self, identity: Identity, tokens: Tokens, now: float) -> Flow[Identity]:
-        """The same person as Google has them now: by the service account alone where people leave no refresh token."""
-        if self._account is None or self.needs_tokens:
+        """The same person as Google has them now; where people leave no refresh token, their groups alone are new.
+
+        Raises as `Oidc.recheck` does. Not noticed without refresh tokens: an account that is suspended or deleted.
+        """
+        if self.needs_tokens:
             return (yield from super().recheck(identity, tokens, now))
         found = identity
-        if "groups" not in identity.unknown:
+        if self._account is not None and "groups" not in identity.unknown:
             found = yield from self._with_groups(identity, self._account, now)
         self.check_admitted(found)
         return found
