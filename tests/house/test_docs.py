@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.house.source import ROOT
@@ -29,7 +29,7 @@ PAGES = (
     ROOT / "README.md",
     ROOT / "ARCHITECTURE.md",
     ROOT / "CHANGELOG.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 )
 PICTURE_LIMIT_BYTES = 200 * 1024
 
@@ -96,10 +96,25 @@ def account_key() -> str:
     return json.dumps({"type": "service_account", "client_email": "robot@example.com", "private_key": pem})
 
 
+def private_key(name: str) -> str:
+    """A key as Apple gives it out (`.p8`), or an RSA one."""
+    key: Any = ec.generate_private_key(ec.SECP256R1())
+    if not name.endswith(".p8"):
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return str(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
+
+
+def content_of(name: str) -> str:
+    """What a file of this name would hold."""
+    if name.endswith(".json"):
+        return account_key()
+    return private_key(name) if name.endswith((".p8", ".pem")) else "placeholder\n"
+
+
 def loaded(block: Block, directory: Path) -> Loaded:
     """The block as a file of its own, beside the files and with the variables it names."""
     for name in re.findall(r'file\("([^"]+)"\)', block.text):
-        (directory / name).write_text(account_key() if name.endswith(".json") else "placeholder\n", "utf-8")
+        (directory / name).write_text(content_of(name), "utf-8")
     environ = dict.fromkeys(re.findall(r'env\("([^"]+)"\)', block.text), "placeholder")
     text = block.text.replace("YOUR-HOST-NAME", "app.example.com")
     whole = text if re.search(r"^(host|ingress) ", text, re.MULTILINE) else text + _HOST_FOR_A_CALL

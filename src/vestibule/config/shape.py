@@ -37,7 +37,7 @@ class Node(msgspec.Struct, kw_only=True):
     EITHER: ClassVar[tuple[str, ...]] = ()
     """Lists that may be written as one value."""
     OPEN: ClassVar[bool] = False
-    """True: further attributes are read by somebody else (`config.client`)."""
+    """True: further attributes and blocks are read by somebody else (`config.client`)."""
 
     block: hcl.Block
     label: str = ""
@@ -148,7 +148,8 @@ def read(cls: type[N], block: hcl.Block, report: Report, *, label: str = "") -> 
     for child in block.blocks:
         field = shape.blocks.get(child.type)
         if field is None:
-            unknown(cls, shape, child.type, child.place, report, block=True)
+            if not cls.OPEN:
+                unknown(cls, shape, child.type, child.place, report, block=True)
             continue
         written.add(field.name)
         add_block(field, child, found, report)
