@@ -115,6 +115,8 @@ def loaded(block: Block, directory: Path) -> Loaded:
     """The block as a file of its own, beside the files and with the variables it names."""
     for name in re.findall(r'file\("([^"]+)"\)', block.text):
         (directory / name).write_text(content_of(name), "utf-8")
+    for name in re.findall(r'"([\w-]+\.svg)"', block.text):
+        (directory / name).write_text('<svg xmlns="http://www.w3.org/2000/svg"/>', "utf-8")
     environ = dict.fromkeys(re.findall(r'env\("([^"]+)"\)', block.text), "placeholder")
     text = block.text.replace("YOUR-HOST-NAME", "app.example.com")
     whole = text if re.search(r"^(host|ingress) ", text, re.MULTILINE) else text + _HOST_FOR_A_CALL

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
 from tests.unit.web.asgi import XSS, Inert
-from vestibule.config.page import languages
+from vestibule.config.page import languages, templates
 from vestibule.core.branding import Branding, Picture, Scheme
 from vestibule.core.wording import language_of
 from vestibule.errors import ConfigError
@@ -232,3 +234,20 @@ def test_every_sample_is_a_whole_page(name: str, branding: Branding) -> None:
     read = Inert(OUTSIDE.sub("", text))
     assert read.tags.count("h1") == read.tags.count("main") == 1
     assert len(re.findall(r' id="([^"]+)"', text)) == len(set(re.findall(r' id="([^"]+)"', text)))
+
+
+def test_the_template_and_the_words_in_the_docs_work() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "branding.md").read_text("utf-8")
+    [template] = re.findall(r"```html\n(.*?)```", page, re.DOTALL)
+    words = json.loads(re.findall(r"```json\n(.*?)```", page, re.DOTALL)[0])
+    german = language_of("de", words, languages()["en"].words, languages()["de"])
+    own = Branding(templates={"signin.html": template}, languages=(german,))
+    rehearse([own])
+    text = signin(own, languages="de")
+    assert "Bitte melden Sie sich mit Ihrem Firmenkonto an." in text
+    assert "Weiter mit Corp" in text
+
+
+def test_every_template_of_ours_is_in_the_docs() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "branding.md").read_text("utf-8")
+    assert [name for name in templates() if f"`{name}`" not in page] == []
