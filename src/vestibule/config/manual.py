@@ -119,7 +119,10 @@ _BLOCKS: tuple[tuple[str, type[Node], str, str], ...] = (
     ("field", schema.PeopleField, "in `people`", ""),
     ("branding", schema.Branding, "at top level or in `host`", ""),
 )
-_PROVIDER_KINDS = ("oidc", "google", "github")
+#: kinds that stand in blocks of their own
+_OWN_BLOCKS = frozenset({"oauth2", "client_credentials", "service_account"})
+_HEADINGS = ("any type", "the type `oidc`")
+"""Of `providers.COMMON`: each is shown once, and the kinds that have it refer to it."""
 
 
 def manual() -> str:
@@ -128,8 +131,7 @@ def manual() -> str:
     for name, cls, where, kind in _BLOCKS:
         parts += _block(name, cls, where, kind)
         if name == "provider":
-            for known in _PROVIDER_KINDS:
-                parts += _kind(known)
+            parts += _kinds()
     parts.append(_TAIL)
     overridden = ", ".join(f"`{name}`" for name in OVERRIDABLE)
     parts.append(
@@ -156,10 +158,23 @@ def _block(name: str, cls: type[Node], where: str, kind: str) -> Iterator[str]:
         yield "".join(f"- `{field.name}`: {_prose(texts[field.name])}\n" for field in blocks) + "\n"
 
 
-def _kind(kind: str) -> Iterator[str]:
-    cls = providers.BUILTIN[kind]
-    yield f"### `provider` of the type `{kind}`\n\n{_prose(cls.__doc__)}\n\n"
-    yield from _table(_kind_rows(cls))
+def _kinds() -> Iterator[str]:
+    """Every kind of provider, each with what it has beyond what was shown before it."""
+    shown: set[str] = set()
+    for common, heading in zip(providers.COMMON, _HEADINGS, strict=True):
+        rows = [row for row in _kind_rows(common) if row not in shown]
+        shown |= set(rows)
+        yield f"### `provider` of {heading}\n\n{_prose(common.__doc__)}\n\n"
+        yield from _table(rows)
+    for kind, cls in providers.BUILTIN.items():
+        if kind in _OWN_BLOCKS or cls in providers.COMMON:
+            continue
+        number = max(n for n, common in enumerate(providers.COMMON) if issubclass(cls, common))
+        inherited = set(_kind_rows(providers.COMMON[number]))
+        rows = [row for row in _kind_rows(cls) if row not in inherited]
+        beside = f"{'Besides' if rows else 'Its attributes'}: those of {_HEADINGS[number]}."
+        yield f"### `provider` of the type `{kind}`\n\n{_prose(cls.__doc__)} {beside}\n\n"
+        yield from _table(rows)
 
 
 def _kind_rows(cls: type[msgspec.Struct]) -> list[str]:

@@ -34,7 +34,7 @@ from vestibule.providers.keycloak import KeycloakConfig
 from vestibule.providers.linkedin import LinkedInConfig
 from vestibule.providers.logingov import LoginGovConfig
 from vestibule.providers.nextcloud import NextcloudConfig
-from vestibule.providers.oauth2 import OAuth2Config
+from vestibule.providers.oauth2 import OAuth2Config, PersonConfig
 from vestibule.providers.oidc import OidcConfig
 from vestibule.providers.okta import OktaConfig
 from vestibule.providers.openstax import OpenStaxConfig
@@ -78,6 +78,8 @@ BUILTIN: Final[Mapping[str, type[Any]]] = MappingProxyType(
         "service_account": ServiceAccountConfig,
     }
 )
+COMMON: Final[tuple[type[Any], ...]] = (PersonConfig, OidcConfig)
+"""What the configurations of several kinds have in common, the special after the general."""
 GROUP: Final = "vestibule.providers"
 
 
