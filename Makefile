@@ -12,7 +12,7 @@ ARGS ?=
 export PATH := $(PATH):$(CURDIR)/build/servers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench soak lock clean
+.PHONY: help setup demo test lint format docs bench soak lock clean
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,6 +35,10 @@ lint: $(VENV)/.dev ## checks style and types, changes nothing
 format: $(VENV)/.dev ## formats the code and mends what can be mended by itself
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+docs: $(VENV)/.dev ## writes what of the docs is made from the code
+	$(VENV)/bin/python -m vestibule.config.manual > docs/configuration.md
+	$(VENV)/bin/python -m vestibule.web.api.app > docs/api/openapi.json
 
 bench: $(VENV)/.dev ## measures the product beside nginx
 	@tools/servers.sh nginx

@@ -1,7 +1,12 @@
-"""The API put together: its resources, what holds for all of them, and the OpenAPI document."""
+"""The API put together: its resources, what holds for all of them, and the OpenAPI document.
+
+`python -m vestibule.web.api.app > docs/api/openapi.json`; a test keeps the file current.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -82,15 +87,27 @@ def api(office: Office | None = None) -> FastAPI:
 def document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document."""
     written = app.openapi()
-    schemas = written["components"]["schemas"]
+    components = written["components"]
     for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
+        components["schemas"].pop(unused, None)
     _, problems = models_json_schema(
         [(Problem, "serialization")], ref_template="#/components/schemas/{model}"
     )
-    schemas.update(problems["$defs"])
+    components["schemas"].update(problems["$defs"])
+    shared = components["responses"] = {}
+    for methods in written["paths"].values():
+        for operation in methods.values():
+            operation["summary"] = operation["description"].partition(".")[0].partition(";")[0]
+            answers = operation["responses"]
+            for status in [status for status in answers if status >= "400"]:
+                shared[f"Problem{status}"] = answers[status]
+                answers[status] = {"$ref": f"#/components/responses/Problem{status}"}
     return written
 
 
 async def _document(request: Request) -> Response:
     return JSONResponse(request.app.openapi())
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(api().openapi(), indent=2, ensure_ascii=False) + "\n")

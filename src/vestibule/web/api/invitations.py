@@ -14,7 +14,7 @@ from vestibule.model import Invitation as Kept
 from vestibule.web.api.cursor import Listing, Paging, cursor_after, cut, page_of
 from vestibule.web.api.office import At
 from vestibule.web.api.problem import errors
-from vestibule.web.api.shape import Address, Filter, Id, Line, Model, example, moment, moment_or_none
+from vestibule.web.api.shape import Address, Filter, Id, Line, Model, Whole, example, moment, moment_or_none
 
 YEAR_S = 366 * 86400
 
@@ -35,7 +35,7 @@ class NewInvitation(Model):
     subject: Annotated[Line, Field(min_length=1)] | None = None
     note: Line = ""
     """For people."""
-    expires_in: Annotated[int, Field(ge=1, le=YEAR_S)] | None = None
+    expires_in: Annotated[int, Field(ge=1, le=YEAR_S, strict=True), Whole] | None = None
     """Seconds it is good for; without it and `expires_at`: what the configuration says (7 days)."""
     expires_at: AwareDatetime | None = None
     """Until when it is good."""

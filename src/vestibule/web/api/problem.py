@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import compile_path
 
 from vestibule.errors import ClientError, Invalid, VestibuleError
 from vestibule.model import RETRY_AFTER_S
@@ -185,12 +185,10 @@ async def on_unrouted(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> set[str]:
-    """All methods that the path takes; Starlette knows those of the first route only. Spec: RFC 9110 section 10.2.1."""
-    found: set[str] = set()
-    for route in request.app.routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
-            found |= set(getattr(route, "methods", None) or ())
-    return found
+    """All methods that the path takes. Spec: RFC 9110 section 10.2.1."""
+    paths = request.app.openapi()["paths"]
+    matching = [methods for path, methods in paths.items() if compile_path(path)[0].match(request.url.path)]
+    return {method.upper() for methods in matching for method in methods}
 
 
 def about_of(method: str, path: str) -> dict[str, str]:

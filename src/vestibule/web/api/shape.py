@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 #: a line of text: no controls, which logs and tables would trip over, and no NUL, which a database refuses
 LINE: Final = r"^[^\x00-\x1f\x7f]*$"
@@ -16,6 +16,13 @@ ADDRESS: Final = (
     r"^[^\x00-\x20\x7f@,<>\"/\\()\[\]:;]{1,64}@[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,250}[A-Za-z0-9_])?$"
 )
 
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 60.0 is 60."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = BeforeValidator(_whole)
 Line = Annotated[str, StringConstraints(pattern=LINE, max_length=200)]
 Filter = Annotated[str, StringConstraints(pattern=LINE, max_length=500)]
 Id = Annotated[str, Path(pattern=ID, description="The id.")]

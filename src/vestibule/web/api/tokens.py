@@ -13,7 +13,7 @@ from vestibule.errors import NotFound
 from vestibule.model import AdminToken
 from vestibule.web.api.office import At
 from vestibule.web.api.problem import errors
-from vestibule.web.api.shape import Id, Line, Model, example, moment, moment_or_none
+from vestibule.web.api.shape import Id, Line, Model, Whole, example, moment, moment_or_none
 
 YEARS_S = 10 * 366 * 86400
 
@@ -27,7 +27,7 @@ class NewToken(Model):
 
     name: Annotated[Line, Field(min_length=1)]
     """For people, and for the log: who did what."""
-    expires_in: Annotated[int, Field(ge=1, le=YEARS_S)] | None = None
+    expires_in: Annotated[int, Field(ge=1, le=YEARS_S, strict=True), Whole] | None = None
     """Seconds it is good for; without it: until it is revoked."""
 
 

@@ -32,6 +32,9 @@ _ALICE = {
 }
 
 
+_PROFILE = Field(max_length=50, json_schema_extra={"additionalProperties": False})
+
+
 class Person(Model):
     """A user."""
 
@@ -79,9 +82,9 @@ class Changes(Model):
     """Shown to backends from then on, whatever the provider says; empty or null: the provider's, again."""
     login: Line | None = None
     """As `name`."""
-    profile: Annotated[dict[Line, Line | None], Field(max_length=50)] | None = None
+    profile: Annotated[dict[Line, Line | None], _PROFILE] | None = None
     """Members to set, and with null to remove; null: all of them are removed."""
-    disabled: bool = False
+    disabled: Annotated[bool, Field(strict=True)] = False
     """True blocks the user and ends all their sessions at once."""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import secrets
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -49,14 +51,14 @@ class NoNetwork:
 class ApiDesk:
     """The API and what stands behind it."""
 
-    def __init__(self) -> None:
+    def __init__(self, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self.now = NOW
         self.store = store = Store()
         self.written = io.StringIO()
         log = Log(self.written)
         changes = Changes()
         self.sessions = Sessions(store.sessions, changes, now=lambda: self.now, mono=lambda: self.now)
-        self.people = People(store.people, store.invitations, self.sessions, changes)
+        self.people = People(store.people, store.invitations, self.sessions, changes, random=random)
         self.registry = Registry(
             rows=store.identity_providers,
             keys=RING,
@@ -68,8 +70,9 @@ class ApiDesk:
             log=log,
             base_urls=lambda host: ("https://app.example.com",),
             now=lambda: self.now,
+            random=random,
         )
-        self.tokens = AdminTokens(store.admin_tokens)
+        self.tokens = AdminTokens(store.admin_tokens, random=random)
         self.app = build(
             Office(people=self.people, registry=self.registry, tokens=self.tokens, ring=RING, log=log)
         )

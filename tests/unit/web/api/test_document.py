@@ -1,0 +1,83 @@
+"""The OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.house.source import ROOT
+from vestibule.web.api.app import api as application
+
+OPERATIONS = {
+    "listUsers": "GET /api/v1/users",
+    "getUser": "GET /api/v1/users/{id}",
+    "updateUser": "PATCH /api/v1/users/{id}",
+    "deleteUser": "DELETE /api/v1/users/{id}",
+    "blockUser": "POST /api/v1/users/{id}/block",
+    "unblockUser": "POST /api/v1/users/{id}/unblock",
+    "listUserIdentities": "GET /api/v1/users/{id}/identities",
+    "deleteUserIdentity": "DELETE /api/v1/users/{id}/identities/{identity}",
+    "listIdentities": "GET /api/v1/identities",
+    "createInvitation": "POST /api/v1/invitations",
+    "listInvitations": "GET /api/v1/invitations",
+    "getInvitation": "GET /api/v1/invitations/{id}",
+    "deleteInvitation": "DELETE /api/v1/invitations/{id}",
+    "createIdentityProvider": "POST /api/v1/identity-providers",
+    "listIdentityProviders": "GET /api/v1/identity-providers",
+    "getIdentityProvider": "GET /api/v1/identity-providers/{id}",
+    "updateIdentityProvider": "PATCH /api/v1/identity-providers/{id}",
+    "replaceIdentityProvider": "PUT /api/v1/identity-providers/{id}",
+    "deleteIdentityProvider": "DELETE /api/v1/identity-providers/{id}",
+    "enableIdentityProvider": "POST /api/v1/identity-providers/{id}/enable",
+    "disableIdentityProvider": "POST /api/v1/identity-providers/{id}/disable",
+    "testIdentityProvider": "POST /api/v1/identity-providers/{id}/test",
+    "createToken": "POST /api/v1/tokens",
+    "listTokens": "GET /api/v1/tokens",
+    "revokeToken": "DELETE /api/v1/tokens/{id}",
+}
+
+
+@pytest.fixture(scope="module")
+def document():
+    return application().openapi()
+
+
+def operations(document):
+    return [
+        (f"{method.upper()} {path}", operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def test_operation_ids_are_stable(document):
+    assert {operation["operationId"]: place for place, operation in operations(document)} == OPERATIONS
+
+
+def test_every_operation_needs_a_token_and_says_which_errors_it_has(document):
+    scheme = document["components"]["securitySchemes"]["adminToken"]
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    for place, operation in operations(document):
+        assert operation["security"] == [{"adminToken": []}], place
+        said = {status for status in operation["responses"] if status >= "400"}
+        assert said >= {"401", "422", "429", "500", "503"}, place
+        for status in said:
+            assert operation["responses"][status] == {"$ref": f"#/components/responses/Problem{status}"}, (
+                place
+            )
+    for answer in document["components"]["responses"].values():
+        assert list(answer["content"]) == ["application/problem+json"]
+
+
+def test_the_api_serves_it(api, document):
+    assert api.call("GET", "/openapi.json").json == json.loads(json.dumps(document))
+
+
+def test_there_are_no_pages_that_load_from_elsewhere(api):
+    assert [api.call("GET", path).status for path in ("/docs", "/redoc")] == [404, 404]
+
+
+def test_docs_api_openapi_json_is_current(document):
+    """`make docs` writes it."""
+    assert json.loads((ROOT / "docs" / "api" / "openapi.json").read_text("utf-8")) == document
