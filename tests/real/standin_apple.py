@@ -73,7 +73,7 @@ class Apple:
         """The page that posts the answer by itself."""
         if query.get("response_mode") != "form_post":
             return web.Response(status=400, text="invalid_request: response_mode must be form_post")
-        code = f"c{len(self._flows)}"
+        code = f"authorization-code-{len(self._flows)}"
         self._flows[code] = query
         fields = {"state": query["state"], "code": code}
         if self.refuses:

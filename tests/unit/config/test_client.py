@@ -40,4 +40,4 @@ def test_a_claim_may_be_switched_off(desk: Desk) -> None:
 )
 def test_what_is_no_mapping_is_told_with_its_place(desk: Desk, text: str, fault: str) -> None:
     faults = desk.faults(f"{HEAD}  {text}\n{TAIL}")
-    assert any(fault in found and ":6:" in found or ":7:" in found for found in faults), faults
+    assert any((fault in found and ":6:" in found) or ":7:" in found for found in faults), faults
