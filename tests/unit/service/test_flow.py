@@ -95,8 +95,8 @@ async def test_each_ask_gets_its_answer() -> None:
     wire = Wire(answer(), answer(404))
     got = await driver(wire).run(flow())
     assert got == [
-        Reply(200, {"content-type": "application/json"}, b"{}"),
-        Reply(404, {"content-type": "application/json"}, b"{}"),
+        Reply(200, {"content-type": "application/json"}, b"{}", URL),
+        Reply(404, {"content-type": "application/json"}, b"{}", URL),
         {"issuer": "https://op.example"},
         ({"kid": "1"},),
     ]
