@@ -45,7 +45,9 @@ _FOR_ANYBODY = {
     "gitlab": "allowed_groups",
     "bitbucket": "allowed_workspaces",
     "slack": "allowed_workspaces",
-    **dict.fromkeys(("apple", "digitalocean", "discord", "facebook", "indieauth", "linkedin", "twitch"), ""),
+    "digitalocean": "allowed_teams",
+    "discord": "allowed_guilds",
+    **dict.fromkeys(("apple", "facebook", "indieauth", "linkedin", "openstax", "sourcehut", "twitch"), ""),
 }
 
 
