@@ -72,6 +72,19 @@ def test_every_other_account_is_refused_whatever_its_address_says(hd: Any) -> No
     assert (caught.value.status, caught.value.code) == (403, "not_admitted")
 
 
+def test_there_may_be_several_domains() -> None:
+    op = client(hosted_domains=("corp.example", "corp.test"), userinfo=False)
+    assert query_of(op)["hd"] == "*"
+    for domain in ("corp.example", "corp.test"):
+        assert finished(op, hd=domain).identity.orgs == (domain,)
+    with pytest.raises(ClientError):
+        finished(op, hd="evil.example")
+    assert client(hosted_domain="a.example", hosted_domains=("b.example",))._google.domains == (
+        "a.example",
+        "b.example",
+    )
+
+
 def test_a_hint_cannot_lift_the_domain() -> None:
     assert query_of(client(hosted_domain="corp.example"), hd="evil.example")["hd"] == "corp.example"
     assert query_of(client(), hd="other.example")["hd"] == "other.example"
