@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -17,10 +18,10 @@ from vestibule import app, fetch
 from vestibule.config.compile import compile_config
 from vestibule.config.load import Loaded, load
 from vestibule.config.rule import rule_of
-from vestibule.core import flow
-from vestibule.core.policy import decide, policy_of
+from vestibule.core import claim, flow
+from vestibule.core.policy import decide, policy_of, qualified
 from vestibule.errors import ConfigError
-from vestibule.model import Allow, Deny, Identity, SignIn
+from vestibule.model import Allow, Decision, Deny, Identity, SignIn
 from vestibule.protocol import h1, headers, url
 from vestibule.proxy import downstream_h1, pool, upstream
 from vestibule.web.texts import TEXTS
@@ -219,6 +220,7 @@ def test_pictures_are_small(picture: Path):
 # -- what the tables say ----------------------------------------------------------------------
 
 TRUTH = table("docs/access.md", "`allow`")
+TOLD = table("docs/access.md", "rule | what is known of the person")
 ROUTES = table("docs/access.md", "path")
 REFUSALS = table("docs/calling.md", "code")
 
@@ -237,16 +239,44 @@ def test_the_truth_table_of_access_is_true(allow: str, deny: str, who: str, answ
         deny=tuple(rule_of(rule) for rule in quoted(deny)),
         sign_in=frozenset({"google"}),
     )
-    match decide(policy, b"GET", somebody(who)):
+    assert said(decide(policy, b"GET", somebody(who))) == answer
+
+
+def said(decision: Decision) -> str:
+    """The decision as the tables write it."""
+    match decision:
         case Allow():
-            said = "in"
+            return "in"
         case SignIn():
-            said = "sign-in"
+            return "sign-in"
         case Deny(status, code, _):
-            said = f"{status} `{code}`"
+            return f"{status} `{code}`"
         case other:
-            said = repr(other)
-    assert said == answer
+            return repr(other)
+
+
+def member(cell: str) -> Identity:
+    """Somebody who came by a provider, and what that said of one thing: `okta` groups `admins` `staff`."""
+    client, *values = quoted(cell)
+    words = cell.replace("`", " ").split()
+    identity = Identity(client=client, issuer=f"https://{client}.example", subject="1", unknown=claim.LISTS)
+    field = words[1] if len(words) > 1 else ""
+    if field in claim.LISTS:
+        return claim.with_lists(identity, **{field: tuple(values)})
+    if field == "login":
+        return msgspec.structs.replace(identity, login=values[0])
+    return msgspec.structs.replace(identity, claims={field: values[0]} if field else {})
+
+
+@pytest.mark.parametrize(("rule", "known", "allow", "deny"), TOLD)
+def test_the_truth_table_of_what_providers_say_is_true(rule: str, known: str, allow: str, deny: str):
+    clients = {"okta": "okta", "github": "github"}
+    asked = qualified(rule_of(quoted(rule)[0]), clients)
+    anyone, sign_in = rule_of("anyone"), frozenset(clients)
+    identities = (member(known),)
+    assert said(decide(policy_of(allow=(asked,), sign_in=sign_in), b"GET", identities)) == allow
+    policy = policy_of(allow=(anyone,), deny=(asked,), sign_in=sign_in)
+    assert said(decide(policy, b"GET", identities)) == deny
 
 
 @pytest.mark.parametrize(("path", "route"), ROUTES, ids=lambda cell: cell)
