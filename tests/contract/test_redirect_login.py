@@ -7,7 +7,22 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from tests.unit.providers import test_apple, test_github, test_google, test_oauth2, test_oidc
+from tests.unit.providers import (
+    test_adfs,
+    test_apple,
+    test_auth0,
+    test_cidaas,
+    test_cognito,
+    test_entra,
+    test_github,
+    test_google,
+    test_google_groups,
+    test_keycloak,
+    test_logingov,
+    test_oauth2,
+    test_oidc,
+    test_okta,
+)
 from tests.unit.providers.player import (
     CHALLENGE,
     NOW,
@@ -21,7 +36,7 @@ from tests.unit.providers.player import (
 )
 from vestibule.errors import ProviderInvalid, ProviderRefused, ProviderUnavailable
 from vestibule.model import Secret, Tokens
-from vestibule.providers.base import RedirectLogin, Refresh, SignOut
+from vestibule.providers.base import Recheck, RedirectLogin, Refresh, SignOut
 from vestibule.providers.kit import Ask, Discovery, Flow, PostForm
 from vestibule.providers.oauth2 import OAuth2
 
@@ -33,6 +48,15 @@ KINDS = {
     "google": test_google.client(client_secret=CANARY),
     "github": test_github.client(client_secret=CANARY),
     "apple": test_apple.client(client_id="cid"),
+    "google with groups": test_google_groups.client(client_secret=CANARY),
+    "keycloak": test_keycloak.client(client_secret=CANARY),
+    "entra": test_entra.client(client_secret=CANARY),
+    "adfs": test_adfs.client(client_secret=CANARY),
+    "auth0": test_auth0.client(client_secret=CANARY),
+    "okta": test_okta.client(client_secret=CANARY),
+    "cognito": test_cognito.client(client_secret=CANARY),
+    "cidaas": test_cidaas.client(client_secret=CANARY),
+    "logingov": test_logingov.client(client_id="cid"),
 }
 TOKENS = Tokens(
     access_token=Secret("canary-at"), refresh_token=Secret("canary-rt"), id_token=Secret("canary.id.t")
@@ -64,6 +88,7 @@ def driven(flow: Flow[Any], *posts: Any) -> tuple[Any, list[Ask]]:
 
 
 def callback(op: OAuth2, **params: str) -> Any:
+    """What the browser comes back with, `iss` among it where the kind's metadata promises one."""
     issuer = getattr(getattr(op, "_oidc", None), "issuer", "")
     return came_back(**({"iss": issuer} if issuer else {}), **params)
 
@@ -72,6 +97,7 @@ def test_it_has_every_capability_of_the_dance(op: OAuth2) -> None:
     assert isinstance(op, RedirectLogin)
     assert isinstance(op, Refresh)
     assert isinstance(op, SignOut)
+    assert isinstance(op, Recheck)
     assert op.name
     assert op.title
 
