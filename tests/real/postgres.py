@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import pwd
@@ -95,7 +96,8 @@ class Cluster:
         """kill -9 to the whole of it; returns when nothing of it is left."""
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         for child in children:
-            os.kill(int(child), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
         self._process.kill()
 
     def start_again(self) -> None:
@@ -189,7 +191,8 @@ class Cluster:
         pid = self._process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         for each in (pid, *map(int, children)):
-            os.kill(each, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, number)
 
 
 def _owner() -> tuple[int, int]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Column, Connection, Executable, Row, Select, event, literal, tuple_
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from vestibule.core.postgres import Postgres
@@ -24,6 +24,8 @@ from vestibule.errors import StoreError
 from vestibule.store.base import Page
 
 _BUSY_S: Final = 5.0
+_NOT_A_CHARACTER: Final = "22021"
+"""SQLSTATE character_not_in_repertoire."""
 
 
 class Engine:
@@ -50,6 +52,10 @@ class Engine:
             async with self._engine.connect() as connection:
                 found: Sequence[Row[Any]] = (await connection.execute(query)).all()
                 return found
+        except DBAPIError as exc:
+            if getattr(exc.orig, "sqlstate", "") == _NOT_A_CHARACTER:
+                return ()  # a text with NUL in it: PostgreSQL can't store it, so nothing has it
+            raise store_error(exc) from exc
         except (SQLAlchemyError, OSError) as exc:
             raise store_error(exc) from exc
 

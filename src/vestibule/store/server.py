@@ -1,9 +1,9 @@
 """One PostgreSQL database: statements on connections of a pool, and what happens while it is away.
 
 Each statement is a transaction of its own and prepared once a connection. Nothing waits long: connecting and
-waiting for a free connection 2 s, a statement 5 s. When the server is found away, one caller at a time goes on
-trying, twice a second, and all others are told at once; so a server that doesn't answer at all costs one caller
-its time-out, and one that is back is in use again within a second.
+waiting for a free connection 2 s, a statement 5 s (the server itself breaks it off then). When the server is
+found away, one caller at a time goes on trying, twice a second, and all others are told at once; so a server
+that doesn't answer at all costs one caller its time-out, and one that is back is in use again within a second.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ Row: TypeAlias = Sequence[Any]
 
 CONNECT_S: Final = 2.0
 STATEMENT_S: Final = 5.0
+_SILENCE_S: Final = 1.0
+"""How much longer than a statement may take the server may say nothing; then nobody is there."""
 _AGAIN_S: Final = 0.5
 _CLOSE_S: Final = 5.0
 _IDLE_S: Final = 60.0
@@ -31,7 +33,9 @@ _AWAY: Final = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
 )
 FAULTS: Final = (asyncpg.PostgresError, *_AWAY)
@@ -72,11 +76,7 @@ class Server:
 
     async def close(self) -> None:
         """Let what is under way end, then let go of the connections."""
-        for pool in (self._durable, self._relaxed):
-            try:
-                await asyncio.wait_for(pool.close(), _CLOSE_S)
-            except FAULTS:
-                pool.terminate()
+        await asyncio.gather(_closed(self._durable), _closed(self._relaxed))
 
     async def row(self, sql: str, *arguments: Any) -> Row | None:
         """The first row, or None; what it wrote is durable. Raises StoreError."""
@@ -118,12 +118,19 @@ class Server:
                 self._is_tried = False
 
 
+async def _closed(pool: asyncpg.Pool) -> None:
+    try:
+        await asyncio.wait_for(pool.close(), _CLOSE_S)
+    except FAULTS:
+        pool.terminate()
+
+
 async def connected(postgres: Postgres, *, statement_s: float = STATEMENT_S) -> asyncpg.Connection:
     """A connection of its own. Raises OSError, asyncpg's errors, StoreError."""
-    return await asyncpg.connect(**{**connecting(postgres), "command_timeout": statement_s})
+    return await asyncpg.connect(**connecting(postgres, statement_s=statement_s))
 
 
-def connecting(postgres: Postgres) -> dict[str, Any]:
+def connecting(postgres: Postgres, *, statement_s: float = STATEMENT_S) -> dict[str, Any]:
     """What asyncpg has to know. Raises StoreError when the file of authorities can't be read."""
     return {
         "host": postgres.host,
@@ -133,8 +140,12 @@ def connecting(postgres: Postgres) -> dict[str, Any]:
         "database": postgres.name,
         "ssl": _tls(postgres),
         "timeout": CONNECT_S,
-        "command_timeout": STATEMENT_S,
-        "server_settings": {"application_name": "vestibule"},
+        "command_timeout": statement_s + _SILENCE_S,
+        "server_settings": {
+            "application_name": "vestibule",
+            "statement_timeout": f"{statement_s * 1000:.0f}",
+            "idle_in_transaction_session_timeout": f"{statement_s * 1000:.0f}",
+        },
     }
 
 
