@@ -100,7 +100,8 @@ def read_client(node: Node, kind: str, name: str, report: Report) -> Client | No
     except (ValueError, TypeError) as exc:
         # The class's own checks; their message begins with the attribute they are about.
         about = str(exc).split(" ", 1)[0]
-        report.fault(node.at(about), f'{node.block.type} "{node.label}": {exc}')
+        written = next((name for name in _names_of(about) if name in node.block.attributes), about)
+        report.fault(node.at(written), f'{node.block.type} "{node.label}": {exc}')
         return None
     _warn_plain(node, report)
     identifies = isinstance(opened, RedirectLogin) and opened.identifies

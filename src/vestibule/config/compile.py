@@ -63,6 +63,8 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     key_file: Path
     session_key: Secret | None
     """Stands for the key file where it is given."""
+    return_domain: str
+    """Hosts at and below this domain may be returned to after signing in; empty: the configured ones only."""
     lifetimes: Lifetimes
     people: Rules
     """Who may become a user."""
@@ -87,6 +89,7 @@ def compile_config(loaded: Loaded) -> Compiled:
         database=database(config),
         key_file=key_file(config),
         session_key=loaded.session_key,
+        return_domain=loaded.return_domain,
         lifetimes=_lifetimes(config),
         people=checked.people,
     )

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from vestibule.config import environment, hcl
+from vestibule.config import environment, hcl, surroundings
 from vestibule.config.check import Checked, check
 from vestibule.config.place import Place, Report, in_order
 from vestibule.config.schema import Config, General
 from vestibule.config.shape import read
+from vestibule.config.variables import Variables
 from vestibule.errors import ConfigError
 from vestibule.model import Secret
 
@@ -26,6 +27,8 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """What is legal but risky, each `file:line:col: message`."""
     session_key: Secret | None = None
     """`VESTIBULE_SESSION_KEY`: stands for the key file."""
+    return_domain: str = ""
+    """Hosts at and below this domain may be returned to after signing in; empty: the configured ones only."""
 
     @property
     def summary(self) -> str:
@@ -49,17 +52,18 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> Loaded:
     """
     report = Report()
     files = tuple(str(path) for path in paths)
-    if paths:
+    variables = None if paths else Variables(environ, report)
+    if variables is None:
         documents = [_document(path, environ, report) for path in paths]
         environment.beside_file(environ, report)
     else:
-        documents = [environment.document(environ, report)]
+        documents = [surroundings.document(variables, report)]
     torn = bool(report.faults)
     root = environment.overridden(_joined(documents, report), environ, report)
     config = read(Config, root, report)
     # What a broken file should have held would only be reported missing.
     checked = Checked() if torn and not config.host else check(config, report)
-    key = _session_key(environ, report)
+    key = _session_key(variables or Variables(_ours(environ), report), report)
     if report.faults:
         raise ConfigError(in_order(report.faults, files))
     return Loaded(
@@ -68,6 +72,7 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> Loaded:
         files=files,
         warnings=in_order(report.warnings, files),
         session_key=key,
+        return_domain="" if variables is None else surroundings.return_domain(variables),
     )
 
 
@@ -113,14 +118,19 @@ def _merged(first: hcl.Block, second: hcl.Block, report: Report) -> hcl.Block:
     return hcl.Block(first.type, first.place, (), attributes, (*first.blocks, *second.blocks))
 
 
-def _session_key(environ: Mapping[str, str], report: Report) -> Secret | None:
+def _ours(environ: Mapping[str, str]) -> dict[str, str]:
+    """What is read beside files, too."""
+    return {name: environ[name] for name in (environment.SESSION_KEY,) if name in environ}
+
+
+def _session_key(variables: Variables, report: Report) -> Secret | None:
     """Threat: a key that can be guessed opens every stored credential."""
-    key = environ.get(environment.SESSION_KEY, "")
+    key = variables.text("SESSION_KEY")
     if not key:
         return None
     if len(key) < 32 or len(set(key)) < 8:
         report.fault(
-            Place(environment.SESSION_KEY),
+            variables.place("SESSION_KEY"),
             "is too easy to guess: at least 32 random characters, as `openssl rand -base64 32` prints",
         )
     return Secret(key)

@@ -96,7 +96,7 @@ def test_the_gateways_own_blocks(desk: Desk, text: str, expected: str) -> None:
         (f'backend = "https://x/y"\n{PUBLIC}', "v.hcl:8:11: `https://x/y`: only scheme, host and port"),
         (f'backend = "ftp://x"\n{PUBLIC}', "v.hcl:8:11: `ftp://x` is no server"),
         (f'backend = "static:"\n{PUBLIC}', "v.hcl:8:11: `backend` names no directory"),
-        (f'backend = "internal:httpbin"\n{PUBLIC}', "v.hcl:8:11: `backend` there is no internal:httpbin; there is internal:echo"),
+        (f'backend = "internal:httpbin"\n{PUBLIC}', "v.hcl:8:11: `backend` there is no internal:httpbin; there are internal:account, internal:echo"),
         (f'backend = "serving:x"\n{PUBLIC}', "v.hcl:8:11: `serving:` is not in this version yet"),
         (f'backend = "nomad:job"\n{PUBLIC}', "v.hcl:8:11: `nomad:` is not in this version yet"),
         (f'backend = ["x:1", "static:y"]\n{PUBLIC}', "v.hcl:8:11: only servers can stand in a list"),

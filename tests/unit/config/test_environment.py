@@ -103,9 +103,9 @@ def test_nobody_named_is_not_everyone() -> None:
         ),
         (
             {"VESTIBULE_ROOT_DOMAIN": "example.com"},
-            "VESTIBULE_ROOT_DOMAIN: the auth service for a root domain is not",
+            "VESTIBULE_ROOT_DOMAIN: makes this the auth service of a domain, and VESTIBULE_BACKEND",
         ),
-        ({"ROOT_DOMAIN": "example.com"}, "ROOT_DOMAIN: the auth service for a root domain is not"),
+        ({"ROOT_DOMAIN": "example.com"}, "ROOT_DOMAIN: makes this the auth service of a domain, and VEST"),
     ],
 )
 def test_a_variable_at_fault_is_named(environ: dict[str, str], expected: str) -> None:
