@@ -2,6 +2,19 @@
 
 Knows templates, words and headers, and nothing of ASGI: the gateway answers with these pages before the
 control plane is loaded, and when a request is so broken that no application should see it.
+
+A page is added so:
+
+1. Its words, `NAME.title`, `NAME.text` and, where there is advice to give, `NAME.hint`, go into every file of
+   `languages/`, texts of buttons under `action.`. A handler writes no sentence; it names one.
+2. Its shape is one of `message` (says something, offers ways on), `form` (fields with their labels and faults) and
+   `list` (lines, each with what can be done about it), filled with the values of `blocks`. Where none will do, a
+   template of its own extends `base.html`, may include `actions.html`, `fields.html` and `items.html`, and is
+   rendered by `page`.
+3. What changes something is a POST. The check of Origin (`asking.check_post`) stands for the token that forms
+   elsewhere carry; where the answer leads to another origin, it is `onward`, not a redirect.
+4. A sample of it goes into `rehearsal`: by that, operators' templates are tried on it, and Chromium looks at it in
+   every scheme and size.
 """
 
 from __future__ import annotations
@@ -272,6 +285,7 @@ class Pages:
                 "title": item.title,
                 "detail": item.detail,
                 "mark": self._look(scene).mark_url(item.kind),
+                "letter": item.title[:1].upper() if item.kind else "",
                 "actions": item.actions,
             }
             for item in items

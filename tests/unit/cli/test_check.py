@@ -42,6 +42,16 @@ def test_a_warning_is_no_fault(tmp_path: Path) -> None:
     assert result.stderr.startswith(f"warning: {tmp_path}/0.hcl:3:14: ")
 
 
+def test_templates_are_tried_on_every_page(tmp_path: Path) -> None:
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "message.html").write_text("<p>\n{{ no_such_value }}", "utf-8")
+    result = run(tmp_path, GOOD + 'branding { templates = "pages" }\n')
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"{tmp_path}/pages/message.html:2:1: undefined value: `no_such_value` is undefined\n"
+    )
+
+
 def test_without_a_file_the_environment_is_checked(tmp_path: Path) -> None:
     result = run(tmp_path)
     assert result.exit_code == 1
