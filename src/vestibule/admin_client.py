@@ -1,0 +1,364 @@
+"""A typed client of the admin API, over its Unix socket or its port.
+
+The standard library's HTTP client and nothing heavy, so that a command starts fast.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeAlias, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+
+from vestibule.errors import ClientError, Invalid, VestibuleError
+from vestibule.model import Secret
+
+PREFIX = "/api/v1"
+TIMEOUT_S = 60.0
+PAGE = 200
+ANSWER_MAX_BYTES = 16 << 20
+
+Document: TypeAlias = dict[str, Any]
+"""A provider as the API shows it: what its settings are depends on its type."""
+T = TypeVar("T")
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """An account at a provider."""
+
+    id: str
+    user_id: str
+    issuer: str
+    subject: str
+    client: str
+    kind: str
+    login: str
+    name: str
+    email: str
+    created_at: datetime
+    seen_at: datetime | None
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A user; `identities` are there where one was asked for."""
+
+    id: str
+    name: str
+    login: str
+    email: str
+    disabled: bool
+    profile: dict[str, str]
+    created_at: datetime
+    seen_at: datetime | None
+    identities: tuple[Identity, ...] | None = None
+
+
+class Invitation(msgspec.Struct, frozen=True, kw_only=True):
+    """An invitation."""
+
+    id: str
+    email: str
+    issuer: str
+    subject: str
+    note: str
+    state: Literal["open", "used", "expired"]
+    created_at: datetime
+    created_by: str
+    expires_at: datetime
+    used_at: datetime | None
+    used_by: str
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An admin token; the token itself is there only where it was just made."""
+
+    id: str
+    name: str
+    created_at: datetime
+    expires_at: datetime | None
+    seen_at: datetime | None
+    token: str | None = None
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was tried at a provider."""
+
+    what: str
+    ok: bool
+    detail: str
+    advice: str
+
+
+class Tested(msgspec.Struct, frozen=True, kw_only=True):
+    """What trying a provider out has found."""
+
+    ok: bool
+    findings: tuple[Finding, ...]
+
+
+class _Page(msgspec.Struct, frozen=True):
+    items: list[msgspec.Raw]
+    next: str | None = None
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    detail: str
+    code: str
+    id: str = ""
+    faults: list[dict[str, str]] = []
+
+
+class AdminClient:
+    """Calls the admin API of one gateway; one connection a call.
+
+    Every method raises VestibuleError: Invalid for what the API finds wrong, ClientError with its status and code
+    for what else it refuses, and code `unreachable` where there is no API to ask.
+    """
+
+    def __init__(self, where: str, token: Secret | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
+        """`where`: `unix:PATH`, `http://127.0.0.1:9000` or `https://…`. Raises ValueError for anything else."""
+        self.where = where
+        self._token = token
+        self._timeout_s = timeout_s
+        self._connect = _connector(where, timeout_s)
+
+    # -- users --------------------------------------------------------------------------------
+
+    def users(self, *, email: str = "", text: str = "", disabled: bool | None = None) -> Iterator[User]:
+        """The users, fetched page by page as they are taken."""
+        filters = {"email": email, "text": text, "disabled": disabled}
+        return self._list("/users", filters, User)
+
+    def user(self, user_id: str) -> User:
+        """A user with identities."""
+        return self._one("GET", f"/users/{_segment(user_id)}", User)
+
+    def update_user(self, user_id: str, changes: Mapping[str, Any]) -> User:
+        """The user after this JSON Merge Patch."""
+        return self._one("PATCH", f"/users/{_segment(user_id)}", User, changes)
+
+    def block_user(self, user_id: str) -> User:
+        """The user, blocked; all sessions are over."""
+        return self._one("POST", f"/users/{_segment(user_id)}/block", User)
+
+    def unblock_user(self, user_id: str) -> User:
+        """The user, let in again."""
+        return self._one("POST", f"/users/{_segment(user_id)}/unblock", User)
+
+    def delete_user(self, user_id: str) -> None:
+        """Delete the user."""
+        self._call("DELETE", f"/users/{_segment(user_id)}")
+
+    def delete_identity(self, user_id: str, identity_id: str) -> None:
+        """Take an identity from a user."""
+        self._call("DELETE", f"/users/{_segment(user_id)}/identities/{_segment(identity_id)}")
+
+    def identities(self, *, user: str = "", issuer: str = "", client: str = "") -> Iterator[Identity]:
+        """The identities, fetched page by page."""
+        return self._list("/identities", {"user": user, "issuer": issuer, "client": client}, Identity)
+
+    # -- invitations --------------------------------------------------------------------------
+
+    def invitations(self, *, email: str = "", state: str = "") -> Iterator[Invitation]:
+        """The invitations, fetched page by page."""
+        return self._list("/invitations", {"email": email, "state": state}, Invitation)
+
+    def invite(
+        self,
+        *,
+        email: str = "",
+        issuer: str = "",
+        subject: str = "",
+        note: str = "",
+        life_s: int | None = None,
+    ) -> Invitation:
+        """A new invitation."""
+        given = {"email": email, "issuer": issuer, "subject": subject, "note": note, "expires_in": life_s}
+        return self._one("POST", "/invitations", Invitation, {k: v for k, v in given.items() if v})
+
+    def invitation(self, invitation_id: str) -> Invitation:
+        """The invitation."""
+        return self._one("GET", f"/invitations/{_segment(invitation_id)}", Invitation)
+
+    def withdraw(self, invitation_id: str) -> None:
+        """Withdraw an invitation."""
+        self._call("DELETE", f"/invitations/{_segment(invitation_id)}")
+
+    # -- identity providers -------------------------------------------------------------------
+
+    def providers(self) -> Iterator[Document]:
+        """All identity providers."""
+        return self._list("/identity-providers", {}, dict[str, Any])
+
+    def provider(self, provider_id: str) -> Document:
+        """The provider."""
+        return self._one("GET", _provider(provider_id), dict[str, Any])
+
+    def create_provider(self, document: Any) -> Document:
+        """A new provider."""
+        return self._one("POST", "/identity-providers", dict[str, Any], document)
+
+    def update_provider(self, provider_id: str, patch: Any, *, version: int | None = None) -> Document:
+        """The provider after this JSON Merge Patch. `version`: the one it must have."""
+        return self._one("PATCH", _provider(provider_id), dict[str, Any], patch, version)
+
+    def replace_provider(self, provider_id: str, document: Any, *, version: int | None = None) -> Document:
+        """The provider with this document in its place."""
+        return self._one("PUT", _provider(provider_id), dict[str, Any], document, version)
+
+    def enable_provider(self, provider_id: str) -> Document:
+        """The provider, offered."""
+        return self._one("POST", f"{_provider(provider_id)}/enable", dict[str, Any])
+
+    def disable_provider(self, provider_id: str) -> Document:
+        """The provider, offered no more."""
+        return self._one("POST", f"{_provider(provider_id)}/disable", dict[str, Any])
+
+    def delete_provider(self, provider_id: str) -> None:
+        """Delete the provider."""
+        self._call("DELETE", _provider(provider_id))
+
+    def test_provider(self, provider_id: str) -> Tested:
+        """What trying it out finds."""
+        return self._one("POST", f"{_provider(provider_id)}/test", Tested)
+
+    # -- tokens -------------------------------------------------------------------------------
+
+    def tokens(self) -> Iterator[Token]:
+        """All admin tokens, without themselves."""
+        return self._list("/tokens", {}, Token)
+
+    def create_token(self, name: str, life_s: int | None = None) -> Token:
+        """A new token, with itself."""
+        given = {"name": name} | ({} if life_s is None else {"expires_in": life_s})
+        return self._one("POST", "/tokens", Token, given)
+
+    def revoke_token(self, token_id: str) -> None:
+        """End a token."""
+        self._call("DELETE", f"/tokens/{_segment(token_id)}")
+
+    # -- calls --------------------------------------------------------------------------------
+
+    def _list(self, path: str, filters: Mapping[str, str | bool | None], of: Any) -> Iterator[Any]:
+        query = {name: _text(value) for name, value in filters.items() if value not in {None, ""}}
+        if path not in {"/identity-providers", "/tokens"}:
+            query["limit"] = str(PAGE)
+        while True:
+            asked = f"{path}?{urlencode(query)}" if query else path
+            page = self._decoded(self._call("GET", asked), _Page)
+            for item in page.items:
+                yield self._decoded(bytes(item), of)
+            if not page.next:
+                return
+            query["cursor"] = page.next
+
+    def _one(self, method: str, path: str, of: type[T], value: Any = None, version: int | None = None) -> T:
+        return self._decoded(self._call(method, path, value, version), of)
+
+    def _decoded(self, body: bytes, of: type[T]) -> T:
+        try:
+            return msgspec.json.decode(body, type=of)
+        except msgspec.DecodeError as exc:
+            raise _unreachable(
+                f"what answers at {self.where} is no admin API of this version: {exc}"
+            ) from None
+
+    def _call(self, method: str, path: str, value: Any = None, version: int | None = None) -> bytes:
+        headers = {"Accept": "application/json"}
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token.reveal()}"
+        if version is not None:
+            headers["If-Match"] = f'"{version}"'
+        body = None if value is None else msgspec.json.encode(value)
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        connection = self._connect()
+        try:
+            connection.request(method, PREFIX + path, body, headers)
+            answer = connection.getresponse()
+            content = answer.read(ANSWER_MAX_BYTES)
+        except (OSError, http.client.HTTPException) as exc:
+            raise _unreachable(_why(self.where, exc)) from exc
+        finally:
+            connection.close()
+        if answer.status >= 300:
+            raise _refusal(self.where, answer.status, content)
+        return content
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP to a Unix socket."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _connector(where: str, timeout_s: float) -> Callable[[], http.client.HTTPConnection]:
+    """Makes connections. Raises ValueError."""
+    if where.startswith("unix:") and where != "unix:":
+        path = where.removeprefix("unix:")
+        return lambda: _UnixConnection(path, timeout_s)
+    parts = urlsplit(where)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError("is unix:PATH or a URL such as http://127.0.0.1:9000")
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    host, port = parts.hostname, parts.port
+    return lambda: kind(host, port, timeout=timeout_s)
+
+
+def _why(where: str, exc: Exception) -> str:
+    """What is in the way, and what to do."""
+    path = where.removeprefix("unix:")
+    is_socket = path != where
+    if isinstance(exc, FileNotFoundError):
+        return f"no gateway runs here: there is no {path}; start one, or say --state DIR or --admin URL"
+    if isinstance(exc, PermissionError):
+        return f"{path} is another user's: run this as the user that the gateway runs as"
+    if isinstance(exc, ConnectionRefusedError):
+        if is_socket:
+            return f"the gateway that made {path} has ended: start it again"
+        return f'nothing listens at {where}: start the gateway with admin {{ listen = "…" }}'
+    if isinstance(exc, TimeoutError):
+        return f"the gateway at {where} does not answer: look at its log"
+    if is_socket and isinstance(exc, OSError) and exc.errno is None:
+        return f"the path {path} is too long for a Unix socket: go to a folder from which it is shorter"
+    return f"the gateway at {where} can't be reached: {exc}"
+
+
+def _refusal(where: str, status: int, content: bytes) -> VestibuleError:
+    try:
+        problem = msgspec.json.decode(content, type=_Problem)
+    except msgspec.DecodeError:
+        return _unreachable(f"what answers at {where} is no admin API (status {status})")
+    if status == 422 and problem.faults:
+        faults = tuple((fault.get("path", ""), fault.get("message", "")) for fault in problem.faults)
+        return Invalid(faults)
+    detail = f"id {problem.id}" if problem.id else ""
+    return ClientError(problem.detail, code=problem.code, status=status, detail=detail)
+
+
+def _unreachable(message: str) -> VestibuleError:
+    return VestibuleError(message, code="unreachable", status=503)
+
+
+def _provider(provider_id: str) -> str:
+    return f"/identity-providers/{_segment(provider_id)}"
+
+
+def _segment(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
