@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from vestibule.config.compile import Compiled
 from vestibule.core.call import Call
 from vestibule.core.postgres import Postgres
-from vestibule.core.route import Host, site_of
+from vestibule.core.route import Host, ReturnHosts, site_of
 from vestibule.core.seal import Key, KeyRing
 from vestibule.core.session import Lifetimes
 from vestibule.errors import StoreError, VestibuleError
@@ -266,7 +266,7 @@ class App:
                 table=self._compiled.table,
                 configs=self._compiled.clients,
                 providers=self._providers,
-                hosts=frozenset(name.decode("ascii") for name in self._compiled.table.hosts),
+                hosts=ReturnHosts.of(self._compiled.table, self._compiled.return_domain),
                 base_urls=self._base_urls,
                 use=self._use,
                 flow_life_s=self._compiled.lifetimes.flow_s,

@@ -7,7 +7,7 @@ the listeners are up; until then requests for the gateway's own paths wait.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 
 import msgspec
@@ -53,8 +53,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     configs: Mapping[str, ProviderConfig]
     """What was read of the configuration's providers, by full name."""
     providers: Mapping[str, Provider]
-    hosts: frozenset[str]
-    """Names of all hosts: where a return address may lead."""
+    hosts: Container[str]
+    """Where a return address may lead."""
     base_urls: Callable[[Host], tuple[str, ...]]
     """Under which URLs people reach a host."""
     use: Callable[[Offer], None]

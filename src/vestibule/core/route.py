@@ -147,6 +147,28 @@ class RouteTable:
         return self.hosts.get(name)
 
 
+class ReturnHosts(msgspec.Struct, frozen=True):
+    """Hosts a person may be sent to after signing in: those of the table and, with a domain, all at and below it.
+
+    Names are lower case; one with a port (`b.example:8443`) is another place, and below `localhost` only is it in here.
+    """
+
+    names: frozenset[str]
+    domain: str = ""
+
+    @classmethod
+    def of(cls, table: RouteTable, domain: str = "") -> ReturnHosts:
+        """The table's hosts, and the domain."""
+        return cls(frozenset(name.decode("ascii") for name in table.hosts), domain)
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str) or name in self.names:
+            return name in self.names
+        host, colon, _ = name.partition(":")
+        is_below = bool(self.domain) and f".{host}".endswith(f".{self.domain}")
+        return is_below and (not colon or self.domain.rpartition(".")[2] == "localhost")
+
+
 def routes_of(routes: Iterable[Route]) -> tuple[dict[bytes, Route], int]:
     """Routes by prefix, and the depth `Host.depth` wants."""
     table = {route.prefix: route for route in routes}

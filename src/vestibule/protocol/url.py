@@ -18,6 +18,7 @@ never rewritten.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from ipaddress import IPv6Address
 from typing import NamedTuple, NoReturn
 from urllib.parse import unquote_to_bytes
@@ -232,7 +233,7 @@ _NON_ASCII_RE = re.compile(rb"[\x80-\xff]")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def safe_return(rd: str, *, base_url: str, hosts: frozenset[str]) -> str | None:
+def safe_return(rd: str, *, base_url: str, hosts: Container[str]) -> str | None:
     r"""Where a person may be sent after signing in or out: a path of this host, a URL of a configured one.
 
     `rd` is what the form or query decoding gave, decoded once. `base_url` is this host's own
@@ -263,7 +264,7 @@ def _return_path(rd: str) -> str | None:
     return target.full.decode("ascii") + mark + _ascii(fragment).decode("ascii")
 
 
-def _return_url(rd: str, base_url: str, hosts: frozenset[str]) -> str | None:
+def _return_url(rd: str, base_url: str, hosts: Container[str]) -> str | None:
     found = _RETURN_ABSOLUTE_RE.fullmatch(rd)
     if not found or not found[2].isascii():
         return None

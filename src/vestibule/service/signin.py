@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -125,7 +125,7 @@ class SignIn:
         keys: KeyRing,
         driver: kit.Driver,
         providers: Mapping[str, Provider],
-        hosts: frozenset[str] = frozenset(),
+        hosts: Container[str] = frozenset(),
         flow_life_s: float = flows.LIFE_S,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -147,7 +147,7 @@ class SignIn:
         people.before_end(self._give_up)
         self.use(providers, hosts)
 
-    def use(self, providers: Mapping[str, Provider], hosts: frozenset[str]) -> None:
+    def use(self, providers: Mapping[str, Provider], hosts: Container[str]) -> None:
         """Take providers by full name, and the hosts a return address may name, from a new configuration."""
         self._kinds = {name: provider.kind for name, provider in providers.items()}
         self._titles = {name: provider.title for name, provider in providers.items()}

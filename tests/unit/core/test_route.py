@@ -9,6 +9,7 @@ from vestibule.core.policy import Rule, policy_of
 from vestibule.core.route import (
     Backend,
     Host,
+    ReturnHosts,
     Route,
     RouteTable,
     Server,
@@ -167,3 +168,28 @@ def test_a_registered_path_is_the_gateways_on_its_host_alone(
 def test_clients_that_registered_one_path_share_it() -> None:
     shared = with_callbacks(host(), {"a": "app.example/auth", "b": "app.example/auth", "c": "app.example/c"})
     assert shared.callbacks == {b"/auth": ("a", "b"), b"/c": ("c",)}
+
+
+@pytest.mark.parametrize(
+    ("domain", "name", "expected"),
+    [
+        ("", "app.example", True),
+        ("", "x.app.example", False),
+        ("byoc.org.co", "app.example", True),
+        ("byoc.org.co", "byoc.org.co", True),
+        ("byoc.org.co", "app.byoc.org.co", True),
+        ("byoc.org.co", "a.b.byoc.org.co", True),
+        ("byoc.org.co", "evilbyoc.org.co", False),
+        ("byoc.org.co", "byoc.org.co.evil.example", False),
+        ("byoc.org.co", "org.co", False),
+        ("byoc.org.co", "app.byoc.org.co:8443", False),
+        ("localhost", "localhost:3000", True),
+        ("localhost", "app.localhost:3000", True),
+        ("localhost", "evil.example:3000", False),
+        ("byoc.org.co", "[::1]", False),
+        ("byoc.org.co", "", False),
+    ],
+)
+def test_people_may_return_to_hosts_at_and_below_the_domain(domain: str, name: str, expected: bool) -> None:
+    hosts = ReturnHosts.of(RouteTable([host()]), domain)
+    assert (name in hosts) is expected
