@@ -11,10 +11,12 @@ from tests.unit.providers import (
     test_adfs,
     test_apple,
     test_auth0,
+    test_bitbucket,
     test_cidaas,
     test_cognito,
     test_entra,
     test_github,
+    test_gitlab,
     test_google,
     test_google_groups,
     test_keycloak,
@@ -22,6 +24,8 @@ from tests.unit.providers import (
     test_oauth2,
     test_oidc,
     test_okta,
+    test_openid_kinds,
+    test_userinfo_kinds,
 )
 from tests.unit.providers.player import (
     CHALLENGE,
@@ -57,7 +61,18 @@ KINDS = {
     "cognito": test_cognito.client(client_secret=CANARY),
     "cidaas": test_cidaas.client(client_secret=CANARY),
     "logingov": test_logingov.client(client_id="cid"),
+    "gitlab": test_gitlab.client(client_secret=CANARY),
+    "bitbucket": test_bitbucket.client(client_secret=CANARY),
+    **{name: test_openid_kinds.client(name, client_secret=CANARY) for name in test_openid_kinds.ISSUERS},
+    **{
+        name: test_userinfo_kinds.client(name, client_secret=CANARY)
+        for name in test_userinfo_kinds.KINDS
+        if name != "homeassistant"
+    },
+    "homeassistant": test_userinfo_kinds.client("homeassistant", web_url="https://home.example"),
 }
+#: kinds whose provider refuses whoever comes with a challenge
+WITHOUT_PKCE = {"linkedin"}
 TOKENS = Tokens(
     access_token=Secret("canary-at"), refresh_token=Secret("canary-rt"), id_token=Secret("canary.id.t")
 )
@@ -108,12 +123,10 @@ def test_people_leave_with_state_and_s256_challenge_and_without_any_secret(op: O
     query = dict(pairs)
     assert len(query) == len(pairs)
     assert url.startswith("https://")
-    assert (query["response_type"], query["client_id"], query["redirect_uri"]) == ("code", "cid", REDIRECT)
-    assert (query["state"], query["code_challenge"], query["code_challenge_method"]) == (
-        "st",
-        CHALLENGE,
-        "S256",
-    )
+    assert (query["response_type"], query["redirect_uri"], query["state"]) == ("code", REDIRECT, "st")
+    assert query["client_id"] in {"cid", "https://app.example"}
+    challenge = (query.get("code_challenge"), query.get("code_challenge_method"))
+    assert challenge == ((None, None) if op.kind in WITHOUT_PKCE else (CHALLENGE, "S256"))
     assert VERIFIER.reveal() not in url
     assert "canary" not in url
 
@@ -152,11 +165,8 @@ def test_the_code_goes_out_once_with_verifier_and_redirect_uri(op: OAuth2) -> No
         posts = [ask for ask in sent if isinstance(ask, PostForm)]
         assert len(posts) == 1
         form = form_of(posts[0])
-        assert (form["code"], form["code_verifier"], form["redirect_uri"]) == (
-            "c0de",
-            VERIFIER.reveal(),
-            REDIRECT,
-        )
+        assert (form["code"], form["redirect_uri"]) == ("c0de", REDIRECT)
+        assert form.get("code_verifier") == (None if op.kind in WITHOUT_PKCE else VERIFIER.reveal())
 
 
 def _seen(flow: Flow[Any], sent: list[Ask]) -> Flow[Any]:
