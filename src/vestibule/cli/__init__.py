@@ -16,6 +16,10 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "serve": "vestibule.cli.serve",
         "check": "vestibule.cli.check",
         "demo": "vestibule.cli.demo",
+        "users": "vestibule.cli.users",
+        "invitations": "vestibule.cli.invitations",
+        "providers": "vestibule.cli.providers",
+        "tokens": "vestibule.cli.tokens",
     }
 )
 

@@ -19,7 +19,7 @@ from vestibule.errors import ClientError, Invalid, VestibuleError
 from vestibule.model import RETRY_AFTER_S
 from vestibule.observe.log import Log
 from vestibule.service.admin import WINDOW_S, Asker
-from vestibule.web.api.shape import Model, example
+from vestibule.web.api.shape import FORMS, Model, example
 
 MEDIA_TYPE = "application/problem+json"
 HEADERS: Mapping[str, str] = {
@@ -211,5 +211,7 @@ def _message(found: Mapping[str, Any]) -> str:
         return "there is no such member"
     if found["type"] == "missing":
         return "is missing"
+    if found["type"] == "string_pattern_mismatch":
+        return FORMS.get(found["ctx"]["pattern"], "is not of the form that it must have")
     message = str(found["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]

@@ -15,6 +15,12 @@ ID: Final = r"^[A-Za-z0-9_-]{1,64}$"
 ADDRESS: Final = (
     r"^[^\x00-\x20\x7f@,<>\"/\\()\[\]:;]{1,64}@[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,250}[A-Za-z0-9_])?$"
 )
+FORMS: Final = {
+    LINE: "holds characters that can't be shown",
+    ID: "is no id of this gateway",
+    ADDRESS: "is no e-mail address",
+}
+"""What is wrong with a text that one of the patterns doesn't take."""
 
 
 def _whole(value: Any) -> Any:
