@@ -17,6 +17,8 @@ from vestibule.core.policy import Policy, qualified
 
 # Paths of the gateway's own that answers lead to; all of them stand in `web.app`.
 SIGN_IN_PATH = "/@/signin"
+HEALTH_PATH = "/@/healthz"
+"""Platforms ask it under whatever name they have for a machine, so it is answered under any."""
 SIGN_OUT_PATH = "/@/signout"
 SIGNED_OUT_PATH = "/@/signedout"
 ACCOUNT_PATH = "/@/account"

@@ -38,6 +38,11 @@ async def static(desk: Desk, ask: Ask) -> Response:
     return answer(page)
 
 
+async def health(_desk: Desk, _ask: Ask) -> Response:
+    """`/@/healthz`: the whole program answers, and asks nothing of who asks."""
+    return Response("ok\n", media_type="text/plain", headers={"cache-control": "no-store"})
+
+
 #: path → handler by method; HEAD is answered as GET, what stands nowhere is 404 and any other method 405
 PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
     {
@@ -45,6 +50,7 @@ PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
         "/@/signout": {"GET": signout.sign_out, "POST": signout.sign_out_by_post},
         "/@/signedout": {"GET": signout.signed_out},
         "/@/session": {"GET": session.session},
+        "/@/healthz": {"GET": health},
         "/@/account": {"GET": account.account},
         "/@/account/register": {"GET": registration.register, "POST": registration.register_by_post},
         "/@/account/register/cancel": {"POST": registration.cancel},

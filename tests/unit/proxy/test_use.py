@@ -135,3 +135,17 @@ def test_a_path_that_a_provider_registered_is_the_gateways(plane, target, is_own
 def test_a_registered_path_has_one_meaning(plane):
     use(plane, {"okta": "https://app.example/auth"})
     assert plane.get(b"/auth;x=1").status == 400
+
+
+@pytest.mark.parametrize(
+    ("target", "method", "status"),
+    [
+        (b"/@/healthz", b"GET", 200),
+        (b"/@/healthz?x=1", b"HEAD", 200),
+        (b"/@/healthz", b"POST", 421),
+        (b"/@/healthz/", b"GET", 421),
+        (b"/", b"GET", 421),
+    ],
+)
+def test_a_platform_may_look_under_any_name_whether_the_process_answers(plane, target, method, status):
+    assert plane.get(target, host=b"10.0.0.7:8000", method=method).status == status
