@@ -216,11 +216,13 @@ class StepUp(msgspec.Struct, frozen=True):
 
 
 class Deny(msgspec.Struct, frozen=True):
-    """No: with the HTTP status (403, 405 …), a stable code, and the reason in words."""
+    """No: with the HTTP status (403, 405 …), a stable code, and the reason in words, for the log: it names rules."""
 
     status: int
     code: str
     reason: str
+    kinds: tuple[str, ...] = ()
+    """Kinds of the rules it came from, which say what counts without naming anybody: for the person."""
 
 
 RETRY_AFTER_S = 2
@@ -228,7 +230,7 @@ RETRY_AFTER_S = 2
 
 
 class Unavailable(msgspec.Struct, frozen=True):
-    """It can't be decided now (the store is away, or the provider that must be asked): 503 with Retry-After, cookies untouched."""
+    """It can't be decided now, since the store or the provider is away: 503 with Retry-After, cookies untouched."""
 
     reason: str
     retry_after_s: int = RETRY_AFTER_S

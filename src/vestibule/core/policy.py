@@ -118,11 +118,12 @@ def decide(policy: Policy, method: bytes, identities: tuple[Identity, ...], user
     for rule in policy.deny:
         verdict = _matches(rule, known, user_id)
         if verdict is True:
-            return Deny(403, "denied", f"a rule denies: {rule.text}")
+            return Deny(403, "denied", f"a rule denies: {rule.text}", (rule.kind,))
         if verdict is None:
             if not known and policy.sign_in:
                 return SignIn(f"a rule must know who asks: {rule.text}")
-            return Deny(403, "denied_unknown", f"a rule can't be answered, so it denies: {rule.text}")
+            reason = f"a rule can't be answered, so it denies: {rule.text}"
+            return Deny(403, "denied_unknown", reason, (rule.kind,))
     # 4. Public needs nobody.
     if policy.public:
         return _PUBLIC
@@ -136,7 +137,9 @@ def decide(policy: Policy, method: bytes, identities: tuple[Identity, ...], user
         if _matches(rule, known, user_id) is True:
             return Allow(rule.text)
     # 7. Somebody whom no rule allows: 403, never a new sign-in, so that there is no loop.
-    return Deny(403, "not_allowed", f"no rule allows it: {', '.join(r.text for r in policy.allow) or 'none'}")
+    texts = ", ".join(rule.text for rule in policy.allow) or "none"
+    kinds = tuple(dict.fromkeys(rule.kind for rule in policy.allow))
+    return Deny(403, "not_allowed", f"no rule allows it: {texts}", kinds)
 
 
 def _matches(rule: Rule, known: list[Identity], user_id: str) -> bool | None:

@@ -45,9 +45,13 @@ class Answers(Protocol):
         host: Host | None = None,
         session: Session | None = None,
         sign_in: str = "",
+        decided_by: tuple[str, ...] = (),
         as_json: bool = False,
     ) -> Answer:
-        """Status line, header lines, body. `head` None: the request could not be read; `as_json`: whoever asks."""
+        """Status line, header lines, body. `head` None: the request could not be read; `as_json`: whoever asks.
+
+        `decided_by`: kinds of the rules that refused it.
+        """
 
     def is_navigation(self, head: RequestHead) -> bool:
         """True when a person in a browser waits for a page (Sec-Fetch-Mode, Accept, method)."""
@@ -81,14 +85,15 @@ class Refusals:
     ) -> None:
         """Answer with a decision against the request; `methods` are those that a 405 says are taken."""
         more: list[bytes] = []
+        kinds: tuple[str, ...] = ()
         if isinstance(decision, Deny):
-            status, code = decision.status, decision.code
+            status, code, kinds = decision.status, decision.code, decision.kinds
             if status == 405:
                 more = [_allow(methods)]
         else:
             status, code, more = 503, decision.code, [b"Retry-After: %d" % decision.retry_after_s]
         self._log.info("refused", status=status, code=code, reason=decision.reason, **_of(exchange))
-        self._answer(exchange, status, code, session=session, more=more)
+        self._answer(exchange, status, code, session=session, decided_by=kinds, more=more)
 
     def by_failure(self, exchange: Exchange, error: Exception) -> None:
         """Answer with whatever was raised: an error of ours, or something nobody meant."""
@@ -172,6 +177,7 @@ class Refusals:
         *,
         session: Session | None = None,
         sign_in: str = "",
+        decided_by: tuple[str, ...] = (),
         more: list[bytes] | None = None,
     ) -> None:
         if exchange.status:
@@ -187,6 +193,7 @@ class Refusals:
             host=exchange.host,
             session=session,
             sign_in=sign_in,
+            decided_by=decided_by,
             as_json=self._as_json,
         )
         exchange.answer(status_line, [*lines, *(more or ())], body)

@@ -48,11 +48,14 @@ class Notices:
         host: Host | None = None,
         session: Session | None = None,
         sign_in: str = "",
+        decided_by: tuple[str, ...] = (),
         as_json: bool = False,
     ) -> tuple[bytes, list[bytes], bytes]:
         """Status line, header lines, body. `head` None: the request could not be read."""
         if as_json or (head is not None and self._wants_problem(head, sign_in)):
-            page = self._pages.problem(status, code, reason=reason, request_id=request_id, sign_in=sign_in)
+            page = self._pages.problem(
+                status, code, reason=reason, request_id=request_id, sign_in=sign_in, decided_by=decided_by
+            )
         else:
             scene = Scene(
                 request_id=request_id,
@@ -62,7 +65,7 @@ class Notices:
                 who=person_of(session),
                 rd=_way_back(head),
             )
-            page = self._pages.error(status, code, reason=reason, scene=scene)
+            page = self._pages.error(status, code, reason=reason, decided_by=decided_by, scene=scene)
         return status_line_of(page.status), page.header_lines(), page.body
 
     def _wants_problem(self, head: Head, sign_in: str) -> bool:

@@ -82,12 +82,20 @@ class Pages:
         self._looks: WeakKeyDictionary[Branding, Look] = WeakKeyDictionary()
 
     def error(
-        self, status: int, code: str, *, reason: str = "", answered: str = "", scene: Scene = _ELSEWHERE
+        self,
+        status: int,
+        code: str,
+        *,
+        reason: str = "",
+        answered: str = "",
+        decided_by: tuple[str, ...] = (),
+        scene: Scene = _ELSEWHERE,
     ) -> Page:
         """The page for this error; `status` 0 means the code's own.
 
         `reason` is shown as it is, but not on pages about rules: it may name other people there. `answered` is
-        a provider's own error code, which is put into words.
+        a provider's own error code, which is put into words. `decided_by`: kinds of rules (`group`), which are
+        put into words, too.
         """
         known = known_code(code, status)
         text = TEXTS[known]
@@ -102,6 +110,7 @@ class Pages:
             actions=_actions(text, scene),
             reason=reason if text.shows_reason else "",
             answered=answered,
+            decided_by=decided_by,
         )
         return _challenged(page)
 
@@ -114,6 +123,7 @@ class Pages:
         answered: str = "",
         request_id: str = "",
         sign_in: str = "",
+        decided_by: tuple[str, ...] = (),
         faults: Mapping[str, str] = {},
     ) -> Page:
         """The same as JSON, with `code`, `id`, and `sign_in`: where signing in may help. Spec: RFC 9457.
@@ -140,6 +150,8 @@ class Pages:
             problem["id"] = request_id
         if sign_in:
             problem["sign_in"] = sign_in
+        if decided_by:
+            problem["decided_by"] = list(decided_by)
         if faults:
             problem["faults"] = [
                 {"path": field, "message": english.say(key), "code": key.rpartition(".")[2]}
@@ -208,6 +220,7 @@ class Pages:
         actions: Iterable[Action] = (),
         reason: str = "",
         answered: str = "",
+        decided_by: tuple[str, ...] = (),
         **places: str,
     ) -> Page:
         """A page that says something and offers ways on; see `page` for `name` and `places`."""
@@ -220,6 +233,7 @@ class Pages:
             actions=list(actions),
             reason=reason,
             answered=answered,
+            decided_by=[kind for kind in decided_by if f"rule.{kind}" in languages()[ENGLISH].words],
         )
 
     def form(
@@ -291,8 +305,10 @@ class Pages:
             for item in items
         )
 
-    def ask_address(self, scene: Scene, *, action: str, value: str = "", wrong: str = "") -> Page:
-        """Asks for the person's own web address, which a GET of `action` gets as `me` beside its query.
+    def ask_address(
+        self, scene: Scene, *, action: str, value: str = "", wrong: str = "", method: str = "get"
+    ) -> Page:
+        """Asks for the person's own web address, which `action` gets as `me` beside its query.
 
         `value`: what was sent, to be mended. `wrong`: `invalid` (it is no web address), `unreachable`, or
         `unsupported` (nothing there says who signs the person in).
@@ -311,7 +327,7 @@ class Pages:
         return self._form(
             scene,
             "address",
-            method="get",
+            method=method,
             action=path,
             fields=(field,),
             submit="continue",

@@ -103,6 +103,7 @@ class PlainAnswers:
         host=None,
         session=None,
         sign_in="",
+        decided_by=(),
         as_json=False,
     ):
         body = json.dumps({"code": code, "reason": reason, "id": request_id, "sign_in": sign_in}).encode()

@@ -91,6 +91,26 @@ def test_another_account_leads_back_to_the_address_asked_for() -> None:
     assert "boss" not in body.decode()
 
 
+def test_a_person_is_told_what_kinds_of_rules_decided_and_never_whom_they_name() -> None:
+    refused = {
+        "status": 403,
+        "code": "not_allowed",
+        "reason": "group:bosses",
+        "host": HOST,
+        "session": SIGNED_IN,
+    }
+    _, _, body = NOTICES.make(Head(BROWSER), **refused, decided_by=("domain", "group", "phase-of-moon"))
+    words = Inert(body.decode()).words
+    assert "What decides here: the domain of your e-mail address · your groups" in " ".join(
+        " ".join(words).split()
+    )
+    assert "bosses" not in body.decode()
+    _, _, body = NOTICES.make(Head(FETCH), **refused, decided_by=("domain", "group"))
+    problem = msgspec.json.decode(body)
+    assert problem["decided_by"] == ["domain", "group"]
+    assert "bosses" not in str(problem)
+
+
 def test_a_post_is_not_gone_back_to() -> None:
     _, _, body = NOTICES.make(Head(BROWSER, b"POST"), status=403, code="not_allowed", host=HOST)
     assert Inert(body.decode()).links == ["/@/signin?prompt=select_account"]

@@ -14,6 +14,7 @@ from tests.unit.web.asgi import PAGES, Inert
 from vestibule import errors
 from vestibule.config.page import languages
 from vestibule.core import policy
+from vestibule.core.policy import LISTED
 from vestibule.core.wording import PROGRAM, places_of
 from vestibule.web.pages import Scene
 from vestibule.web.texts import TEXTS, known_code
@@ -142,6 +143,10 @@ def test_every_code_in_a_language_is_one_of_the_table() -> None:
     assert said == set(TEXTS)
 
 
+#: kinds of rules that a page can say a refusal came from: all there are
+RULES = {"anyone", "email", "domain", "user", "claim", *LISTED}
+
+
 def test_every_text_is_said_somewhere() -> None:
     """What no page says need not be written in seven languages; `form.` is for whoever makes a form."""
     package = files("vestibule.web")
@@ -154,6 +159,7 @@ def test_every_text_is_said_somewhere() -> None:
         is_heard = (
             section in {"error", "program", "form"}
             or f'"{key}"' in heard
+            or (section == "rule" and name in RULES)
             or (section == "action" and (name in labels or f'"{name}"' in heard))
             or (part in {"title", "text", "hint"} and f'"{page}"' in heard)
         )
