@@ -142,7 +142,8 @@ def is_allowed_domain(email: str, domains: tuple[str, ...]) -> bool:
     """
     if not domains or EVERY_DOMAIN in domains:
         return True
-    return bool(email) and email.rpartition("@")[2].lower() in domains
+    _, at, domain = email.rpartition("@")
+    return bool(at) and domain.lower() in domains
 
 
 def filled(sent: Mapping[str, str], rules: Rules) -> tuple[Filled, dict[str, str]]:

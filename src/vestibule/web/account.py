@@ -23,6 +23,7 @@ from vestibule.web.asking import Ask
 from vestibule.web.blocks import Action, Fact, Item
 from vestibule.web.form import answers_json, told
 from vestibule.web.pages import with_query
+from vestibule.web.signin import ADDRESS_WRONG
 
 LINK_PATH: Final = f"{ACCOUNT_PATH}/link"
 UNLINK_PATH: Final = f"{ACCOUNT_PATH}/unlink"
@@ -70,10 +71,15 @@ async def link(desk: Desk, ask: Ask) -> Response:
         return _sign_in_again(desk, ask, session)
     # The same provider again means another account there.
     same = any(identity.client == ask.visit.host.clients[ask.client] for identity in session.identities)
+    sent = told(ask)
     hints = {"prompt": "select_account"} if same else {}
     try:
-        begun = await desk.signin.begin_link(ask.visit, ask.client, hints={**told(ask), **hints})
+        begun = await desk.signin.begin_link(ask.visit, ask.client, hints={**sent, **hints})
     except VestibuleError as error:
+        if error.code in ADDRESS_WRONG and not answers_json(ask):
+            wrong, me = ADDRESS_WRONG[error.code], sent.get("me", "")
+            page = desk.pages.ask_address(ask.scene(), action=ask.path, value=me, wrong=wrong, method="post")
+            return answer(page)
         return failure(desk, ask, error, ask.scene(again=ACCOUNT_PATH))
     if answers_json(ask):
         return answer(desk.pages.json(200, {"location": begun.url}), begun.set_cookies)

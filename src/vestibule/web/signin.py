@@ -19,7 +19,7 @@ _LAST_S = 365 * 86400
 
 
 #: what a provider that needs the person's web address says of it, and what the page that asks for it is told
-_ADDRESS_WRONG = {
+ADDRESS_WRONG = {
     "address_needed": "",
     "address_invalid": "invalid",
     "address_unreachable": "unreachable",
@@ -61,7 +61,7 @@ async def _begin(desk: Desk, ask: Ask, client: str, again: str) -> Response:
     try:
         begun = await desk.signin.begin(ask.visit, client, rd=ask.rd, hints=hints_of(ask))
     except VestibuleError as error:
-        if error.code in _ADDRESS_WRONG:
+        if error.code in ADDRESS_WRONG:
             return answer(_address_page(desk, ask, again, error))
         rd = desk.signin.return_to(ask.visit, ask.rd)
         return failure(desk, ask, error, ask.scene(rd=rd, again=again, other_ways=has_other_ways(ask)))
@@ -70,7 +70,7 @@ async def _begin(desk: Desk, ask: Ask, client: str, again: str) -> Response:
 
 def _address_page(desk: Desk, ask: Ask, action: str, error: VestibuleError) -> pages.Page:
     """The page that asks for the person's web address, with what was wrong about the one that was sent."""
-    wrong = _ADDRESS_WRONG[error.code]
+    wrong = ADDRESS_WRONG[error.code]
     if wrong:
         desk.log.info("refused", id=ask.visit.request_id, code=error.code, detail=error.detail)
     return desk.pages.ask_address(ask.scene(), action=action, value=ask.params.get("me", ""), wrong=wrong)

@@ -8,6 +8,7 @@ from vestibule.core.person import (
     is_another_account,
     is_same_person,
     newcomer,
+    shown,
     told_anew,
     verified_email,
 )
@@ -152,3 +153,15 @@ def test_what_a_provider_no_longer_says_stays() -> None:
     user = User(id="u", created_at=1.0, seen_at=9.0, name="Alice", login="al", email="a@corp.com")
     assert told_anew(user, identity(), 9.0) == user
     assert told_anew(user, identity(name="Al", email="b@corp.com"), 9.0).name == "Al"
+
+
+def test_what_the_person_chose_is_not_told_anew_and_only_the_name_is_shown() -> None:
+    """Threat: rules look at logins and addresses, so nobody gives themselves one here."""
+    user = User(
+        id="u", created_at=1.0, name="Chosen", login="chosen", profile={"name": "Chosen", "login": "chosen"}
+    )
+    told = told_anew(user, identity(name="Told", login="told"), 9.0)
+    assert (told.name, told.login) == ("Chosen", "chosen")
+    seen = shown(identity(name="Told", login="told", email="a@corp.com"), user)
+    assert (seen.name, seen.login, seen.email) == ("Chosen", "told", "a@corp.com")
+    assert shown(identity(name="Told"), User(id="u", created_at=1.0, name="Old")).name == "Told"

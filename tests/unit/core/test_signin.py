@@ -16,6 +16,7 @@ from vestibule.core.signin import (
     next_step,
     renewed,
     signed_out_of,
+    without_account,
 )
 from vestibule.model import Identity, Session
 
@@ -99,3 +100,13 @@ def test_signing_out_of_one_client_takes_its_credentials_and_its_identity() -> N
 
 def test_signing_out_of_a_client_that_is_not_there_changes_nothing() -> None:
     assert signed_out_of(ALICE_HERE, "github") == ALICE_HERE
+
+
+def test_an_account_that_is_taken_away_takes_its_identity_and_the_last_one_the_person() -> None:
+    other = Identity(client="op2", issuer="https://other.example", subject="9")
+    here = session(ALICE, other)
+    left = without_account(here, other.issuer, other.subject)
+    assert (left.identities, left.user_id) == ((ALICE,), here.user_id)
+    assert without_account(here, ALICE.issuer, "somebody else's") == here
+    gone = without_account(ALICE_HERE, ALICE.issuer, ALICE.subject)
+    assert (gone.identities, gone.user_id) == ((), "")

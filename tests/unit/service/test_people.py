@@ -1,17 +1,24 @@
-"""Who is who."""
+"""Who is who, who may become a user, and what happens to users."""
 
 from __future__ import annotations
+
+import asyncio
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from vestibule.errors import UserDisabled
-from vestibule.model import Identity
-from vestibule.service.people import People
-from vestibule.service.sessions import Sessions
+from vestibule.core.registration import Filled, Rules
+from vestibule.errors import ClientError, Conflict, Invalid, NotFound, UserDisabled
+from vestibule.model import Device, Identity, Session, User
+from vestibule.service.people import INVITATION_S, People
+from vestibule.service.sessions import SESSION, USER, Sessions
+from vestibule.store.base import Page
 
 NOW = 1_800_000_000.0
 ZOE = Identity(client="google", issuer="https://a", subject="1", name="Zoë", email="zoe@example.com")
+ZOES_OTHER = replace(ZOE, client="github", issuer="https://b", subject="9")
+HERE = ("google", "github")
 
 
 @pytest.fixture
@@ -24,11 +31,36 @@ def people(store, sessions, changes) -> People:
     return People(store.people, store.invitations, sessions, changes)
 
 
-async def test_a_newcomer_is_registered_and_known_from_then_on(people):
-    user = await people.admit(ZOE, NOW)
+async def admit(people: People, identity: Identity = ZOE, **more: Any) -> User:
+    user = await people.admit(identity, NOW, clients=HERE, **more)
+    assert user is not None
+    return user
+
+
+async def session_of(sessions: Sessions, user: User, *identities: Identity) -> Session:
+    session, _ = await sessions.start(
+        host="h", user_id=user.id, identities=identities or (ZOE,), clients=(), device=Device(), now=NOW
+    )
+    return session
+
+
+async def refused(people: People, identity: Identity = ZOE) -> str:
+    with pytest.raises(ClientError) as caught:
+        await people.admit(identity, NOW, clients=HERE)
+    assert caught.value.status == 403
+    return caught.value.code
+
+
+# Who is who
+
+
+async def test_a_newcomer_is_registered_and_known_from_then_on(people, store):
+    user = await people.admit(ZOE, NOW, kind="google")
     assert (user.name, user.email, user.created_at) == ("Zoë", "zoe@example.com", NOW)
     assert len(user.id) == 22
     assert await people.admit(ZOE, NOW + 5) == replace(user, seen_at=NOW + 5)
+    [account] = await store.people.accounts_of(user.id)
+    assert (account.client, account.kind, account.email) == ("google", "google", "zoe@example.com")
 
 
 async def test_a_known_person_by_another_client_of_the_same_issuer_is_the_same(people):
@@ -61,3 +93,299 @@ async def test_a_disabled_person_is_not_admitted(people, store):
     store.people.kept[user.id] = replace(user, disabled=True)
     with pytest.raises(UserDisabled):
         await people.admit(ZOE, NOW)
+
+
+# Who may
+
+
+@pytest.mark.parametrize(
+    ("rules", "code"),
+    [
+        (Rules(registration="closed"), "registration_closed"),
+        (Rules(registration="invite"), "not_invited"),
+        (Rules(allow_all_users=False), "not_invited"),
+        (Rules(allowed_domains=("corp.example",)), "domain_not_allowed"),
+    ],
+)
+async def test_whoever_is_not_admitted_leaves_nothing(people, store, rules, code):
+    people.use(rules)
+    assert await refused(people) == code
+    assert store.people.kept == {}
+
+
+async def test_somebody_known_whose_domain_is_no_longer_allowed_is_out(people):
+    await admit(people)
+    people.use(Rules(allowed_domains=("corp.example",)))
+    assert await refused(people) == "domain_not_allowed"
+    people.use(Rules(registration="closed", allow_all_users=False))
+    await admit(people)
+
+
+async def test_with_a_form_nothing_is_kept_before_it_is_sent(people, store):
+    people.use(Rules(registration="form"))
+    assert await people.admit(ZOE, NOW) is None
+    assert store.people.kept == {}
+    user = await admit(people, form=Filled(name="Chosen", login="", profile={"company": "ACME"}))
+    assert (user.name, user.profile) == ("Chosen", {"company": "ACME", "name": "Chosen"})
+    assert (await admit(people)).name == "Chosen"
+
+
+# Invitations
+
+
+async def test_an_invitation_admits_once(people, store):
+    people.use(Rules(registration="invite"))
+    invitation = await people.invite(email="Zoe@Example.com", note="hi", created_by="ops", now=NOW)
+    assert (invitation.email, invitation.expires_at) == ("zoe@example.com", NOW + INVITATION_S)
+    user = await admit(people)
+    used = await people.invitation(invitation.id)
+    assert (used.used_by, used.used_at) == (user.id, NOW)
+    assert await people.invitations_of(user.id) == (used,)
+    assert await refused(people, ZOES_OTHER) == "not_invited"
+    await admit(people)
+
+
+async def test_an_invitation_for_an_account_is_for_no_other(people):
+    people.use(Rules(registration="invite"))
+    await people.invite(issuer=ZOE.issuer, subject=ZOE.subject, now=NOW)
+    assert await refused(people, replace(ZOE, subject="2")) == "not_invited"
+    assert await refused(people, replace(ZOE, issuer="https://b")) == "not_invited"
+    await admit(people, replace(ZOE, email=""))
+
+
+@pytest.mark.parametrize("email", ["", "zoe@example.org", "xzoe@example.com"])
+async def test_an_invitation_needs_the_verified_address(people, email):
+    people.use(Rules(registration="invite"))
+    await people.invite(email="zoe@example.com", now=NOW)
+    assert await refused(people, replace(ZOE, email=email)) == "not_invited"
+
+
+async def test_an_invitation_that_expired_or_was_withdrawn_is_none(people):
+    people.use(Rules(registration="invite"))
+    await people.invite(email="zoe@example.com", now=NOW - 20, life_s=10)
+    withdrawn = await people.invite(email="zoe@example.com", now=NOW)
+    await people.withdraw(withdrawn.id)
+    with pytest.raises(NotFound):
+        await people.withdraw(withdrawn.id)
+    assert await refused(people) == "not_invited"
+
+
+async def test_of_two_who_race_for_an_invitation_one_wins(people, store):
+    """Both have found it open before either has used it up."""
+    people.use(Rules(registration="invite"))
+    await people.invite(email="zoe@example.com", now=NOW)
+    found = store.invitations.open_for
+    waited = 0
+
+    async def at_once(*asked: Any) -> Any:
+        nonlocal waited
+        invitation = await found(*asked)
+        waited += 1
+        while waited < 2:
+            await asyncio.sleep(0)
+        return invitation
+
+    store.invitations.open_for = at_once
+    results = await asyncio.gather(
+        people.admit(ZOE, NOW), people.admit(ZOES_OTHER, NOW), return_exceptions=True
+    )
+    assert sorted(type(result).__name__ for result in results) == ["ClientError", "User"]
+    assert len(store.people.kept) == 1
+
+
+async def test_where_no_invitation_is_needed_losing_one_to_another_keeps_nobody_out(people, store):
+    await people.invite(email="zoe@example.com", now=NOW)
+    register, calls = store.people.register, 0
+
+    async def lost(*args: Any, **more: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await store.invitations.delete(more["invitation_id"])
+        return await register(*args, **more)
+
+    store.people.register = lost
+    await admit(people)
+    assert calls == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "path"),
+    [
+        ({}, "email"),
+        ({"email": "a@b.example", "issuer": "https://a"}, "email"),
+        ({"email": "no address"}, "email"),
+        ({"email": "a@b@c.example"}, "email"),
+        ({"email": "a@[127.0.0.1]"}, "email"),
+        ({"issuer": "https://a"}, "subject"),
+        ({"subject": "1"}, "issuer"),
+        ({"email": "a@b.example", "life_s": 0.0}, "expires_in"),
+    ],
+)
+async def test_an_invitation_that_says_nothing_is_not_made(people, asked, path):
+    with pytest.raises(Invalid) as caught:
+        await people.invite(**asked, now=NOW)
+    assert [fault[0] for fault in caught.value.faults] == [path]
+
+
+# Addresses that link
+
+
+async def test_a_verified_address_links_where_the_operator_says_so(people):
+    people.use(Rules(link_verified_emails=True))
+    user = await admit(people)
+    assert (await admit(people, ZOES_OTHER)).id == user.id
+    assert [account.client for account in await people.accounts_of(user.id)] == ["google", "github"]
+
+
+@pytest.mark.parametrize(
+    ("known", "newcomer"),
+    [
+        pytest.param({}, {"email": ""}, id="the newcomer's is not verified (nOAuth)"),
+        pytest.param({"email": ""}, {}, id="the user's is not verified"),
+        pytest.param({}, {"email": "zoe@example.org"}, id="another domain"),
+        pytest.param({"client": "other.example/kc"}, {}, id="the user's comes from another host's provider"),
+    ],
+)
+async def test_an_address_that_can_not_be_believed_links_nobody(people, known, newcomer):
+    people.use(Rules(link_verified_emails=True))
+    user = await admit(people, replace(ZOE, **known))
+    assert (await admit(people, replace(ZOES_OTHER, **newcomer))).id != user.id
+
+
+async def test_an_address_that_two_have_links_nobody(people):
+    await admit(people)
+    await admit(people, replace(ZOE, subject="2"))
+    people.use(Rules(link_verified_emails=True))
+    assert len({user.id for user in await people.users(Page())}) == 2
+    await admit(people, ZOES_OTHER)
+    assert len(await people.users(Page())) == 3
+
+
+async def test_a_disabled_person_gets_no_further_account_by_address(people, store):
+    people.use(Rules(link_verified_emails=True))
+    user = await admit(people)
+    await people.set_disabled(user.id, True, NOW)
+    with pytest.raises(UserDisabled):
+        await people.admit(ZOES_OTHER, NOW, clients=HERE)
+    assert len(await people.accounts_of(user.id)) == 1
+
+
+# Users
+
+
+async def test_blocking_ends_every_session_at_once_and_keeps_them_out(people, sessions, changes):
+    user, other = await admit(people), await admit(people, replace(ZOE, subject="2"))
+    mine = [await session_of(sessions, user) for _ in range(3)]
+    theirs = await session_of(sessions, other)
+    for session in (*mine, theirs):
+        await sessions.by_id(session.id)
+    told: list[str] = []
+    changes.subscribe(SESSION, told.append)
+    changes.subscribe(USER, told.append)
+    blocked = await people.set_disabled(user.id, True, NOW + 5)
+    assert (blocked.disabled, blocked.valid_from) == (True, NOW + 5)
+    assert {session.id for session in mine} | {user.id} == set(told)
+    assert [sessions.peek_id(session.id) for session in mine] == [None] * 3
+    assert [await sessions.by_id(session.id) for session in mine] == [None] * 3
+    assert await sessions.by_id(theirs.id) is not None
+    with pytest.raises(UserDisabled):
+        await people.admit(ZOE, NOW + 6)
+    await people.set_disabled(user.id, False, NOW + 7)
+    assert [await sessions.by_id(session.id) for session in mine] == [None] * 3
+    assert await people.admit(ZOE, NOW + 8) is not None
+
+
+async def test_deleting_leaves_nothing_and_tells_of_every_session_before(people, sessions, store):
+    user = await admit(people)
+    session = await session_of(sessions, user)
+    told: list[tuple[str, float]] = []
+
+    async def listener(ending: Session, now: float) -> None:
+        assert await sessions.by_id(ending.id) is not None
+        told.append((ending.id, now))
+
+    people.before_end(listener)
+    await people.delete(user.id, NOW + 1)
+    assert told == [(session.id, NOW + 1)]
+    assert await sessions.by_id(session.id) is None
+    assert (store.people.kept, await people.accounts_of(user.id)) == ({}, ())
+    assert (await admit(people)).id != user.id
+
+
+async def test_whom_there_is_not_is_not_found(people):
+    for call in (
+        people.user("u"),
+        people.update("u", name="x"),
+        people.set_disabled("u", True, NOW),
+        people.delete("u", NOW),
+        people.account("https://a", "1"),
+        people.unlink("u", "https://a", "1"),
+        people.invitation("i"),
+    ):
+        with pytest.raises(NotFound):
+            await call
+
+
+async def test_what_is_changed_here_is_not_overwritten_by_the_next_sign_in(people):
+    user = await admit(people)
+    await people.update(user.id, name=" Chosen ", login="zq", profile={"company": "ACME"})
+    again = await admit(people)
+    assert (again.name, again.login, again.profile["company"]) == ("Chosen", "zq", "ACME")
+    await people.update(user.id, name="")
+    again = await admit(people)
+    assert (again.name, again.login) == ("Zoë", "zq")
+
+
+@pytest.mark.parametrize(
+    "change", [{"name": "a\nb"}, {"profile": {"x": "y" * 501}}, {"profile": {str(n): "" for n in range(60)}}]
+)
+async def test_what_can_not_be_shown_is_not_kept(people, change):
+    user = await admit(people)
+    with pytest.raises(Invalid):
+        await people.update(user.id, **change)
+    assert await people.user(user.id) == user
+
+
+async def test_signing_out_everywhere_leaves_the_user(people, sessions):
+    user = await admit(people)
+    await session_of(sessions, user)
+    assert len(await people.sessions_of(user.id)) == 1
+    assert await people.end_sessions(user.id, NOW) == 1
+    assert await people.sessions_of(user.id) == ()
+    assert await people.user(user.id)
+
+
+# Accounts
+
+
+async def test_a_linked_account_finds_the_user_and_is_never_moved(people):
+    user, other = await admit(people), await admit(people, replace(ZOE, subject="2"))
+    assert await people.link(user.id, ZOES_OTHER, NOW, kind="github")
+    assert await people.link(user.id, ZOES_OTHER, NOW)
+    assert not await people.link(other.id, ZOES_OTHER, NOW)
+    assert (await admit(people, ZOES_OTHER)).id == user.id
+    assert (await people.account(ZOES_OTHER.issuer, ZOES_OTHER.subject)).user_id == user.id
+    assert len(await people.accounts(Page(), client="github")) == 1
+
+
+async def test_unlinking_ends_the_sessions_that_account_vouches_for(people, sessions):
+    user = await admit(people)
+    await people.link(user.id, ZOES_OTHER, NOW)
+    by_first = await session_of(sessions, user, ZOE)
+    by_other = await session_of(sessions, user, ZOES_OTHER)
+    by_both = await session_of(sessions, user, ZOE, ZOES_OTHER)
+    await people.unlink(user.id, ZOES_OTHER.issuer, ZOES_OTHER.subject)
+    assert await sessions.by_id(by_first.id) == by_first
+    assert await sessions.by_id(by_other.id) is None
+    assert (await sessions.by_id(by_both.id)).identities == (ZOE,)
+    with pytest.raises(Conflict) as caught:
+        await people.unlink(user.id, ZOE.issuer, ZOE.subject)
+    assert caught.value.code == "last_account"
+
+
+async def test_somebody_elses_account_can_not_be_unlinked(people):
+    user, other = await admit(people), await admit(people, replace(ZOE, subject="2"))
+    with pytest.raises(NotFound):
+        await people.unlink(user.id, ZOE.issuer, "2")
+    assert len(await people.accounts_of(other.id)) == 1
