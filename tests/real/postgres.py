@@ -189,8 +189,8 @@ class Cluster:
 
     def _signal(self, number: signal.Signals) -> None:
         pid = self._process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for each in (pid, *map(int, children)):
+        children = Path(f"/proc/{pid}/task/{pid}/children")
+        for each in (pid, *map(int, children.read_text().split())) if children.exists() else ():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each, number)
 
