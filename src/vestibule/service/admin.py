@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
+from vestibule.core.limit import Limit
 from vestibule.core.session import HANDLE_BYTES, ID_BYTES, hash_of, is_handle
 from vestibule.errors import ClientError
 from vestibule.model import AdminToken, Secret
@@ -20,7 +20,6 @@ SEEN_EVERY_S: Final = 60.0
 FAILURES_MAX: Final = 20
 """Wrong tokens an address may send in a window; more, and it is not listened to for the rest of it."""
 WINDOW_S: Final = 60.0
-ADDRESSES_MAX: Final = 1000
 
 
 class Asker(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,41 +33,19 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
     now: float
 
 
-class Failures:
-    """Counts wrong tokens by address; what it remembers is bounded.
+class AdminTokens:
+    """Makes, lists, revokes and checks admin tokens.
 
     Threat: somebody who tries tokens, and each try asks the database. A token has 256 random bits, so it is the
     database that is kept from work here.
     """
-
-    def __init__(self) -> None:
-        self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
-
-    def wait_s(self, address: str, now: float) -> float:
-        """For how long nothing is heard from this address; 0: it may try."""
-        began_at, count = self._counts.get(address, (now, 0))
-        left_s = began_at + WINDOW_S - now
-        return left_s if count >= FAILURES_MAX and left_s > 0 else 0.0
-
-    def add(self, address: str, now: float) -> None:
-        """One more wrong token."""
-        began_at, count = self._counts.pop(address, (now, 0))
-        if began_at + WINDOW_S <= now:
-            began_at, count = now, 0
-        self._counts[address] = began_at, count + 1
-        if len(self._counts) > ADDRESSES_MAX:
-            self._counts.popitem(last=False)
-
-
-class AdminTokens:
-    """Makes, lists, revokes and checks admin tokens."""
 
     def __init__(
         self, store: base.AdminTokens, *, random: Callable[[int], bytes] = secrets.token_bytes
     ) -> None:
         self._store = store
         self._random = random
-        self._failures = Failures()
+        self._failures = Limit(FAILURES_MAX, WINDOW_S)
 
     async def create(self, name: str, life_s: float | None, now: float) -> tuple[AdminToken, Secret]:
         """A new token as it is listed, and the token itself, which is nowhere else. Raises StoreError.

@@ -12,6 +12,7 @@ import msgspec
 from vestibule.core import flow as flows
 from vestibule.core import signin as rules
 from vestibule.core.flow import Flow
+from vestibule.core.limit import Limit
 from vestibule.core.registration import Filled
 from vestibule.core.route import ACCOUNT_PATH, REGISTER_PATH, SIGN_IN_PATH, SIGNED_OUT_PATH
 from vestibule.core.seal import KeyRing
@@ -34,6 +35,9 @@ from vestibule.service.sessions import Sessions
 from vestibule.service.visit import Visit
 from vestibule.store import base
 
+STARTS_MAX: Final = 20
+"""Sign-ins by a web address of the person's own that one client address may begin in a window."""
+STARTS_WINDOW_S: Final = 60.0
 HINTS: Final = frozenset({"login_hint", "prompt", "hd", "acr_values", "ui_locales", "me"})
 """What may be passed on from a sign-in link; each provider takes only those it knows."""
 FORM_S: Final = 60.0
@@ -138,6 +142,7 @@ class SignIn:
         self._random = random
         self._arrivals = Arrivals(sessions, grants, people, memory_s=flow_life_s)
         self._life_s = flow_life_s
+        self._starts = Limit(STARTS_MAX, STARTS_WINDOW_S)
         self._leaving = Leaving(grants, driver)
         self._locker = Locker(parking, keys, random=random)
         self.registrations = Registrations(
@@ -206,6 +211,8 @@ class SignIn:
         bound: str = "",
     ) -> Begun:
         name, provider = self._login(visit, client)
+        if provider.keeps and hints.get(provider.keeps):
+            self._count_start(visit)
         flow = flows.begun(
             self._keys,
             random=self._random(flows.ID_BYTES),
@@ -370,6 +377,15 @@ class SignIn:
     async def close(self) -> None:
         """Wait for revocations under way; each has the fetcher's deadline."""
         await self._leaving.close()
+
+    def _count_start(self, visit: Visit) -> None:
+        """Raise ClientError (429) for an address that has this gateway fetch too many pages of its choosing.
+
+        Threat: requests to others in this gateway's name, by anybody.
+        """
+        if self._starts.wait_s(visit.address, visit.now):
+            raise ClientError("Please wait a minute.", code="too_many_tries", status=429)
+        self._starts.add(visit.address, visit.now)
 
     # Which client, where to
 

@@ -51,6 +51,7 @@ TEXTS: dict[str, Text] = {
     "foreign_origin": Text(403),
     "unsupported_media_type": Text(415, (_HOME,)),
     "cross_origin": Text(403, (_HOME,)),
+    "too_many_tries": Text(429, (_AGAIN,), shows_reason=False),
     # Who may in.
     "sign_in_required": Text(401, (_SIGN_IN,), shows_reason=False),
     "step_up_required": Text(401, (("switch", "sign_in"),), shows_reason=False),

@@ -6,7 +6,7 @@ import pytest
 
 from vestibule.core.session import hash_of
 from vestibule.errors import ClientError, StoreError
-from vestibule.service.admin import ADDRESSES_MAX, FAILURES_MAX, SEEN_EVERY_S, WINDOW_S, AdminTokens, Failures
+from vestibule.service.admin import FAILURES_MAX, SEEN_EVERY_S, WINDOW_S, AdminTokens
 
 NOW = 1_800_000_000.0
 HERE = "127.0.0.1"
@@ -127,18 +127,3 @@ async def test_many_wrong_tokens_from_an_address_are_not_looked_up_for_a_minute(
     assert counting.asked == FAILURES_MAX
     assert await tokens.check(bearer.reveal(), "127.0.0.2", NOW), "other addresses are listened to"
     assert await tokens.check(bearer.reveal(), HERE, NOW + WINDOW_S), "and this one, after the minute"
-
-
-def test_failures_are_counted_anew_in_a_new_minute():
-    failures = Failures()
-    for _ in range(FAILURES_MAX - 1):
-        failures.add(HERE, NOW)
-    failures.add(HERE, NOW + WINDOW_S)
-    assert failures.wait_s(HERE, NOW + WINDOW_S) == 0
-
-
-def test_what_is_remembered_of_addresses_is_bounded():
-    failures = Failures()
-    for number in range(ADDRESSES_MAX + 10):
-        failures.add(str(number), NOW)
-    assert len(failures._counts) == ADDRESSES_MAX

@@ -25,7 +25,7 @@ from vestibule.service.grants import Grants
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
 from vestibule.service.sessions import Sessions
-from vestibule.service.signin import Finished, SignIn
+from vestibule.service.signin import STARTS_MAX, STARTS_WINDOW_S, Finished, SignIn
 from vestibule.service.visit import Visit
 from vestibule.store.memory import Store
 
@@ -128,9 +128,7 @@ class World:
         self.rechecks = Rechecks(self.sessions, self.grants, changes, Driver(), Log(io.StringIO()))
         self.rechecks.use(self.ops)
         self.dice = dice
-        self.people = People(
-            store.people, store.invitations, self.sessions, changes, random=dice.randbytes
-        )
+        self.people = People(store.people, store.invitations, self.sessions, changes, random=dice.randbytes)
         self.signin = self.process()
         route = Route(
             prefix=b"",
@@ -834,3 +832,16 @@ async def test_after_signing_out_the_next_sign_in_is_a_new_session(world: World,
     second = await browser.sign_in()
     assert second.id != first.id
     assert second.user_id == first.user_id
+
+
+async def test_nobody_has_this_gateway_fetch_pages_of_their_choosing_without_end(world):
+    world.ops["google"].keeps = "me"
+    browser = Browser(world)
+    for _ in range(STARTS_MAX):
+        await world.signin.begin(await browser.visit(), "google", hints={"me": "ann.example"})
+    with pytest.raises(ClientError) as caught:
+        await world.signin.begin(await browser.visit(), "google", hints={"me": "ann.example"})
+    assert (caught.value.status, caught.value.code) == (429, "too_many_tries")
+    await world.signin.begin(await browser.visit(), "github")
+    world.clock.move(STARTS_WINDOW_S)
+    await world.signin.begin(await browser.visit(), "google", hints={"me": "ann.example"})

@@ -1,0 +1,33 @@
+"""How often somebody may do what costs others something: so many times in a window, by key, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+
+class Limit:
+    """Counts by key (a client's address, mostly); the key that was counted longest ago is forgotten first."""
+
+    def __init__(self, count: int, window_s: float, *, keys: int = 1000) -> None:
+        self._count = count
+        self._window_s = window_s
+        self._keys = keys
+        self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def wait_s(self, key: str, now: float) -> float:
+        """For how long this key must wait; 0: it need not."""
+        began_at, count = self._counts.get(key, (now, 0))
+        left_s = began_at + self._window_s - now
+        return left_s if count >= self._count and left_s > 0 else 0.0
+
+    def add(self, key: str, now: float) -> None:
+        """Once more."""
+        began_at, count = self._counts.pop(key, (now, 0))
+        if began_at + self._window_s <= now:
+            began_at, count = now, 0
+        self._counts[key] = began_at, count + 1
+        if len(self._counts) > self._keys:
+            self._counts.popitem(last=False)
