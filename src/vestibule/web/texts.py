@@ -81,6 +81,7 @@ TEXTS: dict[str, Text] = {
     # The identity provider.
     "access_denied": Text(403, (_AGAIN, _OTHER)),
     "not_admitted": Text(403, (_OTHER,)),
+    "single_sign_on": Text(403, (_AGAIN, _OTHER), shows_reason=False),
     "provider_misconfigured": Text(502, (_AGAIN,)),
     "provider_refused": Text(403, (_AGAIN, _OTHER)),
     "provider_unavailable": Text(503, (_AGAIN, ("other_way", "other_way"))),
