@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.ports import Ports
 from tests.real.house import Browser, House, build
 from tests.real.keycloak import Keycloak
+from tests.real.served import Person, Served
 from tests.real.visitor import new_visitor
 
 
@@ -51,3 +56,30 @@ def keycloak(ports: Ports) -> Iterator[Keycloak]:
         yield server
     finally:
         server.process.stop()
+
+
+@pytest.fixture
+async def people() -> AsyncIterator[Callable[[], Person]]:
+    """Somebody with a browser of their own, each time."""
+    sessions: list[aiohttp.ClientSession] = []
+
+    def somebody() -> Person:
+        sessions.append(new_visitor())
+        return Person(sessions[-1])
+
+    yield somebody
+    for session in sessions:
+        await session.close()
+
+
+@pytest.fixture
+def served(servers: contextlib.ExitStack, state_dir: Path) -> Callable[[int, Mapping[str, str]], Served]:
+    """Starts `vestibule serve` without a file, waited for: `served(port, {variables})`; each in its own directory."""
+    count = itertools.count()
+
+    def start(port: int, environ: Mapping[str, str]) -> Served:
+        one = Served(state_dir / str(next(count)), port, environ)
+        servers.callback(lambda: (print(f"--- served on {port}\n{one.process.log}"), one.process.stop()))
+        return one.wait()
+
+    return start
