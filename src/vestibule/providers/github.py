@@ -98,7 +98,7 @@ class GitHub(OAuth2):
         )
 
     def identify(self, at: Endpoints, tokens: Tokens, answer: Answer) -> Flow[Identity | None]:
-        """Who holds the token. Raises ClientError (`not_admitted`, 403) outside an `allowed_…` list."""
+        """Who holds the token. Raises ClientError (`not_admitted`, `single_sign_on`; 403) outside a list."""
         del at, answer
         config, token = self._github, tokens.access_token
         user = yield from object_at(f"{self._api}/user", token, headers=_HEADERS)
@@ -208,7 +208,7 @@ class GitHub(OAuth2):
         return ClientError(
             "An organisation of your GitHub account asks for its single sign-on before it shows that you are "
             "a member: sign in to it at GitHub, then sign in here again.",
-            code="not_admitted",
+            code="single_sign_on",
             status=403,
             detail=f"x-github-sso: {detail}",
         )
