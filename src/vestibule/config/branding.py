@@ -10,7 +10,7 @@ from typing import Any
 import minijinja
 import msgspec
 
-from vestibule.config import page, schema
+from vestibule.config import page, schema, schema_branding
 from vestibule.config.path import beside
 from vestibule.config.place import Place, Report, nearest
 from vestibule.core import branding
@@ -60,7 +60,7 @@ class _Dresser:
         self._templates: dict[Path, Mapping[str, str]] = {}
         self._languages: dict[Path, tuple[Language, ...]] = {}
 
-    def dress(self, *nodes: schema.Branding | None) -> Branding:
+    def dress(self, *nodes: schema_branding.Branding | None) -> Branding:
         """The branding of these blocks; each attribute is the first's that has it."""
         found = [node for node in nodes if node is not None]
         given = {name: node for node in reversed(found) for name in node.__struct_fields__ if node.has(name)}
@@ -92,7 +92,7 @@ class _Dresser:
 
     # -- words ------------------------------------------------------------------------------------
 
-    def _links(self, node: schema.Branding | None) -> Iterator[tuple[str, str]]:
+    def _links(self, node: schema_branding.Branding | None) -> Iterator[tuple[str, str]]:
         for label, address in (node.footer_links if node is not None else {}).items():
             if _LINK_RE.fullmatch(address):
                 yield label, address
@@ -102,7 +102,7 @@ class _Dresser:
                     place, f"`{address}` is no link: https://…, http://… or mailto:NAME@DOMAIN"
                 )
 
-    def _language(self, node: schema.Branding | None, languages: tuple[Language, ...]) -> str:
+    def _language(self, node: schema_branding.Branding | None, languages: tuple[Language, ...]) -> str:
         if node is None:
             return PLAIN.language
         known = {**page.languages(), **{language.tag: language for language in languages}}
@@ -164,7 +164,9 @@ class _Dresser:
 
     # -- files ------------------------------------------------------------------------------------
 
-    def _of_path(self, given: Mapping[str, schema.Branding], name: str, known: Any, read: Any) -> Any:
+    def _of_path(
+        self, given: Mapping[str, schema_branding.Branding], name: str, known: Any, read: Any
+    ) -> Any:
         """What is read from a directory, once."""
         node = given.get(name)
         if node is None or not getattr(node, name):
@@ -177,12 +179,12 @@ class _Dresser:
             known[folder] = read(folder, place)
         return known[folder]
 
-    def _logo(self, node: schema.Branding | None, name: str) -> Picture | None:
+    def _logo(self, node: schema_branding.Branding | None, name: str) -> Picture | None:
         if node is None or getattr(node, name) in ("", _NONE):
             return None
         return self._picture(_path(node, name), node.at(name))
 
-    def _marks(self, node: schema.Branding | None) -> Iterator[tuple[str, Picture]]:
+    def _marks(self, node: schema_branding.Branding | None) -> Iterator[tuple[str, Picture]]:
         for client, path in (node.marks if node is not None else {}).items():
             assert node is not None
             picture = self._picture(beside(node, "marks", path), node.at("marks"))
@@ -231,7 +233,7 @@ class _Dresser:
 
     # -- colours ----------------------------------------------------------------------------------
 
-    def _check_colours(self, dressed: Branding, given: Mapping[str, schema.Branding]) -> None:
+    def _check_colours(self, dressed: Branding, given: Mapping[str, schema_branding.Branding]) -> None:
         """Text on the accent always reads (it is black or white); the accent itself may not stand out."""
         for name, scheme, is_dark in (("accent", dressed.light, False), ("dark_accent", dressed.dark, True)):
             node = given.get(name)
@@ -246,5 +248,5 @@ class _Dresser:
                 )
 
 
-def _path(node: schema.Branding, name: str) -> Path:
+def _path(node: schema_branding.Branding, name: str) -> Path:
     return beside(node, name, getattr(node, name))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vestibule.config import hcl, schema
+from vestibule.config import hcl, schema, schema_branding
 from vestibule.config.place import Place, Report, nearest
 from vestibule.config.shape import Node, shape_of
 from vestibule.config.surroundings import OWN, provider_settings
@@ -20,7 +20,7 @@ OVERRIDABLE: Mapping[str, type[Node]] = {
     "store": schema.Store,
     "lifetimes": schema.Lifetimes,
     "people": schema.People,
-    "branding": schema.Branding,
+    "branding": schema_branding.Branding,
 }
 _LATER_BLOCKS = ("acme",)
 SESSION_KEY = "VESTIBULE_SESSION_KEY"

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from vestibule import providers
-from vestibule.config import schema
+from vestibule.config import schema, schema_branding
 from vestibule.config.client import fields_of
 from vestibule.config.environment import OVERRIDABLE
 from vestibule.config.shape import Field, Node, shape_of
@@ -117,7 +117,7 @@ _BLOCKS: tuple[tuple[str, type[Node], str, str], ...] = (
     ("lifetimes", schema.Lifetimes, "", ""),
     ("people", schema.People, "", ""),
     ("field", schema.PeopleField, "in `people`", ""),
-    ("branding", schema.Branding, "at top level or in `host`", ""),
+    ("branding", schema_branding.Branding, "at top level or in `host`", ""),
 )
 #: kinds that stand in blocks of their own
 _OWN_BLOCKS = frozenset({"oauth2", "client_credentials", "service_account"})
