@@ -9,16 +9,21 @@ home=$PWD/build/keycloak-$version
 [ ! -e "$home/.built" ] || exit 0
 
 give_up() { echo "the tests against Keycloak will fail: $1" >&2; exit 0; }
-need() { # need COMMAND PACKAGE
-    command -v "$1" >/dev/null && return
-    why=$(tools/apt.sh "$2" 2>&1) || give_up "$why"
+need() { # need COMMAND PACKAGE…: the first of them that there is
+    command=$1
+    shift
+    for package in "$@"; do
+        command -v "$command" >/dev/null && return
+        why=$(tools/apt.sh "$package" 2>&1) || true
+    done
+    command -v "$command" >/dev/null || give_up "$why"
 }
 fetch() { # the archive, into build/maven: a repository of its own where the machine's has none
     mvn --batch-mode --quiet org.apache.maven.plugins:maven-dependency-plugin:3.6.0:copy \
         -Dartifact="org.keycloak:keycloak-quarkus-dist:$version:zip" -DoutputDirectory="$1" </dev/null >&2
 }
 
-need java default-jre-headless
+need java openjdk-17-jre-headless openjdk-21-jre-headless default-jre-headless
 need mvn maven
 work=$(mktemp -d "$PWD/build/keycloak.XXXXXX" 2>/dev/null) || { mkdir -p build && work=$(mktemp -d "$PWD/build/keycloak.XXXXXX"); }
 trap 'rm -rf "$work"' EXIT

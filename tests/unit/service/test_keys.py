@@ -179,6 +179,12 @@ async def test_metadata_that_names_another_issuer_is_not_taken_and_not_kept(
     assert await provider.keys.metadata(ISSUER) == {"issuer": ISSUER}
 
 
+async def test_whose_metadata_it_is_may_be_for_the_asker_to_look_at(provider: Provider) -> None:
+    provider.documents["https://op.example/corp"] = {"issuer": "https://op.example/1234"}
+    found = await provider.keys.metadata("", "https://op.example/corp")
+    assert found == {"issuer": "https://op.example/1234"}
+
+
 @pytest.mark.parametrize(
     ("issuer", "url"),
     [
