@@ -124,8 +124,10 @@ class Fetcher:
         }
         self._deadline_s = deadline_s
 
-    async def get(self, url: str, *, headers: Mapping[str, str] | None = None, via: str = "") -> Answer:
-        """The answer of whatever status, after at most three redirects.
+    async def get(
+        self, url: str, *, headers: Mapping[str, str] | None = None, via: str = "", follow: bool = True
+    ) -> Answer:
+        """The answer of whatever status, after at most three redirects; not to `follow`: a redirect is the answer.
 
         `via`: the operator's URL that led to this one; empty when the operator wrote it; `OUTSIDE` when a
         person or a database row gave it.
@@ -136,7 +138,7 @@ class Fetcher:
         async with self._deadline(url):
             for _ in range(REDIRECTS_MAX + 1):
                 answer = await self._hop("GET", url, sent, None, via)
-                if answer.status not in _REDIRECTS:
+                if answer.status not in _REDIRECTS or not follow:
                     return answer
                 url, via, sent = _redirected(answer, via or url, sent)
         raise ProviderInvalid(

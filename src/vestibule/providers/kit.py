@@ -46,6 +46,8 @@ class Get(msgspec.Struct, frozen=True, kw_only=True):
     bearer: Secret | None = None
     headers: tuple[tuple[str, str], ...] = ()
     via: str = ""
+    follow: bool = True
+    """False: a redirect is the answer."""
 
 
 class PostForm(msgspec.Struct, frozen=True, kw_only=True):

@@ -115,14 +115,15 @@ def _page(client: Client, at: At, redirect_uri: str) -> Flow[Finding]:
     )
     try:
         url = yield from client.start(start)
-        reply: Reply = yield Get(url=url, headers=(("accept", "text/html"),), via=at.via)
+        reply: Reply = yield Get(url=url, headers=(("accept", "text/html"),), via=at.via, follow=False)
     except VestibuleError as exc:
         return Finding(what=what, ok=False, detail=exc.detail or exc.message, advice=advice)
-    if reply.url.startswith(f"{redirect_uri}?"):
-        error = parse_qs(urlsplit(reply.url).query).get("error", [""])[0]
-        if error not in ("login_required", "interaction_required"):
-            return Finding(what=what, ok=False, detail=f"it sends people back with {error[:60]!r}")
-    elif reply.status >= 400:
+    # Its next page would want the cookies of a browser: that there is one is all there is to see.
+    to = reply.headers.get("location", "")
+    error = parse_qs(urlsplit(to).query).get("error", [""])[0]
+    if to.startswith(f"{redirect_uri}?") and error not in ("login_required", "interaction_required"):
+        return Finding(what=what, ok=False, detail=f"it sends people back with {error[:60]!r}")
+    if reply.status >= 400 or "error" in urlsplit(to).path:
         return Finding(what=what, ok=False, detail=f"it answers {reply.status}", advice=advice)
     return Finding(what=what, ok=True, detail="it takes this client and redirect URL, as far as it shows")
 

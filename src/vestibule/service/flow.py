@@ -64,9 +64,9 @@ class Driver:
         """The answer, tried once more when the connection failed: a GET changes nothing."""
         headers = _headers(ask)
         try:
-            return await self._fetcher.get(ask.url, headers=headers, via=via)
+            return await self._fetcher.get(ask.url, headers=headers, via=via, follow=ask.follow)
         except ConnectionFailed:
-            return await self._fetcher.get(ask.url, headers=headers, via=via)
+            return await self._fetcher.get(ask.url, headers=headers, via=via, follow=ask.follow)
 
     async def _post(self, ask: PostForm, via: str) -> Answer:
         """The answer to a form sent once: a code or a rotating refresh token is spent by being sent."""

@@ -25,6 +25,13 @@ METADATA: dict[str, Any] = {
 KEY = {"kty": "RSA", "use": "sig", "kid": "1", "n": "x", "e": "AQAB"}
 OIDC = OidcConfig(name="op", client_id="id-1", client_secret=Secret("hunter2"), issuer=ISSUER)
 PAGE = Reply(200, {"content-type": "text/html"}, b"<html>", f"{ISSUER}/login")
+
+
+def to(url: str) -> Reply:
+    """A redirect, which is not followed."""
+    return Reply(302, {"location": url}, b"")
+
+
 INVALID_GRANT = reply({"error": "invalid_grant"}, 400)
 
 
@@ -38,7 +45,7 @@ def found(**answers: Any) -> dict[str, Finding]:
                 return told["discovery"]
             case Keys():
                 return told["keys"]
-            case Get():
+            case Get(follow=False):
                 return told["page"]
         return told["token"]
 
@@ -71,15 +78,17 @@ def test_every_kind_can_be_tried_out() -> None:
         ({"keys": ()}, "keys", False, "none of 0"),
         ({"keys": ({**KEY, "use": "enc"},)}, "keys", False, "none of 1"),
         ({"keys": ({"kty": "EC"},)}, "keys", False, "none of 1"),
-        ({"page": Reply(400, {}, b"", "")}, "authorization page", False, "it answers 400"),
+        ({"page": Reply(400, {}, b"")}, "authorization page", False, "it answers 400"),
+        ({"page": to(f"{ISSUER}/signin/error?x=1")}, "authorization page", False, "it answers 302"),
+        ({"page": to(f"{ISSUER}/login?error=none")}, "authorization page", True, "it takes this client"),
         (
-            {"page": Reply(404, {}, b"", f"{REDIRECT}?error=invalid_scope&state=x")},
+            {"page": to(f"{REDIRECT}?error=invalid_scope&state=x")},
             "authorization page",
             False,
             "it sends people back with 'invalid_scope'",
         ),
         (
-            {"page": Reply(404, {}, b"", f"{REDIRECT}?error=login_required")},
+            {"page": to(f"{REDIRECT}?error=login_required")},
             "authorization page",
             True,
             "it takes this client",

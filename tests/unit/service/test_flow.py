@@ -29,7 +29,7 @@ class Wire:
             raise answer
         return answer
 
-    async def get(self, url: str, *, headers: Mapping[str, str], via: str) -> Answer:
+    async def get(self, url: str, *, headers: Mapping[str, str], via: str, follow: bool) -> Answer:
         self.asked.append(("GET", url, dict(headers), via))
         return self._next()
 
