@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -93,6 +94,8 @@ async def test_known_sessions_are_served_while_the_server_is_away_others_wait_an
         assert await status_of(alice) == 200
         async with house.browser() as mallory:
             await until(200, lambda: signed_in(mallory))
+    for line in house.gateway.log.splitlines():
+        assert json.loads(line)["event"]
 
 
 async def signed_in(browser: Browser) -> int:

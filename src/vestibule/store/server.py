@@ -65,14 +65,22 @@ class Server:
     async def open(cls, postgres: Postgres) -> Server:
         """The database's pools, one connection made. Raises StoreError."""
         options = connecting(postgres)
-        common = {**options, "connection_class": _Connection, "max_inactive_connection_lifetime": _IDLE_S}
+        options |= {
+            "connection_class": _Connection,
+            "max_inactive_connection_lifetime": _IDLE_S,
+            "min_size": 0,  # else asyncpg tries on its own, and writes to a log of its own
+        }
         settings = {**options["server_settings"], "synchronous_commit": "off"}
-        relaxed = asyncpg.create_pool(**{**common, "server_settings": settings}, min_size=0, max_size=2)
+        server = cls(
+            await asyncpg.create_pool(**options, max_size=8),
+            await asyncpg.create_pool(**{**options, "server_settings": settings}, max_size=2),
+        )
         try:
-            durable = await asyncpg.create_pool(**common, min_size=1, max_size=8)
-            return cls(durable, await relaxed)
+            await _fetched(server._durable, "SELECT 1", ())
         except FAULTS as exc:
+            await server.close()
             raise unopened(postgres, exc) from exc
+        return server
 
     async def close(self) -> None:
         """Let what is under way end, then let go of the connections."""
