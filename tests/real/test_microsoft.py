@@ -84,14 +84,13 @@ async def test_groups_in_the_token_need_no_graph(stage):
 
 
 @pytest.mark.parametrize("trouble", [*TROUBLES, "slow"])
-@pytest.mark.parametrize("page", [1, 2])
-async def test_a_page_that_fails_lets_nobody_in(stage, trouble, page):
-    stage.provider.trouble = {page: trouble}
+async def test_a_page_that_fails_lets_nobody_in(stage, trouble):
     alice = await stage.person()
-    status, _ = await alice.sign_in("alice")
-    assert status in {502, 503}
-    assert await alice.who() is None
-    assert "standin-at" not in stage.gateway.log
+    for page in (1, 2):
+        stage.provider.trouble = {page: trouble}
+        assert (await alice.sign_in("alice"))[0] in {502, 503}
+        assert await alice.who() is None
+    assert "-at-" not in stage.gateway.log
     stage.provider.trouble = {}
     assert (await alice.sign_in("alice"))[0] == 200
 

@@ -65,6 +65,14 @@ class Person:
         async with self.visitor.get(f"{self.stage.base}/@/session") as answer:
             return None if answer.status == 401 else dict(await answer.json())
 
+    async def until(self, path: str, status: int) -> None:
+        """Returns once a request for this path is answered so."""
+        for _ in range(100):
+            if await self.status(path) == status:
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"{path} never came to {status}")
+
     async def gone(self) -> None:
         """Returns once the person isn't signed in any more."""
         for _ in range(100):
