@@ -59,6 +59,11 @@ def shown(identity: Identity, user: User) -> Identity:
     return msgspec.structs.replace(identity, name=name) if name else identity
 
 
+def named(identity: Identity, name: str) -> Identity:
+    """The identity with this display name, where its provider said none just now (Apple says it once)."""
+    return identity if identity.name or not name else msgspec.structs.replace(identity, name=name)
+
+
 def account_of(identity: Identity, user_id: str, kind: str, now: float) -> Account:
     """The record of the account by which a user is found."""
     return Account(

@@ -18,7 +18,7 @@ import msgspec
 
 from vestibule.core import signin as rules
 from vestibule.core.flow import LIFE_S, Flow
-from vestibule.core.person import is_same_person, shown
+from vestibule.core.person import is_same_person, named, shown
 from vestibule.core.registration import Filled
 from vestibule.core.session import with_client
 from vestibule.errors import ClientError
@@ -119,6 +119,7 @@ class Arrivals:
                     user = await self._admit(step.identity, arrival)
                     if user is None:
                         return None
+                    step = msgspec.structs.replace(step, identity=named(step.identity, user.name))
                 taken = await self._take(step, session, user, arrival)
                 if taken is not None:  # None: the session ended in between, so once more without it
                     self._remember(arrival, *taken)

@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from vestibule.core.person import is_same_person
+from vestibule.core.person import is_same_person, named
 from vestibule.core.route import Host
 from vestibule.errors import (
     ClientError,
@@ -186,7 +186,10 @@ class Rechecks:
 def _told(session: Session, *, found: list[Identity], check_at: float) -> Session:
     """The session with its identities as they were told, but for those that were replaced meanwhile."""
     identities = tuple(
-        next((new for new in found if new.client == old.client and is_same_person(new, old)), old)
+        next(
+            (named(new, old.name) for new in found if new.client == old.client and is_same_person(new, old)),
+            old,
+        )
         for old in session.identities
     )
     return replace(session, identities=identities, check_at=check_at)

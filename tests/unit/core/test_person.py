@@ -7,6 +7,7 @@ import pytest
 from vestibule.core.person import (
     is_another_account,
     is_same_person,
+    named,
     newcomer,
     shown,
     told_anew,
@@ -165,3 +166,9 @@ def test_what_the_person_chose_is_not_told_anew_and_only_the_name_is_shown() -> 
     seen = shown(identity(name="Told", login="told", email="a@corp.com"), user)
     assert (seen.name, seen.login, seen.email) == ("Chosen", "told", "a@corp.com")
     assert shown(identity(name="Told"), User(id="u", created_at=1.0, name="Old")).name == "Told"
+
+
+def test_a_name_that_was_told_before_is_kept_while_none_is_told() -> None:
+    assert named(identity(), "Zoë").name == "Zoë"
+    assert named(identity(name="Al"), "Zoë").name == "Al"
+    assert named(identity(), "") == identity()
