@@ -47,7 +47,9 @@ _FOR_ANYBODY = {
     "slack": "allowed_workspaces",
     "digitalocean": "allowed_teams",
     "discord": "allowed_guilds",
-    **dict.fromkeys(("apple", "facebook", "indieauth", "linkedin", "openstax", "sourcehut", "twitch"), ""),
+    **dict.fromkeys(
+        ("apple", "facebook", "indieauth", "linkedin", "logingov", "openstax", "sourcehut", "twitch"), ""
+    ),
 }
 
 
