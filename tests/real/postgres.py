@@ -19,8 +19,6 @@ import trustme
 
 from tests.process import Process
 from vestibule.core.postgres import Postgres, parse
-from vestibule.store.migrations import run
-from vestibule.store.tables import METADATA
 
 USER, PASSWORD = "vestibule", "p@ss/word"
 _QUOTED = "p%40ss%2Fword"
@@ -65,6 +63,8 @@ class Database:
 
     def empty(self) -> None:
         """Deletes every row, and whoever is still connected; making a database anew takes ten times as long."""
+        from vestibule.store.tables import METADATA  # noqa: PLC0415  # slow to import, and few tests want it
+
         deletes = "; ".join(f"DELETE FROM {name}" for name in METADATA.tables)
         self.execute(f"{_ALONE}; SET session_replication_role = replica; {deletes}")
 
@@ -123,6 +123,8 @@ class Cluster:
     def database(self, *, empty: bool = False) -> Database:
         """A new database with all tables of the program; `empty`: without any."""
         if not empty and not self._template:
+            from vestibule.store.migrations import run  # noqa: PLC0415  # as above
+
             self._template = "template_vestibule"
             self.execute(f"CREATE DATABASE {self._template}")
             with ThreadPoolExecutor(1) as thread:  # it runs a loop of its own, and may be asked for in one

@@ -252,7 +252,7 @@ async def test_a_server_that_hangs_holds_up_one_caller_and_the_others_are_told_a
     await tried(lambda: store.sessions.by_handle(b"h", NOW), until=None)
 
 
-async def test_closing_does_not_wait_for_a_server_that_hangs(cluster, opened):
+async def test_closing_does_not_wait_for_a_server_that_hangs_and_writes_nothing(cluster, opened, capfd):
     place = cluster.database().place
     parts = await opened(place)
     store, kept = parts.store, parts.records
@@ -261,6 +261,7 @@ async def test_closing_does_not_wait_for_a_server_that_hangs(cluster, opened):
     async with asyncio.timeout(60):
         await kept.close()
         await store.close()
+    assert capfd.readouterr() == ("", "")
 
 
 # -- kill -9 ----------------------------------------------------------------------------------

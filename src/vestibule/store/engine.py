@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import functools
 import importlib
+import logging
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,8 @@ from vestibule.store.base import Page
 _BUSY_S: Final = 5.0
 _NOT_A_CHARACTER: Final = "22021"
 """SQLSTATE character_not_in_repertoire."""
+# What fails is told as a StoreError; SQLAlchemy's own tracebacks don't belong between the log's lines.
+logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
 
 
 class Engine:
