@@ -45,7 +45,6 @@ class Auth0(Oidc):
     """The client."""
 
     title_of_kind: ClassVar[str] = "Auth0"
-    hints: ClassVar[Mapping[str, str]] = {**Oidc.hints, "connection": "connection"}
 
     def __init__(self, config: Auth0Config) -> None:
         super().__init__(config)
