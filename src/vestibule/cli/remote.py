@@ -145,10 +145,11 @@ def confirm(question: str, *, yes: bool) -> None:
 
 def read_json(file: Any) -> Any:
     """The JSON object in a file. Raises VestibuleError."""
+    name = getattr(file, "name", "<stdin>")
     try:
         value = msgspec.json.decode(file.read())
     except msgspec.DecodeError as exc:
-        raise VestibuleError(f"{file.name} is no JSON: {exc}") from None
+        raise VestibuleError(f"{name} is no JSON: {exc}") from None
     if not isinstance(value, dict):
-        raise VestibuleError(f"{file.name} holds no JSON object")
+        raise VestibuleError(f"{name} holds no JSON object")
     return value
