@@ -51,17 +51,11 @@ def told_anew(user: User, identity: Identity, now: float) -> User:
 
 
 def shown(identity: Identity, user: User) -> Identity:
-    """The identity under the display name that the person chose here, where they did.
+    """The identity under the display name that the person chose here; where its provider says none, the known one.
 
     Login and address stay the provider's word: rules look at them.
     """
-    name = user.profile.get("name", "")
-    return msgspec.structs.replace(identity, name=name) if name else identity
-
-
-def named(identity: Identity, name: str) -> Identity:
-    """The identity with this display name, where its provider said none just now (Apple says it once)."""
-    return identity if identity.name or not name else msgspec.structs.replace(identity, name=name)
+    return msgspec.structs.replace(identity, name=user.profile.get("name") or identity.name or user.name)
 
 
 def account_of(identity: Identity, user_id: str, kind: str, now: float) -> Account:

@@ -107,6 +107,15 @@ class RedirectLogin(Provider, Protocol):
 
 
 @runtime_checkable
+class WithinDomains(Provider, Protocol):
+    """Is believed about addresses within certain domains only."""
+
+    @property
+    def email_domains(self) -> tuple[str, ...]:
+        """The domains; empty: all."""
+
+
+@runtime_checkable
 class Refresh(Provider, Protocol):
     """Gets a fresh access token for a refresh token."""
 

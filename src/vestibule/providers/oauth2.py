@@ -20,7 +20,7 @@ from vestibule.model import Identity, Secret, Tokens
 from vestibule.protocol import oauth2 as wire
 from vestibule.providers.base import Answer, Finding, SignedIn, Start
 from vestibule.providers.kit import Flow, PostForm, Reply
-from vestibule.providers.listing import object_at
+from vestibule.providers.listing import TOKEN_REFUSED, object_at
 from vestibule.providers.probe import probed
 
 #: how a client shows its secret, by the short names of the configuration
@@ -177,6 +177,7 @@ class OAuth2:
         style = config.auth_style or (self.default_auth_style if config.client_secret else "none")
         self._auth = AUTH_STYLES[style]
         self.scopes = config.scopes or self.default_scopes
+        self.email_domains = config.email_domains if isinstance(config, PersonConfig) else ()
 
     @property
     def name(self) -> str:
@@ -265,11 +266,17 @@ class OAuth2:
     def recheck(self, identity: Identity, tokens: Tokens, now: float) -> Flow[Identity]:
         """The same person as the provider has them now.
 
-        Raises ClientError (`not_admitted`, 403), ProviderError. Threat: somebody who was put out of a group and
-        stays in by an old session; tokens that have become somebody else's.
+        Raises ClientError (`not_admitted`, 403), ProviderError; ProviderRefused where the token is taken no more.
+        Threat: somebody who was put out of a group and stays in by an old session; tokens that have become
+        somebody else's.
         """
         at = yield from self.endpoints()
-        found = yield from self.identify(at, tokens, Answer(now=now))
+        try:
+            found = yield from self.identify(at, tokens, Answer(now=now))
+        except ProviderInvalid as exc:
+            if exc.code != TOKEN_REFUSED:
+                raise
+            raise ProviderRefused("invalid_token", exc.detail) from exc
         if found is None or (found.issuer, found.subject) != (identity.issuer, identity.subject):
             raise ProviderInvalid("the provider now names somebody else", code="wrong_subject")
         self.check_admitted(found)
@@ -411,7 +418,7 @@ class Userinfo(OAuth2):
             self.claims,
             client=self.name,
             issuer=self.issuer_of(at),
-            subject=subject_of(document, self.claims.get("subject", "")),
+            subject=claim.subject_of(document, self.claims.get("subject", "")),
             email=self.email_of(document),
         )
 
@@ -481,17 +488,3 @@ def origin_of(url: str) -> str:
     """`https://host[:port]` of a URL."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
-
-
-def subject_of(document: Mapping[str, Any], path: str = "") -> str:
-    """The account's name for good, at `path` or else `sub` or `id`: text, or a whole number as text.
-
-    Raises ProviderInvalid without one.
-    """
-    for name in (path,) if path else ("sub", "id"):
-        value = claim.at(document, name)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        if claim.text_of(value):
-            return claim.text_of(value)
-    raise ProviderInvalid("the provider doesn't say who this is", detail="no subject", code="no_subject")

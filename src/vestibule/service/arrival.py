@@ -10,7 +10,7 @@ What siblings need to know of each other is kept in this process for as long as 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
@@ -18,7 +18,7 @@ import msgspec
 
 from vestibule.core import signin as rules
 from vestibule.core.flow import LIFE_S, Flow
-from vestibule.core.person import is_same_person, named, shown
+from vestibule.core.person import is_same_person, shown
 from vestibule.core.registration import Filled
 from vestibule.core.session import with_client
 from vestibule.errors import ClientError
@@ -56,8 +56,8 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """From when on the provider must be asked anew who has come; 0: never."""
     kind: str = ""
     """Of the client: `google`, `oidc`."""
-    clients: tuple[str, ...] = ()
-    """The host's `sign_in`."""
+    clients: Mapping[str, tuple[str, ...]] = {}
+    """The host's `sign_in`, each with the domains within which it is believed about addresses (empty: all)."""
     form: Filled | None = None
     """What a newcomer filled in."""
 
@@ -119,7 +119,6 @@ class Arrivals:
                     user = await self._admit(step.identity, arrival)
                     if user is None:
                         return None
-                    step = msgspec.structs.replace(step, identity=named(step.identity, user.name))
                 taken = await self._take(step, session, user, arrival)
                 if taken is not None:  # None: the session ended in between, so once more without it
                     self._remember(arrival, *taken)

@@ -6,7 +6,7 @@ What changes a user reaches their sessions at once: whoever is blocked or delete
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -72,12 +72,13 @@ class People:
         *,
         kind: str = "",
         form: Filled | None = None,
-        clients: Collection[str] = (),
+        clients: Mapping[str, tuple[str, ...]] = {},
     ) -> User | None:
         """The user this identity belongs to, registered if new and allowed, as told just now; None: the form first.
 
         A person is (issuer, subject): an address that another user has too joins nobody, unless the operator says
-        so, and then only accounts of `clients`, the host's own. `kind`: of the client. `form`: as it was sent.
+        so, and then only accounts of `clients`, the host's own, within the domains where each is believed (empty: all).
+        `kind`: of the client. `form`: as it was sent.
         Raises ClientError 403 `domain_not_allowed`, `registration_closed`, `not_invited`; UserDisabled.
         """
         while True:
@@ -123,17 +124,21 @@ class People:
         owner = await self.owner_of(identity)
         return owner is not None and owner.id == user_id
 
-    async def _owners(self, identity: Identity, clients: Collection[str]) -> tuple[User, ...]:
-        """The users with an account of this verified address; none unless every such account is of these clients.
+    async def _owners(self, identity: Identity, clients: Mapping[str, tuple[str, ...]]) -> tuple[User, ...]:
+        """The users with an account of this verified address; none unless these clients are believed about them all.
 
-        Threat: an account that some other host's provider vouches for is taken over by an address (nOAuth).
+        Threat: an account is taken over by an address (nOAuth) that another host's provider vouches for, or one that
+        is no longer believed about it.
         """
         if not self.rules.link_verified_emails or not identity.email:
             return ()
         owners = await self._store.owners_of(identity.email)
         for owner in owners:
             for account in await self._store.accounts_of(owner.id):
-                if account.email.lower() == identity.email.lower() and account.client not in clients:
+                if account.email.lower() == identity.email.lower() and not (
+                    account.client in clients
+                    and rules.is_allowed_domain(account.email, clients[account.client])
+                ):
                     return ()
         return owners
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from vestibule.core.person import is_same_person, named
+from vestibule.core.person import is_same_person
 from vestibule.core.route import Host
 from vestibule.errors import (
     ClientError,
@@ -187,7 +187,11 @@ def _told(session: Session, *, found: list[Identity], check_at: float) -> Sessio
     """The session with its identities as they were told, but for those that were replaced meanwhile."""
     identities = tuple(
         next(
-            (named(new, old.name) for new in found if new.client == old.client and is_same_person(new, old)),
+            (
+                replace(new, name=old.name or new.name)  # it may be one that the person chose
+                for new in found
+                if new.client == old.client and is_same_person(new, old)
+            ),
             old,
         )
         for old in session.identities

@@ -6,7 +6,7 @@ quarter of an hour, once, and for the browser that holds its cookie.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -49,8 +49,13 @@ class Registrations:
         leaving: Leaving,
         *,
         check_at: Callable[[str, Host, float], float],
+        clients: Callable[[Host], Mapping[str, tuple[str, ...]]],
     ) -> None:
-        """`check_at`: from when on a session by this client on this host must be checked (`service.recheck`)."""
+        """`check_at`: from when on a session by this client on this host must be checked (`service.recheck`).
+
+        `clients`: a host's own, with the domains within which they are believed about addresses.
+        """
+        self._clients = clients
         self._locker = locker
         self._arrivals = arrivals
         self._leaving = leaving
@@ -89,7 +94,7 @@ class Registrations:
             client=client,
             signs_in=True,
             kind=newcomer.kind,
-            clients=visit.host.sign_in,
+            clients=self._clients(visit.host),
             result=SignedIn(identity=newcomer.identity, tokens=newcomer.tokens),
             flow=newcomer.flow,
             siblings=frozenset(),

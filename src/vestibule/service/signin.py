@@ -14,14 +14,14 @@ from vestibule.core import signin as rules
 from vestibule.core.flow import Flow
 from vestibule.core.limit import Limit
 from vestibule.core.registration import Filled
-from vestibule.core.route import ACCOUNT_PATH, REGISTER_PATH, SIGN_IN_PATH, SIGNED_OUT_PATH
+from vestibule.core.route import ACCOUNT_PATH, REGISTER_PATH, SIGN_IN_PATH, SIGNED_OUT_PATH, Host
 from vestibule.core.seal import KeyRing
 from vestibule.errors import ClientError, FlowError
 from vestibule.model import Device, Session
 from vestibule.protocol import cookie
 from vestibule.protocol.url import safe_return
 from vestibule.providers import kit
-from vestibule.providers.base import Answer, Provider, RedirectLogin, Start
+from vestibule.providers.base import Answer, Provider, RedirectLogin, Start, WithinDomains
 from vestibule.service import linking
 from vestibule.service.arrival import Arrival, Arrivals
 from vestibule.service.grants import Grants
@@ -29,6 +29,7 @@ from vestibule.service.leaving import Leaving
 from vestibule.service.linking import Links
 from vestibule.service.locker import Locker
 from vestibule.service.people import People
+from vestibule.service.posted import Posted
 from vestibule.service.recheck import Rechecks
 from vestibule.service.registering import Registrations
 from vestibule.service.sessions import Sessions
@@ -40,11 +41,8 @@ STARTS_MAX: Final = 20
 STARTS_WINDOW_S: Final = 60.0
 HINTS: Final = frozenset({"login_hint", "prompt", "hd", "acr_values", "ui_locales", "me"})
 """What may be passed on from a sign-in link; each provider takes only those it knows."""
-FORM_S: Final = 60.0
-"""How long an answer that came by form waits to be taken."""
 PARKED: Final = "parked"
 """The callback's parameter that holds the key of an answer that came by form."""
-_FORM: Final = "form_post"
 _HINT_MAX_CHARS: Final = 320
 
 _FLOW_TEXTS: Final[Mapping[str, str]] = {
@@ -53,16 +51,6 @@ _FLOW_TEXTS: Final[Mapping[str, str]] = {
     "flow_other_browser": "This sign-in was started in another browser. Please start again.",
     "flow_unknown": "This sign-in isn't known here. Please start again.",
 }
-
-
-class _Sent(msgspec.Struct, frozen=True):
-    """The parameters of an answer that came by form."""
-
-    params: dict[str, str]
-
-    def __repr__(self) -> str:
-        """Without what came: the code stands in it."""
-        return "_Sent(***)"
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -144,11 +132,12 @@ class SignIn:
         self._life_s = flow_life_s
         self._starts = Limit(STARTS_MAX, STARTS_WINDOW_S)
         self._leaving = Leaving(grants, driver)
-        self._locker = Locker(parking, keys, random=random)
+        locker = Locker(parking, keys, random=random)
+        self._posted = Posted(locker)
         self.registrations = Registrations(
-            self._locker, self._arrivals, self._leaving, check_at=rechecks.next_at
+            locker, self._arrivals, self._leaving, check_at=rechecks.next_at, clients=self._believed
         )
-        self.links = Links(self._locker, people)
+        self.links = Links(locker, people)
         people.before_end(self._give_up)
         self.use(providers, hosts)
 
@@ -156,6 +145,9 @@ class SignIn:
         """Take providers by full name, and the hosts a return address may name, from a new configuration."""
         self._kinds = {name: provider.kind for name, provider in providers.items()}
         self._titles = {name: provider.title for name, provider in providers.items()}
+        self._domains = {
+            name: p.email_domains for name, p in providers.items() if isinstance(p, WithinDomains)
+        }
         self._logins = {name: p for name, p in providers.items() if isinstance(p, RedirectLogin)}
         self._leaving.use(providers)
         self._hosts = hosts
@@ -247,17 +239,16 @@ class SignIn:
             raise FlowError(_FLOW_TEXTS["flow_unknown"], code="flow_unknown")
         if not flows.is_alive(state.issued_at, visit.now, self._life_s):
             raise FlowError(_FLOW_TEXTS["flow_expired"], code="flow_expired")
-        sent = _Sent(params=dict(params))
-        key = await self._locker.park(_FORM, sent, bound=state.flow_id, until=visit.now + FORM_S)
+        key = await self._posted.park(state.flow_id, params, visit.now)
         query = urlencode({PARKED: key, "state": raw})
         return f"/@{quote(client, safe='')}/callback?{query}"
 
     async def _unparked(self, flow: Flow, params: Mapping[str, str], now: float) -> Mapping[str, str]:
         """What came by form for this flow; once."""
-        sent = await self._locker.take(_FORM, params[PARKED], _Sent, bound=flow.id, now=now)
+        sent = await self._posted.take(flow.id, params[PARKED], now)
         if sent is None:
             raise FlowError(_FLOW_TEXTS["flow_expired"], code="flow_expired")
-        return sent.params
+        return sent
 
     async def finish(self, visit: Visit, client: str, params: Mapping[str, str]) -> Finished:
         """End a flow; `params` are the callback's, one sent twice left out. Raises FlowError, ProviderError.
@@ -299,7 +290,7 @@ class SignIn:
             now=visit.now,
             check_at=self._rechecks.next_at(name, visit.host, visit.now),
             kind=provider.kind,
-            clients=visit.host.sign_in,
+            clients=self._believed(visit.host),
         )
         settled = await self._arrivals.settle(arrival)
         if settled is None:
@@ -319,6 +310,10 @@ class SignIn:
             if flows.parse_state(self._keys, state, client=name, host=_host(visit)) is not None:
                 return client
         return clients[0]
+
+    def _believed(self, host: Host) -> dict[str, tuple[str, ...]]:
+        """The domains within which the host's own providers are believed about addresses, by client."""
+        return {name: self._domains.get(name, ()) for name in host.sign_in}
 
     def failed(self, visit: Visit, client: str, params: Mapping[str, str]) -> Failed:
         """The way back after `finish` raised; raises nothing itself."""

@@ -12,6 +12,7 @@ from vestibule.web import pages
 from vestibule.web.answers import Desk, answer, failure, redirect
 from vestibule.web.asking import Ask
 from vestibule.web.blocks import Choice
+from vestibule.web.page import Page
 
 #: parameters of ours; every other one is a hint, of which a provider takes those it knows
 _OWN = {"rd", "switch"}
@@ -68,7 +69,7 @@ async def _begin(desk: Desk, ask: Ask, client: str, again: str) -> Response:
     return redirect(begun.url, begun.set_cookies)
 
 
-def _address_page(desk: Desk, ask: Ask, action: str, error: VestibuleError) -> pages.Page:
+def _address_page(desk: Desk, ask: Ask, action: str, error: VestibuleError) -> Page:
     """The page that asks for the person's web address, with what was wrong about the one that was sent."""
     wrong = ADDRESS_WRONG[error.code]
     if wrong:

@@ -7,7 +7,6 @@ import pytest
 from vestibule.core.person import (
     is_another_account,
     is_same_person,
-    named,
     newcomer,
     shown,
     told_anew,
@@ -168,7 +167,8 @@ def test_what_the_person_chose_is_not_told_anew_and_only_the_name_is_shown() -> 
     assert shown(identity(name="Told"), User(id="u", created_at=1.0, name="Old")).name == "Told"
 
 
-def test_a_name_that_was_told_before_is_kept_while_none_is_told() -> None:
-    assert named(identity(), "Zoë").name == "Zoë"
-    assert named(identity(name="Al"), "Zoë").name == "Al"
-    assert named(identity(), "") == identity()
+def test_a_name_that_the_provider_says_once_is_told_ever_after() -> None:
+    user = User(id="u", created_at=1.0, name="Zoë")
+    assert shown(identity(), user).name == "Zoë"
+    assert shown(identity(name="Al"), user).name == "Al"
+    assert shown(identity(), User(id="u", created_at=1.0)) == identity()

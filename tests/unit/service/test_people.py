@@ -18,7 +18,7 @@ from vestibule.store.base import Page
 NOW = 1_800_000_000.0
 ZOE = Identity(client="google", issuer="https://a", subject="1", name="Zoë", email="zoe@example.com")
 ZOES_OTHER = replace(ZOE, client="github", issuer="https://b", subject="9")
-HERE = ("google", "github")
+HERE: dict[str, tuple[str, ...]] = {"google": (), "github": ()}
 
 
 @pytest.fixture
@@ -251,6 +251,17 @@ async def test_an_address_that_can_not_be_believed_links_nobody(people, known, n
     people.use(Rules(link_verified_emails=True))
     user = await admit(people, replace(ZOE, **known))
     assert (await admit(people, replace(ZOES_OTHER, **newcomer))).id != user.id
+
+
+@pytest.mark.parametrize(("domains", "links"), [(("example.com",), True), (("corp.example",), False)])
+async def test_an_account_counts_only_while_its_provider_is_believed_about_the_address(
+    people, domains, links
+):
+    people.use(Rules(link_verified_emails=True))
+    user = await admit(people)
+    clients = {"google": domains, "github": ()}
+    other = await people.admit(ZOES_OTHER, NOW, clients=clients)
+    assert (other.id == user.id) is links
 
 
 async def test_an_address_that_two_have_links_nobody(people):

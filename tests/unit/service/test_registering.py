@@ -12,8 +12,9 @@ from tests.unit.service.conftest import Clock, Heartbeats
 from tests.unit.service.test_signin import Browser, World
 from vestibule.core.registration import Filled, Rules
 from vestibule.errors import ClientError, FlowError, ProviderRefused, UserDisabled
+from vestibule.service.posted import POSTED_S
 from vestibule.service.registering import REGISTER_S
-from vestibule.service.signin import FORM_S, PARKED
+from vestibule.service.signin import PARKED
 from vestibule.store.memory import Store
 
 FORM = Filled(name="Alice Liddell", login="", profile={"company": "ACME"})
@@ -269,7 +270,7 @@ async def test_a_parked_answer_is_taken_once_and_soon(
     stranger = Browser(open_world)
     with pytest.raises(FlowError):
         await take(stranger, state, key)
-    clock.move(FORM_S)
+    clock.move(POSTED_S)
     assert await fails(take(browser, other, late)) == "flow_expired"
 
 

@@ -43,6 +43,7 @@ class Op:
         self.identifies = True
         self.is_trusted = True
         self.keeps = ""
+        self.email_domains: tuple[str, ...] = ()
         self.redirect_url = ""
         self.issuer = issuer
         self.end = end
