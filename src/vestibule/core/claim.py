@@ -48,6 +48,20 @@ def text_of(value: Any) -> str:
     return value if isinstance(value, str) and value.isprintable() else ""
 
 
+def subject_of(document: Mapping[str, Any], path: str = "") -> str:
+    """The account's name for good, at `path` or else `sub` or `id`: text, or a whole number as text.
+
+    Raises ProviderInvalid without one.
+    """
+    for name in (path,) if path else ("sub", "id"):
+        value = at(document, name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        if text_of(value):
+            return text_of(value)
+    raise ProviderInvalid("the provider doesn't say who this is", detail="no subject")
+
+
 def texts_of(value: Any, name: str, *, is_lone_text: bool = False) -> tuple[str, ...]:
     """The strings of a list, each once. Raises ProviderInvalid (`claim_invalid`) for any other shape.
 

@@ -19,7 +19,7 @@ from vestibule.model import Identity, Secret, Tokens
 from vestibule.providers.base import Answer
 from vestibule.providers.kit import Flow
 from vestibule.providers.listing import by_member, listed, object_at
-from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig, check_url, subject_of
+from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig, check_url
 
 _REPO_RE: Final = re.compile(r"([\w.-]+/[\w.-]+)(?:=(read|write|admin))?", re.ASCII)
 #: what Bitbucket's `role` filter calls explicit rights to read, write, administer
@@ -102,7 +102,7 @@ class Bitbucket(OAuth2):
             self.claims,
             client=self.name,
             issuer=self._web,
-            subject=subject_of(user, self.claims["subject"]),
+            subject=claim.subject_of(user, self.claims["subject"]),
             email=(yield from self._email(token)),
         )
         repos = yield from self._repos(token)

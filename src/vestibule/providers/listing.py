@@ -19,6 +19,9 @@ from vestibule.providers.kit import Flow, Get, Reply
 PAGES_MAX: Final = 50
 """Most pages of one list: beyond them it is taken for one without end."""
 
+TOKEN_REFUSED: Final = "token_refused"  # noqa: S105 - the code of an error
+"""Code of a ProviderInvalid that says: the API takes this token no more (401)."""
+
 Next: TypeAlias = Callable[[str, Reply, Any], Any]
 """Of a page's URL, its reply and its JSON: the URL of the next page, relative or absolute; None or "" at the end."""
 
@@ -77,7 +80,7 @@ def value_in(reply: Reply, url: str) -> Any:
         detail = f"{where}: {reply.status}"
         raise ProviderUnavailable("the provider can't answer now", detail=detail, code="provider_failing")
     if reply.status != 200:
-        code = "api_refused" if reply.status in {401, 403} else "api_status"
+        code = {401: TOKEN_REFUSED, 403: "api_refused"}.get(reply.status, "api_status")
         detail = f"{where}: {reply.status}"
         raise ProviderInvalid("the provider doesn't say who this is", detail=detail, code=code)
     return reply.json

@@ -13,6 +13,7 @@ from vestibule.core.claim import (
     further,
     identity_of,
     lists_of,
+    subject_of,
     text_of,
     texts_of,
     with_lists,
@@ -97,3 +98,25 @@ def test_other_names_are_further_claims() -> None:
 
 def test_what_no_store_can_hold_is_not_kept() -> None:
     assert further({"x": "\ud800", "y": 1}, {"x": "x", "y": "y"}) == {"y": 1}
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "subject"),
+    [
+        ({"sub": "a", "id": 5}, "", "a"),
+        ({"id": 5}, "", "5"),
+        ({"id": 0}, "", "0"),
+        ({"uid": 7, "sub": "a"}, "uid", "7"),
+        ({"data": {"id": "x"}}, "data.id", "x"),
+    ],
+)
+def test_a_subject_is_text_or_a_whole_number(document: Any, path: str, subject: str) -> None:
+    assert subject_of(document, path) == subject
+
+
+@pytest.mark.parametrize(
+    "document", [{}, {"sub": ""}, {"sub": True}, {"sub": 1.5}, {"sub": None}, {"sub": ["a"]}, {"sub": "a\nb"}]
+)
+def test_nothing_else_is_a_subject(document: Any) -> None:
+    with pytest.raises(ProviderInvalid):
+        subject_of(document)

@@ -317,6 +317,16 @@ def test_who_was_put_out_is_found_out_without_signing_in_again() -> None:
         answered(op.recheck(identity, TOKENS, NOW), Api(user=[reply({**USER, "id": 6})]))
 
 
+@pytest.mark.parametrize("name", ["user", "orgs", "teams", "emails"])
+def test_a_token_that_github_takes_no_more_ends_the_session_and_an_outage_does_not(name: str) -> None:
+    op = client(allowed_orgs=("acme",))
+    identity, _ = identified(op)
+    answers = ((401, ProviderRefused), (403, ProviderInvalid), (429, ProviderUnavailable))
+    for status, error in answers:
+        with pytest.raises(error):
+            answered(op.recheck(identity, TOKENS, NOW), Api(**{name: [reply({}, status)]}))
+
+
 def page(number: int, *, more: bool = True, where: str = "https://api.github.com/user/orgs") -> Reply:
     links = f'<{where}?page={number + 1}>; rel="next", <{where}?page=9>; rel="last"' if more else ""
     return reply([member({"id": number, "login": f"org{number}"})], link=links)

@@ -220,6 +220,13 @@ def test_a_rate_limit_that_is_not_reached_makes_a_refusal_no_outage() -> None:
     assert caught.value.code == "api_refused"
 
 
+def test_a_token_that_is_taken_no_more_is_told_from_a_question_that_is_refused() -> None:
+    for status, code in ((401, "token_refused"), (403, "api_refused"), (404, "api_status")):
+        with pytest.raises(ProviderInvalid) as caught:
+            play(object_at(URL, TOKEN), reply({}, status))
+        assert caught.value.code == code
+
+
 @pytest.mark.parametrize("body", [[], "a", 5, None], ids=repr)
 def test_an_object_is_an_object(body: Any) -> None:
     with pytest.raises(ProviderInvalid):
