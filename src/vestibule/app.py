@@ -261,6 +261,7 @@ class App:
                 parking=self._store.parking,
                 changes=self._changes,
                 people=self._compiled.people,
+                invitation_s=self._compiled.lifetimes.invitation_s,
                 ring=self._ring,
                 database=self._compiled.database,
                 table=self._compiled.table,

@@ -47,6 +47,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     parking: base.Parking
     changes: base.Changes
     people: Rules
+    invitation_s: float
     ring: KeyRing
     database: Path | Postgres
     table: RouteTable
@@ -80,7 +81,12 @@ class ControlPlane:
         self.driver = Driver(self._fetcher, KeySets(self._fetcher.get))
         self._records = records.open_records(parts.database)
         self.people = People(
-            self._records.people, self._records.invitations, parts.sessions, parts.changes, rules=parts.people
+            self._records.people,
+            self._records.invitations,
+            parts.sessions,
+            parts.changes,
+            rules=parts.people,
+            invitation_s=parts.invitation_s,
         )
         self.registry = Registry(
             rows=self._records.identity_providers,

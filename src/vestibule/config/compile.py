@@ -35,6 +35,7 @@ class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):
     absolute_s: float = 7 * 86400.0
     handle_s: float = 3600.0
     restriction_s: float = 3600.0
+    invitation_s: float = 7 * 86400.0
     grace_s: float = 30.0
 
 
@@ -105,6 +106,7 @@ def _lifetimes(config: schema.Config) -> Lifetimes:
         absolute_s=given.session_absolute,
         handle_s=given.handle,
         restriction_s=given.restriction,
+        invitation_s=given.invitation,
         grace_s=given.grace,
     )
 

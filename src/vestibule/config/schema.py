@@ -126,6 +126,8 @@ class Lifetimes(Node, kw_only=True):
     restriction: Seconds = Seconds(3600.0)
     """How old the word of a provider on groups, organisations, teams, projects and roles may be before it is asked
     anew (1 hour): who was removed there is out here without signing in again."""
+    invitation: Seconds = Seconds(7 * 86400.0)
+    """An invitation of which nothing else was said (7 days)."""
     grace: Seconds = Seconds(30.0)
     """How long known sessions are served while the store can't be reached (30 seconds); nobody new gets
     in then."""

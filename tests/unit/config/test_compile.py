@@ -134,6 +134,7 @@ def test_lifetimes_and_proxies(desk: Desk) -> None:
     found = compiled(desk)
     assert (found.lifetimes.flow_s, found.lifetimes.absolute_s, found.lifetimes.handle_s) == (300, 172800, 60)
     assert found.lifetimes.idle_s == 86400
+    assert found.lifetimes.invitation_s == 7 * 86400
     assert "10.1.2.3" in found.trusted_proxies
     assert "" in found.trusted_proxies
     assert "192.0.2.1" not in found.trusted_proxies

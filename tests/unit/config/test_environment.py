@@ -119,11 +119,16 @@ def test_a_variable_goes_before_the_file(desk: Desk) -> None:
     environ = {
         "VESTIBULE_GATEWAY_HTTP": "127.0.0.1:9000, [::1]:9000",
         "VESTIBULE_LIFETIMES_SESSION_IDLE": "1h",
+        "VESTIBULE_LIFETIMES_INVITATION": "2d",
     }
     found = compile_config(desk.load(text, environ=environ))
     assert [str(one) for one in found.listeners] == ["127.0.0.1:9000", "[::1]:9000"]
     assert found.state == desk.folder / "s"
-    assert found.lifetimes.idle_s == 3600
+    assert (found.lifetimes.idle_s, found.lifetimes.invitation_s) == (3600, 2 * 86400)
+
+
+def test_the_token_that_commands_show_is_no_setting(desk: Desk) -> None:
+    assert desk.faults(HOST, environ={"VESTIBULE_ADMIN_TOKEN": "vst_admin_x"}) == []
 
 
 @pytest.mark.parametrize(
