@@ -54,6 +54,8 @@ async def test_a_withdrawn_one_is_gone(store):
         ({"is_open": False, "now": NOW}, ["i3"]),
         ({"is_open": False, "now": NOW + 600}, ["i1", "i2", "i3"]),
         ({"email": "ada@example.com", "is_open": True, "now": NOW}, ["i1"]),
+        ({"used_by": "u1"}, ["i3"]),
+        ({"used_by": "nobody"}, []),
     ],
     ids=str,
 )

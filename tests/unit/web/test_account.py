@@ -298,3 +298,30 @@ async def test_signing_out_everywhere(lobby: Lobby, alice: Browser) -> None:
     assert alice.handle is None
     assert not await other.has_session()
     assert len(lobby.world.store.people.kept) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/@/account", {"GET", "HEAD"}),
+        ("/@/account/register", {"GET", "HEAD", "POST"}),
+        ("/@/account/register/cancel", {"POST"}),
+        ("/@/account/link", {"GET", "HEAD", "POST"}),
+        ("/@/account/link/github", {"POST"}),
+        ("/@/account/unlink", {"POST"}),
+        ("/@/account/export", {"GET", "HEAD"}),
+        ("/@/account/delete", {"GET", "HEAD", "POST"}),
+        ("/@/account/signout", {"POST"}),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+async def test_a_path_takes_its_methods_and_no_other(
+    lobby: Lobby, path: str, methods: set[str], method: str
+) -> None:
+    reply = await lobby.ask(path, method, OWN, await lobby.browser().visit())
+    assert (reply.status == 405) is (method not in methods)
+    assert reply.status < 500
+    if reply.status == 405:
+        assert {one.strip() for one in reply.headers["allow"].split(",")} == methods
+    else:
+        assert_guarded(reply)
