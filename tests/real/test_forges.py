@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -112,6 +113,26 @@ async def test_single_sign_on_at_github_is_said(github: Forge):
     came = await github.come("org")
     assert (came.status, came.who) == (403, None)
     assert "Sign in to your organisation first" in came.words
+
+
+@pytest.mark.parametrize("is_removed", [True, False], ids=["removed", "still a member"])
+async def test_who_is_put_out_at_github_is_out_here(api, gateway, is_removed: bool):
+    settings = {"org": GITHUBS["org"]}
+    github = await opened(
+        GitHub(), api, gateway, "github", settings, lifetimes='lifetimes { restriction = "1s" }'
+    )
+    path = "/api/v3/user/memberships/orgs"
+    async with new_visitor() as visitor:
+        assert (await github.come("org", visitor=visitor)).status == 200
+        if is_removed:
+            github.standin.memberships = [membership(org) for org in FURTHER]
+        asked = github.standin.counts[path]
+        while github.standin.counts[path] == asked:
+            async with visitor.get(f"{github.url}/a", headers={"Accept": "application/json"}) as page:
+                status = page.status
+            await asyncio.sleep(0.1)
+        async with visitor.get(f"{github.url}/a", headers={"Accept": "application/json"}) as page:
+            assert (status, page.status) == ((401, 401) if is_removed else (200, 200))
 
 
 async def test_signing_out_deletes_githubs_token(github: Forge):
