@@ -34,6 +34,7 @@ from vestibule.proxy.listener import Listener
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.upstream import UpstreamConnection
 from vestibule.service.people import People
+from vestibule.service.recheck import Rechecks
 from vestibule.service.sessions import Sessions
 from vestibule.store import memory
 from vestibule.store.changes import Changes
@@ -109,8 +110,10 @@ async def stage() -> tuple[H1Connection, UpstreamConnection, str]:
     )
     changes = Changes()
     store = memory.Store()
-    user = await People(store.people).admit(identity, time.time())
     sessions = Sessions(store.sessions, changes)
+    user = await People(store.people, store.invitations, sessions, changes).admit(identity, time.time())
+    assert user is not None, "anybody may come"
+    rechecks = Rechecks(sessions, cast("Any", None), changes, cast("Any", None), Log())
     _, handle = await sessions.start(
         host="app.example",
         user_id=user.id,
@@ -124,7 +127,8 @@ async def stage() -> tuple[H1Connection, UpstreamConnection, str]:
     gateway = Gateway(
         table=RouteTable((host,)),
         sessions=sessions,
-        lasting=Lasting(sessions),
+        rechecks=rechecks,
+        lasting=Lasting(sessions, rechecks),
         ring=KeyRing((Key("k", b"k" * 32),)),
         trusted=Networks(()),
         pools=pools,

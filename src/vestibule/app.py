@@ -44,8 +44,9 @@ from vestibule.proxy.pool import Pools
 from vestibule.proxy.static import Directory
 from vestibule.service.grants import Grants
 from vestibule.service.jobs import Job, Jobs, sweeping
+from vestibule.service.offer import Offer
 from vestibule.service.recheck import Rechecks
-from vestibule.service.registry import LOOK_EVERY_S, Offer
+from vestibule.service.registry import LOOK_EVERY_S
 from vestibule.service.sessions import SESSION, Sessions
 from vestibule.service.tokens import AppTokens
 from vestibule.store import keyfile, sqlite

@@ -25,9 +25,10 @@ from vestibule.service.admin import AdminTokens
 from vestibule.service.flow import Driver
 from vestibule.service.grants import Grants
 from vestibule.service.keys import KeySets
+from vestibule.service.offer import Offer
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
-from vestibule.service.registry import Offer, Registry
+from vestibule.service.registry import Registry
 from vestibule.service.sessions import Sessions
 from vestibule.service.signin import SignIn
 from vestibule.store import base, records

@@ -25,6 +25,7 @@ from vestibule.observe.log import Log
 from vestibule.protocol.address import NO_NETWORKS, Networks
 from vestibule.providers.base import Finding, Probe, Provider, ProviderConfig, RedirectLogin
 from vestibule.providers.kit import Driver
+from vestibule.service.offer import Faults, Offer, Shown
 from vestibule.store import base
 from vestibule.store.base import ProviderRow
 
@@ -34,41 +35,6 @@ TEST_S: Final = 30.0
 """Longest that trying out a provider takes."""
 _SEALED_FOR: Final = "identity-provider"
 _TRIES: Final = 5
-
-Faults = tuple[tuple[str, str], ...]
-"""All that is wrong, each (path, message)."""
-
-
-class Offer(msgspec.Struct, frozen=True):
-    """What is in force now."""
-
-    table: RouteTable
-    providers: Mapping[str, Provider]
-    """By full name: those of files and environment first."""
-
-
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider as it is listed: never a secret."""
-
-    id: str
-    provider_type: str
-    enabled: bool
-    source: str
-    """`database`, or `configuration` (files and environment), which can't be changed here."""
-    title: str = ""
-    """What its button says."""
-    document: Mapping[str, Any] = {}
-    """In the shape in which it is written, without secrets; of `configuration` only its frame."""
-    secrets: tuple[str, ...] = ()
-    """Paths of the secrets that are set: `openid_config.client_secret`."""
-    faults: Faults = ()
-    """Why it is left out; empty: it is good."""
-    redirect_urls: tuple[str, ...] = ()
-    """To register with the provider: one for each host that it serves."""
-    version: int = 0
-    """For `If-Match`; grows with each change."""
-    created_at: float = 0.0
-    updated_at: float = 0.0
 
 
 class _Good(msgspec.Struct, frozen=True):

@@ -21,7 +21,8 @@ from vestibule.providers.base import Finding
 from vestibule.providers.google import GoogleConfig
 from vestibule.providers.oidc import OidcConfig
 from vestibule.service import registry
-from vestibule.service.registry import Offer, Registry
+from vestibule.service.offer import Offer
+from vestibule.service.registry import Registry
 from vestibule.store.base import ProviderRow
 
 RING = KeyRing((Key("k1", b"k" * 32),))

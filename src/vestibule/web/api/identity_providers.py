@@ -13,7 +13,7 @@ from pydantic import ConfigDict
 from starlette.responses import Response
 
 from vestibule.errors import ClientError, Conflict
-from vestibule.service.registry import Shown
+from vestibule.service.offer import Shown
 from vestibule.web.api.office import At
 from vestibule.web.api.problem import Fault, errors
 from vestibule.web.api.shape import Model, moment_or_none

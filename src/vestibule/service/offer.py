@@ -1,0 +1,46 @@
+"""Identity providers as they are in force, and as they are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from vestibule.core.route import RouteTable
+from vestibule.providers.base import Provider
+
+Faults = tuple[tuple[str, str], ...]
+"""All that is wrong, each (path, message)."""
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """What is in force now."""
+
+    table: RouteTable
+    providers: Mapping[str, Provider]
+    """By full name: those of files and environment first."""
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider as it is listed: never a secret."""
+
+    id: str
+    provider_type: str
+    enabled: bool
+    source: str
+    """`database`, or `configuration` (files and environment), which can't be changed here."""
+    title: str = ""
+    """What its button says."""
+    document: Mapping[str, Any] = {}
+    """In the shape in which it is written, without secrets; of `configuration` only its frame."""
+    secrets: tuple[str, ...] = ()
+    """Paths of the secrets that are set: `openid_config.client_secret`."""
+    faults: Faults = ()
+    """Why it is left out; empty: it is good."""
+    redirect_urls: tuple[str, ...] = ()
+    """To register with the provider: one for each host that it serves."""
+    version: int = 0
+    """For `If-Match`; grows with each change."""
+    created_at: float = 0.0
+    updated_at: float = 0.0
