@@ -232,7 +232,10 @@ def test_only_ios_own_blocks_let_everyone_through_unasked(desk: Desk) -> None:
         ("group:", "`group:` names nobody: group:admins"),
         ("team:a*", "`team:a*`: names are meant as they stand, there are no patterns"),
         ("claim:team", "`claim:team` is no rule on a claim: claim:team=blue"),
-        ("user:octocat", "`user:octocat` is no id of a person here; a login is named with its provider: user:goo"),
+        (
+            "user:octocat",
+            "`user:octocat` is no id of a person here; a login is named with its provider: user:goo",
+        ),
         ("network:10.0.0.0/8", "`network:10.0.0.0/8`: rules on `network` are not in this version yet"),
         ("email:okta/a@b.c", "`email:okta/a@b.c`: there is no provider `okta` on this host"),
         ("", "`` is no rule"),
