@@ -52,6 +52,11 @@ def _table() -> Mapping[str, type[Any]]:
     return providers.kinds()
 
 
+def class_of(kind: str) -> type[msgspec.Struct] | None:
+    """The configuration class of a kind; None when there is no such kind."""
+    return _table().get(kind)
+
+
 def kind_of(node: Provider | OAuth) -> str:
     """The kind an identity client's block is of."""
     return node.type or ("oauth2" if isinstance(node, OAuth) else node.label)

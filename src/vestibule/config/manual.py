@@ -81,17 +81,30 @@ call "google" {
 _TAIL = """\
 ## Without a file
 
-`vestibule serve` without a file stands in front of one app:
+`vestibule serve` without a file stands in front of one app, or is the auth service of a domain;
+[deploy.md](deploy.md) has the steps for both.
 
-| variable | |
+| variable | in front of one app |
 |---|---|
-| `VESTIBULE_BACKEND` | the app: `host:port` |
-| `VESTIBULE_PROVIDER_TYPE` | `google`, `github` or `oidc`; it is also the client's ID: register `…/@google/callback` |
+| `VESTIBULE_BACKEND` | the app: `host:port`, or whatever `backend` takes |
+| `VESTIBULE_ALLOWED_DOMAINS`, `VESTIBULE_ALLOWED_EMAILS` | comma lists, at least one of the two; `*` means everyone |
+| `VESTIBULE_PUBLIC_URL` | `https://app.example.com`: what people see; with it the port is open to other machines |
+
+| variable | as the auth service of a domain |
+|---|---|
+| `VESTIBULE_ROOT_DOMAIN` | `example.com`: the service is `auth.example.com`; `localhost` stays itself |
+| `VESTIBULE_SESSION_KEY` | 32 random characters or more; required here |
+| `VESTIBULE_ALLOWED_DOMAINS` | a comma list of e-mail domains; every person needs a verified address in one, always |
+| `VESTIBULE_ALLOW_ALL_USERS` | `true`: whoever has such an address may register; else only people who were invited |
+| `VESTIBULE_PUBLIC_URL` | where it isn't `https://auth.` and the domain: another port |
+
+| variable | in both |
+|---|---|
+| `VESTIBULE_PROVIDER_TYPE` | any kind of provider; it is also the client's ID: register `…/@google/callback` |
 | `VESTIBULE_CLIENT_ID`, `VESTIBULE_CLIENT_SECRET` | as registered with the provider |
 | `VESTIBULE_ISSUER_URL` | for `oidc` |
-| `VESTIBULE_ALLOWED_DOMAINS`, `VESTIBULE_ALLOWED_EMAILS` | comma lists, at least one of the two; `*` means everyone |
+| `VESTIBULE_REDIRECT_URL`, `VESTIBULE_ALLOWED_ORGS`, … | any other setting of the kind; a list has commas |
 | `PORT` | 8000 without it |
-| `VESTIBULE_PUBLIC_URL` | `https://app.example.com`: what people see; with it the port is open to other machines |
 | `VESTIBULE_SESSION_KEY` | stands for the key file, also beside a configuration file: 32 random characters or more |
 
 """

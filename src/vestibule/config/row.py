@@ -16,9 +16,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from vestibule import providers
 from vestibule.config import hcl
-from vestibule.config.client import fields_of, provider_kinds, read_client
+from vestibule.config.client import class_of, fields_of, provider_kinds, read_client
 from vestibule.config.place import Place, Report, Unfit, nearest
 from vestibule.config.redirect import check_redirect_url
 from vestibule.config.schema import Provider
@@ -313,7 +312,8 @@ def _split(
     whole: Mapping[str, Any], section: str, kind: str, row_id: str
 ) -> tuple[dict[str, Any], dict[str, Secret]]:
     """The document without its secrets, and those by path."""
-    cls: type[msgspec.Struct] = providers.kinds()[kind]
+    cls = class_of(kind)
+    assert cls is not None, "it was read"
     shape = fields_of(cls)
     settings: dict[str, Any] = {}
     secrets: dict[str, Secret] = {}

@@ -11,9 +11,8 @@ from typing import Final
 
 import msgspec
 
-from vestibule import providers
 from vestibule.config import hcl
-from vestibule.config.client import fields_of, provider_kinds
+from vestibule.config.client import class_of, fields_of, provider_kinds
 from vestibule.config.place import Place, Report, Unfit, nearest
 from vestibule.config.shape import Field
 from vestibule.config.value import host_name
@@ -238,7 +237,7 @@ def _kind(variables: Variables) -> str:
 
 
 def _class_of(kind: str) -> type[msgspec.Struct] | None:
-    return providers.kinds()[kind] if kind in provider_kinds() else None
+    return class_of(kind) if kind in provider_kinds() else None
 
 
 @functools.cache
