@@ -115,7 +115,7 @@ class App:
         self.rechecks = Rechecks(
             self.sessions, self.grants, changes, driver, log, every_s=compiled.lifetimes.restriction_s
         )
-        self.rechecks.use(providers)
+        self.rechecks.use(providers, compiled.table.hosts.values())
         self._answers = Notices(self._pages)
         self._pools = Pools(loop.time)
         self._internals = Internals(Directory(self._answers, log), Echo(), Account(self._answers))
@@ -317,7 +317,7 @@ class App:
         """Other providers are in force: in this process at once."""
         refreshers = {name: one for name, one in offer.providers.items() if isinstance(one, Refresh)}
         self.grants.use(refreshers)
-        self.rechecks.use(offer.providers)
+        self.rechecks.use(offer.providers, offer.table.hosts.values())
         self.gateway.use(offer.table)
 
     def _base_urls(self, host: Host) -> tuple[str, ...]:

@@ -141,6 +141,28 @@ async def test_a_restriction_that_is_changed_holds_for_the_next_sign_in(stage: S
     assert (await bob.sign_in(stage.first.base, "bob", by="second"))[0] == 200
 
 
+async def test_a_restriction_that_is_written_later_puts_people_out_at_every_gateway(
+    stage: Stage, people
+) -> None:
+    await stage.create(settings={"scopes": ["openid", "email", "groups"]})
+    alice, bob = people(), people()
+
+    async def known() -> bool:
+        return (await bob.leads(f"{stage.second.base}/@second/signin"))[0] == 303
+
+    await eventually(known)
+    assert (await alice.sign_in(stage.second.base, by="second"))[0] == 200
+    assert (await bob.sign_in(stage.second.base, "bob", by="second"))[0] == 200
+    patch = {"openid_config": {"allowed_groups": ["admins"]}}
+    assert (await stage.first.api("PATCH", "/identity-providers/second", patch))[0] == 200
+
+    async def out() -> bool:
+        return (await bob.leads(f"{stage.second.base}/"))[0] == 302
+
+    await eventually(out)
+    assert await alice.leads(f"{stage.second.base}/") == (303, "/@/account")
+
+
 async def test_a_provider_is_believed_about_its_own_domains_only(stage: Stage, people) -> None:
     await stage.create(email_domains=["example.org"])
     alice = people()

@@ -194,7 +194,7 @@ class Gateway:
             return
         handle = taken.value.decode("latin-1")
         session = self._sessions.peek(handle)
-        if session is not None and not (session.check_at and self._rechecks.is_due(session)):
+        if session is not None and not self._rechecks.is_due(session):
             self._decide(exchange, ask, session)
         else:
             failed = partial(self._refusals.by_failure, exchange)

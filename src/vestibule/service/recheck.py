@@ -1,8 +1,9 @@
 """Asks providers anew who somebody is: groups, organisations, teams and roles change without the person.
 
-A session whose rules or provider depend on them has a time (`Session.check_at`) from which on it isn't used before
-that was done: at the first request after it, once however many wait. Who was removed is out without signing in
-again. A provider that can't be asked leaves things as they were for some minutes; then nothing is let through.
+A session whose rules or provider depend on them has a time (`Session.check_at`) from which on it isn't used before that
+was done: at the first request after it, once however many wait. Who was removed is out without signing in again. A
+restriction that is written or changed later holds for sessions that are there, too. A provider that can't be asked
+leaves things as they were for some minutes; then nothing is let through.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final
 
@@ -68,14 +69,25 @@ class Rechecks:
         self._grace_s = grace_s
         self._now = now
         self._providers: dict[str, Recheck] = {}
+        self._seen: dict[str, Recheck] = {}
+        self._restricted: frozenset[str] = frozenset()
+        self._changed_at: dict[str, float] = {}
+        self._fresh_hosts: frozenset[str] = frozenset()
         self._flights: dict[str, asyncio.Task[Session | None]] = {}
         self._retry_at: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         changes.subscribe(REFRESHED, self.refreshed)
 
-    def use(self, providers: Mapping[str, Provider]) -> None:
-        """Take providers by full name from a new configuration."""
-        self._providers = {name: p for name, p in providers.items() if isinstance(p, Recheck)}
+    def use(self, providers: Mapping[str, Provider], hosts: Iterable[Host] = ()) -> None:
+        """Take providers by full name, and the hosts, from a new configuration."""
+        found = {name: p for name, p in providers.items() if isinstance(p, Recheck)}
+        now = self._now()
+        changed = (name for name, p in found.items() if self._seen.get(name, p) is not p)
+        self._changed_at |= dict.fromkeys(changed, now)
+        self._seen |= found  # those that are switched off, too: they may come back changed
+        self._providers = found
+        self._restricted = frozenset(name for name, p in found.items() if p.is_restricted)
+        self._fresh_hosts = frozenset(host.name.decode("ascii") for host in hosts if _is_fresh(host))
 
     def next_at(self, client: str, host: Host, now: float) -> float:
         """When a session that has its person from this client must be checked; 0: never.
@@ -85,12 +97,27 @@ class Rechecks:
         provider = self._providers.get(client)
         if provider is None:
             return 0.0
-        is_fresh = any(route.policy.is_fresh for route in host.routes.values())
-        return now + self._every_s if provider.is_restricted or is_fresh else 0.0
+        return now + self._every_s if provider.is_restricted or _is_fresh(host) else 0.0
 
     def is_due(self, session: Session) -> bool:
         """True when the session may not be used before `checked`."""
-        return bool(session.check_at) and self._now() >= session.check_at
+        if not session.check_at:
+            return bool(self._restricted or self._fresh_hosts) and self._is_owed(session)
+        if self._now() >= session.check_at:
+            return True
+        return bool(self._changed_at) and self._is_outdated(session)
+
+    def _is_owed(self, session: Session) -> bool:
+        """Threat: who came in before there was a restriction, or a rule on groups, and stays in by that."""
+        is_fresh = session.host in self._fresh_hosts
+        clients = [identity.client for identity in session.identities]
+        return any(name in self._restricted or (is_fresh and name in self._providers) for name in clients)
+
+    def _is_outdated(self, session: Session) -> bool:
+        """Whether a restriction was changed after the provider was asked last."""
+        told_at = session.check_at - self._every_s
+        clients = [identity.client for identity in session.identities]
+        return any(name in self._restricted and self._changed_at.get(name, 0.0) > told_at for name in clients)
 
     async def checked(self, session: Session) -> Session | None:
         """The session as it may be used now; None when it has ended, perhaps by this.
@@ -181,6 +208,11 @@ class Rechecks:
         if self._now() < session.check_at + self._grace_s:
             return session
         raise ProviderUnavailable("The provider can't be asked whether you may still come in.")
+
+
+def _is_fresh(host: Host) -> bool:
+    """Whether a rule of the host looks at what may change without the person."""
+    return any(route.policy.is_fresh for route in host.routes.values())
 
 
 def _told(session: Session, *, found: list[Identity], check_at: float) -> Session:

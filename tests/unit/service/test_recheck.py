@@ -285,3 +285,60 @@ async def test_a_sign_in_meanwhile_is_not_overwritten(world):
     await world.sessions.update(session.id, lambda s: replace(s, identities=(bob,)))
     world.op.gate.set()
     assert (await asking).identities == (bob,)
+
+
+async def entered(world: World, client: str, *, check_at: float = 0.0) -> Session:
+    """A session from the time when nothing restricted that client."""
+    now = world.clock.now()
+    session, _ = await world.sessions.start(
+        host="h",
+        user_id="",
+        identities=(replace(ALICE, client=client),),
+        clients=(client,),
+        device=Device(),
+        now=now,
+        check_at=check_at,
+    )
+    tokens = Tokens(access_token=Secret("at-0"), refresh_token=Secret("rt"), expires_at=now + HOUR_S)
+    await world.grants.keep(session, client, tokens, now)
+    return session
+
+
+class Tightened(Plain):
+    """The same provider, of which somebody has written whom it lets in."""
+
+    is_restricted = True
+
+
+async def test_a_restriction_written_later_holds_for_who_is_in_already(world):
+    session = await entered(world, "plain")
+    world.rechecks.use({"op": world.op, "plain": Plain()})
+    assert not world.rechecks.is_due(session)
+    tightened = Tightened()
+    tightened.answer = ClientError("not one of us", code="not_admitted", status=403)
+    world.rechecks.use({"op": world.op, "plain": tightened})
+    assert world.rechecks.is_due(session)
+    assert await world.rechecks.checked(session) is None
+    assert await world.still(session) is None
+
+
+async def test_a_rule_on_groups_written_later_is_asked_about_for_who_is_in_already(world):
+    session = await entered(world, "plain")
+    world.rechecks.use({"plain": Plain()}, [host("email:a@b.example")])
+    assert not world.rechecks.is_due(session)
+    world.rechecks.use({"plain": Plain()}, [host("group:admins")])
+    assert world.rechecks.is_due(session)
+    assert not world.rechecks.is_due(replace(session, host="another"))
+
+
+async def test_a_restriction_that_was_changed_is_asked_about_at_once_and_once(world):
+    session = await world.sign_in()
+    world.clock.move(60)
+    world.rechecks.use({"op": world.op})
+    assert not world.rechecks.is_due(session)
+    world.rechecks.use({})  # switched off, changed, switched on
+    changed = Op()
+    changed.answer = ALICE
+    world.rechecks.use({"op": changed})
+    assert world.rechecks.is_due(session)
+    assert not world.rechecks.is_due(await world.rechecks.checked(session))
