@@ -87,8 +87,13 @@ def check_kind(node: Provider | OAuth, report: Report) -> str | None:
     return None
 
 
-def read_client(node: Node, kind: str, name: str, report: Report) -> Client | None:
-    """The client of this block, or None when something in it is at fault (which *report* then holds)."""
+def read_client(
+    node: Node, kind: str, name: str, report: Report, *, is_trusted: bool = True
+) -> Client | None:
+    """The client of this block, or None when something in it is at fault (which *report* then holds).
+
+    `is_trusted`: False for a row of the database, of which the class asks more.
+    """
     cls = _table()[kind]
     before = len(report.faults)
     values = _values(cls, node, report)
@@ -100,7 +105,7 @@ def read_client(node: Node, kind: str, name: str, report: Report) -> Client | No
     if len(report.faults) > before or not needed <= values.keys():
         return None
     try:
-        config: Any = cls(name=name, **values)
+        config: Any = cls(name=name, **values, **({} if is_trusted else {"is_trusted": False}))
         opened = config.open()
     except (ValueError, TypeError) as exc:
         # The class's own checks; their message begins with the attribute they are about.

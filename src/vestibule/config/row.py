@@ -39,7 +39,9 @@ READ_ONLY: Final = frozenset(
 """What is shown of a row and means nothing when it is sent back."""
 _PARAMETERS: Final = "authorize_parameters"
 #: settings, beside URLs, that say where a provider is
-_WHERE: Final = frozenset({"issuer", "domain", "host", "realm", "region", "tenant", "user_pool"})
+_WHERE: Final = frozenset(
+    {"authorization_server", "domain", "environment", "issuer", "realm", "tenant", "user_pool"}
+)
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
@@ -258,6 +260,12 @@ def _config(
         if name in _BESIDE or name == "type":
             beside = "provider_type" if name == "type" else name
             report.fault(Place(f"{section}.{name}"), f"stands beside {section}, as `{beside}`")
+        elif name.endswith("_file"):
+            # Threat: a file of the machine, sent to whatever address the row names.
+            report.fault(
+                Place(f"{section}.{name}"),
+                "can only stand in the configuration: it names a file of this machine",
+            )
         elif name != _PARAMETERS:
             attributes[name] = _attribute(name, value, f"{section}.{name}")
     for name in _BESIDE:
@@ -267,19 +275,16 @@ def _config(
     place = Place(section)
     labels = (hcl.Value(row_id, Place("id")),)
     node = read(Provider, hcl.Block("provider", place, labels, attributes, blocks), report, label=row_id)
-    client = read_client(node, kind, row_id, report)
+    if "is_trusted" not in getattr(class_of(kind), "__struct_fields__", ()):
+        report.fault(Place("provider_type"), f"providers of the type {kind} can only stand in files")
+        return None
+    client = read_client(node, kind, row_id, report, is_trusted=False)
     if client is None:
         return None
     if not client.identifies:
         report.fault(place, "says nothing of who people are: add userinfo_url")
         return None
-    config: Any = client.config
-    try:
-        untrusted: ProviderConfig = msgspec.structs.replace(config, is_trusted=False)
-    except TypeError:
-        report.fault(Place("provider_type"), f"providers of the type {kind} can only stand in files")
-        return None
-    return untrusted
+    return client.config
 
 
 def _attribute(name: str, data: Any, path: str) -> hcl.Attribute:

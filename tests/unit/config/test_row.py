@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from vestibule.config.row import READ_ONLY, joined, moved, patched, place_of, read_row
+from vestibule.config.client import class_of, fields_of, provider_kinds
+from vestibule.config.row import READ_ONLY, joined, moved, patched, place_of, read_row, section_of
 from vestibule.errors import Invalid
 from vestibule.model import Secret
 from vestibule.protocol.address import Networks
@@ -144,6 +146,15 @@ def test_the_older_name_of_the_section_is_read() -> None:
         (with_settings(GOOGLE, client_secret=""), "google_config.client_secret", "`client_secret` is empty"),
         (with_settings(GOOGLE, client_secret=["a"]), "google_config.client_secret", "not a list"),
         (with_settings(GOOGLE, is_trusted=True), "google_config.is_trusted", "there is no attribute"),
+        (
+            {
+                "provider_type": "entra",
+                "email_domains": ["a.example"],
+                "entra_config": {"client_id": "a", "tenant": "t", "federated_token_file": "/etc/shadow"},
+            },
+            "entra_config.federated_token_file",
+            "it names a file",
+        ),
         (with_settings(GOOGLE, name="x"), "google_config.name", "there is no attribute"),
         (with_settings(GOOGLE, title="x"), "google_config.title", "stands beside google_config"),
         (
@@ -298,6 +309,109 @@ def test_a_redirect_url_leads_to_a_host() -> None:
     assert "names another host" in faults(OIDC, hosts=frozenset({"app.example"}))[path]
 
 
+# -- attacks: a row that would be somebody else's provider ---------------------------------------
+
+EVIL = {
+    "client_id": "a",
+    "client_secret": "hunter2",
+    "authorize_url": "https://evil.example/authorize",
+    "access_token_url": "https://evil.example/token",
+    "userinfo_url": "https://gitlab.com/evil/files/-/raw/main/me.json",
+}
+BITBUCKET = {
+    "provider_type": "bitbucket",
+    "email_domains": ["example.com"],
+    "bitbucket_config": {"client_id": "a"},
+}
+DISCORD = {"provider_type": "discord", "email_domains": ["example.com"], "discord_config": {"client_id": "a"}}
+OAUTH2 = {"provider_type": "oauth2", "email_domains": ["example.com"], "oauth2_config": EVIL}
+ENTRA = {
+    "provider_type": "entra",
+    "email_domains": ["example.com"],
+    "entra_config": {"client_id": "a", "client_secret": "hunter2", "tenant": "example.com"},
+}
+_LED = "https://evil.example/.well-known/openid-configuration"
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        (with_settings(OIDC, discovery_url=_LED), "openid_config.discovery_url"),
+        (
+            with_settings(
+                OIDC,
+                issuer_url="https://gitlab.com",
+                discovery_url="https://gitlab.com/evil/files/-/raw/main/.well-known/openid-configuration",
+            ),
+            "openid_config.discovery_url",
+        ),
+        (with_settings(GOOGLE, discovery_url=_LED), "google_config.discovery_url"),
+        (with_settings(ENTRA, discovery_url=_LED), "entra_config.discovery_url"),
+        (with_settings(OAUTH2, issuer="https://github.com"), "oauth2_config.issuer"),
+        (with_settings(OAUTH2, issuer="indieauth"), "oauth2_config.issuer"),
+        (with_settings(GITHUB, api_url="https://evil.example"), "github_config.api_url"),
+        (with_settings(GITHUB, api_url="https://github.com/evil/raw"), "github_config.api_url"),
+        (with_settings(BITBUCKET, api_url="https://evil.example"), "bitbucket_config.api_url"),
+        (with_settings(BITBUCKET, claims={"subject": "display_name"}), "bitbucket_config.claims"),
+        (with_settings(DISCORD, claims={"subject": "global_name"}), "discord_config.claims"),
+    ],
+)
+def test_a_row_can_not_vouch_for_the_accounts_of_another_provider(
+    document: dict[str, Any], path: str
+) -> None:
+    """O1: its people would be (issuer, subject) of whoever the row says, without ever asking that issuer."""
+    found = faults(document)
+    assert list(found) == [path]
+    assert "in a database" in found[path]
+
+
+def test_accounts_of_a_row_with_urls_of_its_own_belong_to_the_whole_url() -> None:
+    """O1: at the host of another provider stands much that anybody may put there."""
+    provider: Any = read_row(OAUTH2).config.open()
+    at = next(_returned(provider.endpoints()))
+    assert provider.issuer_of(at) == EVIL["userinfo_url"]
+    at = msgspec.structs.replace(at, userinfo_url=EVIL["userinfo_url"] + "?sub=1")
+    assert provider.issuer_of(at) == EVIL["userinfo_url"]
+
+
+def _returned(flow: Any) -> Any:
+    yield (yield from flow)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "issuer"),
+    [
+        ("entra", {"tenant": "example.com"}, "https://login.microsoftonline.com/example.com/v2.0"),
+        ("okta", {"domain": "example.okta.com"}, "https://example.okta.com"),
+        (
+            "keycloak",
+            {"base_url": "https://id.example.com", "realm": "staff"},
+            "https://id.example.com/realms/staff",
+        ),
+        ("gitlab", {"web_url": "https://git.example.com/"}, "https://git.example.com"),
+        ("auth0", {"domain": "example.auth0.com"}, "https://example.auth0.com/"),
+        (
+            "cognito",
+            {"user_pool": "eu-central-1_AbC"},
+            "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbC",
+        ),
+    ],
+)
+def test_kinds_that_make_their_issuer_themselves_can_be_rows(
+    kind: str, settings: dict[str, str], issuer: str
+) -> None:
+    section = {"client_id": "a", "client_secret": "hunter2", **settings}
+    config: Any = read_row(
+        {"provider_type": kind, "email_domains": ["example.com"], f"{kind}_config": section}
+    ).config
+    assert (config.issuer, config.is_trusted) == (issuer, False)
+
+
+def test_a_row_reads_no_file_of_this_machine() -> None:
+    document = with_settings(ENTRA, federated_token_file="/etc/passwd", client_secret=None)
+    assert "names a file" in faults(document)["entra_config.federated_token_file"]
+
+
 # -- changes ----------------------------------------------------------------------------------
 
 
@@ -347,3 +461,19 @@ def test_two_clients_are_the_same_by_type_client_id_and_place() -> None:
     assert place(OIDC) != place(with_settings(OIDC, client_id="other"))
     assert place(OIDC) != place(with_settings(OIDC, issuer_url="https://b.example"))
     assert place(OIDC) != place(GOOGLE)
+
+
+@pytest.mark.parametrize("kind", provider_kinds())
+def test_no_setting_of_any_kind_reads_a_file_or_leads_inside_from_a_row(kind: str) -> None:
+    """What a new kind brings is looked at here: files are refused, and whatever is an address is checked."""
+    cls = class_of(kind)
+    assert cls is not None
+    section = section_of(kind)
+    named = [name for name in fields_of(cls).attributes if name.endswith(("_file", "url", "issuer", "_path"))]
+    document = {
+        "provider_type": kind,
+        "email_domains": ["a.example"],
+        section: {"client_id": "a", **dict.fromkeys(named, "https://127.0.0.1/x")},
+    }
+    found = faults(document)
+    assert {f"{section}.{name}" for name in named if name != "redirect_url"} <= set(found)
