@@ -405,6 +405,53 @@ def test_changes_say_who_made_them(administered: Administered):
     ]
 
 
+# -- two gateways on one PostgreSQL ------------------------------------------------------------
+
+KEY = {"VESTIBULE_SESSION_KEY": "kS8q1ZrX0bT4yWm7uJ2cVf6hNd3gLp9aEoIxRtQsYvU="}
+
+
+def test_what_one_process_changes_the_other_has(gateway, ports, postgres):
+    environ = {**KEY, "DATABASE_URL": postgres.url}
+    one, other = (
+        Administered(
+            gateway(
+                PUBLIC.replace(
+                    "ADMIN",
+                    f'store {{\n  url = "${{env("DATABASE_URL")}}"\n}}\nadmin {{\n  listen = "127.0.0.1:{port}"\n}}',
+                ),
+                env=environ,
+            ),
+            port,
+        )
+        for port in (ports.take(), ports.take())
+    )
+    emails = [f"{number}@example.com" for number in range(5)]
+    for email in emails:
+        one.client.invite(email=email)
+    bearer = f"Bearer {one.token()}"
+    found: list[str] = []
+    target = "/api/v1/invitations?limit=2&state=open"
+    while target:
+        # Each page of the other gateway: cursors are good wherever the key is the same.
+        asked = other if len(found) % 4 else one
+        status, page = asked.ask("GET", target, Authorization=bearer)
+        assert status == 200
+        found += [invitation["email"] for invitation in page["items"]]
+        target = page["next"] and f"/api/v1/invitations?limit=2&state=open&cursor={page['next']}"
+    assert found == emails
+    made = one.client.create_provider(OKTA)
+    one.gateway.process.wait_until(
+        lambda: [row["id"] for row in other.client.providers()] == [made["id"]], "the other lists it"
+    )
+    assert other.client.update_provider("okta", {"title": "New"}, version=0)["version"] == 1
+    with pytest.raises(VestibuleError) as caught:
+        one.client.update_provider("okta", {"title": "Newer"}, version=0)
+    assert (caught.value.status, caught.value.code) == (412, "changed")
+    (token,) = one.client.tokens()
+    one.client.revoke_token(token.id)
+    assert other.ask("GET", "/api/v1/users", Authorization=bearer)[0] == 401
+
+
 # -- commands ---------------------------------------------------------------------------------
 
 
