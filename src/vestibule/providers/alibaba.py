@@ -60,6 +60,11 @@ class Alibaba(Userinfo):
             userinfo_url=f"{self._web}/api/bff/v1.2/oauth2/userinfo",
         )
 
+    def issuer_of(self, at: Endpoints) -> str:
+        """The server, path and all: what another puts at a path of the same host is another's."""
+        del at
+        return self._web
+
     def document(self, at: Endpoints, tokens: Tokens) -> Flow[Mapping[str, Any]]:
         """`data` of a successful answer, with the organisational unit as a list."""
         answer = yield from object_at(at.userinfo_url, tokens.access_token)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from vestibule.core import claim
 from vestibule.errors import ProviderInvalid
@@ -12,6 +12,9 @@ from vestibule.providers.kit import Flow
 from vestibule.providers.listing import object_at
 from vestibule.providers.oauth2 import Endpoints, PersonConfig, Userinfo, check_url
 
+WEB_URL: Final = "https://cloud.digitalocean.com"
+API_URL: Final = "https://api.digitalocean.com"
+
 
 class DigitalOceanConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", tag="digitalocean"):
     """DigitalOcean accounts."""
@@ -19,9 +22,9 @@ class DigitalOceanConfig(PersonConfig, frozen=True, kw_only=True, tag_field="typ
     allowed_teams: tuple[str, ...] = ()
     """Only who comes with one of these teams is let in, each by its UUID: a team's name may be anybody's. Empty: any
     account."""
-    web_url: str = "https://cloud.digitalocean.com"
+    web_url: str = WEB_URL
     """Where people sign in; only a test has another."""
-    api_url: str = "https://api.digitalocean.com"
+    api_url: str = API_URL
     """Where the API is; only a test has another."""
 
     def __post_init__(self) -> None:
@@ -29,6 +32,10 @@ class DigitalOceanConfig(PersonConfig, frozen=True, kw_only=True, tag_field="typ
         super().__post_init__()
         check_url("web_url", self.web_url, is_required=True)
         check_url("api_url", self.api_url, is_required=True)
+        # Threat: a row of the database whose accounts are DigitalOcean's, by tokens that came from elsewhere.
+        for name, own in (("web_url", WEB_URL), ("api_url", API_URL)):
+            if not self.is_trusted and getattr(self, name) != own:
+                raise ValueError(f"{name} can't be set in a database: leave it out")
 
     def open(self) -> DigitalOcean:
         """The client; pure, fetches nothing."""

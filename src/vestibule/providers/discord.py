@@ -82,6 +82,11 @@ class Discord(Userinfo):
             revoke_url=f"{self._web}/api/oauth2/token/revoke",
         )
 
+    def issuer_of(self, at: Endpoints) -> str:
+        """The server, path and all: what another puts at a path of the same host is another's."""
+        del at
+        return self._web
+
     def allowed(self, name: str) -> tuple[str, ...]:
         """Servers are its organisations; else as written."""
         return self._discord.allowed_guilds if name == "orgs" else super().allowed(name)

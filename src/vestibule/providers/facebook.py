@@ -15,6 +15,8 @@ from vestibule.providers.listing import object_at
 from vestibule.providers.oauth2 import Endpoints, PersonConfig, Userinfo, check_url
 
 _VERSION_RE: Final = re.compile(r"v[0-9]+\.[0-9]+")
+WEB_URL: Final = "https://www.facebook.com"
+API_URL: Final = "https://graph.facebook.com"
 
 
 class FacebookConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", tag="facebook"):
@@ -22,9 +24,9 @@ class FacebookConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", 
 
     graph_version: str = "v25.0"
     """Version of the Graph API; Meta ends each about two years after it came out."""
-    web_url: str = "https://www.facebook.com"
+    web_url: str = WEB_URL
     """Where people sign in; only a test has another."""
-    api_url: str = "https://graph.facebook.com"
+    api_url: str = API_URL
     """Where the Graph API is; only a test has another."""
 
     def __post_init__(self) -> None:
@@ -32,6 +34,10 @@ class FacebookConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", 
         super().__post_init__()
         check_url("web_url", self.web_url, is_required=True)
         check_url("api_url", self.api_url, is_required=True)
+        # Threat: a row of the database whose accounts are Facebook's, by tokens that came from elsewhere.
+        for name, own in (("web_url", WEB_URL), ("api_url", API_URL)):
+            if not self.is_trusted and getattr(self, name) != own:
+                raise ValueError(f"{name} can't be set in a database: leave it out")
         if not _VERSION_RE.fullmatch(self.graph_version):
             raise ValueError('graph_version is written "v25.0"')
 

@@ -49,6 +49,9 @@ class GitLabConfig(OidcConfig, frozen=True, kw_only=True, tag_field="type", tag=
         check_url("web_url", self.web_url, is_required=True)
         if not self.issuer:
             msgspec.structs.force_setattr(self, "issuer", self.web_url.rstrip("/"))
+        # Threat: a row of the database whose accounts are one server's, and what is said of them another's.
+        if not self.is_trusted and self.issuer.rstrip("/") != self.web_url.rstrip("/"):
+            raise ValueError("issuer can't be another than web_url in a database: leave it out")
         super().__post_init__()
         if not all(_PROJECT_RE.fullmatch(project) for project in self.allowed_projects):
             raise ValueError(f'allowed_projects are written "group/project=LEVEL": {", ".join(LEVELS)}')

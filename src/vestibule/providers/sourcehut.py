@@ -57,6 +57,11 @@ class Sourcehut(Userinfo):
             userinfo_url=f"{self._web}/query",
         )
 
+    def issuer_of(self, at: Endpoints) -> str:
+        """The server, path and all: what another puts at a path of the same host is another's."""
+        del at
+        return self._web
+
     def document(self, at: Endpoints, tokens: Tokens) -> Flow[Mapping[str, Any]]:
         """What `me` says. SourceHut makes nobody an account, and no address theirs, before a mail was answered."""
         reply: Reply = yield Send(

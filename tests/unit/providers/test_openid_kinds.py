@@ -206,6 +206,14 @@ def test_a_forge_that_cannot_work_is_refused(name: str, fields: Any, attribute: 
         client(name, **fields)
 
 
+@pytest.mark.parametrize("name", ["gitea", "forgejo", "gitlab"])
+def test_in_a_database_one_server_says_who_came_and_what_of(name: str) -> None:
+    assert not client(name, web_url=GITEA, is_trusted=False).is_trusted
+    assert client(name, web_url=GITEA, issuer="https://other.example").is_trusted
+    with pytest.raises(ValueError, match=r"^issuer "):
+        client(name, web_url=GITEA, issuer="https://other.example", is_trusted=False)
+
+
 # Slack
 
 

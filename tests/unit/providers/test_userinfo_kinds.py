@@ -16,7 +16,7 @@ from vestibule.errors import ClientError, ProviderInvalid, ProviderUnavailable
 from vestibule.model import Identity, Secret, Tokens
 from vestibule.providers import BUILTIN
 from vestibule.providers.kit import Ask, Get, PostForm, Reply, Send
-from vestibule.providers.oauth2 import OAuth2
+from vestibule.providers.oauth2 import OAuth2, Userinfo
 
 TOKENS = Tokens(access_token=Secret("at-1"))
 PROOF = hmac.new(b"s3cret", b"at-1", hashlib.sha256).hexdigest()
@@ -504,6 +504,26 @@ def test_home_assistant_knows_a_client_by_its_url_alone() -> None:
     _, asked = identified("homeassistant")
     assert form_of(asked[0])["client_id"] == "https://app.example"
     assert "client_secret" not in form_of(asked[0])
+
+
+@pytest.mark.parametrize("name", ["digitalocean", "facebook"])
+@pytest.mark.parametrize("attribute", ["web_url", "api_url"])
+def test_a_row_of_the_database_leads_to_the_sites_own_servers(name: str, attribute: str) -> None:
+    assert client(name, is_trusted=False).is_trusted is False
+    with pytest.raises(ValueError, match=f"^{attribute} "):
+        client(name, is_trusted=False, **{attribute: "https://evil.example"})
+
+
+@pytest.mark.parametrize(
+    "name", ["sourcehut", "discord", "openstax", "alibaba", "nextcloud", "homeassistant"]
+)
+def test_a_server_at_a_path_of_anothers_host_has_accounts_of_its_own(name: str) -> None:
+    usual, _ = play(client(name).endpoints())
+    other = client(name, web_url=f"{KINDS[name].issuer}/~mallory")
+    at, _ = play(other.endpoints())
+    assert at.userinfo_url != usual.userinfo_url
+    assert isinstance(other, Userinfo)
+    assert other.issuer_of(at) == f"{KINDS[name].issuer}/~mallory"
 
 
 BAD_CONFIG: dict[str, tuple[str, dict[str, Any], str]] = {
