@@ -354,6 +354,36 @@ async def test_a_client_that_can_not_refresh_is_used_to_its_end_and_then_gone(
         await node.grants.access_token(session, "google")
 
 
+async def test_a_client_that_was_taken_away_is_used_to_its_end_and_then_gone(
+    node, session, tokens, clock, provider
+):
+    """As a provider that is deleted while the gateway runs: nothing is refreshed there any more."""
+    await node.grants.keep(session, "google", tokens, clock.now())
+    node.grants.use({})
+    assert await node.grants.access_token(session, "google") == tokens
+    clock.move(3601)
+    with pytest.raises(CredentialGone):
+        await node.grants.access_token(session, "google")
+    assert provider.requests == []
+
+
+async def test_a_client_that_is_taken_away_during_a_refresh_gives_nothing(
+    node, session, tokens, clock, provider, store
+):
+    await node.grants.keep(session, "google", tokens, clock.now())
+    clock.move(3601)
+    acquire = store.leases.acquire
+
+    async def taken_away(*args):
+        node.grants.use({})
+        return await acquire(*args)
+
+    store.leases.acquire = taken_away
+    with pytest.raises(CredentialGone):
+        await node.grants.access_token(session, "google")
+    assert provider.requests == []
+
+
 @pytest.mark.parametrize("how", ["sign out", "drop"])
 async def test_a_sign_out_during_a_refresh_wins(node, session, tokens, clock, provider, store, how):
     await node.grants.keep(session, "google", tokens, clock.now())
