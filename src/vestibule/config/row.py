@@ -131,10 +131,13 @@ def moved(old: Any, new: Any) -> bool:
 
 
 def place_of(kind: str, config: ProviderConfig) -> tuple[str, ...]:
-    """What tells two clients of one kind apart: where the provider is, and the client's ID there."""
+    """What tells two clients of one kind apart: the issuer, else where the provider is, and the client's ID there."""
     fields = msgspec.structs.asdict(config) if isinstance(config, msgspec.Struct) else {}
+    client = str(fields.get("client_id", ""))
+    if issuer := fields.get("issuer"):
+        return kind, client, str(issuer)
     where = (f"{name}={value}" for name, value in sorted(fields.items()) if _is_where(name) and value)
-    return kind, str(fields.get("client_id", "")), *where
+    return kind, client, *where
 
 
 # -- the frame --------------------------------------------------------------------------------
@@ -357,7 +360,7 @@ def _check_urls(settings: Mapping[str, Any], section: str, allow: Networks, repo
         inside = _is_inside(host, allow)
         if inside is False:
             report.fault(
-                place, "leads inside: it must be public, or its network stand in gateway { fetch_allow }"
+                place, "leads to an address that isn't public: allow its network in gateway { fetch_allow }"
             )
         elif parts.scheme != "https" and inside is None:
             report.fault(place, "must be https")

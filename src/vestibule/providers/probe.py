@@ -70,7 +70,7 @@ def probed(client: Client, redirect_uri: str, now: float) -> Flow[tuple[Finding,
         at: At = yield from client.endpoints()
     except ProviderError as exc:
         advice = "check the issuer, as the provider writes it, and that this machine reaches it"
-        return (Finding(what="discovery", ok=False, detail=exc.detail or exc.message, advice=advice),)
+        return (Finding(what="discovery", ok=False, detail=_why(exc), advice=advice),)
     found = [Finding(what="discovery", ok=True, detail=f"token endpoint {at.token_url}")]
     if at.jwks_url:
         found.append(_pkce(at))
@@ -78,6 +78,11 @@ def probed(client: Client, redirect_uri: str, now: float) -> Flow[tuple[Finding,
     found.append((yield from _page(client, at, redirect_uri)))
     found.append((yield from _credentials(client, at, redirect_uri, now)))
     return tuple(found)
+
+
+def _why(error: VestibuleError) -> str:
+    """What happened, and where."""
+    return f"{error.message} ({error.detail})" if error.detail else error.message
 
 
 def _pkce(at: At) -> Finding:
@@ -96,9 +101,7 @@ def _keys(at: At) -> Flow[Finding]:
     try:
         keys: tuple[dict[str, Any], ...] = yield Keys(at.jwks_url, None, at.via)
     except ProviderError as exc:
-        return Finding(
-            what="keys", ok=False, detail=exc.detail or exc.message, advice=f"look at {at.jwks_url}"
-        )
+        return Finding(what="keys", ok=False, detail=_why(exc), advice=f"look at {at.jwks_url}")
     types = {_KEY_TYPES.get(name[:2], "") for name in at.algorithms}
     usable = [key for key in keys if key.get("kty") in types and key.get("use", "sig") == "sig"]
     if usable:
@@ -117,7 +120,7 @@ def _page(client: Client, at: At, redirect_uri: str) -> Flow[Finding]:
         url = yield from client.start(start)
         reply: Reply = yield Get(url=url, headers=(("accept", "text/html"),), via=at.via, follow=False)
     except VestibuleError as exc:
-        return Finding(what=what, ok=False, detail=exc.detail or exc.message, advice=advice)
+        return Finding(what=what, ok=False, detail=_why(exc), advice=advice)
     # Its next page would want the cookies of a browser: that there is one is all there is to see.
     to = reply.headers.get("location", "")
     error = parse_qs(urlsplit(to).query).get("error", [""])[0]
@@ -147,7 +150,7 @@ def _credentials(client: Client, at: At, redirect_uri: str, now: float) -> Flow[
             advice = "look it up in the provider's documentation"
         return Finding(what=what, ok=False, detail=f"refused: {exc.error[:60]}", advice=advice)
     except VestibuleError as exc:
-        return Finding(what=what, ok=False, detail=exc.detail or exc.message, advice=advice)
+        return Finding(what=what, ok=False, detail=_why(exc), advice=advice)
     return Finding(
         what=what, ok=False, detail="the token endpoint takes any code", advice="don't trust this provider"
     )

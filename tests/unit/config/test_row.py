@@ -458,6 +458,13 @@ def test_two_clients_are_the_same_by_type_client_id_and_place() -> None:
         return place_of(row.kind, row.config)
 
     assert place(OIDC) == place({**with_settings(OIDC, client_secret="other"), "id": "b", "title": "x"})
+    okta = {"provider_type": "okta", "email_domains": ["a.example"]}
+    by_domain = {**okta, "okta_config": {"client_id": "a", "client_secret": "s", "domain": "a.okta.com"}}
+    by_issuer = {
+        **okta,
+        "okta_config": {"client_id": "a", "client_secret": "s", "issuer": "https://a.okta.com"},
+    }
+    assert place(by_domain) == place(by_issuer)
     assert place(OIDC) != place(with_settings(OIDC, client_id="other"))
     assert place(OIDC) != place(with_settings(OIDC, issuer_url="https://b.example"))
     assert place(OIDC) != place(GOOGLE)

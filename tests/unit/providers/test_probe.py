@@ -115,7 +115,11 @@ def test_what_is_wrong_is_found(answers: dict[str, Any], what: str, ok: bool, de
 def test_metadata_that_can_not_be_had_end_it() -> None:
     fault = ProviderUnavailable("no connection", detail="op.example: refused")
     (finding,), _ = play(OIDC.open().probe(REDIRECT, NOW), fault)
-    assert (finding.what, finding.ok, finding.detail) == ("discovery", False, "op.example: refused")
+    assert (finding.what, finding.ok, finding.detail) == (
+        "discovery",
+        False,
+        "no connection (op.example: refused)",
+    )
 
 
 def test_each_fault_leaves_the_rest_to_be_looked_at() -> None:
@@ -158,4 +162,6 @@ def test_githubs_own_errors_are_known(error: str, ok: bool, advice: str) -> None
 def test_what_nobody_can_fetch_is_told_of() -> None:
     fault = ProviderInvalid("the provider's address is private", detail="10.0.0.1")
     findings, _ = play(GITHUB.open().probe(REDIRECT, NOW), fault, fault)
-    assert [(one.ok, one.detail) for one in findings[1:]] == [(False, "10.0.0.1")] * 2
+    assert [(one.ok, one.detail) for one in findings[1:]] == [
+        (False, "the provider's address is private (10.0.0.1)")
+    ] * 2
