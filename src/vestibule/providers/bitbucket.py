@@ -21,6 +21,8 @@ from vestibule.providers.kit import Flow
 from vestibule.providers.listing import by_member, listed, object_at
 from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig, check_url
 
+WEB_URL: Final = "https://bitbucket.org"
+API_URL: Final = "https://api.bitbucket.org/2.0"
 _REPO_RE: Final = re.compile(r"([\w.-]+/[\w.-]+)(?:=(read|write|admin))?", re.ASCII)
 #: what Bitbucket's `role` filter calls explicit rights to read, write, administer
 _ROLES: Final = {"read": "member", "write": "contributor", "admin": "admin"}
@@ -34,9 +36,9 @@ class BitbucketConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type",
     allowed_repos: tuple[str, ...] = ()
     """Only who was given access to one of these repositories is let in: `workspace/repository`, or
     `workspace/repository=write` or `=admin` for more than reading. That a repository is public gives nobody access."""
-    web_url: str = "https://bitbucket.org"
+    web_url: str = WEB_URL
     """Where people sign in; only a test has another."""
-    api_url: str = "https://api.bitbucket.org/2.0"
+    api_url: str = API_URL
     """Where the API is; only a test has another."""
 
     def __post_init__(self) -> None:
@@ -44,6 +46,10 @@ class BitbucketConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type",
         super().__post_init__()
         check_url("web_url", self.web_url, is_required=True)
         check_url("api_url", self.api_url, is_required=True)
+        # Threat: a row of the database whose accounts are Bitbucket's, and whose API says that it is any of them.
+        for name, own in (("web_url", WEB_URL), ("api_url", API_URL)):
+            if not self.is_trusted and getattr(self, name) != own:
+                raise ValueError(f"{name} can't be set in a database: leave it out")
         if not all(_REPO_RE.fullmatch(repo) for repo in self.allowed_repos):
             raise ValueError(
                 'allowed_repos are written "workspace/repository", with "=write" or "=admin" behind'

@@ -52,6 +52,7 @@ class GitHubConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", ta
         super().__post_init__()
         check_url("web_url", self.web_url, is_required=True)
         check_url("api_url", self.api_url)
+        self._check_own_api()
         for name in ("allowed_orgs", "allowed_teams"):
             if getattr(self, name) and self.scopes and not _READS_ORGS & set(self.scopes):
                 raise ValueError(f'{name} needs the scope "read:org"')
@@ -61,6 +62,11 @@ class GitHubConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", ta
             raise ValueError(
                 'allowed_repos are written "owner/name", "owner/name=push" or "owner/name=admin"'
             )
+
+    def _check_own_api(self) -> None:
+        """Threat: a row of the database whose accounts are GitHub's, and whose API says that it is any of them."""
+        if not self.is_trusted and self.api_url.rstrip("/") not in {"", _api_of(self.web_url.rstrip("/"))}:
+            raise ValueError("api_url can't be another than that of web_url in a database: leave it out")
 
     def open(self) -> GitHub:
         """The client; pure, fetches nothing."""

@@ -71,6 +71,8 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
 class PersonConfig(ClientConfig, frozen=True, kw_only=True):
     """What a client has that says who people are."""
 
+    has_own_accounts: ClassVar[bool] = False
+    """True for a kind whose accounts, as a row of the database, are never those of another provider."""
     email_domains: tuple[str, ...] = ()
     """E-mail domains this provider is believed about; empty: all. An address outside them counts as none."""
     assume_email_verified: bool = False
@@ -87,11 +89,16 @@ class PersonConfig(ClientConfig, frozen=True, kw_only=True):
         super().__post_init__()
         if any(domain != domain.lower() or "@" in domain or not domain for domain in self.email_domains):
             raise ValueError('email_domains are bare domains in lower case: ["example.com"]')
+        # Threat: a row of the database for which a display name, which people choose, is who they are.
+        if "subject" in self.claims and not self.is_trusted and not self.has_own_accounts:
+            raise ValueError("claims can't name the subject in a database: the kind says who accounts are")
 
 
 class OAuth2Config(PersonConfig, frozen=True, kw_only=True, tag_field="type", tag="oauth2"):
     """A plain OAuth 2.0 client with explicit URLs; it says who people are only with `userinfo_url`."""
 
+    has_own_accounts: ClassVar[bool] = True
+    """Those of its `userinfo_url`."""
     authorize_url: str
     """Where people are sent to."""
     access_token_url: str
@@ -115,6 +122,8 @@ class OAuth2Config(PersonConfig, frozen=True, kw_only=True, tag_field="type", ta
         super().__post_init__()
         for name in ("authorize_url", "access_token_url", "userinfo_url", "revoke_url"):
             check_url(name, getattr(self, name), is_required=name in {"authorize_url", "access_token_url"})
+        if self.issuer and not self.is_trusted:
+            raise ValueError("issuer can't be set in a database: accounts belong to userinfo_url there")
 
     def open(self) -> PlainOAuth2:
         """The client; pure, fetches nothing."""
@@ -452,7 +461,13 @@ class PlainOAuth2(Userinfo):
         return (yield from super().identify(at, tokens, answer)) if at.userinfo_url else None
 
     def issuer_of(self, at: Endpoints) -> str:
-        """The configured issuer, else the origin of `userinfo_url`."""
+        """The configured issuer, else the origin of `userinfo_url`; of a row of the database, all of that URL.
+
+        Threat: a row whose URLs stand at the host of another provider, among what anybody may put there, and whose
+        accounts would be that provider's.
+        """
+        if not self.is_trusted:
+            return at.userinfo_url.partition("?")[0]
         return self._plain.issuer or origin_of(at.userinfo_url)
 
 

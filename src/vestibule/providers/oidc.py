@@ -66,10 +66,19 @@ class OidcConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", tag=
         super().__post_init__()
         check_url("issuer", self.issuer, is_required=True)
         check_url("discovery_url", self.discovery_url)
+        self._check_own_metadata()
         if self.private_key and self.client_secret:
             raise ValueError("private_key stands instead of client_secret: leave one of them out")
         if self.private_key_algorithm not in _ALGORITHMS:
             raise ValueError(f"private_key_algorithm is one of {', '.join(_ALGORITHMS)}")
+
+    def _check_own_metadata(self) -> None:
+        """Threat: a row of the database that names another's issuer, with keys of its own: it is anybody there."""
+        place = self.discovery_url.partition("?")[0]
+        if place and not self.is_trusted and place != connect.discovery_url(self.issuer):
+            raise ValueError(
+                "discovery_url can't lead elsewhere in a database: the issuer itself says where its keys are"
+            )
 
     def open(self) -> Oidc:
         """The client; pure, fetches nothing."""
