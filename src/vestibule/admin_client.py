@@ -311,7 +311,7 @@ def _connector(where: str, timeout_s: float) -> Callable[[], http.client.HTTPCon
         return lambda: _UnixConnection(path, timeout_s)
     parts = urlsplit(where)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise ValueError("is unix:PATH or a URL such as http://127.0.0.1:9000")
+        raise ValueError("write unix:PATH, or a URL such as http://127.0.0.1:9000")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     host, port = parts.hostname, parts.port
     return lambda: kind(host, port, timeout=timeout_s)

@@ -50,7 +50,10 @@ class _Loopback(click.ParamType[str]):
     help=f"Run CMD when all is up ({DEMO_URL} is in its environment), then stop with its exit code.",
 )
 def demo(port: int, address: str, no_browser: bool, once_ready: str | None) -> None:  # noqa: FBT001 - click's
-    """Show the whole product: gateway, identity provider, app and calling interface, on this machine only."""
+    """Show the whole product, with nothing to register.
+
+    Gateway, identity provider, app and calling interface, on this machine only.
+    """
     # Until the gateway takes the signals over, SIGTERM must unwind as Ctrl-C does: nothing may stay behind.
     signal.signal(signal.SIGTERM, _unwind)
     try:

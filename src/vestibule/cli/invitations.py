@@ -35,8 +35,13 @@ def invitations() -> None:
 @click.argument("email", required=False, default="")
 @click.option("--issuer", default="", help="In place of EMAIL: the account's issuer …")
 @click.option("--subject", default="", help="… and subject.")
-@click.option("--expires", "life_s", type=Span(), help='Good for so long: "12h", "7d".')
-@click.option("--note", default="", help="For people.")
+@click.option(
+    "--expires",
+    "life_s",
+    type=Span(),
+    help='Good for so long: "12h", "7d". [default: 7d, or what lifetimes { invitation } says]',
+)
+@click.option("--note", default="", help="A note, shown in the list.")
 @asks_gateway
 def create(
     remote: Remote,
@@ -47,7 +52,10 @@ def create(
     life_s: int | None,
     note: str,
 ) -> None:
-    """Invite whoever has this e-mail address, or the account (--issuer, --subject)."""
+    """Invite an e-mail address, or an account.
+
+    Whoever signs in with that address, verified, or by that account (--issuer, --subject) may become a user.
+    """
     if bool(email) == bool(issuer or subject):
         raise click.UsageError("write an e-mail address, or --issuer and --subject")
     made = remote.client.invite(email=email, issuer=issuer, subject=subject, note=note, life_s=life_s)

@@ -40,9 +40,10 @@ _FILE = click.argument("file", type=click.File("rb"), metavar="FILE.json")
 
 @click.group()
 def providers() -> None:
-    """List, create, change, test and delete identity providers while the gateway runs.
+    """List, create, change, test and delete identity providers.
 
-    Those of files and of the environment are shown, and changed there only.
+    It takes effect at once, while the gateway runs. Those of files and of the environment are shown here, and changed
+    there only.
     """
 
 
@@ -77,7 +78,10 @@ def create(remote: Remote, file: IO[bytes]) -> None:
 @click.option("--replace", is_flag=True, help="The file is all of it, not what to change.")
 @asks_gateway
 def update(remote: Remote, *, provider_id: str, file: IO[bytes], replace: bool) -> None:
-    """Change one by a file with what is to change (JSON Merge Patch); - reads standard input."""
+    """Change one by a file with what is to change.
+
+    That is a JSON Merge Patch: null takes a setting away. - reads standard input.
+    """
     document = read_json(file)
     act = remote.client.replace_provider if replace else remote.client.update_provider
     changed = act(provider_id, document)
@@ -117,9 +121,9 @@ def delete(remote: Remote, *, provider_id: str, yes: bool) -> None:
 @click.argument("provider_id", metavar="ID")
 @asks_gateway
 def test(remote: Remote, provider_id: str) -> None:
-    """Try discovery, keys and the client's credentials, and print the redirect URL to register.
+    """Try one out, and print the redirect URL to register.
 
-    Exit code 1 when something is wrong.
+    Tried are discovery, keys and the client's credentials; nothing changes. Exit code 1 when something is wrong.
     """
     found = remote.client.test_provider(provider_id)
     remote.show(found, lambda: _findings(found))

@@ -40,7 +40,7 @@ class Span(click.ParamType[int]):
             return value
         found = _SPAN_RE.fullmatch(value)
         if found is None or not int(found[1]):
-            self.fail('is a span of time: "30m", "12h", "7d"', param, ctx)
+            self.fail('write a span of time: "30m", "12h", "7d"', param, ctx)
         return int(found[1]) * _UNITS[found[2]]
 
 

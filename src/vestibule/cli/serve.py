@@ -19,7 +19,10 @@ from vestibule.web.rehearsal import rehearse
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE.hcl]...")
 def serve(files: tuple[Path, ...]) -> None:
-    """Run the gateway on these files; with none, from environment variables alone."""
+    """Run the gateway on these files.
+
+    Without a file, from environment variables alone.
+    """
     try:
         loaded = load(files, os.environ)
         log = Log()

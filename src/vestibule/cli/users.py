@@ -57,7 +57,10 @@ def show(remote: Remote, user: str) -> None:
 @click.argument("user")
 @asks_gateway
 def block(remote: Remote, user: str) -> None:
-    """Block a user: all sessions end at once, and nobody signs in as them."""
+    """Block a user.
+
+    All their sessions end at once, and nobody signs in as them.
+    """
     found = remote.client.block_user(_id_of(remote, user))
     remote.done(f"{found.id} is blocked; all their sessions are over.", found)
 
@@ -105,6 +108,7 @@ def _text(user: User) -> str:
         ("blocked", "yes" if user.disabled else ""),
         ("since", day(user.created_at)),
         ("last seen", day(user.seen_at)),
-        *((name, value) for name, value in user.profile.items()),
+        # What was answered in the registration form, where it isn't what stands above.
+        *((name, value) for name, value in user.profile.items() if getattr(user, name, None) != value),
     ]
     return f"{fields(pairs)}\n\n{table(user.identities or (), _IDENTITIES)}"

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from vestibule.core.route import ACCOUNT_PATH, SIGN_IN_PATH, SIGNED_OUT_PATH
+from vestibule.core.route import ACCOUNT_PATH, SIGN_IN_PATH, SIGN_OUT_PATH, SIGNED_OUT_PATH
 from vestibule.errors import BadRequest, ClientError, Conflict, VestibuleError
 from vestibule.model import Account, Identity, Session, User
 from vestibule.protocol import cookie
@@ -54,6 +54,7 @@ async def account(desk: Desk, ask: Ask) -> Response:
         actions=[
             Action(href="/", label="to_site"),
             Action(href=EXPORT_PATH, label="export"),
+            Action(href=SIGN_OUT_PATH, label="sign_out", post=True),
             Action(href=SIGN_OUT_ALL_PATH, label="sign_out_all", post=True),
             Action(href=DELETE_PATH, label="delete_account", danger=True),
         ],

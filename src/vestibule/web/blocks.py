@@ -34,6 +34,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     """Parameters that a POST sends along."""
     danger: bool = False
     """True for what can't be undone."""
+    aside: bool = False
+    """True for a link that opens beside the page, so that nothing typed there is lost."""
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):

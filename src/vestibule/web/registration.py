@@ -64,7 +64,7 @@ def _form(
     desk: Desk, ask: Ask, newcomer: Newcomer, values: Mapping[str, str], faults: Mapping[str, str]
 ) -> Response:
     links = [
-        Action(href=url, label=label)
+        Action(href=url, label=label, aside=True)
         for url, label in ((_terms(desk), "terms"), (desk.people.rules.privacy_url, "privacy"))
         if url
     ]

@@ -131,7 +131,10 @@ def test_users(shell, api):
         "Alice",
         "alice@example.com",
     ]
+    api.call("PATCH", f"/users/{alice.id}", {"profile": {"name": "Alice", "company": "ACME"}})
     shown = shell.run("users", "show", "alice@example.com").stdout
+    assert shown.count("Alice") == 1, "a name from the registration form is told once"
+    assert "ACME" in shown
     assert alice.id in shown
     assert "google" in shown
     assert shell.run("users", "block", bob.id).exit_code == 0
@@ -296,7 +299,7 @@ def test_what_is_no_span(text):
     ["", "unix:", "ftp://a", "127.0.0.1:9000", "http://", "http://a/path", "http://a?token=x", "file:///x"],
 )
 def test_what_is_no_place_of_an_api(where):
-    with pytest.raises(ValueError, match="is unix:PATH or a URL"):
+    with pytest.raises(ValueError, match="write unix:PATH, or a URL"):
         admin_client.AdminClient(where)
 
 

@@ -259,6 +259,7 @@ _ATTRIBUTES = {
     "maxlength",
     "required",
     "role",
+    "target",
     "spellcheck",
     "value",
     "lang",
@@ -301,6 +302,8 @@ class Inert(HTMLParser):
         self.tags.append(tag)
         for name, value in attrs:
             assert name in _ATTRIBUTES, (tag, name)
+            if name == "target":
+                assert (tag, value, dict(attrs).get("rel")) == ("a", "_blank", "noopener")
             if name in {"href", "src", "srcset", "action"}:
                 self._address(tag, name, value or "")
 

@@ -89,7 +89,7 @@ async def test_the_page_says_who_one_is_and_what_can_be_done(lobby: Lobby, alice
     words = " ".join(page.words)
     assert "alice" in words
     assert page.tags.count("h1") == 1
-    assert {"/@/account/link/github", "/@/account/signout"} == set(page.forms)
+    assert {"/@/account/link/github", "/@/signout", "/@/account/signout"} == set(page.forms)
     assert {"/@/account/export", "/@/account/delete"} <= set(page.links)
     await link(lobby, alice)
     assert "/@/account/unlink" in (await lobby.get(alice, "/@/account")).text

@@ -53,6 +53,9 @@ async def test_the_form_holds_what_is_known_and_what_is_asked(lobby: Lobby, newc
     assert page.forms == [PATH, f"{PATH}/cancel"]
     assert {"/terms", "/privacy"} <= set(page.links)
     assert page.tags.count("label") == 5
+    assert reply.text.count('class="first"') == 1, "one button stands out: the one that sends the form"
+    for url in RULES.terms_url, RULES.privacy_url:
+        assert f'target="_blank" rel="noopener" href="{url}"' in reply.text, "or what was typed is lost"
 
 
 async def test_what_is_wrong_stands_at_its_field_and_values_are_kept(lobby: Lobby, newcomer: Browser) -> None:
