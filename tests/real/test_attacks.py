@@ -195,9 +195,10 @@ async def test_a_head_request_or_a_form_ends_no_flow(siege: Siege) -> None:
     async with siege.browser() as browser:
         page = await browser.get("/@op/signin")
         callback = (await browser.get(page.location)).location
-        for method in ("HEAD", "POST", "PUT"):
+        # A form is only ever parked, and here the parameters stand in the address instead.
+        for method, status in (("HEAD", 405), ("PUT", 405), ("POST", 400)):
             async with browser.session.request(method, callback, allow_redirects=False) as answer:
-                assert answer.status == 405
+                assert answer.status == status
         assert siege.provider.counts["/token"] == 0
         assert (await browser.get(callback)).status == 303
 
