@@ -60,7 +60,12 @@ class Locker:
         if sealed is None:
             return None
         plain = self._keys.open(_PURPOSE, sealed, aad=_place(kind, hash_of(key), bound))
-        return None if plain is None else msgspec.json.decode(plain, type=wanted, dec_hook=_secret)
+        if plain is None:
+            return None
+        try:
+            return msgspec.json.decode(plain, type=wanted, dec_hook=_secret)
+        except msgspec.MsgspecError:
+            return None  # another version of this program parked it
 
 
 def _place(kind: str, key_hash: bytes, bound: str) -> bytes:

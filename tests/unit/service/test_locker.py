@@ -82,3 +82,11 @@ async def test_another_ring_opens_nothing(locker, clock, store):
     key = await park(locker, clock)
     other = Locker(store.parking, KeyRing((Key("k1", b"2" * 32),)))
     assert await other.take("thing", key, Thing, bound="here", now=clock.now()) is None
+
+
+async def test_what_another_version_parked_in_another_shape_is_nothing(locker, clock):
+    class Other(msgspec.Struct, frozen=True):
+        number: int
+
+    key = await park(locker, clock)
+    assert await locker.take("thing", key, Other, bound="here", now=clock.now()) is None
