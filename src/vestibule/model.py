@@ -94,6 +94,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """When a refresh was sent whose result is not yet stored; found after a crash, the old token is tried once."""
     rejected_at: float | None = None
     """When it was last refreshed because an API rejected it before its time; not done again within seconds."""
+    place: str = ""
+    """Where the provider was that gave it (`providers.base.Refresh.place`)."""
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):

@@ -65,11 +65,12 @@ class _Box(msgspec.Struct, frozen=True, omit_defaults=True):
     obtained_at: float
     refreshing_since: float | None = None
     rejected_at: float | None = None
+    place: str = ""
 
 
 def sealed(grant: Grant, keys: KeyRing, *, nonce: bytes) -> bytes:
     """The grant as it is stored."""
-    box = _Box(grant.tokens, grant.obtained_at, grant.refreshing_since, grant.rejected_at)
+    box = _Box(grant.tokens, grant.obtained_at, grant.refreshing_since, grant.rejected_at, grant.place)
     plain = msgspec.json.encode(box, enc_hook=_revealed)
     return keys.seal(_PURPOSE, plain, aad=_place(grant.owner, grant.client, grant.version), nonce=nonce)
 
@@ -88,6 +89,7 @@ def opened(raw: bytes, keys: KeyRing, *, owner: str, client: str, version: int) 
         obtained_at=box.obtained_at,
         refreshing_since=box.refreshing_since,
         rejected_at=box.rejected_at,
+        place=box.place,
     )
 
 

@@ -273,6 +273,16 @@ def _scopes(raw: Any) -> tuple[str, ...]:
     return ()
 
 
+def check_parameters(parameters: tuple[tuple[str, str], ...]) -> None:
+    """Raise ValueError for parameters that protect the flow, and for one written twice."""
+    names = [name for name, _ in parameters]
+    for name in names:
+        if name in RESERVED:
+            raise ValueError(f"the parameter {name} is set by the gateway for each sign-in")
+        if names.count(name) > 1:
+            raise ValueError(f"the parameter {name} is written twice")
+
+
 def _refusal(error: Any, description: Any) -> ProviderRefused | ProviderUnavailable | ProviderInvalid:
     """What an OAuth error is, as an exception; text beyond the RFC's characters is not repeated."""
     if not isinstance(error, str) or not _ERROR_RE.fullmatch(error):

@@ -117,7 +117,10 @@ class WithinDomains(Provider, Protocol):
 
 @runtime_checkable
 class Refresh(Provider, Protocol):
-    """Gets a fresh access token for a refresh token."""
+    """Gets a fresh access token for a refresh token.
+
+    A `place` says where it is, if it has that attribute: tokens that were given at one are shown at no other.
+    """
 
     def refresh(self, tokens: Tokens, now: float) -> Flow[Tokens]:
         """The tokens to keep from now on: the old refresh token where no new one came.

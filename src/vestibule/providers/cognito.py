@@ -11,8 +11,9 @@ import msgspec
 
 from vestibule.model import Identity, Tokens
 from vestibule.providers.kit import Flow
-from vestibule.providers.oauth2 import Endpoints, origin_of
+from vestibule.providers.oauth2 import Endpoints
 from vestibule.providers.oidc import Oidc, OidcConfig
+from vestibule.providers.place import origin_of
 
 _POOL_RE: Final = re.compile(r"([a-z]{2}(?:-[a-z]+)+-\d)_[A-Za-z0-9]+")
 _GROUPS: Final = "cognito:groups"

@@ -21,6 +21,7 @@ from vestibule.protocol import oauth2 as wire
 from vestibule.providers.base import Answer, Finding, SignedIn, Start
 from vestibule.providers.kit import Flow, PostForm, Reply
 from vestibule.providers.listing import TOKEN_REFUSED, object_at
+from vestibule.providers.place import origin_of, place_of
 from vestibule.providers.probe import probed
 
 #: how a client shows its secret, by the short names of the configuration
@@ -65,7 +66,7 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"auth_style is one of {', '.join(AUTH_STYLES)}")
         if self.auth_style in {"basic", "post"} and not self.client_secret:
             raise ValueError(f'auth_style = "{self.auth_style}" needs a client_secret')
-        check_parameters(self.authorize_parameters)
+        wire.check_parameters(self.authorize_parameters)
 
 
 class PersonConfig(ClientConfig, frozen=True, kw_only=True):
@@ -212,6 +213,11 @@ class OAuth2:
     def redirect_url(self) -> str:
         """The redirect URL registered with the provider, where it is another than ours."""
         return self._config.redirect_url
+
+    @property
+    def place(self) -> str:
+        """Where it is; empty for one that the operator wrote (`providers.base.Refresh`)."""
+        return "" if self.is_trusted else place_of(self._config)
 
     @property
     def identifies(self) -> bool:
@@ -477,16 +483,6 @@ def tokens_in(reply: Reply, *, now: float, asked: tuple[str, ...], old: Tokens |
     return wire.parse_token_answer(reply.status, content_type, reply.body, now=now, asked=asked, old=old)
 
 
-def check_parameters(parameters: tuple[tuple[str, str], ...]) -> None:
-    """Raise ValueError for parameters that protect the flow, and for one written twice."""
-    names = [name for name, _ in parameters]
-    for name in names:
-        if name in wire.RESERVED:
-            raise ValueError(f"the parameter {name} is set by the gateway for each sign-in")
-        if names.count(name) > 1:
-            raise ValueError(f"the parameter {name} is written twice")
-
-
 def check_url(name: str, url: str, *, is_required: bool = False) -> None:
     """Raise ValueError unless this is a URL that can be called: http is for whoever wrote it to answer for."""
     if not url:
@@ -497,9 +493,3 @@ def check_url(name: str, url: str, *, is_required: bool = False) -> None:
         checked_url(url)
     except ProviderInvalid as exc:
         raise ValueError(f'{name} is not a URL that can be called: {name} = "https://…"') from exc
-
-
-def origin_of(url: str) -> str:
-    """`https://host[:port]` of a URL."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""

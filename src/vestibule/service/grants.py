@@ -93,7 +93,6 @@ class Grants:
         self._sessions = sessions
         self._changes = changes
         self._keys = keys
-        self.use(refreshers)
         self._driver = driver
         self._now = now
         self._mono = mono
@@ -104,12 +103,15 @@ class Grants:
         self._forgotten = 0
         self._flights: dict[tuple[str, str], asyncio.Task[Tokens]] = {}
         self._returns: set[asyncio.Task[None]] = set()
+        self.use(refreshers)
         changes.subscribe(GRANT, self._forget)
         changes.subscribe(SESSION, self._forget)
 
     def use(self, refreshers: Mapping[str, Refresh]) -> None:
         """Refresh at these clients, by full name; what others gave is good until it expires, and not a moment more."""
         self._refreshers = refreshers
+        self._forgotten += 1
+        self._cache.clear()
 
     async def close(self) -> None:
         """Wait for refreshes under way: a rotated refresh token must reach the store."""
@@ -123,7 +125,14 @@ class Grants:
         change.
         """
         version = int.from_bytes(self._random(6), "big")  # never one that a refresh under way expects
-        grant = Grant(owner=session.id, client=client, tokens=tokens, obtained_at=now, version=version)
+        grant = Grant(
+            owner=session.id,
+            client=client,
+            tokens=tokens,
+            obtained_at=now,
+            version=version,
+            place=self._place_of(client),
+        )
         await self._put(_Held(grant, session.expires_at, 0.0), None)
         if await self._sessions.by_id(session.id) is None:
             await self.drop(session.id, client)
@@ -276,7 +285,7 @@ class Grants:
         Raises CredentialGone where the client has been taken away meanwhile.
         """
         provider = self._refreshers.get(grant.client)
-        if provider is None:
+        if provider is None or self._is_of_another(grant):
             raise _gone(grant.client)
         flow = provider.refresh(grant.tokens, self._now())
         try:
@@ -348,13 +357,16 @@ class Grants:
             self._changes.publish(GRANT, grant.owner)
 
     async def _read(self, owner: str, client: str) -> _Held | None:
-        """The grant from the store; None when there is none that this key ring sealed for this place."""
+        """The grant from the store; None when there is none that this key ring sealed for this place.
+
+        Nor is there one where the client of this name is another provider now than the one that gave it.
+        """
         forgotten, mono = self._forgotten, self._mono()
         row = await self._store.get(owner, client)
         if row is None:
             return None
         grant = opened(row.sealed, self._keys, owner=owner, client=client, version=row.version)
-        if grant is None:
+        if grant is None or self._is_of_another(grant):
             return None
         held = _Held(grant, row.expires_at, mono)
         if forgotten == self._forgotten:
@@ -362,6 +374,13 @@ class Grants:
             if len(self._cache) > self._capacity:
                 del self._cache[next(iter(self._cache))]
         return held
+
+    def _place_of(self, client: str) -> str:
+        return getattr(self._refreshers.get(client), "place", "")
+
+    def _is_of_another(self, grant: Grant) -> bool:
+        """Threat: who may write providers has one lead to a server of theirs, which is then sent people's tokens."""
+        return grant.client in self._refreshers and grant.place != self._place_of(grant.client)
 
     def _cached(self, owner: str, client: str) -> _Held | None:
         held = self._cache.get(owner, _NOTHING).get(client)

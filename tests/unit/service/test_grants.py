@@ -631,3 +631,65 @@ async def test_the_cache_is_bounded(store, changes, clock, provider, tokens, nod
         await node.grants.access_token(session, "google")
         made.append(session.id)
     assert [node.grants.peek(name, "google") is not None for name in made] == [False] * 20 + [True] * 10
+
+
+class Moving(Google):
+    """A client of a row of the database, which may come to lead elsewhere."""
+
+    is_trusted = False
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+
+@pytest.mark.parametrize("way", ["refresh", "use", "peek", "tokens"])
+async def test_tokens_are_never_shown_to_a_provider_that_took_the_name_of_the_one_that_gave_them(
+    node, session, tokens, clock, provider, way
+):
+    """Whoever may write providers could have people's tokens sent to a server of their own."""
+    node.grants.use({"google": Moving("here")})
+    await node.grants.keep(session, "google", tokens, clock.now())
+    assert (await node.grants.access_token(session, "google")) == tokens
+    node.grants.use({"google": Moving("there")})
+    if way == "refresh":
+        clock.move(3601)
+    if way == "peek":
+        assert node.grants.peek(session.id, "google") is None
+    elif way == "tokens":
+        assert await node.grants.tokens_of(session.id, "google") is None
+    else:
+        with pytest.raises(CredentialGone):
+            await node.grants.access_token(session, "google")
+    assert provider.requests == []
+
+
+async def test_tokens_are_kept_while_a_provider_is_where_it_was(node, session, tokens, clock, provider):
+    node.grants.use({"google": Moving("here")})
+    await node.grants.keep(session, "google", tokens, clock.now())
+    node.grants.use({})
+    node.grants.use({"google": Moving("here")})
+    clock.move(3601)
+    assert (await node.grants.access_token(session, "google")).access_token == Secret("at-1")
+    assert provider.requests == ["rt-0"]
+
+
+async def test_a_provider_that_moves_during_a_refresh_is_not_sent_the_token(
+    node, session, tokens, clock, provider, store
+):
+    node.grants.use({"google": Moving("here")})
+    await node.grants.keep(session, "google", tokens, clock.now())
+    clock.move(3601)
+    acquire, put = store.leases.acquire, store.grants.put
+
+    async def moved(*args):
+        node.grants.use({"google": Moving("there")})
+        return await put(*args)
+
+    async def leased(*args):
+        store.grants.put = moved
+        return await acquire(*args)
+
+    store.leases.acquire = leased
+    with pytest.raises(CredentialGone):
+        await node.grants.access_token(session, "google")
+    assert provider.requests == []
