@@ -97,6 +97,7 @@ class ControlPlane:
             configs=parts.configs,
             providers=parts.providers,
             use=self._use,
+            end_sessions=parts.sessions.end_by,
             log=parts.log,
             base_urls=parts.base_urls,
             allow=parts.fetch_allow,

@@ -209,6 +209,25 @@ async def test_a_deleted_users_sessions_are_dead_at_once(store):
     assert await store.sessions.by_id("s1", NOW) is None
 
 
+async def test_ending_all_by_a_client_takes_whoever_has_to_do_with_it_and_nobody_else(store):
+    okta = Identity(client="okta", issuer="https://okta.example", subject="1")
+    namesake = Identity(client="google", issuer="https://a", subject="2", groups=("okta",), name='"okta"')
+    for session_id, fields, handle in (
+        ("s1", {"identities": (okta,), "clients": ()}, H1),
+        ("s2", {"identities": (), "clients": ("google", "okta")}, H2),
+        ("s3", {"identities": (namesake,), "clients": ("google",)}, H3),
+        ("s4", {"identities": (), "clients": ("app.example/okta",)}, H4),
+    ):
+        await store.sessions.create(session(session_id, user_id="", **fields), handle)
+        grant = SealedGrant(owner=session_id, client="a", version=0, sealed=b"x", expires_at=NOW + 9)
+        await store.grants.put(grant, None)
+    assert sorted(await store.sessions.delete_by("okta")) == ["s1", "s2"]
+    assert await store.sessions.delete_by("okta") == ()
+    assert [len(await store.grants.of(f"s{n}")) for n in range(1, 5)] == [0, 0, 1, 1]
+    assert await store.sessions.by_handle(H1, NOW) is None
+    assert await store.sessions.by_handle(H3, NOW) is not None
+
+
 async def test_ending_all_of_a_user_takes_their_grants_along_and_nothing_else(store):
     for session_id, user_id, handle in (("s1", "u1", H1), ("s2", "u1", H2), ("s3", "u2", H3), ("s4", "", H4)):
         await register(store, User(id=user_id or "other", created_at=NOW))

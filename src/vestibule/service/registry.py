@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -58,6 +58,7 @@ class Registry:
         configs: Mapping[str, ProviderConfig],
         providers: Mapping[str, Provider],
         use: Callable[[Offer], None],
+        end_sessions: Callable[[str], Awaitable[object]],
         log: Log,
         base_urls: Callable[[Host], tuple[str, ...]],
         allow: Networks = NO_NETWORKS,
@@ -66,7 +67,8 @@ class Registry:
     ) -> None:
         """`table`, `configs` and `providers` are the configuration's own; `use` takes each new offer.
 
-        `base_urls`: under which URLs people reach a host.
+        `end_sessions` ends all that have their people or credentials from a client; `base_urls`: under which URLs
+        people reach a host.
         """
         self._rows = rows
         self._keys = keys
@@ -75,6 +77,7 @@ class Registry:
         self._configs = configs
         self._providers = providers
         self._use = use
+        self._end_sessions = end_sessions
         self._log = log
         self._base_urls = base_urls
         self._allow = allow
@@ -281,6 +284,7 @@ class Registry:
             raise _changed()
         await self._rows.delete(provider_id)
         await self.reload()
+        await self._end_sessions(provider_id)
 
     async def _change(
         self,
@@ -298,8 +302,21 @@ class Registry:
             new = self._to_keep(row, created_at=kept.created_at, updated_at=self._now())
             if await self._rows.update(new, kept.version):
                 await self.reload()
+                if self._is_another(kept, row):
+                    await self._end_sessions(provider_id)
                 return await self.get(provider_id)
         raise _changed()
+
+    def _is_another(self, kept: ProviderRow, row: Row) -> bool:
+        """True where the ID now stands for another client or issuer.
+
+        Threat: people whom the one before vouched for, and who would count as the new one's.
+        """
+        try:
+            before = self._read(self._whole(kept))
+        except Invalid:
+            return True
+        return place_of(before.kind, before.config) != place_of(row.kind, row.config)
 
     def _changed(
         self,

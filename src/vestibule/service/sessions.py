@@ -218,10 +218,19 @@ class Sessions:
             ended = await self._store.delete_of(user_id)
         finally:
             self._changes.publish(USER, user_id)
-            for session_id in ended:
-                self._seen.pop(session_id, None)
-                self._changes.publish(SESSION, session_id)
+            self._publish_end(ended)
         return ended
+
+    async def end_by(self, client: str) -> tuple[str, ...]:
+        """End all that have an identity or credentials of this client, everywhere; durable on return. Their ids."""
+        ended = await self._store.delete_by(client)
+        self._publish_end(ended)
+        return ended
+
+    def _publish_end(self, ended: Iterable[str]) -> None:
+        for session_id in ended:
+            self._seen.pop(session_id, None)
+            self._changes.publish(SESSION, session_id)
 
     def touch(self, session: Session, now: float) -> None:
         """Note that it was seen, if that is due: in the cache at once, in the store with the next `flush`."""

@@ -73,6 +73,12 @@ class Sessions(Protocol):
     async def delete_of(self, user_id: str) -> tuple[str, ...]:
         """End all of a user's with their grants; durable on return. The ids of those that ended."""
 
+    async def delete_by(self, client: str) -> tuple[str, ...]:
+        """End all that have an identity or credentials of this client, with their grants; the ids of those.
+
+        For once in a while: every session is looked at. Durable on return.
+        """
+
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Set last-seen of many (id, seen_at), never backwards; may be lost in a crash."""
 

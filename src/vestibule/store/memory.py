@@ -101,6 +101,18 @@ class Sessions:
             await self.delete(session_id)
         return tuple(ended)
 
+    async def delete_by(self, client: str) -> tuple[str, ...]:
+        """Forget all that have to do with it."""
+        ended = [
+            name
+            for name, kept in self._kept.items()
+            if client in kept.session.clients
+            or any(known.client == client for known in kept.session.identities)
+        ]
+        for session_id in ended:
+            await self.delete(session_id)
+        return tuple(ended)
+
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Set last-seen of each, never backwards."""
         for session_id, seen_at in seen:

@@ -13,7 +13,7 @@ from vestibule.core.postgres import Postgres
 from vestibule.model import Session
 from vestibule.store.base import Held, SealedGrant
 from vestibule.store.migrations import remote
-from vestibule.store.rows import created, grant_of, saved, session_of
+from vestibule.store.rows import created, grant_of, involves, mention_of, saved, session_of
 from vestibule.store.server import Server
 
 _SESSION: Final = """
@@ -52,6 +52,12 @@ _DELETE: Final = """
 """
 _DELETE_OF: Final = """
     WITH gone AS (DELETE FROM sessions WHERE user_id = $1 RETURNING id),
+         granted AS (DELETE FROM grants USING gone WHERE owner = gone.id)
+    SELECT id FROM gone
+"""
+_MENTIONING: Final = "SELECT id, data FROM sessions WHERE position($1::bytea IN data) > 0"
+_DELETE_THESE: Final = """
+    WITH gone AS (DELETE FROM sessions WHERE id = ANY($1::text[]) RETURNING id),
          granted AS (DELETE FROM grants USING gone WHERE owner = gone.id)
     SELECT id FROM gone
 """
@@ -152,6 +158,13 @@ class Sessions:
         """Delete all and what they own."""
         rows = await self._server.rows(_DELETE_OF, user_id) if user_id else ()
         return tuple(session_id for (session_id,) in rows)
+
+    async def delete_by(self, client: str) -> tuple[str, ...]:
+        """Look through the data of all, then delete in one step."""
+        rows = await self._server.rows(_MENTIONING, mention_of(client))
+        found = [session_id for session_id, data in rows if involves(data, client)]
+        gone = await self._server.rows(_DELETE_THESE, found) if found else ()
+        return tuple(session_id for (session_id,) in gone)
 
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Update all at once; may be lost."""

@@ -63,6 +63,20 @@ def saved(session: Session, expect_version: int) -> tuple[str | float | bytes, .
     return session_id, expect_version, user_id, parent_id, created_at, seen_at, expires_at, idle_s, data
 
 
+def mention_of(client: str) -> bytes:
+    """What stands in the data of every session that has to do with this client, and perhaps in others'."""
+    return msgspec.json.encode(client)
+
+
+def involves(raw_data: bytes, client: str) -> bool:
+    """True for the data of a session with an identity or credentials of this client."""
+    try:
+        data = _decode(raw_data)
+    except msgspec.DecodeError:
+        return False
+    return client in data.clients or any(identity.client == client for identity in data.identities)
+
+
 def session_of(row: Sequence[Any]) -> Session:
     """The session of a row that begins as `columns` does. Raises StoreError when it can't be read."""
     session_id, user_id, parent_id, created_at, seen_at, expires_at, idle_s, version, raw_data = row[:9]

@@ -16,7 +16,7 @@ from vestibule.model import Session
 from vestibule.store import migrations
 from vestibule.store.base import Held, SealedGrant
 from vestibule.store.database import Database
-from vestibule.store.rows import created, grant_of, saved, session_of
+from vestibule.store.rows import created, grant_of, involves, mention_of, saved, session_of
 
 _PREFIX: Final = "sqlite:"
 
@@ -29,6 +29,7 @@ _SESSION: Final = """
 _BY_ID: Final = _SESSION + "AND s.id = ?1 AND s.ends_at > ?2"
 _BY_HANDLE: Final = _SESSION + "AND s.handle = ?1 AND s.ends_at > ?2"
 _BY_OLD_HANDLE: Final = _SESSION + "AND s.old_handle = ?1 AND s.ends_at > ?2 AND s.old_until > ?2"
+_MENTIONING: Final = "SELECT id, data FROM sessions WHERE instr(data, ?) > 0"
 _CREATE: Final = """
     INSERT INTO sessions (id, user_id, parent_id, created_at, seen_at, expires_at, idle_s, version, data,
                           ends_at, handle, old_handle, old_until)
@@ -135,6 +136,18 @@ class Sessions:
             found = connection.execute("SELECT id FROM sessions WHERE user_id = ?", (user_id,)).fetchall()
             connection.executemany("DELETE FROM grants WHERE owner = ?", found)
             connection.execute("DELETE FROM sessions WHERE user_id = ?", (user_id,))
+            return tuple(session_id for (session_id,) in found)
+
+        return await self._database.write(work)
+
+    async def delete_by(self, client: str) -> tuple[str, ...]:
+        """Look through the data of all, then delete in one step; synced."""
+
+        def work(connection: sqlite3.Connection) -> tuple[str, ...]:
+            rows = connection.execute(_MENTIONING, (mention_of(client),))
+            found = [(session_id,) for session_id, data in rows if involves(data, client)]
+            connection.executemany("DELETE FROM grants WHERE owner = ?", found)
+            connection.executemany("DELETE FROM sessions WHERE id = ?", found)
             return tuple(session_id for (session_id,) in found)
 
         return await self._database.write(work)

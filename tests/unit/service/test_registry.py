@@ -97,6 +97,7 @@ class Desk:
     def __init__(self, store, *, ring: KeyRing = RING) -> None:
         self.rows = Away(store.identity_providers)
         self.offers: list[Offer] = []
+        self.ended: list[str] = []
         self.log_text = io.StringIO()
         self.driver = Probing()
         self.at = 1_800_000_000.0
@@ -109,10 +110,15 @@ class Desk:
             configs=configs,
             providers={name: config.open() for name, config in configs.items()},
             use=self.offers.append,
+            end_sessions=self.end_sessions,
             log=Log(self.log_text, now=lambda: self.at),
             base_urls=lambda host: (host.base_url or "http://closed.example:8000",),
             now=lambda: self.at,
         )
+
+    async def end_sessions(self, client: str) -> None:
+        """Whose sessions the registry has had ended."""
+        self.ended.append(client)
 
     @property
     def ids(self) -> list[str]:
@@ -171,6 +177,29 @@ async def test_disabled_and_deleted_are_out_of_force_on_return(desk):
     assert desk.ids == ["google"]
     with pytest.raises(NotFound):
         await desk.registry.get("okta")
+
+
+@pytest.mark.parametrize(
+    ("patch", "ends"),
+    [
+        ({"title": "Work"}, False),
+        ({"enabled": False}, False),
+        ({"openid_config": {"scopes": ["openid"]}}, False),
+        ({"openid_config": {"client_secret": "new"}}, False),
+        ({"openid_config": {"client_id": "id-4", "client_secret": "s"}}, True),
+        ({"openid_config": {"issuer": "https://other.example", "client_secret": "s"}}, True),
+    ],
+)
+async def test_an_id_that_becomes_another_provider_takes_none_of_the_old_ones_people_along(desk, patch, ends):
+    await desk.registry.create(okta())
+    await desk.registry.patch("okta", patch)
+    assert desk.ended == (["okta"] if ends else [])
+
+
+async def test_the_sessions_of_a_deleted_provider_end(desk):
+    await desk.registry.create(okta())
+    await desk.registry.delete("okta")
+    assert desk.ended == ["okta"]
 
 
 async def test_rows_stand_in_the_order_in_which_they_came(desk):

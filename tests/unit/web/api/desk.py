@@ -67,6 +67,7 @@ class ApiDesk:
             configs={},
             providers={},
             use=lambda offer: None,
+            end_sessions=self.sessions.end_by,
             log=log,
             base_urls=lambda host: ("https://app.example.com",),
             now=lambda: self.now,
