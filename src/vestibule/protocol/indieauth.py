@@ -14,10 +14,14 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 import msgspec
 
 ADDRESS_MAX_CHARS: Final = 2000
+PAGE_MAX_BYTES: Final = 256 * 1024
+"""How much of a page is read for links: they stand at its beginning, and whoever types an address chooses the page."""
 _LINK_RE: Final = re.compile(r"<([^<>]*)>([^<]*)")
 _REL_RE: Final = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s";,]+))', re.IGNORECASE)
 _SCHEME_RE: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 _LABEL_RE: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+#: what begins no tag, and costs the parser as much as one
+_LONE_RE: Final = re.compile("<(?![A-Za-z/!?])")
 _RELS: Final = frozenset({"indieauth-metadata", "authorization_endpoint"})
 
 
@@ -65,7 +69,7 @@ def links(url: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
             _note(found, url, target, (rel[1] or rel[2] or "").lower().split())
     if "html" in headers.get("content-type", "text/html").lower():
         reader = _Links()
-        reader.feed(body.decode("utf-8", "replace"))
+        reader.feed(_LONE_RE.sub("", body[:PAGE_MAX_BYTES].decode("utf-8", "replace")))
         for target, rels in reader.found:
             _note(found, url, target, rels)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
@@ -15,6 +16,8 @@ from vestibule.providers.oidc import Oidc, OidcConfig
 
 _TEAM_ID: Final = "https://slack.com/team_id"
 _TEAM_DOMAIN: Final = "https://slack.com/team_domain"
+#: domains that some workspace has as its ID but for upper case: `t0123abcd`
+_LIKE_ID_RE: Final = re.compile(r"t(?:[0-9a-z]{8,10}|(?=[a-z]*[0-9])[0-9a-z]{5,})")
 
 
 class SlackConfig(OidcConfig, frozen=True, kw_only=True, tag_field="type", tag="slack"):
@@ -24,7 +27,17 @@ class SlackConfig(OidcConfig, frozen=True, kw_only=True, tag_field="type", tag="
     """Slack's issuer; only a test has another."""
     allowed_workspaces: tuple[str, ...] = ()
     """Only accounts of one of these workspaces are let in, each by its ID (`T0123ABCD`, which outlives a change of
-    name) or its domain (`acme` of acme.slack.com). Empty: any account."""
+    name) or its domain (`acme` of acme.slack.com). Empty: any account. A domain that could be an ID (`t0123abcd`)
+    counts for nothing: anybody may take that of your ID."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what can't work."""
+        super().__post_init__()
+        for name in self.allowed_workspaces:
+            if _LIKE_ID_RE.fullmatch(name):
+                raise ValueError(
+                    f"allowed_workspaces: {name} could be the ID of another workspace: write the ID"
+                )
 
     def open(self) -> Slack:
         """The client; pure, fetches nothing."""
@@ -59,11 +72,14 @@ class Slack(Oidc):
     def identity(self, at: Endpoints, claims: Mapping[str, Any], email: str) -> Identity:
         """The account, as one of its workspace.
 
-        Threat: user IDs are unique within a workspace only, so the workspace is part of who vouches.
+        Threat: user IDs are unique within a workspace only, so the workspace is part of who vouches. A workspace that
+        took for its domain the ID of another: rules on organisations don't tell upper from lower case.
         """
         team, domain = claim.text_of(claims.get(_TEAM_ID)), claim.text_of(claims.get(_TEAM_DOMAIN))
         if not team:
             raise ProviderInvalid("Slack doesn't say who this is", detail="no team_id", code="answer_shape")
         found = super().identity(at, claims, email)
-        orgs = tuple(dict.fromkeys(name for name in (team, domain) if name))
+        orgs = tuple(
+            dict.fromkeys(name for name in (team, domain) if name and not _LIKE_ID_RE.fullmatch(name))
+        )
         return claim.with_lists(msgspec.structs.replace(found, issuer=f"{found.issuer}/{team}"), orgs=orgs)

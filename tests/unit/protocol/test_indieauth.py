@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vestibule.protocol.indieauth import Metadata, links, parse_metadata, profile_url
+from vestibule.protocol.indieauth import PAGE_MAX_BYTES, Metadata, links, parse_metadata, profile_url
 
 
 @pytest.mark.parametrize(
@@ -107,6 +107,17 @@ def found(body: str = "", *, kind: str = "text/html; charset=utf-8", **headers: 
 )
 def test_the_first_of_each_link_counts(body: str, headers: Any, expected: dict[str, str]) -> None:
     assert found(body, **headers) == expected
+
+
+def test_a_page_made_to_keep_the_gateway_busy_is_not_read_to_its_end() -> None:
+    """Threat: whoever types an address chooses the page, and all other people wait while it is parsed."""
+    link = b'<link rel="authorization_endpoint" href="/auth">'
+    page = link + b"<" * 1_000_000
+    assert links("https://ann.example/", {}, page) == {"authorization_endpoint": "https://ann.example/auth"}
+    assert links("https://ann.example/", {}, b" " * PAGE_MAX_BYTES + link) == {}
+    # What begins no tag hides none.
+    assert links("https://ann.example/", {}, b"a < b <<" + link + b"<3") != {}
+    assert links("https://ann.example/", {}, b"<!-- <" + link + b" -->") == {}
 
 
 def test_only_a_page_is_read_for_links() -> None:

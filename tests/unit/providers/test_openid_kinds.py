@@ -10,8 +10,9 @@ import pytest
 
 from tests.unit.providers.player import NOW, answered, came_back, form_of, jwks_of, reply, start, token_reply
 from tests.unit.providers.test_oidc import METADATA, RSA, id_token
+from vestibule.core.policy import decide, policy_of, rule
 from vestibule.errors import ClientError, ProviderInvalid, ProviderUnavailable
-from vestibule.model import Identity, Secret, Tokens
+from vestibule.model import Allow, Deny, Identity, Secret, Tokens
 from vestibule.providers import BUILTIN
 from vestibule.providers.kit import Ask, Discovery, Get, Keys, PostForm, Reply
 from vestibule.providers.oidc import Oidc
@@ -247,6 +248,19 @@ def test_a_workspace_admits_and_another_does_not(workspace: str) -> None:
     for answer in ({**told, **others}, {"ok": False, "error": "account_inactive"}):
         with pytest.raises((ClientError, ProviderInvalid)):
             answered(op.recheck(identity, tokens, NOW), Server("slack", userinfo=answer))
+
+
+@pytest.mark.parametrize("team", ["T0ACME", "T024BE7LD", "TABCDEFGH", "T01ABCDEFGH"])
+def test_a_workspace_whose_domain_is_the_id_of_another_is_not_that_one(team: str) -> None:
+    """A rule `org:T024BE7LD` holds in any case; whoever makes a workspace chooses its domain."""
+    others = {"https://slack.com/team_id": "T0EVIL", "https://slack.com/team_domain": team.lower()}
+    identity, _ = identified("slack", Server("slack", {**SLACK_CLAIMS, **others}))
+    policy = policy_of(allow=(rule("org", team),), sign_in=frozenset({identity.client}))
+    assert isinstance(decide(policy, b"GET", (identity,)), Deny)
+    good, _ = identified("slack", Server("slack", {**SLACK_CLAIMS, "https://slack.com/team_id": team}))
+    assert isinstance(decide(policy, b"GET", (good,)), Allow)
+    with pytest.raises(ValueError, match=r"^allowed_workspaces"):
+        client("slack", allowed_workspaces=(team.lower(),))
 
 
 @pytest.mark.parametrize("team", [None, "", 5, ["T0ACME"]])
