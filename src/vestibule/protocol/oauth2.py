@@ -37,8 +37,10 @@ MAX_LIFETIME_S = 10 * 365 * 86400
 
 _ERROR_RE = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]{1,128}")
 _TOKEN_RE = re.compile(r"[\x21-\x7e]+")
-#: Errors that say nothing about the credential (RFC 6749 section 4.1.2.1, RFC 8628 section 3.5).
+#: Errors that tell of the provider's health (RFC 6749 section 4.1.2.1, RFC 8628 section 3.5).
 _TEMPORARY = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
+#: Errors that tell of this gateway's registration and requests (RFC 6749 section 5.2).
+_OF_CLIENT = frozenset({"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_request"})
 
 
 def challenge_of(verifier: Secret) -> str:
@@ -195,6 +197,14 @@ def parse_token_answer(
             code="token_answer_status",
         )
     return _tokens(answer, now=now, asked=asked, old=old)
+
+
+def blames_grant(error: str) -> bool:
+    """True for an OAuth error by which a credential itself is refused: it is dead, and may be forgotten.
+
+    Threat: a changed client secret, or a provider in trouble, that costs everybody their credentials.
+    """
+    return error not in _TEMPORARY and error not in _OF_CLIENT
 
 
 def _tokens(answer: Mapping[str, Any], *, now: float, asked: tuple[str, ...], old: Tokens | None) -> Tokens:

@@ -30,8 +30,6 @@ AUTH_STYLES: Final[Mapping[str, wire.ClientAuth]] = {
     "post": "client_secret_post",
     "none": "none",
 }
-#: refusals that blame this gateway's registration, not the person's credential
-_BLAMES_CLIENT: Final = frozenset({"invalid_client", "unauthorized_client", "unsupported_grant_type"})
 
 
 class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -344,7 +342,7 @@ class OAuth2:
         try:
             return (yield from self._tokens(at, wire.refresh_form(tokens.refresh_token), now, old=tokens))
         except ProviderRefused as exc:
-            if exc.error not in _BLAMES_CLIENT:
+            if wire.blames_grant(exc.error):
                 raise
             detail = f"{exc.error}: {exc.description}"
             raise ProviderInvalid(

@@ -30,6 +30,7 @@ from vestibule.core.seal import NONCE_BYTES, KeyRing
 from vestibule.errors import CredentialGone, ProviderError, ProviderRefused, ProviderUnavailable, StoreError
 from vestibule.model import Grant, Secret, Session, Tokens
 from vestibule.protocol import base64url
+from vestibule.protocol.oauth2 import blames_grant
 from vestibule.providers.base import Refresh, SignOut
 from vestibule.providers.kit import Driver
 from vestibule.service.sessions import SESSION, UNCONFIRMED_S, Sessions
@@ -45,18 +46,6 @@ HARD_S: Final = 20.0
 LEASE_S: Final = 30.0
 _WAIT_S: Final = (0.02, 0.05, 0.1, 0.2)
 _WRITE_AGAIN_S: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
-_NOT_THE_GRANT: Final = frozenset(
-    {
-        "invalid_client",
-        "unauthorized_client",
-        "unsupported_grant_type",
-        "invalid_request",
-        "temporarily_unavailable",
-        "server_error",
-        "slow_down",
-    }
-)
-"""Refusals that tell of this program's registration or the provider's health, not of somebody's grant."""
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -294,11 +283,9 @@ class Grants:
         except TimeoutError as exc:
             raise ProviderUnavailable("The provider did not answer in time.") from exc
         except ProviderRefused as exc:
-            if exc.error in _NOT_THE_GRANT:
-                raise ProviderUnavailable(
-                    "The provider can't refresh credentials.", detail=exc.error
-                ) from exc
-            raise
+            if blames_grant(exc.error):
+                raise
+            raise ProviderUnavailable("The provider can't refresh credentials.", detail=exc.error) from exc
         return replace(
             fresh,
             refresh_token=fresh.refresh_token or grant.tokens.refresh_token,

@@ -309,3 +309,24 @@ def test_an_answer_that_gives_no_token(body: Any, status: int, raised: type[Prov
 def test_no_body_ends_in_anything_but_a_providers_fault(body: bytes, content_type: str) -> None:
     with contextlib.suppress(ProviderError):
         answer(body, content_type=content_type)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_dead"),
+    [
+        ("invalid_grant", True),
+        ("access_denied", True),
+        ("invalid_token", True),
+        ("invalid_client", False),
+        ("unauthorized_client", False),
+        ("unsupported_grant_type", False),
+        ("invalid_request", False),
+        ("server_error", False),
+        ("temporarily_unavailable", False),
+        ("slow_down", False),
+    ],
+)
+def test_an_error_about_the_client_or_the_provider_costs_nobody_a_credential(
+    error: str, is_dead: bool
+) -> None:
+    assert oauth2.blames_grant(error) is is_dead
