@@ -177,26 +177,29 @@ def routes_of(routes: Iterable[Route]) -> tuple[dict[bytes, Route], int]:
     return table, max((prefix.count(b"/") for prefix in table), default=0)
 
 
-def joined_by(table: RouteTable, more: Mapping[str, str]) -> RouteTable:
+def joined_by(table: RouteTable, more: Mapping[str, str], *, absent: Iterable[str] = ()) -> RouteTable:
     """The table with these clients at every host that takes more, behind those it has.
 
     `more`: redirect URLs, mostly empty, by ID, which is the full name, too. An ID that a host has already stays what it
-    is there.
+    is there. `absent`: IDs of those that are switched off, which rules go on to mean.
     """
-    hosts = [_joined(host, more) if host.takes_more else host for host in table.hosts.values()]
+    named = {name: name for name in (*absent, *more)}
+    hosts = [_joined(host, more, named) if host.takes_more else host for host in table.hosts.values()]
     return RouteTable(hosts, is_whole=True)
 
 
-def _joined(host: Host, more: Mapping[str, str]) -> Host:
+def _joined(host: Host, more: Mapping[str, str], named: Mapping[str, str]) -> Host:
     joining = tuple(name for name in more if name not in host.clients)
     clients = {**host.clients, **{name: name for name in joining}}
+    # Threat: with Okta switched off, `group:okta/admins` is the group of that path at GitLab, which anybody may make.
+    known = {**named, **host.clients}
     routes = {
         prefix: replace(
             route,
             policy=replace(
                 route.policy,
-                allow=tuple(qualified(rule, clients) for rule in route.policy.allow),
-                deny=tuple(qualified(rule, clients) for rule in route.policy.deny),
+                allow=tuple(qualified(rule, known) for rule in route.policy.allow),
+                deny=tuple(qualified(rule, known) for rule in route.policy.deny),
                 sign_in=frozenset((*route.policy.sign_in, *joining)),
             ),
         )

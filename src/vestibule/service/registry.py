@@ -144,7 +144,9 @@ class Registry:
         self._good, self._faults = good, faults
         in_force = {row_id: found for row_id, found in good.items() if found.row.enabled}
         table = joined_by(
-            self._table, {row_id: _redirect_url(one.provider) for row_id, one in in_force.items()}
+            self._table,
+            {row_id: _redirect_url(one.provider) for row_id, one in in_force.items()},
+            absent=[kept.id for kept in rows if kept.id not in in_force],
         )
         providers = {**self._providers, **{row_id: one.provider for row_id, one in in_force.items()}}
         self._offer = Offer(table, providers)

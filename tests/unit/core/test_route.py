@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from vestibule.core.policy import Rule, policy_of
+from vestibule.core.policy import Rule, decide, policy_of
 from vestibule.core.route import (
     Backend,
     Host,
@@ -19,6 +19,7 @@ from vestibule.core.route import (
     site_of,
     with_callbacks,
 )
+from vestibule.model import Deny, Identity
 
 
 def route(prefix: bytes) -> Route:
@@ -143,6 +144,25 @@ def test_a_rule_that_names_a_client_looks_at_it_once_it_has_joined() -> None:
     own = replace(host(), routes=routes, takes_more=True)
     policy = joined_by(RouteTable([own]), {"okta": ""}).hosts[b"app.example"].routes[b""].policy
     assert [(one.provider, one.value) for one in (*policy.allow, *policy.deny)] == [("okta", "admins")] * 2
+
+
+def test_a_rule_on_a_provider_that_is_switched_off_is_not_one_on_a_group_of_that_path_elsewhere() -> None:
+    """At GitLab anybody may make the group `okta` with a subgroup `admins`."""
+    rule = Rule(kind="group", value="okta/admins", text="group:okta/admins")
+    policy = policy_of(allow=(rule,), sign_in=frozenset({"gitlab"}))
+    routes, _ = routes_of([Route(prefix=b"", backend=Backend(internal="echo"), policy=policy)])
+    own = replace(host(), routes=routes, clients={"gitlab": "gitlab"}, sign_in=("gitlab",), takes_more=True)
+    table = joined_by(RouteTable([own]), {}, absent=["okta"])
+    joined = table.hosts[b"app.example"]
+    (found,) = joined.routes[b""].policy.allow
+    assert (found.provider, found.value) == ("okta", "admins")
+    assert joined.clients == {"gitlab": "gitlab"}
+    mallory = Identity(client="gitlab", issuer="https://gitlab.com", subject="1", groups=("okta/admins",))
+    assert isinstance(decide(joined.routes[b""].policy, b"GET", (mallory,)), Deny)
+    # What the host itself has by that ID stays what it is.
+    own = replace(own, clients={"okta": "app.example/okta"})
+    joined = joined_by(RouteTable([own]), {}, absent=["okta"]).hosts[b"app.example"]
+    assert joined.routes[b""].policy.allow[0].provider == "app.example/okta"
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,13 @@ async def test_a_rule_finds_the_provider_it_names_once_that_is_there(desk):
     assert (rule.provider, rule.value) == ("okta", "bad")
 
 
+async def test_a_rule_goes_on_to_mean_a_provider_that_is_disabled(desk):
+    await desk.registry.create(okta())
+    await desk.registry.disable("okta")
+    (rule,) = desk.offers[-1].table.hosts[b"open.example"].routes[b"/admin"].policy.deny
+    assert (rule.provider, rule.value) == ("okta", "bad")
+
+
 async def test_disabled_and_deleted_are_out_of_force_on_return(desk):
     await desk.registry.create(okta())
     shown = await desk.registry.disable("okta")
