@@ -230,7 +230,7 @@ class SignIn:
         """Where to go on with an answer that came by form: a GET of the callback, which takes it once, soon.
 
         Nothing else comes of it: the cookie that binds the flow to its browser isn't sent with another site's POST.
-        Threat: who can't show a state of ours leaves nothing in the store. Raises FlowError.
+        Threat: who can't show a state of ours leaves nothing in the store. Raises FlowError, and as `Posted.park`.
         """
         name, _ = self._login(visit, client)
         raw = params.get("state", "")
@@ -239,7 +239,7 @@ class SignIn:
             raise FlowError(_FLOW_TEXTS["flow_unknown"], code="flow_unknown")
         if not flows.is_alive(state.issued_at, visit.now, self._life_s):
             raise FlowError(_FLOW_TEXTS["flow_expired"], code="flow_expired")
-        key = await self._posted.park(state.flow_id, params, visit.now)
+        key = await self._posted.park(state.flow_id, params, visit)
         query = urlencode({PARKED: key, "state": raw})
         return f"/@{quote(client, safe='')}/callback?{query}"
 

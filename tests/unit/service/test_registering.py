@@ -12,7 +12,7 @@ from tests.unit.service.conftest import Clock, Heartbeats
 from tests.unit.service.test_signin import Browser, World
 from vestibule.core.registration import Filled, Rules
 from vestibule.errors import ClientError, FlowError, ProviderRefused, UserDisabled
-from vestibule.service.posted import POSTED_S
+from vestibule.service.posted import ANSWER_MAX_CHARS, POSTED_MAX, POSTED_S
 from vestibule.service.registering import REGISTER_S
 from vestibule.service.signin import PARKED
 from vestibule.store.memory import Store
@@ -231,6 +231,21 @@ async def test_without_a_state_of_ours_nothing_is_parked(open_world: World, stat
     before = repr(open_world.store.parking.__dict__)
     assert await fails(park(open_world, state)) == "flow_unknown"
     assert repr(open_world.store.parking.__dict__) == before
+
+
+async def test_nobody_fills_the_store_with_answers(open_world: World, browser: Browser) -> None:
+    """Anybody can get a state, and post to it as often as they like, from any machine."""
+    state = await browser.begin()
+    assert await fails(park(open_world, state, x="y" * ANSWER_MAX_CHARS)) == "body_too_large"
+    for _ in range(POSTED_MAX):
+        key = await park(open_world, state)
+    before = repr(open_world.store.parking.__dict__)
+    assert await fails(park(open_world, state)) == "too_many_tries"
+    assert repr(open_world.store.parking.__dict__) == before
+    # What came in time is taken, and after a minute there is room again.
+    assert (await take(browser, state, key)).location == "/home"
+    open_world.clock.move(POSTED_S)
+    await park(open_world, await browser.begin())
 
 
 async def test_another_clients_state_parks_nothing(open_world: World, browser: Browser) -> None:
