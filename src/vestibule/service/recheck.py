@@ -205,7 +205,11 @@ class Rechecks:
         return self._as_it_was(session)
 
     def _as_it_was(self, session: Session) -> Session:
-        if self._now() < session.check_at + self._grace_s:
+        """Threat: who no longer fits a restriction, and sees to it that the provider can't be asked about them."""
+        since = session.check_at
+        if since and self._is_outdated(session):
+            since = min(since, *(self._changed_at.get(one.client, since) for one in session.identities))
+        if self._now() < since + self._grace_s:
             return session
         raise ProviderUnavailable("The provider can't be asked whether you may still come in.")
 

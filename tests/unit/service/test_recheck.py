@@ -342,3 +342,23 @@ async def test_a_restriction_that_was_changed_is_asked_about_at_once_and_once(wo
     world.rechecks.use({"op": changed})
     assert world.rechecks.is_due(session)
     assert not world.rechecks.is_due(await world.rechecks.checked(session))
+
+
+async def test_a_changed_restriction_that_can_not_be_asked_about_gives_minutes_not_the_hour(world):
+    """Whoever can make the provider fail for themselves (a rate limit of their own) stays in no longer by that."""
+    session = await world.sign_in()
+    world.clock.move(60)
+    changed = Op()
+    changed.answer = ProviderUnavailable("too many requests")
+    world.rechecks.use({"op": changed})
+    assert await world.rechecks.checked(session) == session
+    world.clock.move(GRACE_S)
+    with pytest.raises(ProviderUnavailable):
+        await world.rechecks.checked(session)
+    # Once it has been asked, a failure at another time costs nobody their minutes.
+    changed.answer = ALICE
+    world.clock.move(RETRY_S)
+    session = await world.rechecks.checked(session)
+    changed.answer = ProviderUnavailable("away")
+    world.clock.move(HOUR_S)
+    assert await world.rechecks.checked(session) == session
