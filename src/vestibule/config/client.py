@@ -7,8 +7,9 @@ attribute, or, where the block's class has it, a repeated block.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any, get_type_hints
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -25,7 +26,11 @@ from vestibule.providers.base import ProviderConfig, RedirectLogin
 #: kinds that stand in blocks of their own, never in `type = "…"`
 _OWN_BLOCKS = frozenset({"oauth2", "client_credentials", "service_account"})
 #: kinds of later versions
-_LATER = frozenset({"atproto", "ldap", "microsoft", "password", "saml", "x"})
+_LATER = frozenset({"atproto", "ldap", "password", "saml", "x"})
+#: what people call a kind that is spelled quite otherwise
+_CALLED: Final = MappingProxyType(
+    {"microsoft": "entra", "azure": "entra", "azuread": "entra", "codeberg": "forgejo"}
+)
 #: attributes of other names, for every kind
 _ALIASES = {"token_url": "access_token_url", "issuer_url": "issuer"}
 _URLS = frozenset({"authorize_url", "access_token_url", "token_url", "userinfo_url", "revoke_url"})
@@ -80,11 +85,15 @@ def check_kind(node: Provider | OAuth, report: Report) -> str | None:
     if kind in _LATER:
         report.fault(place, f"providers of the kind `{kind}` are not in this version yet; there are {kinds}")
     elif node.type:
-        report.fault(place, f"there is no kind of provider `{kind}`{nearest(kind, known) or f': {kinds}'}")
+        report.fault(place, f"there is no kind of provider `{kind}`{_nearest(kind, known) or f': {kinds}'}")
     else:
-        advice = nearest(kind, known) or f"; there are {kinds}"
+        advice = _nearest(kind, known) or f"; there are {kinds}"
         report.fault(place, f'`{kind}` is no kind of provider: add type = "oidc" and an issuer{advice}')
     return None
+
+
+def _nearest(kind: str, known: Iterable[str]) -> str:
+    return f"; did you mean `{_CALLED[kind]}`?" if kind in _CALLED else nearest(kind, known)
 
 
 def read_client(

@@ -68,9 +68,8 @@ def _check_name(variable: str, report: Report) -> None:
     if block:
         report.fault(Place(variable), f"the block `{block}` is not in this version yet; unset the variable")
     else:
-        report.fault(
-            Place(variable), f"there is no such variable{nearest(variable, known)}; mend or unset it"
-        )
+        advice = nearest(variable, known) or "; unset it"
+        report.fault(Place(variable), f"there is no such variable{advice}")
 
 
 def _attributes(
