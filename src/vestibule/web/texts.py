@@ -32,6 +32,7 @@ _SIGN_IN_AGAIN = ("again", "sign_in_again")
 _OTHER = ("switch", "switch")
 _SIGN_OUT = ("sign_out", "sign_out")
 _ACCOUNT = ("account", "account")
+_OTHER_WAY = ("other_way", "other_way")
 
 TEXTS: dict[str, Text] = {
     # The request itself: no gateway should forward it.
@@ -82,11 +83,11 @@ TEXTS: dict[str, Text] = {
     "access_denied": Text(403, (_AGAIN, _OTHER)),
     "not_admitted": Text(403, (_OTHER,)),
     "single_sign_on": Text(403, (_AGAIN, _OTHER), shows_reason=False),
-    "provider_misconfigured": Text(502, (_AGAIN,)),
+    "provider_misconfigured": Text(502, (_AGAIN, _OTHER_WAY)),
     "provider_refused": Text(403, (_AGAIN, _OTHER)),
-    "provider_unavailable": Text(503, (_AGAIN, ("other_way", "other_way"))),
-    "provider_invalid": Text(502, (_AGAIN,)),
-    "provider_error": Text(502, (_AGAIN,)),
+    "provider_unavailable": Text(503, (_AGAIN, _OTHER_WAY)),
+    "provider_invalid": Text(502, (_AGAIN, _OTHER_WAY)),
+    "provider_error": Text(502, (_AGAIN, _OTHER_WAY)),
     "credential_gone": Text(401, (_SIGN_IN_AGAIN,)),
     # A calling interface; programs read these.
     "handle_missing": Text(401, section="program"),

@@ -508,3 +508,11 @@ def test_a_session_that_is_due_is_checked_before_a_call_goes_out(api):
     assert api.api.connections == []
     api.plane.rechecks.answer = api.plane.session
     assert api.get().status == 200
+
+
+def test_a_session_that_comes_to_be_due_while_all_is_at_hand_is_checked(api):
+    assert api.get().status == 200
+    assert api.get().status == 200
+    api.plane.rechecks.due.add(api.plane.session.id)
+    assert api.get().status == 401
+    assert api.plane.rechecks.asked == 1

@@ -669,6 +669,14 @@ def test_a_session_that_is_due_is_checked_before_anything_is_passed_on(plane):
     assert plane.backend.connections == []
 
 
+def test_a_session_that_comes_to_be_due_while_it_is_at_hand_is_checked(plane):
+    handle = plane.sign_in()
+    assert plane.get(b"/a", cookie=handle).status == 200
+    plane.rechecks.due.add(plane.session.id)
+    assert plane.get(b"/a", cookie=handle).status == 401
+    assert plane.rechecks.asked == 1
+
+
 def test_what_the_provider_says_now_decides(plane):
     handle = due(plane)
     root = replace(plane.session.identities[0], email="root@app.example")

@@ -835,6 +835,16 @@ async def test_after_signing_out_the_next_sign_in_is_a_new_session(world: World,
     assert second.user_id == first.user_id
 
 
+async def test_what_a_provider_can_not_do_without_is_told_again_at_the_callback(world, browser):
+    world.ops["google"].keeps = "me"
+    state = await browser.begin(me="ann.example", hd="evil.example")
+    await browser.finish(state, "alice", me="mallory.example")
+    (answer,) = world.ops["google"].finished
+    assert answer.kept == "ann.example"
+    await browser.finish(await browser.begin("github", me="ann.example"), "bob", "github")
+    assert world.ops["github"].finished[-1].kept == ""
+
+
 async def test_nobody_has_this_gateway_fetch_pages_of_their_choosing_without_end(world):
     world.ops["google"].keeps = "me"
     browser = Browser(world)

@@ -336,6 +336,8 @@ def test_a_callback_that_fails_is_a_page_with_a_way_back(
     links = Inert(reply.text).links
     assert ("retry-after" in reply.headers) is (status == 503)
     assert code in {"other_person", "user_disabled"} or "/@google/signin?rd=%2Fdeep" in links
+    # Where the provider itself is the trouble, another one is a way on.
+    assert ("/@/signin?rd=%2Fdeep" in links) is (code.startswith("provider_") and status >= 500)
     (line,) = desk.logged
     assert (line["event"], line["code"], line["id"]) == ("refused", code, "req-0123")
     assert line["level"] == ("info" if isinstance(error, ClientError) else "warning")
