@@ -12,7 +12,7 @@ from vestibule.config import schema
 from vestibule.config.client import Client
 from vestibule.config.place import Place, Report, Unfit, nearest
 from vestibule.config.value import client_id, host_name, prefix
-from vestibule.core.policy import Rule, qualified
+from vestibule.core.policy import FRESH, Rule, qualified
 from vestibule.protocol.address import is_loopback
 
 
@@ -198,6 +198,13 @@ def _check_access(scope: Scope, clients: Mapping[str, Client], report: Report) -
                 report.fault(place, f"`{rule.text}` can never hold: {_nobody(scope)}")
             elif rule.kind == "anyone":
                 _warn_anyone(scope, clients, place, report)
+            elif scope.takes_more and rule.kind in FRESH and "/" not in (rule.name or rule.value):
+                # Threat: whoever may add providers adds one that says it of them.
+                named = rule.text.replace(":", f":{next(iter(scope.clients), 'google')}/", 1)
+                report.warn(
+                    place,
+                    f"`{rule.text}`: every provider that is added may say that of anybody; {named} names one",
+                )
 
 
 def _check_deny(access: schema.Access, report: Report) -> None:
