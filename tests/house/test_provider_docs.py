@@ -47,6 +47,7 @@ def own(client: type[Any]) -> Iterator[str]:
 def test_every_kind_that_signs_people_in_has_its_line():
     assert set(KINDS) == set(SIGNS_IN)
     assert set(BUILTIN) - set(SIGNS_IN) == {"client_credentials", "service_account"}
+    assert f"Each of {len(SIGNS_IN)} kinds" in (ROOT / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("kind", SIGNS_IN)

@@ -105,7 +105,8 @@ def _keys(at: At) -> Flow[Finding]:
     types = {_KEY_TYPES.get(name[:2], "") for name in at.algorithms}
     usable = [key for key in keys if key.get("kty") in types and key.get("use", "sig") == "sig"]
     if usable:
-        return Finding(what="keys", ok=True, detail=f"{len(usable)} for {', '.join(at.algorithms)}")
+        of = ", ".join(dict.fromkeys(str(key["kty"]) for key in usable))
+        return Finding(what="keys", ok=True, detail=f"{len(usable)} to check ID tokens with ({of})")
     detail = f"none of {len(keys)} is for signatures by {', '.join(at.algorithms)}"
     return Finding(what="keys", ok=False, detail=detail, advice="sign ID tokens with RS256 or ES256 there")
 

@@ -58,6 +58,7 @@ def test_a_good_provider_is_good_all_over() -> None:
     findings = found()
     assert list(findings) == ["discovery", "PKCE", "keys", "authorization page", "client credentials"]
     assert [finding for finding in findings.values() if not finding.ok] == []
+    assert findings["keys"].detail == "1 to check ID tokens with (RSA)"
 
 
 def test_every_kind_can_be_tried_out() -> None:
