@@ -548,3 +548,21 @@ def test_names_of_people_do_not_steer_a_terminal(administered: Administered):
     assert "\x1b" not in listed
     assert "\u202e" not in listed
     assert all(len(line) <= 80 for line in listed.splitlines())
+
+
+def test_a_malformed_row_hurts_no_other_and_is_told_of_everywhere(administered: Administered):
+    administered.client.create_provider(OKTA)
+    with contextlib.closing(sqlite3.connect(administered.gateway.directory / "state" / "vestibule.db")) as db:
+        db.execute(
+            "INSERT INTO identity_providers (id, provider_type, enabled, config, sealed, version, created_at, updated_at) "
+            "SELECT 'broken', provider_type, 1, '{', sealed, 0, created_at, updated_at FROM identity_providers"
+        )
+        db.commit()
+    administered.gateway.process.wait_log("provider_left_out")
+    rows = {row["id"]: row["faults"] for row in administered.client.providers()}
+    assert rows == {"okta": [], "broken": [{"path": "", "message": "its configuration is not JSON"}]}
+    listed = administered.run("providers", "list").stdout
+    [line] = [line for line in listed.splitlines() if line.startswith("broken")]
+    assert ("faulty" in line, "not JSON" in line) == (True, True), listed
+    assert administered.run("providers", "delete", "broken", "--yes").returncode == 0
+    assert [row["id"] for row in administered.client.providers()] == ["okta"]

@@ -18,12 +18,20 @@ def _state(one: Document) -> str:
     return "enabled" if one["enabled"] else "disabled"
 
 
+def _about(one: Document) -> str:
+    """The title, or why it is left out."""
+    faults = [
+        f"{path}: {why}" if path else why for path, why in ((f["path"], f["message"]) for f in one["faults"])
+    ]
+    return "; ".join(faults) or str(one["title"])
+
+
 _COLUMNS = (
     Column("ID", lambda one: one["id"]),
     Column("TYPE", lambda one: one["provider_type"]),
     Column("STATE", _state),
     Column("FROM", lambda one: one["source"]),
-    Column("TITLE", lambda one: one["title"], may_shrink=True),
+    Column("TITLE", _about, may_shrink=True),
 )
 _EXAMPLE = """\
 {
