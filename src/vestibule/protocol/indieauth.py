@@ -98,14 +98,17 @@ def parse_metadata(document: Any, url: str) -> Metadata:
 
 
 class _Links(HTMLParser):
-    """Collects `link` and `a` elements with a `rel`, in the order of the document."""
+    """Collects `link` elements with a `rel`, in the order of the document.
+
+    Threat: `a` elements, which blogs let their visitors write, `rel` and all: whose word is then the author's?
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[tuple[str, list[str]]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in {"link", "a"}:
+        if tag == "link":
             values = dict(attrs)
             self.found.append((values.get("href") or "", (values.get("rel") or "").lower().split()))
 

@@ -81,7 +81,14 @@ def found(body: str = "", *, kind: str = "text/html; charset=utf-8", **headers: 
             {},
             {"indieauth-metadata": "https://ann.example/meta"},
         ),
-        ('<a rel="me authorization_endpoint" href="auth">', {}, {"authorization_endpoint": f"{PAGE}auth"}),
+        ('<link rel="me authorization_endpoint" href="auth">', {}, {"authorization_endpoint": f"{PAGE}auth"}),
+        # what visitors may write into many a page
+        ('<a rel="authorization_endpoint" href="https://evil.example/">me, too</a>', {}, {}),
+        (
+            '<link rel="authorization_endpoint" href="/c"><a rel="indieauth-metadata" href="https://evil.example/">',
+            {},
+            {"authorization_endpoint": "https://ann.example/c"},
+        ),
         (
             "<link rel=authorization_endpoint href=https://b.example/><LINK REL=authorization_endpoint HREF=/c>",
             {},
