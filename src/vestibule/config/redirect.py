@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from vestibule.config.client import Client
 from vestibule.config.host import Scope
@@ -10,6 +11,7 @@ from vestibule.config.place import Place, Report, nearest
 from vestibule.core.flow import split_redirect
 from vestibule.errors import BadRequest
 from vestibule.protocol.url import authority, canonical
+from vestibule.providers.base import ProviderConfig
 
 
 def check_redirect_url(url: str, client: str, hosts: frozenset[str], place: Place, report: Report) -> None:
@@ -42,6 +44,34 @@ def check_redirect_urls(clients: Mapping[str, Client], scopes: Mapping[str, Scop
         url = getattr(client.config, "redirect_url", "")
         if url:
             check_redirect_url(url, client.id, names, client.node.at("redirect_url"), report)
+            others = [other.config for other in clients.values() if other is not client]
+            if shares_badly(client.config, others):
+                report.fault(client.node.at("redirect_url"), SHARED)
+
+
+SHARED: Final = "is another's path, too: where one of the two has no secret, each needs one of its own"
+
+
+def shares_badly(config: ProviderConfig, others: Iterable[ProviderConfig]) -> bool:
+    """True where the redirect URL's path is another client's, too, and one of the two has no secret or key of its own.
+
+    Threat: mix-up (RFC 9700 section 4.4). A provider that is Mallory's sends a person on to the other one, whose code
+    comes back here as an answer of hers, and is shown to her with all that it takes to redeem it but the secret.
+    An IndieAuth server is whatever server somebody names, so that it is always hers.
+    """
+    path = _path(config)
+    same = [other for other in others if path and _path(other) == path]
+    return bool(same) and not all(map(_has_secret, (config, *same)))
+
+
+def _path(config: ProviderConfig) -> str:
+    """Of the redirect URL: one host may have several names, and any port."""
+    return split_redirect(getattr(config, "redirect_url", ""))[2]
+
+
+def _has_secret(config: ProviderConfig) -> bool:
+    names = ("client_secret", "private_key", "federated_token_file")
+    return any(getattr(config, name, None) for name in names)
 
 
 def names_of(scopes: Mapping[str, Scope]) -> frozenset[str]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from vestibule.config.redirect import SHARED, shares_badly
 from vestibule.config.row import Row, joined, moved, patched, place_of, read_row, section_of
 from vestibule.core import flow as flows
 from vestibule.core.route import Host, RouteTable, joined_by
@@ -131,6 +132,7 @@ class Registry:
                     raise Invalid((("", "is another of the same type, client ID and issuer"),))  # noqa: TRY301
                 if kept.id in self._reserved():
                     raise Invalid((("id", "is taken by a provider of the configuration"),))  # noqa: TRY301
+                self._check_shared(found.row, (one.row for one in good.values()))
                 places.add(place)
                 good[kept.id] = found
             except Invalid as exc:
@@ -385,6 +387,12 @@ class Registry:
                 continue
             if place_of(other.kind, other.config) == place:
                 raise _duplicate(kept.id)
+            self._check_shared(row, (other,))
+        self._check_shared(row, ())
+
+    def _check_shared(self, row: Row, others: Iterable[Row]) -> None:
+        if shares_badly(row.config, (*self._configs.values(), *(other.config for other in others))):
+            raise Invalid(((f"{section_of(row.kind)}.redirect_url", SHARED),))
 
     def _to_keep(self, row: Row, *, created_at: float, updated_at: float) -> ProviderRow:
         plain = msgspec.json.encode({path: secret.reveal() for path, secret in row.secrets.items()})

@@ -97,3 +97,26 @@ def test_a_redirect_url_of_no_host_is_a_fault(desk: Desk) -> None:
         "v.hcl:5:19: names another host; there is b.example; did you mean `b.example`?",
         "v.hcl:11:19: names another host; there is b.example; did you mean `b.example`?",
     ]
+
+
+INDIEAUTH = 'provider "indieauth" {\n  redirect_url = "https://a.example/auth"\n}\n'
+PUBLIC = PROVIDERS.replace('client_secret = "secret"\n  issuer', "issuer")
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [(PUBLIC, ("v.hcl:5:", "v.hcl:10:")), (PROVIDERS + INDIEAUTH, ("v.hcl:5:", "v.hcl:11:", "v.hcl:14:"))],
+)
+def test_a_client_without_a_secret_shares_its_path_with_nobody(
+    desk: Desk, text: str, places: tuple[str, ...]
+) -> None:
+    """O7: the other one's code would come back as an answer of Mallory's provider, or of any IndieAuth server."""
+    sign_in = "sign_in = " + ('["google", "oidc", "indieauth"]' if text != PUBLIC else '["google", "oidc"]')
+    found = desk.faults(text + host("a.example").replace('sign_in = ["google", "oidc"]', sign_in))
+    assert [fault for fault in found if "has no secret" not in fault] == []
+    assert len(found) == len(places)
+    assert all(fault.startswith(place) for fault, place in zip(found, places, strict=True)), found
+    apart = text.replace("a.example/auth", "a.example/1", 1).replace(
+        INDIEAUTH, INDIEAUTH.replace("/auth", "/2")
+    )
+    assert desk.faults(apart + host("a.example").replace('sign_in = ["google", "oidc"]', sign_in)) == []

@@ -260,6 +260,24 @@ async def test_a_redirect_url_of_a_row_becomes_a_path_of_its_host(desk):
 # -- secrets ----------------------------------------------------------------------------------
 
 
+async def test_a_row_without_a_secret_shares_its_path_with_nobody(desk):
+    """O7: another's code would come back as an answer of a server that anybody names."""
+    shared = {"redirect_url": "https://open.example/auth"}
+    await desk.registry.create(github(github_config={**github()["github_config"], **shared}))
+    me = {"provider_type": "indieauth", "email_domains": ["example.com"], "indieauth_config": shared}
+    with pytest.raises(Invalid) as caught:
+        await desk.registry.create(me)
+    assert "has no secret" in dict(caught.value.faults)["indieauth_config.redirect_url"]
+    own = {"redirect_url": "https://open.example/me"}
+    await desk.registry.create({**me, "indieauth_config": own})
+    # Nor by a way around the check.
+    row = await desk.rows.get("indieauth")
+    await desk.edit("indieauth", config=row.config.replace("/me", "/auth"))
+    await desk.registry.reload()
+    assert "indieauth" not in desk.ids
+    assert "has no secret" in str((await desk.registry.get("indieauth")).faults)
+
+
 async def test_secrets_are_sealed_and_never_shown(desk):
     shown = await desk.registry.create(okta())
     assert shown.secrets == ("openid_config.client_secret",)
