@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 from typing import Any
@@ -102,6 +103,20 @@ async def test_the_name_is_kept_though_it_comes_only_once(story):
     assert again["user-id"] == first["user-id"]
     assert again["user-name"] == first["user-name"]
     assert session["user"]["name"] == "Zoë Ångström"
+
+
+async def test_apples_consent_outlives_a_sign_out_and_not_the_account(story):
+    async with new_visitor() as visitor:
+        for path, revoked in (("/@/signout", 0), ("/@/account/delete", 2)):
+            await story.sign_in(visitor)
+            headers = {"Origin": story.url, "Accept": "application/json"}
+            async with visitor.post(f"{story.url}{path}", headers=headers) as answer:
+                assert answer.status == 200, await answer.text()
+            for _ in range(50):  # it is revoked behind the answer
+                if story.apple.counts["/auth/revoke"] >= revoked:
+                    break
+                await asyncio.sleep(0.1)
+            assert story.apple.counts["/auth/revoke"] == revoked, path
 
 
 async def test_a_forwarding_address_comes_in_too(story):

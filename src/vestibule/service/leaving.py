@@ -49,12 +49,12 @@ class Leaving:
                 return None
         return None
 
-    def revoke(self, tokens: Mapping[str, Tokens | None], now: float) -> None:
-        """Have the tokens, by client, revoked in the background where the provider can."""
+    def revoke(self, tokens: Mapping[str, Tokens | None], now: float, *, for_good: bool = False) -> None:
+        """Have the tokens, by client, revoked in the background where the provider can; `for_good`, consent too."""
         for name, held in tokens.items():
             provider = self._providers.get(name)
             if provider is not None and held is not None:
-                flow = provider.revoke(held, now)
+                flow = provider.revoke(held, now, for_good=for_good)
                 self._spawn(self._try(flow, trusted=provider.is_trusted), f"revoke at {name}")
 
     async def close(self) -> None:

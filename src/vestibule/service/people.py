@@ -6,9 +6,9 @@ What changes a user reaches their sessions at once: whoever is blocked or delete
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
@@ -27,6 +27,13 @@ from vestibule.store import base
 INVITATION_S: Final = 7 * 86400.0
 _PROFILE_MAX: Final = 50
 _TEXT_MAX_CHARS: Final = 500
+
+
+class BeforeEnd(Protocol):
+    """Told of a session that is about to end with its user."""
+
+    async def __call__(self, session: Session, now: float, *, for_good: bool) -> None:
+        """Do what is still to be done with it; `for_good`: its user is being deleted."""
 
 
 class People:
@@ -52,14 +59,14 @@ class People:
         self._changes = changes
         self._random = random
         self._invitation_s = invitation_s
-        self._before_end: Callable[[Session, float], Awaitable[None]] | None = None
+        self._before_end: BeforeEnd | None = None
         self.rules = rules
 
     def use(self, rules: Rules) -> None:
         """Take what a new configuration says."""
         self.rules = rules
 
-    def before_end(self, listener: Callable[[Session, float], Awaitable[None]]) -> None:
+    def before_end(self, listener: BeforeEnd) -> None:
         """Have each session given to `listener` that is about to end with its user: its tokens may be revoked."""
         self._before_end = listener
 
@@ -216,7 +223,7 @@ class People:
 
     async def delete(self, user_id: str, now: float) -> None:
         """Delete user, accounts, sessions and credentials; durable on return. Raises NotFound."""
-        await self._give_up(user_id, now)
+        await self._give_up(user_id, now, for_good=True)
         # The user first: a sign-in under way then finds nobody to make a session for.
         was_there = await self._store.delete(user_id)
         self._changes.publish(USER, user_id)
@@ -233,11 +240,11 @@ class People:
         await self._give_up(user_id, now)
         return len(await self._sessions.end_of(user_id))
 
-    async def _give_up(self, user_id: str, now: float) -> None:
+    async def _give_up(self, user_id: str, now: float, *, for_good: bool = False) -> None:
         """Have it known which sessions are about to end."""
         if self._before_end is not None:
             for session in await self._sessions.of_user(user_id):
-                await self._before_end(session, now)
+                await self._before_end(session, now, for_good=for_good)
 
     async def _save(self, user: User) -> User:
         if not await self._store.save(user):

@@ -455,9 +455,9 @@ class SignIn:
         self._leaving.revoke(tokens, now)
         return False
 
-    async def _give_up(self, session: Session, now: float) -> None:
+    async def _give_up(self, session: Session, now: float, *, for_good: bool) -> None:
         """A session is about to end with its user: no token of it is to stay good."""
-        self._leaving.revoke(await self._leaving.tokens_of(session), now)
+        self._leaving.revoke(await self._leaving.tokens_of(session), now, for_good=for_good)
 
 
 def _host(visit: Visit) -> str:

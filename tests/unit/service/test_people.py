@@ -310,15 +310,15 @@ async def test_blocking_ends_every_session_at_once_and_keeps_them_out(people, se
 async def test_deleting_leaves_nothing_and_tells_of_every_session_before(people, sessions, store):
     user = await admit(people)
     session = await session_of(sessions, user)
-    told: list[tuple[str, float]] = []
+    told: list[tuple[str, float, bool]] = []
 
-    async def listener(ending: Session, now: float) -> None:
+    async def listener(ending: Session, now: float, *, for_good: bool) -> None:
         assert await sessions.by_id(ending.id) is not None
-        told.append((ending.id, now))
+        told.append((ending.id, now, for_good))
 
     people.before_end(listener)
     await people.delete(user.id, NOW + 1)
-    assert told == [(session.id, NOW + 1)]
+    assert told == [(session.id, NOW + 1, True)]
     assert await sessions.by_id(session.id) is None
     assert (store.people.kept, await people.accounts_of(user.id)) == ({}, ())
     assert (await admit(people)).id != user.id

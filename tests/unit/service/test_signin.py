@@ -81,9 +81,9 @@ class Op:
             raise ProviderUnavailable("down")
         return f"{self.end}?to={quote(return_to)}" if self.end else None
 
-    def revoke(self, tokens: Tokens, now: float) -> Flow[None]:
+    def revoke(self, tokens: Tokens, now: float, *, for_good: bool = False) -> Flow[None]:
         yield from ()
-        self.revoked.append(tokens.access_token.reveal())
+        self.revoked.append(tokens.access_token.reveal() + (" for good" if for_good else ""))
 
 
 class Driver:
@@ -815,7 +815,7 @@ async def test_signing_out_of_a_client_that_is_not_there_changes_nothing(
 
 
 async def test_a_provider_that_fails_to_revoke_keeps_nobody_signed_in(world: World, browser: Browser) -> None:
-    def revoke(tokens: Tokens, now: float) -> Flow[None]:
+    def revoke(tokens: Tokens, now: float, *, for_good: bool) -> Flow[None]:
         yield from ()
         raise ProviderUnavailable("down")
 
@@ -824,6 +824,28 @@ async def test_a_provider_that_fails_to_revoke_keeps_nobody_signed_in(world: Wor
     await world.signin.sign_out(await browser.visit())
     await world.signin.close()
     assert await world.sessions.by_id(session.id) is None
+
+
+@pytest.mark.parametrize(
+    ("way", "revoked"),
+    [
+        ("delete", ["google-alice-1 for good"]),
+        ("block", ["google-alice-1"]),
+        ("end_sessions", ["google-alice-1"]),
+    ],
+)
+async def test_what_a_person_consented_to_is_taken_back_when_they_are_deleted(
+    world: World, browser: Browser, way: str, revoked: list[str]
+) -> None:
+    user_id, now = (await browser.sign_in()).user_id, world.clock.now()
+    if way == "delete":
+        await world.people.delete(user_id, now)
+    elif way == "block":
+        await world.people.set_disabled(user_id, True, now)
+    else:
+        await world.people.end_sessions(user_id, now)
+    await world.signin.close()
+    assert world.ops["google"].revoked == revoked
 
 
 async def test_after_signing_out_the_next_sign_in_is_a_new_session(world: World, browser: Browser) -> None:

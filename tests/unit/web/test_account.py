@@ -285,7 +285,10 @@ async def test_deleting_asks_then_deletes_everything(lobby: Lobby, alice: Browse
     assert alice.handle is None
     assert not await other.has_session()
     await lobby.world.signin.close()
-    assert sorted(lobby.world.ops["google"].revoked) == ["google-alice-1", "google-alice-2"]
+    assert sorted(lobby.world.ops["google"].revoked) == [
+        "google-alice-1 for good",
+        "google-alice-2 for good",
+    ]
     assert lobby.world.store.people.kept == {}
     assert lobby.world.store.grants._kept == {}
 
