@@ -48,6 +48,11 @@ def text_of(value: Any) -> str:
     return value if isinstance(value, str) and value.isprintable() else ""
 
 
+def is_number(text: str) -> bool:
+    """True for ASCII digits alone: what `isdigit` takes besides is no number of an API."""
+    return text.isascii() and text.isdigit()
+
+
 def subject_of(document: Mapping[str, Any], path: str = "") -> str:
     """The account's name for good, at `path` or else `sub` or `id`: text, or a whole number as text.
 

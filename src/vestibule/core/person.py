@@ -6,6 +6,9 @@ and tested by rules once it is verified.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import msgspec
 
 from vestibule.model import Account, Identity, Session, User
@@ -89,3 +92,18 @@ def verified_email(raw: object, verified: object, *, email_domains: tuple[str, .
     if email_domains and address.rpartition("@")[2] not in email_domains:
         return ""
     return address
+
+
+def primary_verified_email(
+    addresses: Iterable[Mapping[str, Any]],
+    *,
+    primary: str = "primary",
+    verified: str = "verified",
+    email_domains: tuple[str, ...] = (),
+) -> str:
+    """Of an account's addresses the one it calls its primary one, when that can be believed; else "".
+
+    `primary` and `verified`: the members that say so. No other address takes its place.
+    """
+    entry = next((entry for entry in addresses if entry.get(primary) is True), {})
+    return verified_email(entry.get("email"), entry.get(verified), email_domains=email_domains)

@@ -11,9 +11,9 @@ import msgspec
 from vestibule.core import claim
 from vestibule.model import Identity, Tokens
 from vestibule.providers.kit import Flow
-from vestibule.providers.oauth2 import Endpoints, check_url
+from vestibule.providers.oauth2 import Endpoints
 from vestibule.providers.oidc import Oidc, OidcConfig
-from vestibule.providers.place import origin_of
+from vestibule.providers.place import check_url, origin_of
 
 
 class Auth0Config(OidcConfig, frozen=True, kw_only=True, tag_field="type", tag="auth0"):

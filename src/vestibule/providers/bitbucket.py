@@ -13,13 +13,13 @@ from urllib.parse import urlencode
 import msgspec
 
 from vestibule.core import claim
-from vestibule.core.person import verified_email
-from vestibule.errors import ProviderInvalid
+from vestibule.core.person import primary_verified_email
 from vestibule.model import Identity, Secret, Tokens
 from vestibule.providers.base import Answer
 from vestibule.providers.kit import Flow
-from vestibule.providers.listing import by_member, listed, object_at
-from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig, check_url
+from vestibule.providers.listing import by_member, listed, object_at, unreadable
+from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig
+from vestibule.providers.place import check_own_urls
 
 WEB_URL: Final = "https://bitbucket.org"
 API_URL: Final = "https://api.bitbucket.org/2.0"
@@ -44,12 +44,7 @@ class BitbucketConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type",
     def __post_init__(self) -> None:
         """Raise ValueError for what can't work."""
         super().__post_init__()
-        check_url("web_url", self.web_url, is_required=True)
-        check_url("api_url", self.api_url, is_required=True)
-        # Threat: a row of the database whose accounts are Bitbucket's, and whose API says that it is any of them.
-        for name, own in (("web_url", WEB_URL), ("api_url", API_URL)):
-            if not self.is_trusted and getattr(self, name) != own:
-                raise ValueError(f"{name} can't be set in a database: leave it out")
+        check_own_urls(self, web_url=WEB_URL, api_url=API_URL)
         if not all(_REPO_RE.fullmatch(repo) for repo in self.allowed_repos):
             raise ValueError(
                 'allowed_repos are written "workspace/repository", with "=write" or "=admin" behind'
@@ -123,9 +118,7 @@ class Bitbucket(OAuth2):
             workspace = workspace if isinstance(workspace, dict) else {}
             slug, uuid = claim.text_of(workspace.get("slug")), claim.text_of(workspace.get("uuid"))
             if not slug or not uuid:
-                raise ProviderInvalid(
-                    "Bitbucket doesn't say who this is", detail="no workspace", code="answer_shape"
-                )
+                raise unreadable("no workspace")
             workspaces[slug] = uuid
         return workspaces
 
@@ -148,9 +141,8 @@ class Bitbucket(OAuth2):
         if "email" not in self.scopes:
             return ""
         found = yield from self._listed("/user/emails?pagelen=100", token)
-        primary = next((entry for entry in found if entry.get("is_primary") is True), {})
-        return verified_email(
-            primary.get("email"), primary.get("is_confirmed"), email_domains=self._bitbucket.email_domains
+        return primary_verified_email(
+            found, primary="is_primary", verified="is_confirmed", email_domains=self.email_domains
         )
 
     def _listed(self, path: str, token: Secret, *, may_be_gone: bool = False) -> Flow[list[dict[str, Any]]]:

@@ -7,7 +7,8 @@ import msgspec
 from vestibule.model import Secret, Tokens
 from vestibule.protocol import oauth2 as wire
 from vestibule.providers.kit import Flow, PostForm, Reply
-from vestibule.providers.oauth2 import AUTH_STYLES, check_url, tokens_in
+from vestibule.providers.oauth2 import AUTH_STYLES, tokens_in
+from vestibule.providers.place import check_url
 
 
 class ClientCredentialsConfig(

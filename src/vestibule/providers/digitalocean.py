@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from vestibule.core import claim
-from vestibule.errors import ProviderInvalid
 from vestibule.model import Tokens
 from vestibule.providers.kit import Flow
-from vestibule.providers.listing import object_at
-from vestibule.providers.oauth2 import Endpoints, PersonConfig, Userinfo, check_url
+from vestibule.providers.listing import object_at, unreadable
+from vestibule.providers.oauth2 import Endpoints, PersonConfig, Userinfo
+from vestibule.providers.place import check_own_urls
 
 WEB_URL: Final = "https://cloud.digitalocean.com"
 API_URL: Final = "https://api.digitalocean.com"
@@ -30,12 +30,7 @@ class DigitalOceanConfig(PersonConfig, frozen=True, kw_only=True, tag_field="typ
     def __post_init__(self) -> None:
         """Raise ValueError for what can't work."""
         super().__post_init__()
-        check_url("web_url", self.web_url, is_required=True)
-        check_url("api_url", self.api_url, is_required=True)
-        # Threat: a row of the database whose accounts are DigitalOcean's, by tokens that came from elsewhere.
-        for name, own in (("web_url", WEB_URL), ("api_url", API_URL)):
-            if not self.is_trusted and getattr(self, name) != own:
-                raise ValueError(f"{name} can't be set in a database: leave it out")
+        check_own_urls(self, web_url=WEB_URL, api_url=API_URL)
 
     def open(self) -> DigitalOcean:
         """The client; pure, fetches nothing."""
@@ -78,11 +73,7 @@ class DigitalOcean(Userinfo):
         account = answer.get("account")
         team = account.get("team") if isinstance(account, dict) else None
         if not isinstance(account, dict) or not isinstance(team, dict | None):
-            raise ProviderInvalid(
-                "DigitalOcean doesn't say who this is",
-                detail="no account, or an odd team",
-                code="answer_shape",
-            )
+            raise unreadable("no account, or an odd team")
         if account.get("status") == "locked":
             raise self.not_admitted("the account is locked")
         return {**account, "teams": [uuid] if team and (uuid := claim.text_of(team.get("uuid"))) else []}

@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from vestibule.core import claim
-from vestibule.errors import ProviderInvalid
 from vestibule.model import Secret, Tokens
 from vestibule.providers.kit import Flow, Get, Reply
-from vestibule.providers.listing import listed, object_at, object_in
-from vestibule.providers.oauth2 import Endpoints, PersonConfig, Userinfo, check_url
+from vestibule.providers.listing import listed, object_at, object_in, unreadable
+from vestibule.providers.oauth2 import Endpoints
+from vestibule.providers.server import Paths, Server, ServerConfig
 
 _PAGE: Final = 200
 _ROLE_RE: Final = re.compile(r"[0-9]+/[0-9]+")
 
 
-class DiscordConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", tag="discord"):
+class DiscordConfig(ServerConfig, frozen=True, kw_only=True, tag_field="type", tag="discord"):
     """Discord accounts. Of several `allowed_…` lists each must hold."""
 
     allowed_guilds: tuple[str, ...] = ()
@@ -32,8 +32,7 @@ class DiscordConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", t
     def __post_init__(self) -> None:
         """Raise ValueError for what can't work."""
         super().__post_init__()
-        check_url("web_url", self.web_url, is_required=True)
-        if not all(guild.isascii() and guild.isdigit() for guild in self.allowed_guilds):
+        if not all(claim.is_number(guild) for guild in self.allowed_guilds):
             raise ValueError("allowed_guilds are written as numbers: a name may be anybody's")
         if not all(_ROLE_RE.fullmatch(role) for role in self.allowed_roles):
             raise ValueError('allowed_roles are written "SERVER/ROLE", both as numbers')
@@ -46,11 +45,13 @@ class DiscordConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", t
         return Discord(self)
 
 
-class Discord(Userinfo):
+class Discord(Server):
     """The client."""
 
     title_of_kind: ClassVar[str] = "Discord"
-    hints: ClassVar[Mapping[str, str]] = {}
+    paths: ClassVar[Paths] = Paths(
+        "/oauth2/authorize", "/api/oauth2/token", "/api/v10/users/@me", "/api/oauth2/token/revoke"
+    )
     default_scopes: ClassVar[tuple[str, ...]] = ("identify", "email")
     default_claims: ClassVar[Mapping[str, str]] = {
         "subject": "id",
@@ -65,27 +66,11 @@ class Discord(Userinfo):
     def __init__(self, config: DiscordConfig) -> None:
         super().__init__(config)
         self._discord = config
-        self._web = config.web_url.rstrip("/")
-        self._me = f"{self._web}/api/v10/users/@me"
+        self._me = f"{self.web_url}/api/v10/users/@me"
         if not config.scopes:
             guilds = ("guilds",) if config.allowed_guilds else ()
             roles = ("guilds.members.read",) if config.allowed_roles else ()
             self.scopes = (*self.default_scopes, *guilds, *roles)
-
-    def endpoints(self) -> Flow[Endpoints]:
-        """Its URLs."""
-        yield from ()
-        return Endpoints(
-            authorize_url=f"{self._web}/oauth2/authorize",
-            token_url=f"{self._web}/api/oauth2/token",
-            userinfo_url=self._me,
-            revoke_url=f"{self._web}/api/oauth2/token/revoke",
-        )
-
-    def issuer_of(self, at: Endpoints) -> str:
-        """The server, path and all: what another puts at a path of the same host is another's."""
-        del at
-        return self._web
 
     def allowed(self, name: str) -> tuple[str, ...]:
         """Servers are its organisations; else as written."""
@@ -129,8 +114,6 @@ def _after(url: str, reply: Reply, page: Any) -> Any:
 
 def _number_of(guild: Mapping[str, Any]) -> str:
     number = claim.text_of(guild.get("id"))
-    if not number.isascii() or not number.isdigit():
-        raise ProviderInvalid(
-            "Discord doesn't say who this is", detail="a server without id", code="answer_shape"
-        )
+    if not claim.is_number(number):
+        raise unreadable("a server without id")
     return number

@@ -19,8 +19,9 @@ from vestibule.protocol import oidc as connect
 from vestibule.providers.base import Answer
 from vestibule.providers.kit import Discovery, Flow
 from vestibule.providers.listing import by_member, listed
-from vestibule.providers.oauth2 import Endpoints, check_url
+from vestibule.providers.oauth2 import Endpoints
 from vestibule.providers.oidc import Oidc, OidcConfig
+from vestibule.providers.place import check_url
 
 SHARED: Final = frozenset({"common", "organizations", "consumers"})
 """What stands in the place of a tenant where people of many sign in."""

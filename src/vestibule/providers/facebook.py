@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 from vestibule.model import Secret, Tokens
 from vestibule.providers.kit import Flow, Send
 from vestibule.providers.listing import object_at
-from vestibule.providers.oauth2 import Endpoints, PersonConfig, Userinfo, check_url
+from vestibule.providers.oauth2 import Endpoints, PersonConfig, Userinfo
+from vestibule.providers.place import check_own_urls
 
 _VERSION_RE: Final = re.compile(r"v[0-9]+\.[0-9]+")
 WEB_URL: Final = "https://www.facebook.com"
@@ -32,12 +33,7 @@ class FacebookConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", 
     def __post_init__(self) -> None:
         """Raise ValueError for what can't work."""
         super().__post_init__()
-        check_url("web_url", self.web_url, is_required=True)
-        check_url("api_url", self.api_url, is_required=True)
-        # Threat: a row of the database whose accounts are Facebook's, by tokens that came from elsewhere.
-        for name, own in (("web_url", WEB_URL), ("api_url", API_URL)):
-            if not self.is_trusted and getattr(self, name) != own:
-                raise ValueError(f"{name} can't be set in a database: leave it out")
+        check_own_urls(self, web_url=WEB_URL, api_url=API_URL)
         if not _VERSION_RE.fullmatch(self.graph_version):
             raise ValueError('graph_version is written "v25.0"')
 

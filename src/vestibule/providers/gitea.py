@@ -8,12 +8,11 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from vestibule.core import claim
-from vestibule.core.person import verified_email
-from vestibule.errors import ProviderInvalid
+from vestibule.core.person import primary_verified_email
 from vestibule.model import Identity, Secret, Tokens
 from vestibule.providers.kit import Flow
-from vestibule.providers.listing import listed
-from vestibule.providers.oauth2 import Endpoints, check_url
+from vestibule.providers.listing import listed, unreadable
+from vestibule.providers.oauth2 import Endpoints
 from vestibule.providers.oidc import Oidc, OidcConfig
 
 _READS_ORGS: Final = frozenset({"read:organization", "write:organization", "all"})
@@ -33,12 +32,7 @@ class GiteaConfig(OidcConfig, frozen=True, kw_only=True, tag_field="type", tag="
 
     def __post_init__(self) -> None:
         """Raise ValueError for what can't work."""
-        check_url("web_url", self.web_url, is_required=True)
-        if not self.issuer:
-            msgspec.structs.force_setattr(self, "issuer", self.web_url.rstrip("/"))
-        # Threat: a row of the database whose accounts are one server's, and what is said of them another's.
-        if not self.is_trusted and self.issuer.rstrip("/") != self.web_url.rstrip("/"):
-            raise ValueError("issuer can't be another than web_url in a database: leave it out")
+        self.take_issuer(self.web_url)
         super().__post_init__()
         if not all(team.count("/") == 1 for team in self.allowed_teams):
             raise ValueError('allowed_teams are written "org/team"')
@@ -90,10 +84,7 @@ class Gitea(Oidc):
     def _address(self, token: Secret) -> Flow[str]:
         """The primary address, if the server has confirmed it."""
         found = yield from listed(f"{self._api}/user/emails", token)
-        primary = next((entry for entry in found if entry.get("primary") is True), {})
-        return verified_email(
-            primary.get("email"), primary.get("verified"), email_domains=self._gitea.email_domains
-        )
+        return primary_verified_email(found, email_domains=self.email_domains)
 
 
 def _may_read_orgs(scopes: tuple[str, ...]) -> bool:
@@ -104,11 +95,7 @@ def _may_read_orgs(scopes: tuple[str, ...]) -> bool:
 def _org_name(org: Any) -> str:
     name = claim.text_of(org.get("name") or org.get("username")) if isinstance(org, dict) else ""
     if not name:
-        raise ProviderInvalid(
-            "the provider doesn't say who this is",
-            detail="an organisation without a name",
-            code="answer_shape",
-        )
+        raise unreadable("an organisation without a name")
     return name
 
 

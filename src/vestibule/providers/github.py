@@ -14,13 +14,14 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from vestibule.core import claim
-from vestibule.core.person import verified_email
-from vestibule.errors import ClientError, ProviderInvalid
+from vestibule.core.person import primary_verified_email
+from vestibule.errors import ClientError
 from vestibule.model import Identity, Secret, Tokens
 from vestibule.providers.base import Answer
 from vestibule.providers.kit import Flow, Get, Reply, Send
-from vestibule.providers.listing import listed, object_at, object_in
-from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig, check_url
+from vestibule.providers.listing import listed, object_at, object_in, unreadable
+from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig
+from vestibule.providers.place import check_url
 
 _HEADERS: Final = (("accept", "application/vnd.github+json"), ("x-github-api-version", "2022-11-28"))
 _REPO_RE: Final = re.compile(r"([\w.-]+/[\w.-]+)(?:=(pull|push|admin))?", re.ASCII)
@@ -56,7 +57,9 @@ class GitHubConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", ta
         for name in ("allowed_orgs", "allowed_teams"):
             if getattr(self, name) and self.scopes and not _READS_ORGS & set(self.scopes):
                 raise ValueError(f'{name} needs the scope "read:org"')
-        if len(self.allowed_orgs) != 1 and not all(_is_number(t) or "/" in t for t in self.allowed_teams):
+        if len(self.allowed_orgs) != 1 and not all(
+            claim.is_number(t) or "/" in t for t in self.allowed_teams
+        ):
             raise ValueError('allowed_teams are written "org/team-slug", or as numbers')
         if not all(_REPO_RE.fullmatch(repo) for repo in self.allowed_repos):
             raise ValueError(
@@ -91,7 +94,7 @@ class GitHub(OAuth2):
         self._web = config.web_url.rstrip("/")
         self._api = config.api_url.rstrip("/") or _api_of(self._web)
         self._teams = tuple(
-            team if _is_number(team) or "/" in team else f"{config.allowed_orgs[0]}/{team}"
+            team if claim.is_number(team) or "/" in team else f"{config.allowed_orgs[0]}/{team}"
             for team in config.allowed_teams
         )
 
@@ -170,7 +173,7 @@ class GitHub(OAuth2):
         for team in (yield from self._listed("/user/teams?per_page=100", token, hidden)):
             org, slug = _inner(team, "organization"), claim.text_of(team.get("slug"))
             if not slug:
-                raise _unreadable("a team without a slug")
+                raise unreadable("a team without a slug")
             if str(_number_of(org)) not in orgs:
                 continue
             keys = [f"{key}/{slug}" for key in _keys(_number_of(org), org.get("login"))]
@@ -197,10 +200,7 @@ class GitHub(OAuth2):
         if not {"user:email", "user"} & set(self.scopes):
             return ""
         found = yield from self._listed("/user/emails?per_page=100", token, [])
-        primary = next((entry for entry in found if entry.get("primary") is True), {})
-        return verified_email(
-            primary.get("email"), primary.get("verified"), email_domains=self._github.email_domains
-        )
+        return primary_verified_email(found, email_domains=self.email_domains)
 
     def _listed(self, path: str, token: Secret, hidden: list[str]) -> Flow[list[dict[str, Any]]]:
         def look(reply: Reply) -> None:
@@ -260,31 +260,23 @@ def _may(repo: Mapping[str, Any], name: str, permission: str) -> bool:
 def _keys(number: int, login: Any) -> tuple[str, ...]:
     """By what an account or organisation may be named in the configuration; a login of digits is none."""
     if not claim.text_of(login):
-        raise _unreadable("an account without a login")
-    return (str(number),) if _is_number(login) else (str(number), login)
+        raise unreadable("an account without a login")
+    return (str(number),) if claim.is_number(login) else (str(number), login)
 
 
 def _names(found: Iterable[str]) -> tuple[str, ...]:
     """Names that rules are made on, each once. Threat: an organisation called like the number of another."""
-    return tuple(name for name in dict.fromkeys(found) if not _is_number(name.partition("/")[0]))
+    return tuple(name for name in dict.fromkeys(found) if not claim.is_number(name.partition("/")[0]))
 
 
 def _number_of(entry: Mapping[str, Any]) -> int:
     number = entry.get("id")
     if not isinstance(number, int) or isinstance(number, bool):
-        raise _unreadable("no numeric id")
+        raise unreadable("no numeric id")
     return number
 
 
 def _inner(entry: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if not isinstance(found := entry.get(name), dict):
-        raise _unreadable(f"no object {name}")
+        raise unreadable(f"no object {name}")
     return found
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
-
-
-def _unreadable(why: str) -> ProviderInvalid:
-    return ProviderInvalid("GitHub doesn't say who this is", detail=why, code="answer_shape")

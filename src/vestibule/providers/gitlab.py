@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from vestibule.errors import ProviderInvalid
+from vestibule.core.claim import is_number
 from vestibule.model import Identity, Secret, Tokens
 from vestibule.providers.kit import Flow, Get, Reply
-from vestibule.providers.listing import object_in
-from vestibule.providers.oauth2 import Endpoints, check_url
+from vestibule.providers.listing import object_in, unreadable
+from vestibule.providers.oauth2 import Endpoints
 from vestibule.providers.oidc import Oidc, OidcConfig
 
 #: GitLab, "Members API", valid access levels
@@ -46,12 +46,7 @@ class GitLabConfig(OidcConfig, frozen=True, kw_only=True, tag_field="type", tag=
 
     def __post_init__(self) -> None:
         """Raise ValueError for what can't work."""
-        check_url("web_url", self.web_url, is_required=True)
-        if not self.issuer:
-            msgspec.structs.force_setattr(self, "issuer", self.web_url.rstrip("/"))
-        # Threat: a row of the database whose accounts are one server's, and what is said of them another's.
-        if not self.is_trusted and self.issuer.rstrip("/") != self.web_url.rstrip("/"):
-            raise ValueError("issuer can't be another than web_url in a database: leave it out")
+        self.take_issuer(self.web_url)
         super().__post_init__()
         if not all(_PROJECT_RE.fullmatch(project) for project in self.allowed_projects):
             raise ValueError(f'allowed_projects are written "group/project=LEVEL": {", ".join(LEVELS)}')
@@ -90,10 +85,8 @@ class GitLab(Oidc):
         del at
         if not self._gitlab.allowed_projects:
             return identity
-        if not identity.subject.isascii() or not identity.subject.isdigit():
-            raise ProviderInvalid(
-                "GitLab doesn't say who this is", detail="no numeric sub", code="answer_shape"
-            )
+        if not is_number(identity.subject):
+            raise unreadable("no numeric sub")
         held = []
         for written in self._gitlab.allowed_projects:
             path, _, level = written.partition("=")
@@ -117,9 +110,7 @@ class GitLab(Oidc):
             return 0
         level = member.get("access_level")
         if str(member.get("id")) != subject or not isinstance(level, int) or isinstance(level, bool):
-            raise ProviderInvalid(
-                "GitLab doesn't say who this is", detail=f"{path}: no level", code="answer_shape"
-            )
+            raise unreadable(f"{path}: no level")
         return level
 
     def _object(self, path: str, token: Secret) -> Flow[dict[str, Any] | None]:

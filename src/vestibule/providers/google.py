@@ -12,8 +12,9 @@ from vestibule.model import Identity, Secret, Tokens
 from vestibule.providers.base import Answer
 from vestibule.providers.kit import Flow
 from vestibule.providers.listing import by_token, listed
-from vestibule.providers.oauth2 import Endpoints, check_url
+from vestibule.providers.oauth2 import Endpoints
 from vestibule.providers.oidc import Oidc, OidcConfig
+from vestibule.providers.place import check_url
 from vestibule.providers.service_account import ServiceAccount, ServiceAccountConfig
 
 ISSUER: Final = "https://accounts.google.com"

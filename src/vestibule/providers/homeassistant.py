@@ -12,7 +12,9 @@ from vestibule.errors import ProviderInvalid
 from vestibule.model import Tokens
 from vestibule.providers.kit import Flow
 from vestibule.providers.listing import object_at
-from vestibule.providers.oauth2 import Endpoints, PersonConfig, Userinfo, check_url
+from vestibule.providers.oauth2 import Endpoints
+from vestibule.providers.place import check_url
+from vestibule.providers.server import Paths, Server, ServerConfig
 
 _EVERYBODY: Final[Mapping[str, Any]] = {
     "sub": "homeassistant",
@@ -21,7 +23,7 @@ _EVERYBODY: Final[Mapping[str, Any]] = {
 }
 
 
-class HomeAssistantConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", tag="homeassistant"):
+class HomeAssistantConfig(ServerConfig, frozen=True, kw_only=True, tag_field="type", tag="homeassistant"):
     """A Home Assistant server. All its users are one person here: it doesn't say who of them has come."""
 
     client_id: str
@@ -33,7 +35,6 @@ class HomeAssistantConfig(PersonConfig, frozen=True, kw_only=True, tag_field="ty
     def __post_init__(self) -> None:
         """Raise ValueError for what can't work."""
         super().__post_init__()
-        check_url("web_url", self.web_url, is_required=True)
         check_url("client_id", self.client_id, is_required=True)
         if self.client_secret:
             raise ValueError("client_secret is unknown to Home Assistant: leave it out")
@@ -43,36 +44,17 @@ class HomeAssistantConfig(PersonConfig, frozen=True, kw_only=True, tag_field="ty
         return HomeAssistant(self)
 
 
-class HomeAssistant(Userinfo):
+class HomeAssistant(Server):
     """The client."""
 
     title_of_kind: ClassVar[str] = "Home Assistant"
-    hints: ClassVar[Mapping[str, str]] = {}
+    paths: ClassVar[Paths] = Paths("/auth/authorize", "/auth/token", "/api/", "/auth/revoke")
     default_claims: ClassVar[Mapping[str, str]] = {
         "login": "login",
         "name": "name",
         "email": "",
         "email_verified": "",
     }
-
-    def __init__(self, config: HomeAssistantConfig) -> None:
-        super().__init__(config)
-        self._web = config.web_url.rstrip("/")
-
-    def endpoints(self) -> Flow[Endpoints]:
-        """Its URLs."""
-        yield from ()
-        return Endpoints(
-            authorize_url=f"{self._web}/auth/authorize",
-            token_url=f"{self._web}/auth/token",
-            userinfo_url=f"{self._web}/api/",
-            revoke_url=f"{self._web}/auth/revoke",
-        )
-
-    def issuer_of(self, at: Endpoints) -> str:
-        """The server."""
-        del at
-        return self._web
 
     def document(self, at: Endpoints, tokens: Tokens) -> Flow[Mapping[str, Any]]:
         """Its one person, once the API has taken the token."""

@@ -15,8 +15,9 @@ from vestibule.protocol import jose
 from vestibule.protocol import oidc as connect
 from vestibule.providers.base import Answer
 from vestibule.providers.kit import Flow, Keys
-from vestibule.providers.oauth2 import Endpoints, check_url
+from vestibule.providers.oauth2 import Endpoints
 from vestibule.providers.oidc import FRESH_S, Oidc, OidcConfig
+from vestibule.providers.place import check_url
 
 _REALM_ROLES: Final = "realm_access"
 _CLIENT_ROLES: Final = "resource_access"

@@ -89,9 +89,13 @@ def value_in(reply: Reply, url: str) -> Any:
 def object_in(reply: Reply, url: str) -> dict[str, Any]:
     """The JSON object of an API's answer. Raises as `value_in` does."""
     if not isinstance(found := value_in(reply, url), dict):
-        detail = f"{url.partition('?')[0]}: no JSON object"
-        raise ProviderInvalid("the provider doesn't say who this is", detail=detail, code="answer_shape")
+        raise unreadable(f"{url.partition('?')[0]}: no JSON object")
     return found
+
+
+def unreadable(why: str) -> ProviderInvalid:
+    """The error that an API's answer lacks what says who somebody is, or has it in another shape."""
+    return ProviderInvalid("the provider doesn't say who this is", detail=why, code="answer_shape")
 
 
 def object_at(

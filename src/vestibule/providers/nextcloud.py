@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from vestibule.errors import ProviderInvalid
 from vestibule.model import Tokens
 from vestibule.providers.kit import Flow
-from vestibule.providers.listing import object_at
-from vestibule.providers.oauth2 import Endpoints, PersonConfig, Userinfo, check_url
+from vestibule.providers.listing import object_at, unreadable
+from vestibule.providers.oauth2 import Endpoints
+from vestibule.providers.server import Paths, Server, ServerConfig
 
 
-class NextcloudConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", tag="nextcloud"):
+class NextcloudConfig(ServerConfig, frozen=True, kw_only=True, tag_field="type", tag="nextcloud"):
     """A Nextcloud server."""
 
     web_url: str
@@ -20,21 +20,20 @@ class NextcloudConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type",
     allowed_groups: tuple[str, ...] = ()
     """Only members of one of these groups are let in, each by its ID; empty: any account."""
 
-    def __post_init__(self) -> None:
-        """Raise ValueError for what can't work."""
-        super().__post_init__()
-        check_url("web_url", self.web_url, is_required=True)
-
     def open(self) -> Nextcloud:
         """The client; pure, fetches nothing."""
         return Nextcloud(self)
 
 
-class Nextcloud(Userinfo):
+class Nextcloud(Server):
     """The client."""
 
     title_of_kind: ClassVar[str] = "Nextcloud"
-    hints: ClassVar[Mapping[str, str]] = {}
+    paths: ClassVar[Paths] = Paths(
+        "/index.php/apps/oauth2/authorize",
+        "/index.php/apps/oauth2/api/v1/token",
+        "/ocs/v2.php/cloud/user?format=json",
+    )
     # Nothing there says that an address is verified: people type theirs.
     default_claims: ClassVar[Mapping[str, str]] = {
         "subject": "id",
@@ -45,24 +44,6 @@ class Nextcloud(Userinfo):
         "groups": "groups",
     }
 
-    def __init__(self, config: NextcloudConfig) -> None:
-        super().__init__(config)
-        self._web = config.web_url.rstrip("/")
-
-    def endpoints(self) -> Flow[Endpoints]:
-        """Its URLs."""
-        yield from ()
-        return Endpoints(
-            authorize_url=f"{self._web}/index.php/apps/oauth2/authorize",
-            token_url=f"{self._web}/index.php/apps/oauth2/api/v1/token",
-            userinfo_url=f"{self._web}/ocs/v2.php/cloud/user?format=json",
-        )
-
-    def issuer_of(self, at: Endpoints) -> str:
-        """The server with its folder: another one at the same host is another one."""
-        del at
-        return self._web
-
     def document(self, at: Endpoints, tokens: Tokens) -> Flow[Mapping[str, Any]]:
         """`ocs.data` of the account."""
         headers = (("ocs-apirequest", "true"),)
@@ -70,10 +51,6 @@ class Nextcloud(Userinfo):
         ocs = answer.get("ocs")
         data = ocs.get("data") if isinstance(ocs, dict) else None
         if not isinstance(data, dict) or data.get("enabled", True) is not True:
-            raise ProviderInvalid(
-                "Nextcloud doesn't say who this is",
-                detail="no ocs.data of an enabled account",
-                code="answer_shape",
-            )
+            raise unreadable("no ocs.data of an enabled account")
         # Older servers write it with a hyphen.
         return {"displayname": data.get("display-name"), **data}

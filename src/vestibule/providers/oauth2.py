@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from vestibule.core import claim
-from vestibule.core.outgoing import checked_url
 from vestibule.core.person import verified_email
 from vestibule.errors import ClientError, ProviderInvalid, ProviderRefused
 from vestibule.model import Identity, Secret, Tokens
@@ -21,7 +20,7 @@ from vestibule.protocol import oauth2 as wire
 from vestibule.providers.base import Answer, Finding, SignedIn, Start
 from vestibule.providers.kit import Flow, PostForm, Reply
 from vestibule.providers.listing import TOKEN_REFUSED, object_at
-from vestibule.providers.place import origin_of, place_of
+from vestibule.providers.place import check_url, origin_of, place_of
 from vestibule.providers.probe import probed
 
 #: how a client shows its secret, by the short names of the configuration
@@ -479,15 +478,3 @@ def tokens_in(reply: Reply, *, now: float, asked: tuple[str, ...], old: Tokens |
     """The tokens a token endpoint answered with; all else as `protocol.oauth2.parse_token_answer` has it."""
     content_type = reply.headers.get("content-type", "")
     return wire.parse_token_answer(reply.status, content_type, reply.body, now=now, asked=asked, old=old)
-
-
-def check_url(name: str, url: str, *, is_required: bool = False) -> None:
-    """Raise ValueError unless this is a URL that can be called: http is for whoever wrote it to answer for."""
-    if not url:
-        if is_required:
-            raise ValueError(f"{name} is empty")
-        return
-    try:
-        checked_url(url)
-    except ProviderInvalid as exc:
-        raise ValueError(f'{name} is not a URL that can be called: {name} = "https://…"') from exc

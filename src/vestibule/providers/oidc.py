@@ -19,7 +19,8 @@ from vestibule.protocol.jose import SigningKey
 from vestibule.providers.base import Answer
 from vestibule.providers.kit import Discovery, Flow, Get, Keys, Reply
 from vestibule.providers.listing import object_at
-from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig, check_url
+from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig
+from vestibule.providers.place import check_url
 
 FRESH_S: Final = 300.0
 """How old an ID token may be that says who somebody is now."""
@@ -79,6 +80,17 @@ class OidcConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", tag=
             raise ValueError(
                 "discovery_url can't lead elsewhere in a database: the issuer itself says where its keys are"
             )
+
+    def take_issuer(self, web_url: str) -> None:
+        """Let a server's own URL be the issuer where none is written. Raises ValueError for what can't be.
+
+        Threat: a row of the database whose accounts are one server's, and what is said of them another's.
+        """
+        check_url("web_url", web_url, is_required=True)
+        if not self.issuer:
+            msgspec.structs.force_setattr(self, "issuer", web_url.rstrip("/"))
+        if not self.is_trusted and self.issuer.rstrip("/") != web_url.rstrip("/"):
+            raise ValueError("issuer can't be another than web_url in a database: leave it out")
 
     def open(self) -> Oidc:
         """The client; pure, fetches nothing."""

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from vestibule.providers.oauth2 import check_url
 from vestibule.providers.oidc import Oidc, OidcConfig
+from vestibule.providers.place import check_url
 
 
 class OktaConfig(OidcConfig, frozen=True, kw_only=True, tag_field="type", tag="okta"):

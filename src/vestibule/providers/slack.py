@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from vestibule.core import claim
-from vestibule.errors import ProviderInvalid
 from vestibule.model import Identity
+from vestibule.providers.listing import unreadable
 from vestibule.providers.oauth2 import Endpoints
 from vestibule.providers.oidc import Oidc, OidcConfig
 
@@ -77,7 +77,7 @@ class Slack(Oidc):
         """
         team, domain = claim.text_of(claims.get(_TEAM_ID)), claim.text_of(claims.get(_TEAM_DOMAIN))
         if not team:
-            raise ProviderInvalid("Slack doesn't say who this is", detail="no team_id", code="answer_shape")
+            raise unreadable("no team_id")
         found = super().identity(at, claims, email)
         orgs = tuple(
             dict.fromkeys(name for name in (team, domain) if name and not _LIKE_ID_RE.fullmatch(name))

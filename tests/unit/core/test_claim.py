@@ -12,6 +12,7 @@ from vestibule.core.claim import (
     at,
     further,
     identity_of,
+    is_number,
     lists_of,
     subject_of,
     text_of,
@@ -120,3 +121,11 @@ def test_a_subject_is_text_or_a_whole_number(document: Any, path: str, subject: 
 def test_nothing_else_is_a_subject(document: Any) -> None:
     with pytest.raises(ProviderInvalid):
         subject_of(document)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [("0", True), ("0815", True), ("", False), ("-1", False), ("1.0", False), ("１", False), ("²", False)],
+)
+def test_a_number_is_ascii_digits(text: str, is_one: bool) -> None:
+    assert is_number(text) is is_one

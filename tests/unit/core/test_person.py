@@ -8,6 +8,7 @@ from vestibule.core.person import (
     is_another_account,
     is_same_person,
     newcomer,
+    primary_verified_email,
     shown,
     told_anew,
     verified_email,
@@ -172,3 +173,34 @@ def test_a_name_that_the_provider_says_once_is_told_ever_after() -> None:
     assert shown(identity(), user).name == "Zoë"
     assert shown(identity(name="Al"), user).name == "Al"
     assert shown(identity(), User(id="u", created_at=1.0)) == identity()
+
+
+@pytest.mark.parametrize(
+    ("addresses", "believed"),
+    [
+        ([{"email": "a@one.example", "primary": True, "verified": True}], "a@one.example"),
+        ([{"email": "a@one.example", "primary": True, "verified": False}], ""),
+        ([{"email": "a@one.example", "primary": 1, "verified": True}], ""),
+        ([{"email": "a@two.example", "primary": True, "verified": True}], ""),
+        (
+            [
+                {"email": "a@one.example", "primary": False, "verified": True},
+                {"email": "b@one.example", "primary": True, "verified": False},
+            ],
+            "",
+        ),
+        ([], ""),
+    ],
+    ids=[
+        "primary",
+        "not verified",
+        "not quite primary",
+        "another domain",
+        "no other takes its place",
+        "none",
+    ],
+)
+def test_of_several_addresses_the_primary_one_counts(
+    addresses: list[dict[str, object]], believed: str
+) -> None:
+    assert primary_verified_email(addresses, email_domains=("one.example",)) == believed
