@@ -5,6 +5,7 @@ What changes a user reaches their sessions at once: whoever is blocked or delete
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -59,6 +60,8 @@ class People:
         self._changes = changes
         self._random = random
         self._invitation_s = invitation_s
+        self._turn = asyncio.Lock()
+        """A user is read, changed and saved whole: who is blocked meanwhile must stay so."""
         self._before_end: BeforeEnd | None = None
         self.rules = rules
 
@@ -197,7 +200,12 @@ class People:
 
         An empty name or login is the provider's again, from the next sign-in. Raises NotFound, Invalid.
         """
-        user = await self.user(user_id)
+        async with self._turn:
+            return await self._update(await self.user(user_id), name, login, profile)
+
+    async def _update(
+        self, user: User, name: str | None, login: str | None, profile: dict[str, str] | None
+    ) -> User:
         kept = dict(user.profile if profile is None else profile)
         for field, given in ((rules.NAME, name), (rules.LOGIN, login)):
             chosen = user.profile.get(field) if given is None else given.strip()
@@ -215,9 +223,10 @@ class People:
 
     async def set_disabled(self, user_id: str, disabled: bool, now: float) -> User:  # noqa: FBT001 - says which it is in its name
         """Block or unblock: sessions of before are over either way, at once and everywhere. Raises NotFound."""
-        user = await self.user(user_id)
         await self._give_up(user_id, now)
-        saved = await self._save(replace(user, disabled=disabled, valid_from=now))
+        async with self._turn:
+            user = await self.user(user_id)
+            saved = await self._save(replace(user, disabled=disabled, valid_from=now))
         await self._sessions.end_of(user_id)
         return saved
 

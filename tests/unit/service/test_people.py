@@ -307,6 +307,30 @@ async def test_blocking_ends_every_session_at_once_and_keeps_them_out(people, se
     assert await people.admit(ZOE, NOW + 8) is not None
 
 
+async def test_a_change_under_way_does_not_unblock_who_is_blocked_meanwhile(people, store):
+    """Somebody mends a name at the very moment in which somebody else blocks the person."""
+    user = await admit(people)
+    read, gate, reading = store.people.user, asyncio.Event(), asyncio.Event()
+
+    async def slow(user_id: str) -> User | None:
+        found = await read(user_id)
+        reading.set()
+        await gate.wait()
+        return found
+
+    store.people.user = slow
+    mending = asyncio.create_task(people.update(user.id, name="Zoe"))
+    await reading.wait()
+    blocking = asyncio.create_task(people.set_disabled(user.id, True, NOW + 1))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(mending, blocking)
+    store.people.user = read
+    saved = await people.user(user.id)
+    assert (saved.disabled, saved.valid_from, saved.name) == (True, NOW + 1, "Zoe")
+
+
 async def test_deleting_leaves_nothing_and_tells_of_every_session_before(people, sessions, store):
     user = await admit(people)
     session = await session_of(sessions, user)
