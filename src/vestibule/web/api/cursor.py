@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
@@ -59,15 +59,22 @@ def page_of(ring: KeyRing, name: str, paging: Paging) -> Page:
     return Page(after=_decode(place), limit=paging.limit + 1)
 
 
-def cursor_after(ring: KeyRing, name: str, paging: Paging, after: tuple[float, str]) -> str:
-    """The cursor of the page that follows this place in the list."""
-    place = msgspec.json.encode(after)
-    return base64url.encode(ring.mac(_PURPOSE, _bound(name, paging.filters, place)) + place)
-
-
-def cut(items: Sequence[Item], paging: Paging) -> tuple[Sequence[Item], bool]:
-    """The page without the one that was asked for beyond it, and whether that was there."""
-    return items[: paging.limit], len(items) > paging.limit
+def listing(
+    ring: KeyRing,
+    name: str,
+    paging: Paging,
+    found: Sequence[Item],
+    *,
+    place: Callable[[Item], tuple[float, str]],
+    shown: Callable[[Item], Shown],
+) -> Listing[Shown]:
+    """What was found for `page_of`, as the page that is answered. `place`: of an item in the order of the list."""
+    items = found[: paging.limit]
+    following = None
+    if len(found) > paging.limit:
+        after = msgspec.json.encode(place(items[-1]))
+        following = base64url.encode(ring.mac(_PURPOSE, _bound(name, paging.filters, after)) + after)
+    return Listing(items=[shown(item) for item in items], next=following)
 
 
 def _bound(name: str, filters: Mapping[str, Any], place: bytes) -> bytes:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 
 from vestibule.model import Account
 from vestibule.protocol import base64url
-from vestibule.web.api.cursor import Listing, Paging, cursor_after, cut, page_of
+from vestibule.web.api.cursor import Listing, Paging, listing, page_of
 from vestibule.web.api.office import At
 from vestibule.web.api.problem import errors
 from vestibule.web.api.shape import Filter, Model, example, moment, moment_or_none
@@ -72,13 +72,7 @@ async def list_page(at: At, asked: Annotated[Asked, Query()]) -> Listing[Identit
     found = await at.office.people.accounts(
         page, user_id=asked.user, issuer=asked.issuer, client=asked.client
     )
-    listed, has_more = cut(found, asked)
-    following = None
-    if has_more:
-        last = listed[-1]
-        place = last.created_at, f"{last.issuer}\0{last.subject}"
-        following = cursor_after(at.office.ring, "identities", asked, place)
-    return Listing(items=[shown(account) for account in listed], next=following)
+    return listing(at.office.ring, "identities", asked, found, place=_place, shown=shown)
 
 
 def id_of(account: Account) -> str:
@@ -102,3 +96,7 @@ def shown(account: Account) -> Identity:
         created_at=moment(account.created_at),
         seen_at=moment_or_none(account.seen_at),
     )
+
+
+def _place(account: Account) -> tuple[float, str]:
+    return account.created_at, f"{account.issuer}\0{account.subject}"

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from vestibule.errors import Invalid
 from vestibule.model import Invitation as Kept
-from vestibule.web.api.cursor import Listing, Paging, cursor_after, cut, page_of
+from vestibule.web.api.cursor import Listing, Paging, listing, page_of
 from vestibule.web.api.office import At
 from vestibule.web.api.problem import errors
 from vestibule.web.api.shape import Address, Filter, Id, Line, Model, Whole, example, moment, moment_or_none
@@ -108,15 +108,16 @@ async def list_page(at: At, asked: Annotated[Asked, Query()]) -> Listing[Invitat
     page = page_of(at.office.ring, "invitations", asked)
     is_open = None if asked.state is None else asked.state == "open"
     found = await at.office.people.invitations(page, email=asked.email, is_open=is_open, now=at.now)
-    listed, has_more = cut(found, asked)
-    following = None
-    if has_more:
-        last = listed[-1]
-        following = cursor_after(at.office.ring, "invitations", asked, (last.created_at, last.id))
-    shown = [_shown(kept, at.now) for kept in listed]
-    return Listing(
-        items=[one for one in shown if asked.state is None or one.state == asked.state], next=following
+    listed = listing(
+        at.office.ring,
+        "invitations",
+        asked,
+        found,
+        place=lambda kept: (kept.created_at, kept.id),
+        shown=lambda kept: _shown(kept, at.now),
     )
+    wanted = [one for one in listed.items if asked.state is None or one.state == asked.state]
+    return Listing(items=wanted, next=listed.next)
 
 
 @router.get("/{id}", operation_id="getInvitation", responses=errors(404))

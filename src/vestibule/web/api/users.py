@@ -12,7 +12,7 @@ from starlette.responses import Response
 from vestibule.errors import NotFound
 from vestibule.model import User
 from vestibule.web.api import identities
-from vestibule.web.api.cursor import Listing, Paging, cursor_after, cut, page_of
+from vestibule.web.api.cursor import Listing, Paging, listing, page_of
 from vestibule.web.api.identities import Identity
 from vestibule.web.api.office import At, Desk
 from vestibule.web.api.problem import errors
@@ -93,12 +93,14 @@ async def list_page(at: At, asked: Annotated[Asked, Query()]) -> Listing[Person]
     """The users, the oldest first."""
     page = page_of(at.office.ring, "users", asked)
     found = await at.office.people.users(page, email=asked.email, text=asked.text, disabled=asked.disabled)
-    listed, has_more = cut(found, asked)
-    following = None
-    if has_more:
-        last = listed[-1]
-        following = cursor_after(at.office.ring, "users", asked, (last.created_at, last.id))
-    return Listing(items=[Person(**_shown(user)) for user in listed], next=following)
+    return listing(
+        at.office.ring,
+        "users",
+        asked,
+        found,
+        place=lambda user: (user.created_at, user.id),
+        shown=lambda user: Person(**_shown(user)),
+    )
 
 
 @router.get("/{id}", operation_id="getUser", responses=errors(404))
