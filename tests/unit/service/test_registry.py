@@ -514,10 +514,14 @@ async def test_a_malformed_row_can_be_disabled_mended_and_deleted(desk, fields):
     assert desk.ids == ["google"]
 
 
-async def test_a_row_whose_id_the_configuration_has_taken_since_is_left_out(store, desk):
+async def test_a_row_whose_id_the_configuration_has_taken_since_is_left_out(desk, monkeypatch):
     await desk.registry.create(okta())
-    await desk.rows.insert(msgspec.structs.replace(await desk.rows.get("okta"), id="google"))
-    await desk.registry.look()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(desk.registry, "_reserved", frozenset)
+        twin = okta(id="google", openid_config={"client_id": "id-9", "issuer": "https://okta.example"})
+        await desk.registry.create(twin)
+        assert desk.offers[-1].providers["google"].is_trusted is False
+    await desk.registry.reload()
     assert desk.ids == ["google", "okta"]
     assert desk.offers[-1].providers["google"].is_trusted is True
 
