@@ -217,7 +217,6 @@ def _call(interface: Interface) -> Call:
     assert api is not None  # checked: `endpoint` is required
     return Call(
         id=interface.id,
-        title=node.name or node.label,
         listen=_listener(interface.listen, node, "listen"),
         endpoint=_server(api.server, node, "endpoint", insecure=node.insecure),
         authority=api.authority,
@@ -227,7 +226,6 @@ def _call(interface: Interface) -> Call:
         or any(isinstance(one.credential, SessionCredential) for one in interface.applied),
         operations=tuple(_operation(operation) for operation in node.operation),
         only_operations=node.only_operations,
-        place=node.block.place.short,
     )
 
 

@@ -84,7 +84,6 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     """Its ID at top level, `HOST/ID` inside a host."""
-    title: str
     listen: Listener
     endpoint: Server
     authority: str
@@ -97,9 +96,6 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     operations: tuple[Operation, ...] = ()
     only_operations: bool = False
     """True: what no operation names is refused."""
-    names: frozenset[str] = frozenset()
-    """Host fields it answers to besides the loopback names."""
-    place: str = ""
 
     def operation(self, method: bytes, path: bytes) -> Operation | None:
         """The first operation that names this call, or None."""

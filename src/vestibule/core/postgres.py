@@ -11,7 +11,6 @@ import msgspec
 
 from vestibule.model import Secret
 
-SCHEMES: Final = ("postgresql://", "postgres://")
 SSL_MODES: Final = ("disable", "prefer", "require", "verify-ca", "verify-full")
 _PARAMETERS: Final = ("host", "sslmode", "sslrootcert")
 _URL_RE: Final = re.compile(

@@ -37,7 +37,6 @@ def test_what_an_operation_names(operation: Operation, method: bytes, path: byte
 def test_the_first_operation_that_fits_is_the_calls() -> None:
     call = Call(
         id="api",
-        title="API",
         listen=Listener(host="127.0.0.1", port=1),
         endpoint=Server(host="api.example", port=443, tls=True),
         authority="api.example",
