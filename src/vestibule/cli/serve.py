@@ -35,5 +35,5 @@ def serve(files: tuple[Path, ...]) -> None:
             click.echo(fault, err=True)
         sys.exit(1)
     except StoreError as exc:
-        click.echo(f"vestibule: {exc.message}{': ' + exc.detail if exc.detail else ''}", err=True)
+        click.echo(f"vestibule: {exc.message}{f' ({exc.detail})' if exc.detail else ''}", err=True)
         sys.exit(1)

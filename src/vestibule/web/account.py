@@ -51,13 +51,7 @@ async def account(desk: Desk, ask: Ask) -> Response:
         facts=_facts(user, _own(ask, session)),
         items=[_item(desk, session, known, is_last=len(accounts) == 1) for known in accounts],
         offers=[_offer(offer) for offer in offers],
-        actions=[
-            Action(href="/", label="to_site"),
-            Action(href=EXPORT_PATH, label="export"),
-            Action(href=SIGN_OUT_PATH, label="sign_out", post=True),
-            Action(href=SIGN_OUT_ALL_PATH, label="sign_out_all", post=True),
-            Action(href=DELETE_PATH, label="delete_account", danger=True),
-        ],
+        actions=_ways(ask),
     )
     return answer(page)
 
@@ -242,6 +236,18 @@ def _gone(ask: Ask) -> tuple[str, ...]:
 def _own(ask: Ask, session: Session) -> list[Identity]:
     """The identities that count on this host."""
     return [known for known in session.identities if known.client in ask.visit.host.sign_in]
+
+
+def _ways(ask: Ask) -> list[Action]:
+    """What can be done; a host without an app has no site to go on to but this page."""
+    has_app = ask.visit.host.route(b"/").backend.internal != "account"
+    return [
+        *((Action(href="/", label="to_site"),) if has_app else ()),
+        Action(href=SIGN_OUT_PATH, label="sign_out", post=True),
+        Action(href=EXPORT_PATH, label="export"),
+        Action(href=SIGN_OUT_ALL_PATH, label="sign_out_all", post=True),
+        Action(href=DELETE_PATH, label="delete_account", danger=True),
+    ]
 
 
 def _offers(desk: Desk, ask: Ask, accounts: Iterable[Account]) -> list[Choice]:

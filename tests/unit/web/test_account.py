@@ -11,6 +11,7 @@ from tests.unit.service.test_signin import Browser
 from tests.unit.web.asgi import XSS, Inert, Reply
 from tests.unit.web.lobby import JSON, OWN, Lobby
 from tests.unit.web.test_app import assert_guarded
+from vestibule.core.route import Backend
 from vestibule.errors import ProviderUnavailable
 from vestibule.model import Identity
 from vestibule.providers.base import Start
@@ -93,6 +94,15 @@ async def test_the_page_says_who_one_is_and_what_can_be_done(lobby: Lobby, alice
     assert {"/@/account/export", "/@/account/delete"} <= set(page.links)
     await link(lobby, alice)
     assert "/@/account/unlink" in (await lobby.get(alice, "/@/account")).text
+
+
+async def test_a_host_without_an_app_leads_to_no_site(lobby: Lobby, alice: Browser) -> None:
+    site = "Continue to the site"
+    assert site in (await lobby.get(alice, "/@/account")).text
+    route = lobby.world.host.route(b"/")
+    bare = replace(route, backend=Backend(internal="account"))
+    lobby.world.host = replace(lobby.world.host, routes={b"": bare})
+    assert site not in (await lobby.get(alice, "/@/account")).text
 
 
 async def test_programs_are_told_the_same(lobby: Lobby, alice: Browser) -> None:
