@@ -96,6 +96,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     operations: tuple[Operation, ...] = ()
     only_operations: bool = False
     """True: what no operation names is refused."""
+    names: frozenset[str] = frozenset()
+    """Host fields it answers to besides the loopback names."""
 
     def operation(self, method: bytes, path: bytes) -> Operation | None:
         """The first operation that names this call, or None."""

@@ -81,6 +81,7 @@ class Calling:
         self._traffic = traffic
         self._now = now
         self._host_line = b"Host: " + call.authority.encode("ascii")
+        self._names = _LOOPBACK_NAMES | {name.encode("ascii") for name in call.names}
         self._replaced = frozenset(class_of(a.name) for a in call.applied if a.location is Location.HEADER)
         self._label = b"call " + call.id.encode()
         self._task_name = f"call {call.id}"
@@ -109,7 +110,7 @@ class Calling:
 
     def _check_caller(self, head: RequestHead) -> None:
         """Threat: a web page that reaches a loopback port, by itself or by DNS rebinding."""
-        if head.host not in _LOOPBACK_NAMES:
+        if head.host not in self._names:
             raise ClientError("this port answers to a loopback name only", code="foreign_host", status=403)
         if head.upgrade:
             head.upgrade = b""

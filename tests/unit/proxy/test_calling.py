@@ -207,6 +207,10 @@ def test_loopback_names_are_its_own(api, name):
     assert api.get(host=name).status == 200
 
 
+def test_a_configured_name_is_too(loop):
+    assert Api(loop, names=frozenset({"apis.internal"})).get(host=b"apis.internal").status == 200
+
+
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
