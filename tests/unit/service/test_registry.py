@@ -195,6 +195,8 @@ async def test_disabled_and_deleted_are_out_of_force_on_return(desk):
         ({"openid_config": {"client_secret": "new"}}, False),
         ({"openid_config": {"client_id": "id-4", "client_secret": "s"}}, True),
         ({"openid_config": {"issuer": "https://other.example", "client_secret": "s"}}, True),
+        ({"email_domains": ["other.example"]}, True),
+        ({"openid_config": {"claims": {"groups": "roles"}}}, True),
     ],
 )
 async def test_an_id_that_becomes_another_provider_takes_none_of_the_old_ones_people_along(desk, patch, ends):
