@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qs, urlsplit
 
-from vestibule.errors import ProviderError, ProviderRefused, VestibuleError
+from vestibule.errors import ProviderError, ProviderRefused, ProviderUnavailable, VestibuleError
 from vestibule.model import Secret
 from vestibule.protocol import oauth2 as wire
 from vestibule.providers.base import Finding, Start
@@ -71,7 +71,9 @@ def probed(client: Client, redirect_uri: str, now: float) -> Flow[tuple[Finding,
     except ProviderError as exc:
         advice = "check the issuer, as the provider writes it, and that this machine reaches it"
         return (Finding(what="discovery", ok=False, detail=_why(exc), advice=advice),)
-    found = [Finding(what="discovery", ok=True, detail=f"token endpoint {at.token_url}")]
+    # Who is known by URLs of ours was asked nothing so far.
+    what = "discovery" if at.jwks_url else "endpoints"
+    found = [Finding(what=what, ok=True, detail=f"token endpoint {at.token_url}")]
     if at.jwks_url:
         found.append(_pkce(at))
         found.append((yield from _keys(at)))
@@ -83,6 +85,11 @@ def probed(client: Client, redirect_uri: str, now: float) -> Flow[tuple[Finding,
 def _why(error: VestibuleError) -> str:
     """What happened, and where."""
     return f"{error.message} ({error.detail})" if error.detail else error.message
+
+
+def _reach(error: VestibuleError) -> str:
+    """What to look at where nothing answered; empty: something did."""
+    return "check that this machine reaches it" if isinstance(error, ProviderUnavailable) else ""
 
 
 def _pkce(at: At) -> Finding:
@@ -121,7 +128,7 @@ def _page(client: Client, at: At, redirect_uri: str) -> Flow[Finding]:
         url = yield from client.start(start)
         reply: Reply = yield Get(url=url, headers=(("accept", "text/html"),), via=at.via, follow=False)
     except VestibuleError as exc:
-        return Finding(what=what, ok=False, detail=_why(exc), advice=advice)
+        return Finding(what=what, ok=False, detail=_why(exc), advice=_reach(exc) or advice)
     # Its next page would want the cookies of a browser: that there is one is all there is to see.
     to = reply.headers.get("location", "")
     error = parse_qs(urlsplit(to).query).get("error", [""])[0]
@@ -151,7 +158,7 @@ def _credentials(client: Client, at: At, redirect_uri: str, now: float) -> Flow[
             advice = "look it up in the provider's documentation"
         return Finding(what=what, ok=False, detail=f"refused: {exc.error[:60]}", advice=advice)
     except VestibuleError as exc:
-        return Finding(what=what, ok=False, detail=_why(exc), advice=advice)
+        return Finding(what=what, ok=False, detail=_why(exc), advice=_reach(exc) or advice)
     return Finding(
         what=what, ok=False, detail="the token endpoint takes any code", advice="don't trust this provider"
     )

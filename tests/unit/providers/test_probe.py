@@ -123,6 +123,18 @@ def test_metadata_that_can_not_be_had_end_it() -> None:
     )
 
 
+def test_who_has_no_metadata_was_asked_nothing_before_its_page() -> None:
+    fault = ProviderUnavailable("the provider's name can't be resolved", detail="github.com")
+    client = GitHubConfig(name="github", client_id="a").open()
+    findings, _ = play(client.probe(REDIRECT, NOW), fault, fault)
+    assert [(one.what, one.ok) for one in findings] == [
+        ("endpoints", True),
+        ("authorization page", False),
+        ("client credentials", False),
+    ]
+    assert {one.advice for one in findings if not one.ok} == {"check that this machine reaches it"}
+
+
 def test_each_fault_leaves_the_rest_to_be_looked_at() -> None:
     fault = ProviderUnavailable("no connection")
     findings, _ = play(OIDC.open().probe(REDIRECT, NOW), METADATA, fault, METADATA, fault, fault)

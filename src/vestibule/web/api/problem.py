@@ -208,7 +208,7 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 def _message(found: Mapping[str, Any]) -> str:
     if found["type"] == "extra_forbidden":
-        return "there is no such member"
+        return f"there is no such {'parameter' if found['loc'][0] == 'query' else 'member'}"
     if found["type"] == "missing":
         return "is missing"
     if found["type"] == "string_pattern_mismatch":

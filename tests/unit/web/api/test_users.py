@@ -93,6 +93,13 @@ def test_a_query_that_can_not_be_taken(api, query, path):
     assert (answer.status, answer.json["faults"][0]["path"]) == (422, path)
 
 
+def test_what_is_not_known_is_called_what_it_is(api):
+    (fault,) = api.call("GET", "/users?offset=1").json["faults"]
+    assert fault["message"] == "there is no such parameter"
+    (fault,) = api.call("PATCH", f"/users/{api.person(1).id}", {"colour": "red"}).json["faults"]
+    assert fault["message"] == "there is no such member"
+
+
 def test_a_cursor_is_good_for_its_own_list_and_filters_only(api):
     for number in range(3):
         api.person(number)
