@@ -13,7 +13,7 @@ from typing import Any
 
 from vestibule.errors import BadRequest
 from vestibule.proxy.exchange import Exchange, Responder
-from vestibule.proxy.gateway import Faults
+from vestibule.proxy.gateway import OnFault
 from vestibule.proxy.task import Tasks
 from vestibule.service.visit import Visit
 
@@ -117,15 +117,15 @@ class Control:
         self._application = asyncio.ensure_future(application)
         self._tasks = Tasks()
 
-    def begin(self, exchange: Exchange, visit: Visit, faults: Faults) -> None:
-        """Answer the exchange, now or later; `faults` is called when the application can't."""
-        self.call(exchange, scope_of(exchange, visit), faults)
+    def begin(self, exchange: Exchange, visit: Visit, on_fault: OnFault) -> None:
+        """Answer the exchange, now or later; `on_fault` is called when the application can't."""
+        self.call(exchange, scope_of(exchange, visit), on_fault)
 
     def call(
         self,
         exchange: Exchange,
         scope: MutableMapping[str, Any],
-        faults: Faults,
+        on_fault: OnFault,
         *,
         limit_bytes: int = BODY_LIMIT_BYTES,
     ) -> None:
@@ -138,11 +138,11 @@ class Control:
             exchange.inform(b"HTTP/1.1 100 Continue", ())
         call = Call(exchange)
         exchange.responder = call
-        self._tasks.spawn(self._run(exchange, scope, call, faults), "control plane")
+        self._tasks.spawn(self._run(exchange, scope, call, on_fault), "control plane")
         exchange.want_body()
 
     async def _run(
-        self, exchange: Exchange, scope: MutableMapping[str, Any], call: Call, faults: Faults
+        self, exchange: Exchange, scope: MutableMapping[str, Any], call: Call, on_fault: OnFault
     ) -> None:
         try:
             application = await asyncio.shield(self._application)
@@ -151,7 +151,7 @@ class Control:
                 raise RuntimeError("the application ended without a whole answer")  # noqa: TRY301
         except Exception as error:  # noqa: BLE001 - the boundary of the application
             if not call.is_closed:
-                faults(exchange, error)
+                on_fault(exchange, error)
 
 
 def scope_of(exchange: Exchange, visit: Visit) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     kept: Kept | None
 
 
-class Faults(Protocol):
+class OnFault(Protocol):
     """Answers when the control plane fails."""
 
     def __call__(self, exchange: Exchange, error: Exception) -> None:
@@ -67,8 +67,8 @@ class Faults(Protocol):
 class Control(Protocol):
     """The control plane, behind its adapter: answers the gateway's own paths."""
 
-    def begin(self, exchange: Exchange, visit: Visit, faults: Faults) -> None:
-        """Answer the exchange, now or later; `faults` is called when it can't."""
+    def begin(self, exchange: Exchange, visit: Visit, on_fault: OnFault) -> None:
+        """Answer the exchange, now or later; `on_fault` is called when it can't."""
 
 
 class Internal(Protocol):

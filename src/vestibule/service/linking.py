@@ -28,7 +28,7 @@ FRESH_S: Final = 600.0
 _KIND: Final = "link"
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class Proven(msgspec.Struct, frozen=True, kw_only=True):
     """The account that waits for its owner's confirmation."""
 
     identity: Identity
@@ -56,24 +56,24 @@ class Links:
             if owner.id != session.user_id:
                 raise _taken()
             return ACCOUNT_PATH
-        found = Found(identity=identity, user_id=session.user_id, kind=kind)
+        found = Proven(identity=identity, user_id=session.user_id, kind=kind)
         until = visit.now + CONFIRM_S
         return f"{ACCOUNT_PATH}/link?key=" + await self._locker.park(
             _KIND, found, bound=bond(session), until=until
         )
 
-    async def found(self, visit: Visit, key: str) -> Found:
+    async def found(self, visit: Visit, key: str) -> Proven:
         """What is to be confirmed, in the session that began it. Raises ClientError `link_expired`."""
         if visit.session is None:
             raise _expired()
-        found = await self._locker.look(_KIND, key, Found, bound=bond(visit.session), now=visit.now)
+        found = await self._locker.look(_KIND, key, Proven, bound=bond(visit.session), now=visit.now)
         return _of_this(visit.session, found)
 
-    async def confirm(self, visit: Visit, key: str) -> Found:
+    async def confirm(self, visit: Visit, key: str) -> Proven:
         """Link it, once; durable on return. Raises ClientError `link_expired`, `account_taken`."""
         if visit.session is None:
             raise _expired()
-        taken = await self._locker.take(_KIND, key, Found, bound=bond(visit.session), now=visit.now)
+        taken = await self._locker.take(_KIND, key, Proven, bound=bond(visit.session), now=visit.now)
         found = _of_this(visit.session, taken)
         if not await self._people.link(found.user_id, found.identity, visit.now, kind=found.kind):
             raise _taken()
@@ -91,7 +91,7 @@ def is_fresh(session: Session, now: float) -> bool:
     return bool(session.user_id) and now - session.signed_in_at < FRESH_S
 
 
-def _of_this(session: Session, found: Found | None) -> Found:
+def _of_this(session: Session, found: Proven | None) -> Proven:
     if found is None or found.user_id != session.user_id:
         raise _expired()
     return found

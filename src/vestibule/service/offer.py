@@ -22,7 +22,7 @@ class Offer(msgspec.Struct, frozen=True):
     """By full name: those of files and environment first."""
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
     """A provider as it is listed: never a secret."""
 
     id: str

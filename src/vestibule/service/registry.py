@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from vestibule.config.redirect import SHARED, shares_badly
-from vestibule.config.row import Row, joined, moved, patched, place_of, read_row, section_of
+from vestibule.config.row import Row, joined, moved, patched, place_of, read_row, section_of, word_of
 from vestibule.core import flow as flows
 from vestibule.core.route import Host, RouteTable, joined_by
 from vestibule.core.seal import NONCE_BYTES, KeyRing
@@ -26,7 +26,7 @@ from vestibule.observe.log import Log
 from vestibule.protocol.address import NO_NETWORKS, Networks
 from vestibule.providers.base import Finding, Probe, Provider, ProviderConfig, RedirectLogin
 from vestibule.providers.kit import Driver
-from vestibule.service.offer import Faults, Offer, Shown
+from vestibule.service.offer import Faults, Listed, Offer
 from vestibule.store import base
 from vestibule.store.base import ProviderRow
 
@@ -188,12 +188,12 @@ class Registry:
 
     # -- to look at ---------------------------------------------------------------------------
 
-    async def list(self) -> tuple[Shown, ...]:
+    async def list(self) -> tuple[Listed, ...]:
         """All of them: the configuration's first, then the rows, the oldest first, disabled and faulty ones too."""
         fixed = tuple(self._shown_fixed(name) for name in self._providers if self._is_login(name))
         return (*fixed, *(self._shown(kept) for kept in await self._rows.all()))
 
-    async def get(self, provider_id: str) -> Shown:
+    async def get(self, provider_id: str) -> Listed:
         """The provider. Raises NotFound."""
         if provider_id in self._providers and self._is_login(provider_id):
             return self._shown_fixed(provider_id)
@@ -231,7 +231,7 @@ class Registry:
 
     # -- to change ----------------------------------------------------------------------------
 
-    async def create(self, document: Mapping[str, Any]) -> Shown:
+    async def create(self, document: Mapping[str, Any]) -> Listed:
         """Add a provider; in force on return. Raises Invalid, Conflict (`taken`, `duplicate`)."""
         row = self._read(document)
         await self._check_free(row)
@@ -244,7 +244,7 @@ class Registry:
 
     async def replace(
         self, provider_id: str, document: Mapping[str, Any], *, version: int | None = None
-    ) -> Shown:
+    ) -> Listed:
         """Put this document in the provider's place; secrets it doesn't write are kept, null drops one.
 
         `version`: the one it must have now. Raises Invalid, NotFound, Conflict (`changed`, `duplicate`, `fixed`).
@@ -255,7 +255,9 @@ class Registry:
 
         return await self._change(provider_id, change, version)
 
-    async def patch(self, provider_id: str, patch: Mapping[str, Any], *, version: int | None = None) -> Shown:
+    async def patch(
+        self, provider_id: str, patch: Mapping[str, Any], *, version: int | None = None
+    ) -> Listed:
         """Change the provider by a JSON Merge Patch (RFC 7396); secrets it doesn't write are kept.
 
         Raises as `replace` does.
@@ -267,11 +269,11 @@ class Registry:
 
         return await self._change(provider_id, change, version, written=patch)
 
-    async def enable(self, provider_id: str) -> Shown:
+    async def enable(self, provider_id: str) -> Listed:
         """Offer it to people. Raises Invalid for a faulty one, NotFound, Conflict."""
         return await self.patch(provider_id, {"enabled": True})
 
-    async def disable(self, provider_id: str) -> Shown:
+    async def disable(self, provider_id: str) -> Listed:
         """Offer it no more, whatever is wrong with it; its identities count no more. Raises NotFound, Conflict."""
         for _ in range(_TRIES):
             kept = await self._kept(provider_id)
@@ -296,7 +298,7 @@ class Registry:
         change: Callable[[ProviderRow, dict[str, Any]], dict[str, Any]],
         version: int | None,
         written: Mapping[str, Any] | None = None,
-    ) -> Shown:
+    ) -> Listed:
         for _ in range(_TRIES):
             kept = await self._kept(provider_id)
             if version is not None and kept.version != version:
@@ -312,15 +314,15 @@ class Registry:
         raise _changed()
 
     def _is_another(self, kept: ProviderRow, row: Row) -> bool:
-        """True where the ID now stands for another client or issuer.
+        """True where the ID now stands for another client or issuer, or is believed about other things.
 
-        Threat: people whom the one before vouched for, and who would count as the new one's.
+        Threat: people as the one before vouched for them, who would count as the new one's.
         """
         try:
             before = self._read(self._whole(kept))
         except Invalid:
             return True
-        return place_of(before.kind, before.config) != place_of(row.kind, row.config)
+        return word_of(before) != word_of(row)
 
     def _changed(
         self,
@@ -409,7 +411,7 @@ class Registry:
 
     # -- how they are shown -------------------------------------------------------------------
 
-    def _shown(self, kept: ProviderRow) -> Shown:
+    def _shown(self, kept: ProviderRow) -> Listed:
         try:
             document = _document(kept)
         except Invalid:
@@ -426,7 +428,7 @@ class Registry:
             urls = self._redirect_urls(kept.id, _redirect_url(provider))
         except Invalid as exc:
             faults, urls = faults or exc.faults, ()
-        return Shown(
+        return Listed(
             id=kept.id,
             provider_type=kept.provider_type,
             enabled=kept.enabled,
@@ -441,9 +443,9 @@ class Registry:
             updated_at=kept.updated_at,
         )
 
-    def _shown_fixed(self, name: str) -> Shown:
+    def _shown_fixed(self, name: str) -> Listed:
         provider = self._providers[name]
-        return Shown(
+        return Listed(
             id=name,
             provider_type=provider.kind,
             enabled=True,

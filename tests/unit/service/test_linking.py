@@ -81,7 +81,7 @@ async def test_the_confirmation_links(world: World, alice: Browser) -> None:
 async def test_a_confirmation_is_good_once(alice: Browser) -> None:
     key = await prove(alice)
     results = await asyncio.gather(*(confirm(alice, key) for _ in range(5)), return_exceptions=True)
-    assert sorted(type(result).__name__ for result in results) == ["ClientError"] * 4 + ["Found"]
+    assert sorted(type(result).__name__ for result in results) == ["ClientError"] * 4 + ["Proven"]
     assert await fails(confirm(alice, key)) == "link_expired"
 
 
@@ -173,7 +173,7 @@ async def test_two_who_link_one_account_at_once_one_wins(world: World, alice: Br
     await bob.sign_in("bob")
     keys = [await prove(alice), await prove(bob)]
     results = await asyncio.gather(confirm(alice, keys[0]), confirm(bob, keys[1]), return_exceptions=True)
-    assert sorted(type(result).__name__ for result in results) == ["ClientError", "Found"]
+    assert sorted(type(result).__name__ for result in results) == ["ClientError", "Proven"]
     assert sorted([await accounts(alice), await accounts(bob)], key=len) in (
         [["bob"], ["alice", "octocat"]],
         [["alice"], ["bob", "octocat"]],

@@ -13,7 +13,7 @@ from pydantic import ConfigDict
 from starlette.responses import Response
 
 from vestibule.errors import ClientError, Conflict
-from vestibule.service.offer import Shown
+from vestibule.service.offer import Listed
 from vestibule.web.api.office import At
 from vestibule.web.api.problem import Fault, errors
 from vestibule.web.api.shape import Model, moment_or_none
@@ -289,7 +289,7 @@ def _met(if_match: str) -> Iterator[None]:
         raise
 
 
-def _shown(found: Shown, response: Response | None = None) -> IdentityProvider:
+def _shown(found: Listed, response: Response | None = None) -> IdentityProvider:
     if response is not None and found.source == "database":
         response.headers["etag"] = f'"{found.version}"'
     return IdentityProvider(

@@ -34,7 +34,7 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     log: Log
 
 
-class Desk(msgspec.Struct, frozen=True, kw_only=True):
+class ApiCall(msgspec.Struct, frozen=True, kw_only=True):
     """One request to the API."""
 
     office: Office
@@ -58,8 +58,8 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-async def _desk(request: Request) -> Desk:
-    return Desk(office=request.app.state.office, asker=request.state.asker, actor=request.state.actor)
+async def _call(request: Request) -> ApiCall:
+    return ApiCall(office=request.app.state.office, asker=request.state.asker, actor=request.state.actor)
 
 
-At = Annotated[Desk, Depends(_desk)]
+At = Annotated[ApiCall, Depends(_call)]

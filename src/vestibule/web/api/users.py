@@ -14,7 +14,7 @@ from vestibule.model import User
 from vestibule.web.api import identities
 from vestibule.web.api.cursor import Listing, Paging, listing, page_of
 from vestibule.web.api.identities import Identity
-from vestibule.web.api.office import At, Desk
+from vestibule.web.api.office import ApiCall, At
 from vestibule.web.api.problem import errors
 from vestibule.web.api.shape import Filter, Id, Line, Model, example, moment, moment_or_none
 
@@ -171,7 +171,7 @@ async def delete_identity(at: At, id: Id, identity: Id) -> Response:  # noqa: A0
     raise NotFound("This user has no such identity.")
 
 
-async def _set_disabled(at: Desk, user_id: str, *, to: bool) -> User:
+async def _set_disabled(at: ApiCall, user_id: str, *, to: bool) -> User:
     user = await at.office.people.set_disabled(user_id, to, at.now)
     at.note("user.block" if to else "user.unblock", user_id)
     return user
@@ -184,11 +184,11 @@ def _merged(profile: dict[str, str], patch: dict[str, str | None] | None) -> dic
     return {**kept, **{name: value for name, value in patch.items() if value is not None}}
 
 
-async def _identities(at: Desk, user_id: str) -> list[Identity]:
+async def _identities(at: ApiCall, user_id: str) -> list[Identity]:
     return [identities.shown(account) for account in await at.office.people.accounts_of(user_id)]
 
 
-async def _whole(at: Desk, user: User) -> WholePerson:
+async def _whole(at: ApiCall, user: User) -> WholePerson:
     return WholePerson(**_shown(user), identities=await _identities(at, user.id))
 
 
