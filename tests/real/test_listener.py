@@ -9,7 +9,7 @@ import stat
 import pytest
 
 from tests.unit.proxy.conftest import NotedHandler
-from vestibule.core.listener import Listener as Address
+from vestibule.core.listener import ListenAddress
 from vestibule.errors import ConfigError
 from vestibule.proxy.listener import Listener, open_socket
 
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.real
 def test_a_unix_socket_is_the_owners_and_replaces_a_stale_one(state_dir):
     path = state_dir / "s.sock"
     for _ in range(2):
-        open_socket(Address(path=str(path))).close()
+        open_socket(ListenAddress(path=str(path))).close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 async def test_a_unix_socket_that_somebody_listens_on_is_left_to_them(state_dir):
-    address = Address(path=str(state_dir / "s.sock"))
+    address = ListenAddress(path=str(state_dir / "s.sock"))
     first = open_socket(address)
     first.listen()
     listener = Listener(address, NotedHandler(), clock=asyncio.get_running_loop().time)
@@ -39,7 +39,7 @@ async def test_a_unix_socket_that_somebody_listens_on_is_left_to_them(state_dir)
 async def test_another_file_in_its_place_is_never_removed(state_dir):
     path = state_dir / "s.sock"
     path.write_text("precious")
-    listener = Listener(Address(path=str(path)), NotedHandler(), clock=asyncio.get_running_loop().time)
+    listener = Listener(ListenAddress(path=str(path)), NotedHandler(), clock=asyncio.get_running_loop().time)
     with pytest.raises(ConfigError, match="can't listen"):
         await listener.start()
     listener.stop()
@@ -47,7 +47,7 @@ async def test_another_file_in_its_place_is_never_removed(state_dir):
 
 
 async def test_a_port_that_is_taken_is_said(free_port):
-    address = Address(host="127.0.0.1", port=free_port)
+    address = ListenAddress(host="127.0.0.1", port=free_port)
     first = open_socket(address)
     first.listen()
     listener = Listener(address, NotedHandler(), clock=asyncio.get_running_loop().time)
@@ -57,8 +57,8 @@ async def test_a_port_that_is_taken_is_said(free_port):
 
 
 def test_ipv6_leaves_ipv4_alone(free_port):
-    six = open_socket(Address(host="::1", port=free_port))
-    four = open_socket(Address(host="127.0.0.1", port=free_port))
+    six = open_socket(ListenAddress(host="::1", port=free_port))
+    four = open_socket(ListenAddress(host="127.0.0.1", port=free_port))
     assert six.getsockname()[1] == four.getsockname()[1]
     six.close()
     four.close()

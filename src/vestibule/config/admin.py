@@ -8,19 +8,19 @@ import sys
 from vestibule.config import schema
 from vestibule.config.path import state_dir
 from vestibule.config.place import Place, Report
-from vestibule.core.listener import Listener
+from vestibule.core.listener import ListenAddress
 
 SOCKET = "admin.sock"
 #: what fits into `sockaddr_un`, without the NUL behind it
 SOCKET_PATH_LIMIT_BYTES = 107 if sys.platform == "linux" else 103
 
 
-def admin_socket(config: schema.Config) -> Listener:
+def admin_socket(config: schema.Config) -> ListenAddress:
     """The socket of the admin API: who can open it is trusted."""
-    return Listener(path=str(state_dir(config) / SOCKET))
+    return ListenAddress(path=str(state_dir(config) / SOCKET))
 
 
-def admin_port(config: schema.Config) -> Listener | None:
+def admin_port(config: schema.Config) -> ListenAddress | None:
     """The port of the admin API, where there is one: it takes tokens only."""
     return config.admin.listen if config.admin is not None else None
 

@@ -20,7 +20,7 @@ from vestibule.core.call import (
     SessionCredential,
     TokenCredential,
 )
-from vestibule.core.listener import Listener
+from vestibule.core.listener import ListenAddress
 from vestibule.providers.base import ProviderConfig
 
 #: headers that HTTP or the gateway itself sets
@@ -55,7 +55,7 @@ class Interface(msgspec.Struct, frozen=True, kw_only=True):
 
     node: schema.Call
     id: str
-    listen: Listener
+    listen: ListenAddress
     hosts: tuple[str, ...]
     applied: tuple[Applied, ...]
 
@@ -117,7 +117,7 @@ def _calls(config: schema.Config, scopes: Mapping[str, Scope]) -> Iterator[tuple
             yield call, scope
 
 
-def _listen(call: schema.Call, report: Report) -> Listener | None:
+def _listen(call: schema.Call, report: Report) -> ListenAddress | None:
     if call.port is not None and call.listen is not None:
         report.fault(call.at("listen"), "`port` stands here too; write one of them")
         return None
@@ -134,7 +134,7 @@ def _listen(call: schema.Call, report: Report) -> Listener | None:
             report.fault(call.block.place, f'call "{call.label}" has no `port`: port = 4848')
         return None
     try:
-        return Listener(host="127.0.0.1", port=port(call.port))
+        return ListenAddress(host="127.0.0.1", port=port(call.port))
     except Unfit as exc:
         report.fault(call.at("port"), str(exc))
         return None

@@ -17,11 +17,11 @@ from vestibule.config.people import check_people
 from vestibule.config.place import Place, Report
 from vestibule.config.redirect import check_redirect_urls
 from vestibule.core.branding import Branding
-from vestibule.core.listener import Listener
+from vestibule.core.listener import ListenAddress
 from vestibule.core.registration import Rules
 from vestibule.providers.base import ProviderConfig
 
-DEFAULT_LISTENER = Listener(host="127.0.0.1", port=8000)
+DEFAULT_LISTENER = ListenAddress(host="127.0.0.1", port=8000)
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ def check(config: schema.Config, report: Report) -> Checked:
     )
 
 
-def listeners_of(config: schema.Config) -> tuple[Listener, ...]:
+def listeners_of(config: schema.Config) -> tuple[ListenAddress, ...]:
     """The addresses the gateway listens on for people."""
     return (config.gateway.http if config.gateway else ()) or (DEFAULT_LISTENER,)
 
@@ -154,7 +154,7 @@ def _check_names(nodes: Sequence[schema.Named], what: str, report: Report) -> No
 def _check_clashes(config: schema.Config, interfaces: tuple[Interface, ...], report: Report) -> None:
     """Two on one address: only one could start."""
     gateway = config.gateway
-    taken: list[tuple[Listener, Place]] = []
+    taken: list[tuple[ListenAddress, Place]] = []
     for number, listen in enumerate(listeners_of(config)):
         place = gateway.at("http", number) if gateway and gateway.http else config.block.place
         _take(listen, place, taken, report)
@@ -166,7 +166,9 @@ def _check_clashes(config: schema.Config, interfaces: tuple[Interface, ...], rep
         _take(port, config.admin.at("listen"), taken, report)
 
 
-def _take(listen: Listener, place: Place, taken: list[tuple[Listener, Place]], report: Report) -> None:
+def _take(
+    listen: ListenAddress, place: Place, taken: list[tuple[ListenAddress, Place]], report: Report
+) -> None:
     for other, first in taken:
         if listen.clashes(other):
             where = (

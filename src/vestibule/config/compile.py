@@ -17,7 +17,7 @@ from vestibule.config.load import Loaded
 from vestibule.config.path import beside, database, key_file, state_dir
 from vestibule.config.shape import Node
 from vestibule.core.call import Call, Operation, SessionCredential
-from vestibule.core.listener import Listener
+from vestibule.core.listener import ListenAddress
 from vestibule.core.policy import Policy, Rule, policy_of, qualified
 from vestibule.core.postgres import Postgres
 from vestibule.core.registration import Rules
@@ -43,10 +43,10 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """What the program is built from."""
 
     table: RouteTable
-    listeners: tuple[Listener, ...]
-    admin_socket: Listener
+    listeners: tuple[ListenAddress, ...]
+    admin_socket: ListenAddress
     """Of the admin API, for who can open it."""
-    admin_port: Listener | None
+    admin_port: ListenAddress | None
     """Of the admin API, for who has a token."""
     trusted_proxies: Networks
     fetch_allow: Networks
@@ -202,10 +202,10 @@ def _server(server: Server, node: Node, attribute: str, *, insecure: bool) -> Se
     return Server(host=server.host, port=server.port, path=path, tls=server.tls, verify=not insecure)
 
 
-def _listener(listen: Listener, node: Node | None, attribute: str) -> Listener:
+def _listener(listen: ListenAddress, node: Node | None, attribute: str) -> ListenAddress:
     if not listen.path or node is None:
         return listen
-    return Listener(path=str(beside(node, attribute, listen.path)))
+    return ListenAddress(path=str(beside(node, attribute, listen.path)))
 
 
 # -- calls ------------------------------------------------------------------------------------

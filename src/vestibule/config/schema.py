@@ -24,7 +24,7 @@ from vestibule.config.value import (
     Size,
     StoreUrl,
 )
-from vestibule.core.listener import Listener
+from vestibule.core.listener import ListenAddress
 from vestibule.core.policy import Rule
 from vestibule.core.route import Backend
 from vestibule.model import Secret
@@ -47,7 +47,7 @@ class Gateway(Node, kw_only=True):
         "proxy_protocol": "",
     }
 
-    http: tuple[Listener, ...] = ()
+    http: tuple[ListenAddress, ...] = ()
     """Addresses to listen on, as in `["127.0.0.1:8000"]`. A port that is not on loopback takes plain
     HTTP from other machines: then an edge proxy in front must speak TLS, and each host with sign-in
     needs `public_url`."""
@@ -102,7 +102,7 @@ class Admin(Node, kw_only=True):
         "allow": "the owner of admin.sock may, and whoever has an admin token"
     }
 
-    listen: Listener | None = None
+    listen: ListenAddress | None = None
     """Loopback address, as in `"127.0.0.1:9000"`. Plain HTTP: other machines come by an SSH tunnel, or by an edge
     that speaks TLS on this one."""
 
@@ -349,7 +349,7 @@ class Call(Node, kw_only=True):
     """For people; without it the ID."""
     port: int | None = None
     """Local port, on 127.0.0.1. This or `listen`."""
-    listen: Listener | None = None
+    listen: ListenAddress | None = None
     """Loopback address (`127.0.0.1:4848`, `[::1]:4848`) or `unix:PATH`. This or `port`."""
     endpoint: Api | None = None
     """The API, also named `target`: `host` or `host:443` is https; any other port needs its scheme written

@@ -16,7 +16,7 @@ import msgspec
 from vestibule.config.place import Unfit
 from vestibule.config.rule import rule_of
 from vestibule.core import branding
-from vestibule.core.listener import Listener
+from vestibule.core.listener import ListenAddress
 from vestibule.core.policy import Rule
 from vestibule.core.postgres import Postgres
 from vestibule.core.postgres import parse as parse_postgres
@@ -176,13 +176,13 @@ def network(data: str) -> Network:
     raise Unfit(f"`{data}` has bits behind its mask; write {whole}")
 
 
-def listener(data: Any) -> Listener:
+def listener(data: Any) -> ListenAddress:
     """An address to listen on: `127.0.0.1:8000`, `[::1]:8000`, `unix:/path`."""
     text = str(data)
     try:
         found = parse_listener(text)
         host = "127.0.0.1" if found.host == "localhost" else found.host
-        return Listener(host=host and str(ip_address(host)), port=found.port, path=found.path)
+        return ListenAddress(host=host and str(ip_address(host)), port=found.port, path=found.path)
     except ValueError:
         raise Unfit(f'`{data}` is no address to listen on: "127.0.0.1:8000" or "[::1]:8000"') from None
 
@@ -391,7 +391,7 @@ KINDS: Mapping[Any, Kind] = {
     LanguageTag: Kind("language tag", language_tag),
     StoreUrl: Kind("store", store_url),
     Network: Kind("address or range", network),
-    Listener: Kind("address to listen on", listener),
+    ListenAddress: Kind("address to listen on", listener),
     Backend: Kind("backend", backend),
     Api: Kind("server", api),
     Rule: Kind("rule", rule_of),

@@ -7,7 +7,7 @@ from enum import Enum
 
 import msgspec
 
-from vestibule.core.listener import Listener
+from vestibule.core.listener import ListenAddress
 from vestibule.core.route import Server
 from vestibule.model import Secret
 
@@ -84,7 +84,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     """Its ID at top level, `HOST/ID` inside a host."""
-    listen: Listener
+    listen: ListenAddress
     endpoint: Server
     authority: str
     """What goes into Host: the API's name, with the port where it isn't the scheme's own."""

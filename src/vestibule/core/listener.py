@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import msgspec
 
 
-class Listener(msgspec.Struct, frozen=True, kw_only=True):
+class ListenAddress(msgspec.Struct, frozen=True, kw_only=True):
     """TCP (`host` and `port`) or a Unix socket (`path`)."""
 
     host: str = ""
@@ -22,7 +22,7 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
         """True when only this machine can reach it."""
         return bool(self.path) or ip_address(self.host).is_loopback
 
-    def clashes(self, other: Listener) -> bool:
+    def clashes(self, other: ListenAddress) -> bool:
         """True when the two can't be bound at once; a wildcard address takes the port on all."""
         if self.path or other.path:
             return self.path == other.path

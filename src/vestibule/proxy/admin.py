@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from vestibule.core.listener import Listener as Address
+from vestibule.core.listener import ListenAddress
 from vestibule.errors import BadRequest, ClientError, VestibuleError
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
@@ -39,7 +39,7 @@ class Admin:
     def __init__(
         self,
         *,
-        address: Address,
+        address: ListenAddress,
         control: Control,
         ready: Callable[[], Awaitable[None]],
         answers: Answers,
@@ -131,7 +131,7 @@ class Admin:
         self._traffic.add(record_of(exchange, LABEL, self._now()))
 
 
-def _name(address: Address) -> bytes:
+def _name(address: ListenAddress) -> bytes:
     return (f"[{address.host}]" if ":" in address.host else address.host).encode("ascii")
 
 

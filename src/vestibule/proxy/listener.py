@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from vestibule.core.listener import Listener as Address
+from vestibule.core.listener import ListenAddress
 from vestibule.errors import ConfigError
 from vestibule.protocol.h1 import HeadCheck
 from vestibule.proxy.downstream_h1 import H1Connection, Handler
@@ -35,7 +35,7 @@ class Listener:
 
     def __init__(
         self,
-        address: Address,
+        address: ListenAddress,
         handler: Handler,
         *,
         clock: Callable[[], float],
@@ -91,7 +91,7 @@ class Listener:
             connection.abort()
 
 
-def open_socket(address: Address) -> socket.socket:
+def open_socket(address: ListenAddress) -> socket.socket:
     """The bound socket. Raises OSError. A stale Unix socket of the same path is replaced, another file never."""
     family = socket.AF_UNIX if address.path else socket.AF_INET6 if ":" in address.host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
@@ -104,7 +104,7 @@ def open_socket(address: Address) -> socket.socket:
     return bound
 
 
-def _bind(bound: socket.socket, address: Address) -> None:
+def _bind(bound: socket.socket, address: ListenAddress) -> None:
     if address.path:
         path = Path(address.path)
         if path.is_socket():

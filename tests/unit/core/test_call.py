@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vestibule.core.call import Call, Operation
-from vestibule.core.listener import Listener
+from vestibule.core.listener import ListenAddress
 from vestibule.core.route import Server
 
 GET_USER = Operation(id="user", method=b"GET", segments=(b"v1", b"users", b""))
@@ -37,7 +37,7 @@ def test_what_an_operation_names(operation: Operation, method: bytes, path: byte
 def test_the_first_operation_that_fits_is_the_calls() -> None:
     call = Call(
         id="api",
-        listen=Listener(host="127.0.0.1", port=1),
+        listen=ListenAddress(host="127.0.0.1", port=1),
         endpoint=Server(host="api.example", port=443, tls=True),
         authority="api.example",
         operations=(GET_USER, BELOW, Operation(id="all", rest=True)),

@@ -8,19 +8,19 @@ import pytest
 
 from tests.unit.proxy.conftest import Client, PlainListener
 from tests.unit.proxy.plane import Plane, request
-from vestibule.core.listener import Listener as Address
+from vestibule.core.listener import ListenAddress
 from vestibule.errors import StoreError
 from vestibule.proxy.admin import BODY_LIMIT_BYTES, Admin
 from vestibule.proxy.asgi import Control
 
-PORT = Address(host="127.0.0.1", port=9000)
-SOCKET = Address(path="/run/state/admin.sock")
+PORT = ListenAddress(host="127.0.0.1", port=9000)
+SOCKET = ListenAddress(path="/run/state/admin.sock")
 
 
 class Desk:
     """One admin listener with an application behind it that notes its scopes."""
 
-    def __init__(self, loop, address: Address) -> None:
+    def __init__(self, loop, address: ListenAddress) -> None:
         self.plane = plane = Plane(loop)
         self.loop = loop
         self.scopes: list[dict] = []
@@ -100,7 +100,7 @@ def test_a_name_that_was_rebound_is_not(desk, host, path):
 
 
 def test_the_address_of_the_configuration_is_a_good_name_too(loop):
-    desk = Desk(loop, Address(host="127.0.0.2", port=9000))
+    desk = Desk(loop, ListenAddress(host="127.0.0.2", port=9000))
     assert desk.get(b"/healthz", host=b"127.0.0.2:9000").status == 200
     assert desk.get(b"/healthz", host=b"127.0.0.3:9000").status == 403
 

@@ -18,7 +18,7 @@ from vestibule.core.call import (
     TokenCredential,
 )
 from vestibule.core.handle import seal_handle
-from vestibule.core.listener import Listener as Address
+from vestibule.core.listener import ListenAddress
 from vestibule.core.route import Server
 from vestibule.core.seal import Key, KeyRing
 from vestibule.errors import CredentialGone, ProviderInvalid, ProviderUnavailable, StoreError
@@ -78,7 +78,7 @@ class Api:
         fields.setdefault("needs_session", any(isinstance(a.credential, SessionCredential) for a in applied))
         call = Call(
             id="api",
-            listen=Address(host="127.0.0.1", port=7001),
+            listen=ListenAddress(host="127.0.0.1", port=7001),
             endpoint=Server(host="api.example", port=443, tls=True),
             authority="api.example",
             applied=applied,

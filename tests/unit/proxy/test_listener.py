@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.proxy.conftest import Client, NotedHandler
-from vestibule.core.listener import Listener as Address
+from vestibule.core.listener import ListenAddress
 from vestibule.proxy.listener import Listener
 
 GET = b"GET / HTTP/1.1\r\nHost: app.example\r\n\r\n"
@@ -13,7 +13,7 @@ GET = b"GET / HTTP/1.1\r\nHost: app.example\r\n\r\n"
 
 @pytest.fixture
 def listener(loop, handler) -> Listener:
-    return Listener(Address(host="127.0.0.1", port=80), handler, clock=loop.time)
+    return Listener(ListenAddress(host="127.0.0.1", port=80), handler, clock=loop.time)
 
 
 def test_connections_are_known_while_they_are_open(loop, listener):
@@ -71,7 +71,7 @@ def test_an_abort_leaves_nothing_open(loop, listener, handler):
 def test_each_listener_has_its_own_second_opinion(loop):
     handler = NotedHandler(echo=True)
     one, other = (
-        Listener(Address(host="127.0.0.1", port=port), handler, clock=loop.time) for port in (80, 81)
+        Listener(ListenAddress(host="127.0.0.1", port=port), handler, clock=loop.time) for port in (80, 81)
     )
     Client(loop, one).send(GET[:20])
     assert Client(loop, other).send(GET).answer().status == 200

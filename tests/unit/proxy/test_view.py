@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vestibule.core.listener import Listener
+from vestibule.core.listener import ListenAddress
 from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route
 from vestibule.protocol.address import Networks
@@ -23,7 +23,7 @@ def familiar(block: bytes) -> RequestHead:
 def view(name: bytes = b"app.example", budget: Budget | None = None, trusted: Networks | None = None) -> View:
     route = Route(prefix=b"", backend=Backend(internal="echo"), policy=policy_of(allow=()))
     host = Host(name=name, title="App", clients={}, routes={b"": route})
-    return View(host, Listener(host="127.0.0.1", port=8000), trusted or Networks(), budget or Budget())
+    return View(host, ListenAddress(host="127.0.0.1", port=8000), trusted or Networks(), budget or Budget())
 
 
 def test_a_flood_of_cookies_nobody_sent_before_is_not_kept_for_ever() -> None:
