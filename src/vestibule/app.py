@@ -24,7 +24,6 @@ from vestibule.core.call import Call
 from vestibule.core.postgres import Postgres
 from vestibule.core.route import Host, ReturnHosts, site_of
 from vestibule.core.seal import Key, KeyRing
-from vestibule.core.session import Lifetimes
 from vestibule.errors import StoreError, VestibuleError
 from vestibule.model import Secret
 from vestibule.observe.log import Log
@@ -99,7 +98,7 @@ class App:
         self.sessions = Sessions(
             store.sessions,
             changes,
-            lifetimes=Lifetimes(idle_s=compiled.lifetimes.idle_s, absolute_s=compiled.lifetimes.absolute_s),
+            lifetimes=compiled.lifetimes,
             grace_s=compiled.lifetimes.grace_s,
         )
         driver = Late(self._control)

@@ -17,6 +17,7 @@ from vestibule.config.load import Loaded
 from vestibule.config.path import beside, database, key_file, state_dir
 from vestibule.config.shape import Node
 from vestibule.core.call import Call, Operation, SessionCredential
+from vestibule.core.lifetimes import USUAL, Lifetimes
 from vestibule.core.listener import ListenAddress
 from vestibule.core.policy import Policy, Rule, policy_of, qualified
 from vestibule.core.postgres import Postgres
@@ -25,18 +26,6 @@ from vestibule.core.route import Backend, Host, Route, RouteTable, Server, route
 from vestibule.model import Secret
 from vestibule.protocol.address import Networks
 from vestibule.providers.base import ProviderConfig
-
-
-class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):
-    """How long things live."""
-
-    flow_s: float = 600.0
-    idle_s: float = 86400.0
-    absolute_s: float = 7 * 86400.0
-    handle_s: float = 3600.0
-    restriction_s: float = 3600.0
-    invitation_s: float = 7 * 86400.0
-    grace_s: float = 30.0
 
 
 class Compiled(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +88,7 @@ def compile_config(loaded: Loaded) -> Compiled:
 def _lifetimes(config: schema.Config) -> Lifetimes:
     given = config.lifetimes
     if given is None:
-        return Lifetimes()
+        return USUAL
     return Lifetimes(
         flow_s=given.pending_flow,
         idle_s=given.session_idle,

@@ -24,6 +24,7 @@ from vestibule.config.value import (
     Size,
     StoreUrl,
 )
+from vestibule.core.lifetimes import USUAL
 from vestibule.core.listener import ListenAddress
 from vestibule.core.policy import Rule
 from vestibule.core.route import Backend
@@ -115,20 +116,20 @@ class Lifetimes(Node, kw_only=True):
         "remember_me": "",
     }
 
-    pending_flow: Seconds = Seconds(600.0)
+    pending_flow: Seconds = Seconds(USUAL.flow_s)
     """A sign-in that was begun and not finished (10 minutes)."""
-    session_idle: Seconds = Seconds(86400.0)
+    session_idle: Seconds = Seconds(USUAL.idle_s)
     """A session that is not used (24 hours)."""
-    session_absolute: Seconds = Seconds(7 * 86400.0)
+    session_absolute: Seconds = Seconds(USUAL.absolute_s)
     """A session, used or not (7 days)."""
-    handle: Seconds = Seconds(3600.0)
+    handle: Seconds = Seconds(USUAL.handle_s)
     """The `Proxy-Session` handle a backend gets (1 hour)."""
-    restriction: Seconds = Seconds(3600.0)
+    restriction: Seconds = Seconds(USUAL.restriction_s)
     """How old the word of a provider on groups, organisations, teams, projects and roles may be before it is asked
     anew (1 hour): who was removed there is out here without signing in again."""
-    invitation: Seconds = Seconds(7 * 86400.0)
+    invitation: Seconds = Seconds(USUAL.invitation_s)
     """An invitation of which nothing else was said (7 days)."""
-    grace: Seconds = Seconds(30.0)
+    grace: Seconds = Seconds(USUAL.grace_s)
     """How long known sessions are served while the store can't be reached (30 seconds); nobody new gets
     in then."""
 

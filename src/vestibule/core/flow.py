@@ -17,11 +17,12 @@ from urllib.parse import quote
 
 import msgspec
 
+from vestibule.core.lifetimes import USUAL
 from vestibule.core.seal import KeyRing
 from vestibule.model import Secret
 from vestibule.protocol import base64url
 
-LIFE_S: Final = 600.0
+LIFE_S: Final = USUAL.flow_s
 """How long a sign-in may take, unless the configuration says otherwise."""
 ID_BYTES: Final = 16
 FLOWS_MAX: Final = 16

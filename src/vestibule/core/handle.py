@@ -10,10 +10,11 @@ import struct
 
 import msgspec
 
+from vestibule.core.lifetimes import USUAL
 from vestibule.core.seal import KeyRing
 from vestibule.protocol import base64url
 
-LIFE_S = 3600.0
+LIFE_S = USUAL.handle_s
 LENGTH_LIMIT_CHARS = 1024
 _PURPOSE = "proxy-session"
 _FRONT = struct.Struct(">dH")

@@ -10,9 +10,9 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final
 
-import msgspec
 from msgspec.structs import replace
 
+from vestibule.core.lifetimes import Lifetimes
 from vestibule.model import Device, Identity, Session
 
 HANDLE_BYTES: Final = 32
@@ -23,13 +23,6 @@ OLD_HANDLE_S: Final = 30.0
 SEEN_EVERY_S: Final = 60.0
 
 _HANDLE_ALPHABET: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
-
-
-class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a session lives (INTERFACES.md section 2)."""
-
-    idle_s: float = 24 * 3600.0
-    absolute_s: float = 7 * 24 * 3600.0
 
 
 def is_handle(text: str) -> bool:

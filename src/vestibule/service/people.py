@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from vestibule.core import registration as rules
 from vestibule.core import signin as steps
+from vestibule.core.lifetimes import USUAL
 from vestibule.core.person import account_of, newcomer, told_anew
 from vestibule.core.registration import Filled, Rules
 from vestibule.core.session import ID_BYTES
@@ -25,7 +26,6 @@ from vestibule.protocol.oidc import parse_email
 from vestibule.service.sessions import USER, Sessions
 from vestibule.store import base
 
-INVITATION_S: Final = 7 * 86400.0
 _PROFILE_MAX: Final = 50
 _TEXT_MAX_CHARS: Final = 500
 
@@ -51,7 +51,7 @@ class People:
         changes: base.Changes,
         *,
         rules: Rules = Rules(),  # noqa: B008 - an immutable value
-        invitation_s: float = INVITATION_S,
+        invitation_s: float = USUAL.invitation_s,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._store = store

@@ -17,6 +17,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from vestibule.core.lifetimes import USUAL
 from vestibule.core.person import is_same_person
 from vestibule.core.route import Host
 from vestibule.errors import (
@@ -35,7 +36,6 @@ from vestibule.service.grants import REFRESHED, Grants
 from vestibule.service.sessions import Sessions
 from vestibule.store.base import Changes
 
-EVERY_S: Final = 3600.0
 GRACE_S: Final = 300.0
 """How long a session goes on whose provider can't be asked."""
 RETRY_S: Final = 10.0
@@ -57,7 +57,7 @@ class Rechecks:
         driver: Driver,
         log: Log,
         *,
-        every_s: float = EVERY_S,
+        every_s: float = USUAL.restriction_s,
         grace_s: float = GRACE_S,
         now: Callable[[], float] = time.time,
     ) -> None:

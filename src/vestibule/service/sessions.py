@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from msgspec.structs import replace
 
 from vestibule.core import session as rules
-from vestibule.core.session import Lifetimes
+from vestibule.core.lifetimes import USUAL, Lifetimes
 from vestibule.errors import StoreError
 from vestibule.model import Device, Identity, Session
 from vestibule.protocol import base64url
@@ -52,8 +52,8 @@ class Sessions:
         now: Callable[[], float] = time.time,
         mono: Callable[[], float] = time.monotonic,
         random: Callable[[int], bytes] = secrets.token_bytes,
-        lifetimes: Lifetimes | None = None,
-        grace_s: float = 30.0,
+        lifetimes: Lifetimes = USUAL,
+        grace_s: float = USUAL.grace_s,
         capacity: int = 10_000,
     ) -> None:
         self._store = store
@@ -61,7 +61,7 @@ class Sessions:
         self._now = now
         self._mono = mono
         self._random = random
-        self._lifetimes = lifetimes or Lifetimes()
+        self._lifetimes = lifetimes
         self._grace_s = grace_s
         self._capacity = capacity
         self._by_handle: dict[str, _Cached] = {}

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from vestibule.core import session as rules
-from vestibule.core.session import Lifetimes
+from vestibule.core.lifetimes import Lifetimes
 from vestibule.model import Device, Identity, Session
 from vestibule.protocol import base64url
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from vestibule.core.lifetimes import USUAL
 from vestibule.core.registration import Filled, Rules
 from vestibule.errors import ClientError, Conflict, Invalid, NotFound, UserDisabled
 from vestibule.model import Device, Identity, Session, User
-from vestibule.service.people import INVITATION_S, People
+from vestibule.service.people import People
 from vestibule.service.sessions import SESSION, USER, Sessions
 from vestibule.store.base import Page
 
@@ -136,7 +137,7 @@ async def test_with_a_form_nothing_is_kept_before_it_is_sent(people, store):
 async def test_an_invitation_admits_once(people, store):
     people.use(Rules(registration="invite"))
     invitation = await people.invite(email="Zoe@Example.com", note="hi", created_by="ops", now=NOW)
-    assert (invitation.email, invitation.expires_at) == ("zoe@example.com", NOW + INVITATION_S)
+    assert (invitation.email, invitation.expires_at) == ("zoe@example.com", NOW + USUAL.invitation_s)
     user = await admit(people)
     used = await people.invitation(invitation.id)
     assert (used.used_by, used.used_at) == (user.id, NOW)
