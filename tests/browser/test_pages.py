@@ -185,6 +185,7 @@ async def test_without_javascript_buttons_and_forms_work(browser, gallery):
         await page.goto(gallery.page("web address"))
         await page.get_by_label("Your web address").fill("alice.example")
         await page.keyboard.press("Enter")
+        await page.wait_for_url(lambda url: "/@me/signin" in url)
         await page.goto(gallery.page("sign out?"))
         await page.get_by_role("button", name="Sign out").click()
         assert gallery.asked == [
