@@ -18,7 +18,7 @@ from typing import Any, cast
 import uvloop
 
 from bench.load import BROWSER
-from vestibule.core.listener import Listener as Address
+from vestibule.core.listener import ListenAddress
 from vestibule.core.policy import Rule, policy_of
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server
 from vestibule.core.seal import Key, KeyRing
@@ -142,7 +142,7 @@ async def stage() -> tuple[H1Connection, UpstreamConnection, str]:
     upstream = UpstreamConnection(pool)
     upstream.connection_made(cast("asyncio.Transport", Transport()))
     pool.release(upstream)
-    connection = H1Connection(Listener(Address(host="127.0.0.1", port=8000), gateway, clock=loop.time))
+    connection = H1Connection(Listener(ListenAddress(host="127.0.0.1", port=8000), gateway, clock=loop.time))
     connection.connection_made(cast("asyncio.Transport", Transport()))
     return connection, upstream, handle
 
