@@ -63,6 +63,7 @@ class Notices:
                 branding=host.branding if host is not None else PLAIN,
                 languages=head.value(b"accept-language").decode("latin-1") if head is not None else "",
                 who=person_of(session),
+                has_no_email=session is not None and not any(known.email for known in session.identities),
                 rd=_way_back(head),
             )
             page = self._pages.error(status, code, reason=reason, decided_by=decided_by, scene=scene)

@@ -50,6 +50,8 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     """The value of Accept-Language."""
     who: str = ""
     """The person signed in, for show (`person_of`); empty: nobody."""
+    has_no_email: bool = False
+    """True for a person whom no provider gave a verified address."""
     rd: str = ""
     """Where to go after signing in or out; already through `protocol.url.safe_return`."""
     again: str = ""
@@ -234,6 +236,7 @@ class Pages:
             reason=reason,
             answered=answered,
             decided_by=[kind for kind in decided_by if f"rule.{kind}" in languages()[ENGLISH].words],
+            no_email=scene.has_no_email and not {"email", "domain"}.isdisjoint(decided_by),
         )
 
     def form(

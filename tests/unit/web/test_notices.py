@@ -111,6 +111,26 @@ def test_a_person_is_told_what_kinds_of_rules_decided_and_never_whom_they_name()
     assert "bosses" not in str(problem)
 
 
+@pytest.mark.parametrize(
+    ("kinds", "email", "is_said"),
+    [
+        (("domain",), "", True),
+        (("email", "group"), "", True),
+        (("group",), "", False),
+        (("domain",), "a@b.example", False),
+    ],
+)
+def test_who_came_without_a_verified_address_is_told_so_where_that_counts(
+    *, kinds: tuple[str, ...], email: str, is_said: bool
+) -> None:
+    identity = msgspec.structs.replace(SIGNED_IN.identities[0], email=email)
+    session = msgspec.structs.replace(SIGNED_IN, identities=(identity,))
+    _, _, body = NOTICES.make(
+        Head(BROWSER), status=403, code="not_allowed", host=HOST, session=session, decided_by=kinds
+    )
+    assert ("without a verified e-mail address" in body.decode()) is is_said
+
+
 def test_a_post_is_not_gone_back_to() -> None:
     _, _, body = NOTICES.make(Head(BROWSER, b"POST"), status=403, code="not_allowed", host=HOST)
     assert Inert(body.decode()).links == ["/@/signin?prompt=select_account"]

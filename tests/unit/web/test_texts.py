@@ -144,7 +144,7 @@ def test_every_code_in_a_language_is_one_of_the_table() -> None:
 
 
 #: kinds of rules that a page can say a refusal came from: all there are
-RULES = {"anyone", "email", "domain", "user", "claim", *LISTED}
+RULES = {"decides", "no_email", "anyone", "email", "domain", "user", "claim", *LISTED}
 
 
 def test_every_text_is_said_somewhere() -> None:
