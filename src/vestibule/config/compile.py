@@ -206,6 +206,7 @@ def _call(interface: Interface) -> Call:
     assert api is not None  # checked: `endpoint` is required
     return Call(
         id=interface.id,
+        title=node.name or node.label,
         listen=_listener(interface.listen, node, "listen"),
         endpoint=_server(api.server, node, "endpoint", insecure=node.insecure),
         authority=api.authority,

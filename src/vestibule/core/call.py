@@ -84,6 +84,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     """Its ID at top level, `HOST/ID` inside a host."""
+    title: str = ""
+    """For people: what `name` says, else the ID."""
     listen: ListenAddress
     endpoint: Server
     authority: str
