@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from vestibule.core import claim
-from vestibule.model import Identity
-from vestibule.providers.oauth2 import Endpoints
 from vestibule.providers.oidc import Oidc, OidcConfig
 
 
@@ -30,6 +27,7 @@ class Adfs(Oidc):
     """The client. AD FS never says that an address is verified: the operator does, or there is none."""
 
     title_of_kind: ClassVar[str] = "AD FS"
+    has_lone_texts: ClassVar[bool] = True
     default_claims: ClassVar[Mapping[str, str]] = {
         **Oidc.default_claims,
         "login": "upn",
@@ -45,16 +43,3 @@ class Adfs(Oidc):
     def parameters(self) -> tuple[tuple[str, str], ...]:
         """Which API's claim rules make the ID token."""
         return (("resource", self._resource),) if self._resource else ()
-
-    def identity(self, at: Endpoints, claims: Mapping[str, Any], email: str) -> Identity:
-        """The identity these claims give; AD FS writes a list of one as lone text. Raises ProviderInvalid."""
-        del at
-        return claim.identity_of(
-            claims,
-            self.claims,
-            client=self.name,
-            issuer=self._oidc.issuer,
-            subject=claims["sub"],
-            email=email,
-            is_lone_text=True,
-        )

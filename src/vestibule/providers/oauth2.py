@@ -174,6 +174,8 @@ class OAuth2:
     """True where names of groups and organisations are the same in any case."""
     has_text_booleans: ClassVar[bool] = False
     """True where a claim that is true may be written as the text `true`."""
+    has_lone_texts: ClassVar[bool] = False
+    """True where a list of one may be written as lone text."""
     uses_nonce: ClassVar[bool] = False
     keeps: ClassVar[str] = ""
     needs_tokens: bool = True

@@ -184,6 +184,7 @@ class Oidc(OAuth2):
             issuer=self._oidc.issuer,
             subject=claims["sub"],
             email=email,
+            is_lone_text=self.has_lone_texts,
         )
 
     def completed(self, identity: Identity, at: Endpoints, tokens: Tokens) -> Flow[Identity]:

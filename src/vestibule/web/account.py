@@ -7,7 +7,6 @@ or stolen, is not enough to take an account over, or away.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -22,6 +21,7 @@ from vestibule.web.answers import Desk, answer, failure, note, problem, redirect
 from vestibule.web.asking import Ask
 from vestibule.web.blocks import Action, Fact, Item
 from vestibule.web.form import answers_json, told
+from vestibule.web.page import iso
 from vestibule.web.pages import with_query
 from vestibule.web.signin import ADDRESS_WRONG
 
@@ -144,12 +144,12 @@ async def export(desk: Desk, ask: Ask) -> Response:
     session = _person(desk, ask)
     user = await desk.people.user(session.user_id)
     whole = {
-        "exported_at": _iso(ask.visit.now),
+        "exported_at": iso(ask.visit.now),
         "user": _user(user),
         "accounts": [_account(known) for known in await desk.people.accounts_of(user.id)],
         "sessions": [_session(one) for one in await desk.people.sessions_of(user.id)],
         "invitations": [
-            {"email": one.email, "issuer": one.issuer, "subject": one.subject, "used_at": _iso(one.used_at)}
+            {"email": one.email, "issuer": one.issuer, "subject": one.subject, "used_at": iso(one.used_at)}
             for one in await desk.people.invitations_of(user.id)
         ],
     }
@@ -326,7 +326,7 @@ def _described(
         ],
         "offers": [{"id": one.client, "title": one.title, "kind": one.kind} for one in offers],
         "is_fresh": is_fresh(session, ask.visit.now),
-        "signed_in_at": _iso(session.signed_in_at),
+        "signed_in_at": iso(session.signed_in_at),
     }
 
 
@@ -337,8 +337,8 @@ def _user(user: User) -> dict[str, Any]:
         "login": user.login,
         "email": user.email,
         "profile": user.profile,
-        "created_at": _iso(user.created_at),
-        "seen_at": _iso(user.seen_at),
+        "created_at": iso(user.created_at),
+        "seen_at": iso(user.seen_at),
     }
 
 
@@ -350,22 +350,18 @@ def _account(known: Account) -> dict[str, Any]:
         "login": known.login,
         "name": known.name,
         "email": known.email,
-        "created_at": _iso(known.created_at),
-        "seen_at": _iso(known.seen_at),
+        "created_at": iso(known.created_at),
+        "seen_at": iso(known.seen_at),
     }
 
 
 def _session(session: Session) -> dict[str, Any]:
     return {
         "host": session.host,
-        "created_at": _iso(session.created_at),
-        "seen_at": _iso(session.seen_at),
-        "expires_at": _iso(session.expires_at),
+        "created_at": iso(session.created_at),
+        "seen_at": iso(session.seen_at),
+        "expires_at": iso(session.expires_at),
         "user_agent": session.device.user_agent,
         "address": session.device.address,
         "providers": list(session.clients),
     }
-
-
-def _iso(at: float | None) -> str | None:
-    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -75,6 +76,11 @@ def json_page(status: int, value: Any, *, media_type: str = "application/json") 
     """Any JSON answer."""
     headers = (("content-type", media_type), ("content-security-policy", _JSON_CSP), *COMMON_HEADERS)
     return Page(status, headers, msgspec.json.encode(value) + b"\n")
+
+
+def iso(at: float | None) -> str | None:
+    """A time as JSON answers have it, to the second; None where there is none."""
+    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
 
 
 def static_page(body: bytes, content_type: str) -> Page:

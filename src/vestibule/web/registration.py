@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -15,6 +14,7 @@ from vestibule.web.answers import Desk, answer, note, redirect
 from vestibule.web.asking import Ask
 from vestibule.web.blocks import Action, Field
 from vestibule.web.form import answers_json, told
+from vestibule.web.page import iso
 
 CANCEL_PATH: Final = f"{REGISTER_PATH}/cancel"
 _WORDS: Final[Mapping[str, str]] = {
@@ -147,14 +147,13 @@ def _described(desk: Desk, newcomer: Newcomer, known: Mapping[str, str]) -> dict
     ]
     if form.terms_url:
         fields.append({"name": rules.TERMS, "required": True, "type": "boolean"})
-    until = datetime.fromtimestamp(int(newcomer.came_at + REGISTER_S), UTC)
     return {
         "provider": desk.signin.title_of(newcomer.flow.client),
         "known": {**known, "email": newcomer.identity.email},
         "fields": fields,
         "terms_url": form.terms_url or None,
         "privacy_url": form.privacy_url or None,
-        "expires_at": until.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "expires_at": iso(newcomer.came_at + REGISTER_S),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.responses import Response
@@ -11,6 +10,7 @@ from vestibule.core.route import Host
 from vestibule.model import Session
 from vestibule.web.answers import Desk, answer, problem
 from vestibule.web.asking import Ask
+from vestibule.web.page import iso
 
 
 async def session(desk: Desk, ask: Ask) -> Response:
@@ -37,11 +37,7 @@ def describe(session: Session, host: Host) -> dict[str, Any]:
         if person is not None
         else None,
         "providers": [ids[name] for name in session.clients if name in ids],
-        "signed_in_at": _iso(session.created_at),
-        "expires_at": _iso(min(session.expires_at, session.seen_at + session.idle_s)),
-        "ends_at": _iso(session.expires_at),
+        "signed_in_at": iso(session.created_at),
+        "expires_at": iso(min(session.expires_at, session.seen_at + session.idle_s)),
+        "ends_at": iso(session.expires_at),
     }
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
