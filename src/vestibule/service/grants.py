@@ -33,6 +33,7 @@ from vestibule.protocol import base64url
 from vestibule.protocol.oauth2 import blames_grant
 from vestibule.providers.base import Refresh, SignOut
 from vestibule.providers.kit import Driver
+from vestibule.service.flight import Flights
 from vestibule.service.sessions import SESSION, UNCONFIRMED_S, Sessions
 from vestibule.store import base
 from vestibule.store.base import SealedGrant
@@ -90,7 +91,7 @@ class Grants:
         self._capacity = capacity
         self._cache: dict[str, dict[str, _Held]] = {}
         self._forgotten = 0
-        self._flights: dict[tuple[str, str], asyncio.Task[Tokens]] = {}
+        self._flights: Flights[Tokens] = Flights()
         self._returns: set[asyncio.Task[None]] = set()
         self.use(refreshers)
         changes.subscribe(GRANT, self._forget)
@@ -104,7 +105,7 @@ class Grants:
 
     async def close(self) -> None:
         """Wait for refreshes under way: a rotated refresh token must reach the store."""
-        await asyncio.gather(*self._flights.values(), return_exceptions=True)
+        await self._flights.close()
         await asyncio.gather(*self._returns, return_exceptions=True)
 
     async def keep(self, session: Session, client: str, tokens: Tokens, now: float) -> None:
@@ -176,18 +177,8 @@ class Grants:
 
     async def _share_flight(self, owner: str, client: str, rejected: Secret | None) -> Tokens:
         """What this process's one refresh of the grant ends in; whoever stops waiting does not stop it."""
-        place = owner, client
-        flight = self._flights.get(place)
-        if flight is None:
-            flight = asyncio.create_task(self._renewed(owner, client, rejected), name=f"refresh {client}")
-            self._flights[place] = flight
-            flight.add_done_callback(partial(self._landed, place))
-        return await asyncio.shield(flight)
-
-    def _landed(self, place: tuple[str, str], flight: asyncio.Task[Tokens]) -> None:
-        del self._flights[place]
-        if not flight.cancelled():
-            flight.exception()  # seen, even when everybody who waited has left
+        renewed = partial(self._renewed, owner, client, rejected)
+        return await self._flights.share((owner, client), renewed, name=f"refresh {client}")
 
     async def _renewed(self, owner: str, client: str, rejected: Secret | None) -> Tokens:
         """Live tokens, by this process's own refresh or another's; only one at a time gets past the lease."""

@@ -32,6 +32,7 @@ from vestibule.model import Identity, Secret, Session, Tokens
 from vestibule.observe.log import Log
 from vestibule.providers.base import Provider, Recheck
 from vestibule.providers.kit import Driver
+from vestibule.service.flight import Flights
 from vestibule.service.grants import REFRESHED, Grants
 from vestibule.service.sessions import Sessions
 from vestibule.store.base import Changes
@@ -73,7 +74,7 @@ class Rechecks:
         self._restricted: frozenset[str] = frozenset()
         self._changed_at: dict[str, float] = {}
         self._fresh_hosts: frozenset[str] = frozenset()
-        self._flights: dict[str, asyncio.Task[Session | None]] = {}
+        self._flights: Flights[Session | None] = Flights()
         self._retry_at: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         changes.subscribe(REFRESHED, self.refreshed)
@@ -128,12 +129,7 @@ class Rechecks:
             return session
         if self._now() < self._retry_at.get(session.id, 0.0):
             return self._as_it_was(session)
-        flight = self._flights.get(session.id)
-        if flight is None:
-            flight = asyncio.create_task(self._check(session.id), name="recheck")
-            self._flights[session.id] = flight
-            flight.add_done_callback(partial(self._landed, session.id))
-        return await asyncio.shield(flight)
+        return await self._flights.share(session.id, partial(self._check, session.id), name="recheck")
 
     def refreshed(self, session_id: str) -> None:
         """A credential of this session was refreshed just now: look again at the next request.
@@ -151,11 +147,6 @@ class Rechecks:
             await self._sessions.update(
                 session_id, lambda s: replace(s, check_at=now) if s.check_at > now else s
             )
-
-    def _landed(self, session_id: str, flight: asyncio.Task[Session | None]) -> None:
-        del self._flights[session_id]
-        if not flight.cancelled():
-            flight.exception()  # seen, even when everybody who waited has left
 
     async def _check(self, session_id: str) -> Session | None:
         session = await self._sessions.by_id(session_id)
