@@ -199,6 +199,43 @@ class AdminToken(msgspec.Struct, frozen=True, kw_only=True):
     seen_at: float | None = None
 
 
+class Asker(msgspec.Struct, frozen=True, gc=False):
+    """Who asks, as far as rules look at it; nobody signed in has no identities."""
+
+    identities: tuple[Identity, ...] = ()
+    user_id: str = ""
+    """The person's id here."""
+    address: str = ""
+    """The client's address in its one spelling; empty when nothing better is known."""
+    scopes: frozenset[str] | None = None
+    """Of the token that was shown; None: none was."""
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """What a credential is good for, at most; what is empty is not bounded."""
+
+    host: str = ""
+    prefixes: tuple[bytes, ...] = ()
+    """Canonical, without their last slash: whole segments, as routes have them."""
+    methods: frozenset[bytes] = frozenset()
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who shows a credential of their own with every request, instead of a browser's session."""
+
+    id: str
+    """Says in logs and caches which credential it was; never the credential itself."""
+    kind: str
+    """`app_token`, `jwt`, `introspection` or `basic`."""
+    identities: tuple[Identity, ...] = ()
+    user_id: str = ""
+    """The person here; empty where the credential is nobody's account."""
+    scopes: frozenset[str] = frozenset()
+    expires_at: float | None = None
+    """When the credential itself ends; None: it doesn't say."""
+    bounds: Bounds = Bounds()
+
+
 class Allow(msgspec.Struct, frozen=True):
     """The request may go to the backend. Made in `core.policy.decide` only."""
 

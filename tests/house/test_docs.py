@@ -21,7 +21,7 @@ from vestibule.config.rule import rule_of
 from vestibule.core import claim, flow
 from vestibule.core.policy import decide, policy_of, qualified
 from vestibule.errors import ConfigError
-from vestibule.model import Allow, Decision, Deny, Identity, SignIn
+from vestibule.model import Allow, Asker, Decision, Deny, Identity, SignIn
 from vestibule.protocol import h1, headers, url
 from vestibule.proxy import downstream_h1, pool, upstream
 from vestibule.web.texts import TEXTS
@@ -239,7 +239,7 @@ def test_the_truth_table_of_access_is_true(allow: str, deny: str, who: str, answ
         deny=tuple(rule_of(rule) for rule in quoted(deny)),
         sign_in=frozenset({"google"}),
     )
-    assert said(decide(policy, b"GET", somebody(who))) == answer
+    assert said(decide(policy, b"GET", Asker(somebody(who)))) == answer
 
 
 def said(decision: Decision) -> str:
@@ -274,9 +274,9 @@ def test_the_truth_table_of_what_providers_say_is_true(rule: str, known: str, al
     asked = qualified(rule_of(quoted(rule)[0]), clients)
     anyone, sign_in = rule_of("anyone"), frozenset(clients)
     identities = (member(known),)
-    assert said(decide(policy_of(allow=(asked,), sign_in=sign_in), b"GET", identities)) == allow
+    assert said(decide(policy_of(allow=(asked,), sign_in=sign_in), b"GET", Asker(identities))) == allow
     policy = policy_of(allow=(anyone,), deny=(asked,), sign_in=sign_in)
-    assert said(decide(policy, b"GET", identities)) == deny
+    assert said(decide(policy, b"GET", Asker(identities))) == deny
 
 
 @pytest.mark.parametrize(("path", "route"), ROUTES, ids=lambda cell: cell)

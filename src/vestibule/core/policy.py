@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from vestibule.core.claim import at
-from vestibule.model import Allow, Decision, Deny, Identity, SignIn
+from vestibule.model import Allow, Asker, Decision, Deny, Identity, SignIn
 
 LISTED: Final[Mapping[str, str]] = {
     "group": "groups",
@@ -103,20 +103,19 @@ def policy_of(
 _PUBLIC = Allow("public")
 
 
-def decide(policy: Policy, method: bytes, identities: tuple[Identity, ...], user_id: str = "") -> Decision:
-    """What happens to a request with this method from somebody with these identities (none: nobody signed in).
+def decide(policy: Policy, method: bytes, asker: Asker) -> Decision:
+    """What happens to a request with this method from this asker.
 
-    `user_id`: the person's id here. The only place where `Allow` is made. Does not look at the session's life: a
-    dead one is no identities.
+    The only place where `Allow` is made. Does not look at the session's life: a dead one is no identities.
     """
     # 1. A method the route does not list is refused here; it never falls to another route.
     if policy.methods and method not in policy.methods:
         return Deny(405, "method_not_allowed", f"this address takes {_listing(policy.methods)}")
     # 2. Only identities from the host's own clients count.
-    known = [identity for identity in identities if identity.client in policy.sign_in]
+    known = [identity for identity in asker.identities if identity.client in policy.sign_in]
     # 3. Deny wins, and what it can't know denies: nobody may sign in to be known, a person may not pass.
     for rule in policy.deny:
-        verdict = _matches(rule, known, user_id)
+        verdict = _matches(rule, known, asker.user_id)
         if verdict is True:
             return Deny(403, "denied", f"a rule denies: {rule.text}", (rule.kind,))
         if verdict is None:
@@ -134,7 +133,7 @@ def decide(policy: Policy, method: bytes, identities: tuple[Identity, ...], user
         return Deny(403, "no_sign_in", "this address has no sign-in and no public rule")
     # 6. One matching rule is enough.
     for rule in policy.allow:
-        if _matches(rule, known, user_id) is True:
+        if _matches(rule, known, asker.user_id) is True:
             return Allow(rule.text)
     # 7. Somebody whom no rule allows: 403, never a new sign-in, so that there is no loop.
     texts = ", ".join(rule.text for rule in policy.allow) or "none"

@@ -23,7 +23,7 @@ from vestibule.core.policy import decide
 from vestibule.core.route import HEALTH_PATH, Backend, Host, Route, RouteTable
 from vestibule.core.seal import KeyRing
 from vestibule.errors import BadRequest, ProviderUnavailable, StoreError
-from vestibule.model import Allow, Decision, Deny, Session, SignIn, StepUp, Unavailable
+from vestibule.model import Allow, Asker, Decision, Deny, Session, SignIn, StepUp, Unavailable
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol import cookie, websocket
@@ -139,7 +139,12 @@ class Gateway:
         if host is None or _is_own(path, host):
             return host is not None
         policy = host.route(path).policy
-        return isinstance(decide(policy, exchange.head.method, session.identities, session.user_id), Allow)
+        return isinstance(
+            decide(
+                policy, exchange.head.method, Asker(session.identities, session.user_id, exchange.address)
+            ),
+            Allow,
+        )
 
     # -- the path -----------------------------------------------------------------------------
 
@@ -242,9 +247,10 @@ class Gateway:
             return
         # 4. Decide.
         if session is None:
-            decision = decide(ask.route.policy, head.method, ())
+            asker = Asker(address=exchange.address)
         else:
-            decision = decide(ask.route.policy, head.method, session.identities, session.user_id)
+            asker = Asker(session.identities, session.user_id, exchange.address)
+        decision = decide(ask.route.policy, head.method, asker)
         self._act(exchange, ask, session, decision)
 
     def _act(self, exchange: Exchange, ask: Ask, session: Session | None, decision: Decision) -> None:

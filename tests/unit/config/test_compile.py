@@ -8,7 +8,7 @@ from tests.unit.config.conftest import GOOGLE, Desk
 from vestibule.config.compile import Compiled, compile_config
 from vestibule.core.policy import decide
 from vestibule.core.postgres import Postgres
-from vestibule.model import Allow, Deny, Identity, Secret, SignIn
+from vestibule.model import Allow, Asker, Deny, Identity, Secret, SignIn
 
 FULL = (
     GOOGLE
@@ -150,15 +150,15 @@ def test_urls_of_strangers_lead_where_it_is_written_and_nowhere_else(desk: Desk)
 def test_a_routes_allow_replaces_the_hosts_and_every_deny_holds(desk: Desk) -> None:
     routes = compiled(desk).table.hosts[b"forum.example.com"].routes
     root, public, deep = routes[b""].policy, routes[b"/public"].policy, routes[b"/admin/deep"].policy
-    assert isinstance(decide(root, b"GET", person("eve@example.com")), Allow)
-    assert isinstance(decide(root, b"GET", person("bob@example.com")), Deny)
-    assert isinstance(decide(root, b"GET", ()), SignIn)
+    assert isinstance(decide(root, b"GET", Asker(person("eve@example.com"))), Allow)
+    assert isinstance(decide(root, b"GET", Asker(person("bob@example.com"))), Deny)
+    assert isinstance(decide(root, b"GET", Asker()), SignIn)
     assert public.public
-    assert isinstance(decide(public, b"GET", person("bob@example.com")), Deny)
-    assert isinstance(decide(deep, b"POST", person("ann@example.com")), Allow)
-    assert isinstance(decide(deep, b"GET", person("eve@example.com")), Deny)
+    assert isinstance(decide(public, b"GET", Asker(person("bob@example.com"))), Deny)
+    assert isinstance(decide(deep, b"POST", Asker(person("ann@example.com"))), Allow)
+    assert isinstance(decide(deep, b"GET", Asker(person("eve@example.com"))), Deny)
     assert [rule.text for rule in deep.deny] == ["email:bob@example.com", "domain:evil.example"]
-    refused = decide(deep, b"PUT", person("ann@example.com"))
+    refused = decide(deep, b"PUT", Asker(person("ann@example.com")))
     assert isinstance(refused, Deny)
     assert refused.status == 405
 
@@ -170,7 +170,7 @@ def test_an_identity_of_a_client_that_is_not_in_sign_in_counts_for_nothing(desk:
     host = compile_config(desk.load(text)).table.hosts[b"forum.example.com"]
     stranger = (Identity(client="Forum.Example.com/own", issuer="x", subject="1", email="eve@example.com"),)
     assert "own" in host.clients
-    assert isinstance(decide(host.routes[b""].policy, b"GET", stranger), SignIn)
+    assert isinstance(decide(host.routes[b""].policy, b"GET", Asker(stranger)), SignIn)
 
 
 def test_the_ten_lines_for_google(desk: Desk) -> None:

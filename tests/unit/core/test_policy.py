@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vestibule.core.policy import Rule, decide, policy_of, qualified, rule
-from vestibule.model import Allow, Deny, Identity, SignIn
+from vestibule.model import Allow, Asker, Deny, Identity, SignIn
 
 GET = b"GET"
 PUBLIC = Rule(kind="public", text="public")
@@ -48,7 +48,7 @@ SIGN_IN = frozenset({"google", "github"})
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize("rule", ALLOWED, ids=lambda rule: rule.text)
 def test_an_allow_rule_lets_through_whom_it_names_and_no_one_else(rule, who):
-    decision = decide(policy_of(allow=(rule,), sign_in=SIGN_IN), GET, WHO[who])
+    decision = decide(policy_of(allow=(rule,), sign_in=SIGN_IN), GET, Asker(WHO[who]))
     if who in ALLOWED[rule]:
         assert decision == Allow(rule.text)
     elif who in STRANGERS:
@@ -71,7 +71,7 @@ ASKED = {ADA: STRANGERS, DOMAIN: STRANGERS, UNKNOWN: STRANGERS, PUBLIC: set(), A
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize("rule", DENIED, ids=lambda rule: rule.text)
 def test_a_deny_rule_wins_over_public_and_what_it_can_not_know_denies(rule, who):
-    decision = decide(policy_of(allow=(PUBLIC,), deny=(rule,), sign_in=SIGN_IN), GET, WHO[who])
+    decision = decide(policy_of(allow=(PUBLIC,), deny=(rule,), sign_in=SIGN_IN), GET, Asker(WHO[who]))
     if who in DENIED[rule]:
         assert isinstance(decision, Deny)
         assert decision.status == 403
@@ -83,7 +83,7 @@ def test_a_deny_rule_wins_over_public_and_what_it_can_not_know_denies(rule, who)
 
 @pytest.mark.parametrize("rule", ALLOWED, ids=lambda rule: rule.text)
 def test_deny_wins_over_the_same_allow(rule):
-    decision = decide(policy_of(allow=(rule, PUBLIC), deny=(rule,), sign_in=SIGN_IN), GET, WHO["ada"])
+    decision = decide(policy_of(allow=(rule, PUBLIC), deny=(rule,), sign_in=SIGN_IN), GET, Asker(WHO["ada"]))
     assert isinstance(decision, Deny)
 
 
@@ -91,32 +91,32 @@ def test_deny_wins_over_the_same_allow(rule):
     ("who", "code"), [("ada", "denied"), ("no e-mail", "denied_unknown")], ids=["known", "unknown"]
 )
 def test_a_denial_says_whether_it_knew(who, code):
-    assert decide(policy_of(allow=(ANYONE,), deny=(ADA,), sign_in=SIGN_IN), GET, WHO[who]).code == code
+    assert decide(policy_of(allow=(ANYONE,), deny=(ADA,), sign_in=SIGN_IN), GET, Asker(WHO[who])).code == code
 
 
 def test_an_unknown_deny_without_any_sign_in_is_403():
-    decision = decide(policy_of(allow=(PUBLIC,), deny=(ADA,)), GET, ())
+    decision = decide(policy_of(allow=(PUBLIC,), deny=(ADA,)), GET, Asker())
     assert (decision.status, decision.code) == (403, "denied_unknown")
 
 
 @pytest.mark.parametrize("rule", [ANYONE, ADA, DOMAIN, UNKNOWN], ids=lambda rule: rule.text)
 @pytest.mark.parametrize("who", ["nobody", "ada"])
 def test_without_sign_in_only_public_lets_anyone_through(rule, who):
-    decision = decide(policy_of(allow=(rule,)), GET, WHO[who])
+    decision = decide(policy_of(allow=(rule,)), GET, Asker(WHO[who]))
     assert (decision.status, decision.code) == (403, "no_sign_in")
-    assert decide(policy_of(allow=(rule, PUBLIC)), GET, WHO[who]) == Allow("public")
+    assert decide(policy_of(allow=(rule, PUBLIC)), GET, Asker(WHO[who])) == Allow("public")
 
 
 def test_no_rule_at_all_lets_nobody_through():
     policy = policy_of(allow=(), sign_in=SIGN_IN)
-    assert isinstance(decide(policy, GET, ()), SignIn)
-    assert decide(policy, GET, WHO["ada"]).code == "not_allowed"
+    assert isinstance(decide(policy, GET, Asker()), SignIn)
+    assert decide(policy, GET, Asker(WHO["ada"])).code == "not_allowed"
 
 
 def test_one_of_several_rules_is_enough():
     policy = policy_of(allow=(ADA, DOMAIN), sign_in=SIGN_IN)
-    assert decide(policy, GET, WHO["bob"]) == Allow(DOMAIN.text)
-    assert isinstance(decide(policy, GET, WHO["eve"]), Deny)
+    assert decide(policy, GET, Asker(WHO["bob"])) == Allow(DOMAIN.text)
+    assert isinstance(decide(policy, GET, Asker(WHO["eve"])), Deny)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_one_of_several_rules_is_enough():
 def test_a_method_that_is_not_listed_is_405_for_everybody(methods, method, passes):
     policy = policy_of(allow=(PUBLIC,), methods=frozenset(methods), sign_in=SIGN_IN)
     for identities in WHO.values():
-        decision = decide(policy, method, identities)
+        decision = decide(policy, method, Asker(identities))
         assert isinstance(decision, Allow) is passes
         if not passes:
             assert (decision.status, decision.code) == (405, "method_not_allowed")
@@ -143,8 +143,8 @@ def test_a_method_that_is_not_listed_is_405_for_everybody(methods, method, passe
 
 def test_a_refusal_says_which_rules_there_are_and_an_allowance_which_one_it_was():
     policy = policy_of(allow=(ADA, DOMAIN), sign_in=SIGN_IN)
-    assert "email:ada@app.example, domain:app.example" in decide(policy, GET, WHO["eve"]).reason
-    assert decide(policy, GET, WHO["ada"]).reason == "email:ada@app.example"
+    assert "email:ada@app.example, domain:app.example" in decide(policy, GET, Asker(WHO["eve"])).reason
+    assert decide(policy, GET, Asker(WHO["ada"])).reason == "email:ada@app.example"
 
 
 def test_public_is_known_beforehand():
@@ -221,8 +221,10 @@ def test_a_rule_holds_fails_or_can_not_be_told(text, identities, holds):
     kind, _, value = text.partition(":")
     asked = qualified(rule(kind, value, text=text), CLIENTS)
     sign_in = frozenset(CLIENTS.values())
-    allowed = decide(policy_of(allow=(asked,), sign_in=sign_in), GET, tuple(identities), "u1")
-    denied = decide(policy_of(allow=(PUBLIC,), deny=(asked,), sign_in=sign_in), GET, tuple(identities), "u1")
+    allowed = decide(policy_of(allow=(asked,), sign_in=sign_in), GET, Asker(tuple(identities), "u1"))
+    denied = decide(
+        policy_of(allow=(PUBLIC,), deny=(asked,), sign_in=sign_in), GET, Asker(tuple(identities), "u1")
+    )
     if not identities:
         assert isinstance(allowed, SignIn)
         assert isinstance(denied, SignIn)

@@ -19,7 +19,7 @@ from vestibule.core.route import (
     site_of,
     with_callbacks,
 )
-from vestibule.model import Deny, Identity
+from vestibule.model import Asker, Deny, Identity
 
 
 def route(prefix: bytes) -> Route:
@@ -158,7 +158,7 @@ def test_a_rule_on_a_provider_that_is_switched_off_is_not_one_on_a_group_of_that
     assert (found.provider, found.value) == ("okta", "admins")
     assert joined.clients == {"gitlab": "gitlab"}
     mallory = Identity(client="gitlab", issuer="https://gitlab.com", subject="1", groups=("okta/admins",))
-    assert isinstance(decide(joined.routes[b""].policy, b"GET", (mallory,)), Deny)
+    assert isinstance(decide(joined.routes[b""].policy, b"GET", Asker((mallory,))), Deny)
     # What the host itself has by that ID stays what it is.
     own = replace(own, clients={"okta": "app.example/okta"})
     joined = joined_by(RouteTable([own]), {}, absent=["okta"]).hosts[b"app.example"]

@@ -12,7 +12,7 @@ from tests.unit.providers.player import NOW, answered, came_back, form_of, jwks_
 from tests.unit.providers.test_oidc import METADATA, RSA, id_token
 from vestibule.core.policy import decide, policy_of, rule
 from vestibule.errors import ClientError, ProviderInvalid, ProviderUnavailable
-from vestibule.model import Allow, Deny, Identity, Secret, Tokens
+from vestibule.model import Allow, Asker, Deny, Identity, Secret, Tokens
 from vestibule.providers import BUILTIN
 from vestibule.providers.kit import Ask, Discovery, Get, Keys, PostForm, Reply
 from vestibule.providers.oidc import Oidc
@@ -256,9 +256,9 @@ def test_a_workspace_whose_domain_is_the_id_of_another_is_not_that_one(team: str
     others = {"https://slack.com/team_id": "T0EVIL", "https://slack.com/team_domain": team.lower()}
     identity, _ = identified("slack", Server("slack", {**SLACK_CLAIMS, **others}))
     policy = policy_of(allow=(rule("org", team),), sign_in=frozenset({identity.client}))
-    assert isinstance(decide(policy, b"GET", (identity,)), Deny)
+    assert isinstance(decide(policy, b"GET", Asker((identity,))), Deny)
     good, _ = identified("slack", Server("slack", {**SLACK_CLAIMS, "https://slack.com/team_id": team}))
-    assert isinstance(decide(policy, b"GET", (good,)), Allow)
+    assert isinstance(decide(policy, b"GET", Asker((good,))), Allow)
     with pytest.raises(ValueError, match=r"^allowed_workspaces"):
         client("slack", allowed_workspaces=(team.lower(),))
 

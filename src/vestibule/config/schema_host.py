@@ -1,0 +1,124 @@
+"""What the blocks of a host may hold: `host`, `route`, `access`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from vestibule.config.schema_branding import Branding
+from vestibule.config.schema_call import Call
+from vestibule.config.schema_client import OAuth, Provider
+from vestibule.config.shape import Node
+from vestibule.config.value import (
+    Method,
+    Offered,
+    Origin,
+    Size,
+)
+from vestibule.core.policy import Rule
+from vestibule.core.route import Backend
+
+_ACCESS_LATER = {"rule": "write allow and deny", "policy": "write allow and deny"}
+EDGE = "let an edge proxy in front speak TLS, and write public_url into the host"
+"""What to do until certificates come by themselves."""
+
+
+class Access(Node, kw_only=True):
+    """Who gets in. What no rule allows is denied.
+
+    Rules: `public` (no sign-in needed), `anyone` (any signed-in person), `email:ADDRESS`, `domain:NAME`
+    (of the verified e-mail address), `group:NAME`, `org:NAME`, `team:ORG/TEAM`, `project:PATH`, `repo:OWNER/NAME`,
+    `role:NAME`, `claim:NAME=VALUE` (of a claim kept by the provider's `claims`), `user:ID` (the id here). Each value
+    may name a provider first, and then looks at that one's word only: `group:okta/admins`; `user:github/octocat` is
+    a login there.
+    """
+
+    LATER: ClassVar[Mapping[str, str]] = _ACCESS_LATER
+
+    allow: tuple[Rule, ...] = ()
+    """Rules; one that holds is enough. A route's list replaces the host's."""
+    deny: tuple[Rule, ...] = ()
+    """Rules; one that holds refuses, whatever `allow` says, and so does one that can't be answered. A
+    host's list applies on all its routes."""
+
+
+_REQUEST_LATER = {
+    "header": "",
+    "rewrite": "",
+    "identity_headers": "the backend gets Proxy-… and User-… headers",
+    "assertion": "",
+    "timeout": "",
+}
+
+
+class Route(Node, kw_only=True):
+    """A part of a host's paths.
+
+    It is chosen by path alone: whole segments, the longest wins; `/admin/` also owns `/admin`. What is not
+    set here is as in the host.
+    """
+
+    LABEL: ClassVar[str] = "its path"
+    EITHER: ClassVar[tuple[str, ...]] = ("backend",)
+    LATER: ClassVar[Mapping[str, str]] = _REQUEST_LATER
+
+    methods: tuple[Method, ...] = ()
+    """The methods it takes; any other is answered 405. Without it: all."""
+    backend: tuple[Backend, ...] = ()
+    """As in `host`."""
+    insecure: bool | None = None
+    """As in `host`."""
+    max_body: Size | None = None
+    """As in `host`."""
+    access: Access | None = None
+    """Who gets in here: `allow` replaces the host's, `deny` adds to it."""
+
+
+class Host(Node, kw_only=True):
+    """A host name of yours and the app behind it. Also named `ingress`."""
+
+    LABEL: ClassVar[str] = "the host's name"
+    ALIASES: ClassVar[Mapping[str, str]] = {"oauth_client": "oauth", "calling": "call"}
+    LATER: ClassVar[Mapping[str, str]] = {
+        **_REQUEST_LATER,
+        "atproto": "",
+        "atproto_client": "",
+        "credential": EDGE,
+        "compat": "",
+        "session": "lifetimes stand in a block `lifetimes` at top level",
+        "apikey_auth": "",
+        "require_jwt": "",
+        "aliases": "write a host block for each name",
+    }
+    REQUIRED: ClassVar[tuple[str, ...]] = ("backend",)
+    EITHER: ClassVar[tuple[str, ...]] = ("backend",)
+
+    name: str = ""
+    """For people; without it the host's name."""
+    backend: tuple[Backend, ...] = ()
+    """Where requests go: `host:port` (http), `https://host:port`, `unix:PATH`, `static:DIR`,
+    `internal:echo`, `internal:account` (no app at all: people sign in, and see their account), or a list of servers,
+    used in turn, a dead one left out."""
+    insecure: bool = False
+    """True: the certificate of an https backend is not checked."""
+    max_body: Size | None = None
+    """Largest request body, as in `"10MiB"`; a larger one is answered 413. Without it: no limit."""
+    public_url: Origin = Origin("")
+    """Scheme and host as people see them (`https://app.example.com`), where an edge proxy in front
+    speaks TLS."""
+    sign_in: tuple[Offered, ...] | None = None
+    """IDs of the providers people sign in with here, in the order of the buttons; `"*"` stands for every enabled
+    provider of the database, after those named. Without it: those that stand inside this host."""
+    access: Access | None = None
+    """Who gets in. May be left out only where nothing but IO's `oauth` blocks stand: then everyone
+    does, and the app sees who is signed in."""
+    route: tuple[Route, ...] = ()
+    """Parts of the paths with settings of their own."""
+    provider: tuple[Provider, ...] = ()
+    """Providers of this host alone."""
+    oauth: tuple[OAuth, ...] = ()
+    """OAuth 2.0 clients of this host; also named `oauth_client`."""
+    call: tuple[Call, ...] = ()
+    """Calling interfaces that take this host's handles only; also named `calling`."""
+    branding: Branding | None = None
+    """How this host's pages look."""
