@@ -29,9 +29,11 @@ from vestibule.protocol.address import Networks
 from vestibule.protocol.h1 import HeadCheck, parse_answer_head, parse_request_head
 from vestibule.proxy.downstream_h1 import H1Connection
 from vestibule.proxy.gateway import Gateway
+from vestibule.proxy.judge import Judge
 from vestibule.proxy.lasting import Lasting
 from vestibule.proxy.listener import Listener
 from vestibule.proxy.pool import Pools
+from vestibule.proxy.teller import Teller
 from vestibule.proxy.upstream import UpstreamConnection
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
@@ -124,13 +126,20 @@ async def stage() -> tuple[H1Connection, UpstreamConnection, str]:
     )
     await sessions.load(handle)
     pools = Pools(loop.time)
-    gateway = Gateway(
-        table=RouteTable((host,)),
+    table = RouteTable((host,))
+    judge = Judge(
+        table=table,
         sessions=sessions,
         rechecks=rechecks,
+        callers=cast("Any", None),
         lasting=Lasting(sessions, rechecks),
-        ring=KeyRing((Key("k", b"k" * 32),)),
         trusted=Networks(()),
+        log=Log(),
+    )
+    gateway = Gateway(
+        table=table,
+        judge=judge,
+        teller=Teller(KeyRing((Key("k", b"k" * 32),))),
         pools=pools,
         answers=cast("Any", None),
         control=cast("Any", None),

@@ -37,10 +37,13 @@ from vestibule.proxy.calling import Calling
 from vestibule.proxy.echo import Echo
 from vestibule.proxy.gateway import Gateway
 from vestibule.proxy.internal import Internals
+from vestibule.proxy.judge import Judge
 from vestibule.proxy.lasting import Lasting
 from vestibule.proxy.listener import Listener
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.static import Directory
+from vestibule.proxy.teller import Teller
+from vestibule.service.caller import Callers
 from vestibule.service.grants import Grants
 from vestibule.service.jobs import Job, Jobs, sweeping
 from vestibule.service.offer import Offer
@@ -126,6 +129,7 @@ class App:
             failed=self._job_failed,
         )
         self._lasting = Lasting(self.sessions, self.rechecks)
+        self._callers = Callers()
         self.gateway = self._gateway()
         changes.subscribe(SESSION, self._lasting.session_changed)
         tokens = AppTokens(_sources(compiled), driver)
@@ -156,20 +160,26 @@ class App:
         return found
 
     def _gateway(self) -> Gateway:
-        return Gateway(
-            table=self._compiled.table,
+        compiled = self._compiled
+        judge = Judge(
+            table=compiled.table,
             sessions=self.sessions,
             rechecks=self.rechecks,
+            callers=self._callers,
             lasting=self._lasting,
-            ring=self._ring,
-            trusted=self._compiled.trusted_proxies,
+            trusted=compiled.trusted_proxies,
+            log=self._log,
+        )
+        return Gateway(
+            table=compiled.table,
+            judge=judge,
+            teller=Teller(self._ring, handle_s=compiled.lifetimes.handle_s),
             pools=self._pools,
             answers=self._answers,
             control=Control(self._application()),
             internal=self._internals,
             traffic=self.traffic,
             log=self._log,
-            handle_s=self._compiled.lifetimes.handle_s,
         )
 
     def _calling(self, call: Call, tokens: AppTokens) -> Calling:

@@ -9,29 +9,31 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from vestibule.core.route import Host
-from vestibule.model import Identity, Session
+from vestibule.model import Caller, Identity, Session
 
 VALUE_LIMIT_BYTES = 8 * 1024
 # RFC 3986 calls fewer characters safe; these are all of visible ASCII but `%` and `,`.
 _VISIBLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in "%,")
 
 
-def identity_lines(session: Session, host: Host, handle: str) -> list[bytes]:
-    """The header lines that tell the backend of *host* who asks; `handle` is the sealed one for calls.
+def identity_lines(who: Session | Caller, host: Host, handle: str = "") -> list[bytes]:
+    """The header lines that tell the backend of *host* who asks; `handle` is a session's sealed one for calls.
 
     Only identities of the host's own `sign_in` clients are told, and only clients the host knows.
     Threat: control characters in a claim that would become header lines of their own.
     """
     named = {full: client for client, full in host.clients.items()}
-    providers = [named[full] for full in session.clients if full in named]
-    lines = [b"Proxy-Session: " + handle.encode()]
-    if providers:
-        lines.append(_line("Proxy-Provider", _listed(providers)))
-    known = [identity for identity in session.identities if identity.client in host.sign_in]
+    lines = []
+    if isinstance(who, Session):
+        lines.append(b"Proxy-Session: " + handle.encode())
+        providers = [named[full] for full in who.clients if full in named]
+        if providers:
+            lines.append(_line("Proxy-Provider", _listed(providers)))
+    known = [identity for identity in who.identities if identity.client in host.believed]
     if not known:
         return lines
     told = {
-        "User-Id": _text(session.user_id),
+        "User-Id": _text(who.user_id),
         "User-Login": _text(_first(known, "login")),
         "User-Name": _text(_first(known, "name")),
         "User-Email": _text(_first(known, "email")),

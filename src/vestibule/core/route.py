@@ -63,6 +63,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy
     body_limit_bytes: int | None = None
     """None: no limit; bodies are streamed."""
+    needs_caller: bool = False
+    """Only who shows a token with each request is let in; no session is looked at."""
     place: str = ""
     """`file:line` it was written at, for explanations."""
 
@@ -77,6 +79,12 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Client ID in paths → full name: the clients that have `/@ID/…` on this host."""
     sign_in: tuple[str, ...] = ()
     """Full names of the identifying clients, in the order of the buttons."""
+    issuers: tuple[str, ...] = ()
+    """Names of those, besides `sign_in`, whose word on callers counts: issuers of tokens, a password file."""
+    takes_callers: bool = False
+    """Some credentials in Authorization are for the gateway to judge (`service.caller`)."""
+    realm: str = ""
+    """What sessions are good for here, as `Session.host` has it; empty: this host alone, by its name."""
     takes_more: bool = False
     """Every enabled provider of the database signs people in here, too (`joined_by`)."""
     callbacks: Mapping[bytes, tuple[str, ...]] = {}
@@ -90,6 +98,11 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     branding: Branding = PLAIN
     """How its pages look."""
     place: str = ""
+
+    @property
+    def believed(self) -> tuple[str, ...]:
+        """Full names of all whose identities count here."""
+        return (*self.sign_in, *self.issuers)
 
     def route(self, path: bytes) -> Route:
         """The route that owns this canonical path; there is always one."""
@@ -119,6 +132,8 @@ def site_of(host: Host, scheme: str, port: int) -> Site:
     """The site of *host* on a listener; from the configuration, never from what a client sent."""
     if host.base_url:
         secure = host.base_url.startswith("https://")
+        shown = host.base_url.rpartition(":")[2]
+        port = int(shown) if shown.isdigit() else 80
         return Site(base_url=host.base_url, cookie=cookie_name(port, secure=secure), secure=secure)
     secure = scheme == "https"
     shown = "" if port == (443 if secure else 80) else f":{port}"

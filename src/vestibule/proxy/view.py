@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from vestibule.core.route import Host, RouteTable, Site, site_of
 from vestibule.errors import BadRequest
-from vestibule.model import Session
+from vestibule.model import Caller, Session
 from vestibule.protocol import cookie, forwarded
 from vestibule.protocol.address import Networks
 from vestibule.protocol.h1 import RequestHead
@@ -39,7 +39,7 @@ class Kept(NamedTuple):
     peer: str
     told: Told
     taken: cookie.Taken
-    session: Session | None
+    who: Session | Caller | None
     good_until: float
     block: bytes
 
@@ -78,6 +78,7 @@ class View:
         "_trusted",
         "host",
         "name",
+        "realm",
         "site",
     )
 
@@ -86,6 +87,8 @@ class View:
         self._budget = budget
         self.host = host
         self.name = host.name.decode("ascii")
+        self.realm = host.realm or self.name
+        """What sessions must be good for."""
         self.site: Site = site_of(host, listener.scheme, listener.port)
         self._scheme = "https" if self.site.secure else listener.scheme
         """As people reach it: by `public_url` where an edge in front speaks TLS."""

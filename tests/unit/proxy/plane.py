@@ -19,14 +19,16 @@ from tests.unit.proxy.conftest import Client, PlainListener
 from vestibule.core.policy import Rule, policy_of
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server, routes_of
 from vestibule.core.seal import Key, KeyRing
-from vestibule.errors import StoreError
-from vestibule.model import Account, Device, Identity, Session, User
+from vestibule.errors import ClientError, StoreError
+from vestibule.model import Account, Caller, Device, Identity, Session, User
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol.address import Networks
 from vestibule.proxy.gateway import Gateway
+from vestibule.proxy.judge import Judge
 from vestibule.proxy.lasting import Lasting
 from vestibule.proxy.pool import Pools
+from vestibule.proxy.teller import Teller
 from vestibule.service.sessions import SESSION, Sessions
 from vestibule.store.changes import Changes
 from vestibule.store.memory import Store
@@ -229,6 +231,28 @@ class NoRechecks:
         return self.answer
 
 
+class NoCallers:
+    """Takes the credentials in `known`; any other is the backend's."""
+
+    def __init__(self) -> None:
+        self.known: dict[bytes, Caller | ClientError] = {}
+        self.loaded: set[bytes] = set()
+
+    def takes(self, host, authorization):
+        return authorization in self.known
+
+    def peek(self, host, authorization):
+        found = self.known[authorization]
+        return found if authorization in self.loaded and isinstance(found, Caller) else None
+
+    async def load(self, host, authorization, address, now):
+        found = self.known[authorization]
+        if isinstance(found, ClientError):
+            raise found
+        self.loaded.add(authorization)
+        return found
+
+
 class Plane:
     def __init__(self, loop: FakeLoop, *, trusted: Iterable[str] = (), hosts: Iterable[Host] = HOSTS) -> None:
         self.loop = loop
@@ -246,13 +270,22 @@ class Plane:
         self.rechecks = NoRechecks()
         self.sessions = Sessions(self.away, self.changes, now=self.now, mono=loop.time)
         self.lasting = Lasting(self.sessions, self.rechecks)
-        self.gateway = Gateway(
-            table=RouteTable(hosts),
+        table = RouteTable(hosts)
+        self.callers = NoCallers()
+        self.judge = Judge(
+            table=table,
             sessions=self.sessions,
             rechecks=self.rechecks,
+            callers=self.callers,
             lasting=self.lasting,
-            ring=RING,
             trusted=Networks.parse(trusted),
+            log=self.log,
+            now=self.now,
+        )
+        self.gateway = Gateway(
+            table=table,
+            judge=self.judge,
+            teller=Teller(RING, now=self.now),
             pools=self.pools,
             answers=self.answers,
             control=self.control,

@@ -8,7 +8,7 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.proxy.plane import NOW_AT, Plane, host, ok, request, route
+from tests.unit.proxy.plane import NOW_AT, RING, Plane, host, ok, request, route
 from tests.unit.proxy.test_relay import HANDSHAKE, SWITCH
 from vestibule.core.handle import open_handle
 from vestibule.core.route import Backend
@@ -246,13 +246,16 @@ class Broken:
         raise RuntimeError("broken " + name)
 
 
-@pytest.mark.parametrize("step", ["_views", "_sessions", "_ring", "_pools", "_traffic_none"])
+@pytest.mark.parametrize(
+    "step", ["judge._views", "judge._sessions", "gateway._teller", "gateway._pools", "traffic_none"]
+)
 def test_an_exception_at_any_step_is_a_refusal(plane, step):
     handle = plane.sign_in()
-    if step == "_traffic_none":
+    owner, _, name = step.partition(".")
+    if not name:
         plane.away.fault = RuntimeError("broken store")
     else:
-        setattr(plane.gateway, step, Broken())
+        setattr(getattr(plane, owner), name, Broken())
     answer = plane.get(b"/a", cookie=handle)
     assert (answer.status, answer.value(b"code")) == (500, b"internal_error")
     assert plane.backend.connections == []
@@ -262,7 +265,7 @@ def test_an_exception_at_any_step_is_a_refusal(plane, step):
 
 
 def test_a_policy_that_can_not_be_read_lets_nobody_through(plane):
-    views: Views = plane.gateway._views
+    views: Views = plane.judge._views
     view = views.of(b"app.example", plane.listener)
     view.host = replace(view.host, routes=Broken(), depth=1)
     assert plane.get(b"/public").status == 500
@@ -405,7 +408,7 @@ def test_the_person_is_told(plane):
     assert got.value(b"user-name") == b"Zo%C3%AB,%20A"
     assert got.value(b"user-groups") == b"a%2Cb,c"
     assert got.value(b"proxy-provider") == b"google"
-    opened = open_handle(plane.gateway._ring, got.value(b"proxy-session"), NOW_AT)
+    opened = open_handle(RING, got.value(b"proxy-session"), NOW_AT)
     assert (opened.session_id, opened.host) == (plane.session.id, "app.example")
 
 
@@ -432,9 +435,7 @@ def test_a_handle_for_calls_is_renewed_before_it_ends(plane):
     for later in (0, 1000, 2000, 3700):
         plane.at = NOW_AT + later
         plane.get(b"/a", cookie=handle)
-        opened = open_handle(
-            plane.gateway._ring, plane.backend.requests[-1].value(b"proxy-session"), plane.at + 1700
-        )
+        opened = open_handle(RING, plane.backend.requests[-1].value(b"proxy-session"), plane.at + 1700)
         assert opened.session_id == plane.session.id
 
 

@@ -1,0 +1,338 @@
+"""Steps 1 to 4 of every request: who is the client, which route, who asks, and the decision.
+
+The gateway acts on what is judged by relaying it; forward auth (`proxy.forward`) by answering the edge that asked.
+There is one judge, so that both decide alike. Nothing here fails open: an exception is a refusal, a store that
+can't be reached is `Unavailable`, and neither touches a cookie.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from vestibule.core.policy import decide
+from vestibule.core.route import Host, Route, RouteTable, Site
+from vestibule.errors import BadRequest, ProviderUnavailable, StoreError
+from vestibule.model import (
+    Allow,
+    Asker,
+    Bounds,
+    Caller,
+    Decision,
+    Deny,
+    Session,
+    Unavailable,
+)
+from vestibule.observe.log import Log
+from vestibule.protocol import cookie
+from vestibule.protocol.address import Networks
+from vestibule.protocol.h1 import RequestHead
+from vestibule.protocol.headers import value_of
+from vestibule.proxy.exchange import Exchange, Listener
+from vestibule.proxy.lasting import Lasting
+from vestibule.proxy.task import Tasks
+from vestibule.proxy.view import Kept, NotYetKnown, Told, View, Views
+from vestibule.service.recheck import Rechecks
+from vestibule.service.sessions import Sessions
+
+WHOLE_S = 10.0
+"""How long a request waits at the start for the providers of the database."""
+
+
+class Case(Protocol):
+    """What is judged: an exchange, or a question about one that an edge holds."""
+
+    head: RequestHead
+    listener: Listener
+    peer: str
+    address: str
+    host: Host | None
+    site: Site | None
+    session_id: str
+
+    @property
+    def is_over(self) -> bool:
+        """True when nobody waits for the answer any more."""
+
+
+class Callers(Protocol):
+    """Who shows a credential of their own (`service.caller`)."""
+
+    def takes(self, host: Host, authorization: bytes) -> bool:
+        """True where this value of Authorization is for the gateway to judge; else it is the backend's."""
+
+    def peek(self, host: Host, authorization: bytes) -> Caller | None:
+        """Whose it is, if that is known already; None says nothing but: ask `load`."""
+
+    async def load(self, host: Host, authorization: bytes, address: str, now: float) -> Caller:
+        """Whose it is. Raises ClientError (401, 429), StoreError, ProviderUnavailable."""
+
+
+class Ask(msgspec.Struct, frozen=True, gc=False):
+    """What is known of a request before the decision."""
+
+    view: View
+    route: Route
+    taken: cookie.Taken
+    told: Told
+    kept: Kept | None
+
+
+class Judged(msgspec.Struct, frozen=True, gc=False):
+    """A request with who asks and what was decided."""
+
+    ask: Ask
+    session: Session | None
+    caller: Caller | None
+    decision: Decision | None
+    """None: the path is the gateway's own, where anybody may ask."""
+
+
+C = TypeVar("C", bound=Case)
+
+
+class Judge:
+    """Judges by one route table, which may be replaced."""
+
+    def __init__(
+        self,
+        *,
+        table: RouteTable,
+        sessions: Sessions,
+        rechecks: Rechecks,
+        callers: Callers,
+        lasting: Lasting,
+        trusted: Networks,
+        log: Log,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._sessions = sessions
+        self._rechecks = rechecks
+        self._callers = callers
+        self._lasting = lasting
+        lasting.allows = self._may_last
+        self.trusted = trusted
+        """The peers that are believed about who stands behind them."""
+        self._log = log
+        self._now = now
+        self._tasks = Tasks()
+        self._whole = asyncio.Event()
+        self.use(table)
+
+    def use(self, table: RouteTable) -> None:
+        """Judge by this table from now on; what lasts of those it lets in no more is broken off."""
+        self._table = table
+        self._views = Views(table, self.trusted)
+        if table.is_whole:
+            self._whole.set()
+        self._lasting.look()
+
+    def judge(
+        self, case: C, then: Callable[[C, Judged], None], failed: Callable[[C, Exception], None]
+    ) -> None:
+        """Judge the case, now or later: exactly one of `then` and `failed` is called, unless it is over before."""
+        try:
+            self._route(case, then, failed)
+        except NotYetKnown:
+            self._tasks.spawn(
+                self._route_later(case, then, failed), "wait for providers", partial(failed, case)
+            )
+        except Exception as error:  # noqa: BLE001 - the boundary: an unforeseen fault must not let anyone through
+            failed(case, error)
+
+    async def _route_later(
+        self, case: C, then: Callable[[C, Judged], None], failed: Callable[[C, Exception], None]
+    ) -> None:
+        """Route it once it is known who may sign people in at its host."""
+        try:
+            async with asyncio.timeout(WHOLE_S):
+                await self._whole.wait()
+        except TimeoutError:
+            raise StoreError("the identity providers can't be read") from None
+        if not case.is_over:
+            self._route(case, then, failed)
+
+    def _route(
+        self, case: C, then: Callable[[C, Judged], None], failed: Callable[[C, Exception], None]
+    ) -> None:
+        head = case.head
+        # 1. Which host, and who is the client.
+        view = self._views.of(head.host, case.listener)
+        case.host = host = view.host
+        case.site = view.site
+        kept = view.kept(head, case.peer)
+        told = view.told(case.peer, head) if kept is None else kept.told
+        case.address = told.address
+        # 2. Which route.
+        target = head.target
+        route = host.route(target.path)
+        if target.plain is not target.path and target.plain != target.path:
+            _check_one_meaning(host, route, head)
+        if head.upgrade and head.upgrade != b"websocket":
+            head.upgrade = b""  # nothing else is upgraded; RFC 9110 section 7.8 lets a server go on without
+        # 3. Who asks: by a credential of their own that this host takes, else by the session of the cookie.
+        taken = view.taken(head) if kept is None else kept.taken
+        ask = Ask(view, route, taken, told, kept)
+        if host.takes_callers and head.authorization and not is_own(target.path, host):
+            authorization = value_of(head.authorization)
+            if self._callers.takes(host, authorization):
+                self._call(case, ask, authorization, then, failed)
+                return
+        if taken.value is None:
+            self._decide(case, ask, None, then)
+            return
+        handle = taken.value.decode("latin-1")
+        session = self._sessions.peek(handle)
+        if session is not None and not self._rechecks.is_due(session):
+            self._decide(case, ask, session, then)
+        else:
+            self._tasks.spawn(self._load(case, ask, handle, then), "load session", partial(failed, case))
+
+    # -- 3. who asks ---------------------------------------------------------------------------
+
+    async def _load(self, case: C, ask: Ask, handle: str, then: Callable[[C, Judged], None]) -> None:
+        """The session, where the cache can't answer, or the provider must be asked first."""
+        try:
+            known = self._sessions.peek(handle) or await self._sessions.load(handle)
+            session = known and await self._checked(case, ask, known)
+        except StoreError as error:
+            self._log.error("store_unavailable", detail=error.detail or error.message)
+            then(case, Judged(ask, None, None, Unavailable("the session store can't be reached")))
+        except ProviderUnavailable as error:
+            then(case, Judged(ask, None, None, Unavailable(error.message, code=error.code)))
+        else:
+            self._decide(case, ask, session, then)
+
+    async def _checked(self, case: Case, ask: Ask, session: Session) -> Session | None:
+        """The session as its provider has it now.
+
+        Raises ProviderUnavailable, but not on our own paths: who can't be asked about may still sign out.
+        """
+        try:
+            return await self._rechecks.checked(session)
+        except ProviderUnavailable:
+            if not is_own(case.head.target.path, ask.view.host):
+                raise
+            return session
+
+    def _call(
+        self,
+        case: C,
+        ask: Ask,
+        authorization: bytes,
+        then: Callable[[C, Judged], None],
+        failed: Callable[[C, Exception], None],
+    ) -> None:
+        """Whose credential it is. A refused one is never followed by a look at the cookie."""
+        caller = self._callers.peek(ask.view.host, authorization)
+        if caller is not None:
+            self._decide_for(case, ask, caller, then)
+        else:
+            self._tasks.spawn(
+                self._load_caller(case, ask, authorization, then), "load caller", partial(failed, case)
+            )
+
+    async def _load_caller(
+        self, case: C, ask: Ask, authorization: bytes, then: Callable[[C, Judged], None]
+    ) -> None:
+        try:
+            caller = await self._callers.load(ask.view.host, authorization, case.address, self._now())
+        except StoreError as error:
+            self._log.error("store_unavailable", detail=error.detail or error.message)
+            then(case, Judged(ask, None, None, Unavailable("the store can't be reached")))
+        except ProviderUnavailable as error:
+            then(case, Judged(ask, None, None, Unavailable(error.message, code=error.code)))
+        else:
+            self._decide_for(case, ask, caller, then)
+
+    # -- 4. decide -----------------------------------------------------------------------------
+
+    def _decide(self, case: C, ask: Ask, session: Session | None, then: Callable[[C, Judged], None]) -> None:
+        """For a session, or nobody."""
+        head = case.head
+        if case.is_over:
+            return
+        if session is not None:
+            if session.host != ask.view.realm:
+                session = None  # a handle is good in its own realm only
+            else:
+                case.session_id = session.id
+                if isinstance(case, Exchange):
+                    case.on_last = self._lasting.add
+                self._sessions.touch(session, self._now())
+        path = head.target.path
+        if (path[:2] == b"/@" or path in ask.view.host.callbacks) and is_own(path, ask.view.host):
+            then(case, Judged(ask, session, None, None))
+            return
+        if ask.route.needs_caller:
+            refused = Deny(401, "token_required", "this address takes a token only")
+            then(case, Judged(ask, None, None, refused))
+            return
+        if session is None:
+            asker = Asker(address=case.address)
+        else:
+            asker = Asker(session.identities, session.user_id, case.address)
+        then(case, Judged(ask, session, None, decide(ask.route.policy, head.method, asker)))
+
+    def _decide_for(self, case: C, ask: Ask, caller: Caller, then: Callable[[C, Judged], None]) -> None:
+        """For somebody who showed a credential of their own."""
+        if case.is_over:
+            return
+        head = case.head
+        case.session_id = f"{caller.kind}:{caller.id}"
+        if not is_within(caller.bounds, ask.view.name, head.target.path, head.method):
+            decision: Decision = Deny(
+                403, "out_of_bounds", f"this {caller.kind} is not good for this address"
+            )
+        else:
+            asker = Asker(caller.identities, caller.user_id, case.address, caller.scopes)
+            decision = decide(ask.route.policy, head.method, asker)
+        then(case, Judged(ask, None, caller, decision))
+
+    def forget(self, exchange: Exchange) -> None:
+        """An exchange that lasted is over."""
+        self._lasting.discard(exchange)
+
+    def _may_last(self, exchange: Exchange, session: Session) -> bool:
+        """Whether an exchange under way would be let through now."""
+        host = self._table.host(exchange.head.host)
+        path = exchange.head.target.path
+        if host is None or is_own(path, host):
+            return host is not None
+        asker = Asker(session.identities, session.user_id, exchange.address)
+        return isinstance(decide(host.route(path).policy, exchange.head.method, asker), Allow)
+
+
+def is_within(bounds: Bounds, host: str, path: bytes, method: bytes) -> bool:
+    """True where the bounds let a credential be used for this; `path` canonical, prefixes by whole segments."""
+    if bounds.host and bounds.host != host:
+        return False
+    if bounds.methods and method not in bounds.methods:
+        return False
+    return not bounds.prefixes or any(
+        path == prefix or path.startswith(prefix + b"/") for prefix in bounds.prefixes
+    )
+
+
+def is_own(path: bytes, host: Host) -> bool:
+    """True for `/@/…`, for `/@ID/…` of this host's clients, and for paths they come back to.
+
+    Every other path is the backend's, `/@alice` too.
+    """
+    if path[:2] != b"/@":
+        return path in host.callbacks
+    end = path.find(b"/", 2)
+    return end > 0 and (end == 2 or path[2:end].decode("latin-1") in host.clients)
+
+
+def _check_one_meaning(host: Host, route: Route, head: RequestHead) -> None:
+    """Threat: `/admin;x/y`, which some backends serve as `/admin/y` and a prefix rule would not know."""
+    if host.route(head.target.plain) is not route or is_own(head.target.plain, host) != is_own(
+        head.target.path, host
+    ):
+        raise BadRequest("the address can be read in two ways", code="bad_target")

@@ -1,0 +1,115 @@
+"""What the judge alone decides: whose credential counts, and how far it reaches."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from tests.unit.proxy.plane import HOSTS, Plane
+from vestibule.core.policy import policy_of, rule
+from vestibule.core.route import Backend, Host, Route, Server
+from vestibule.errors import ClientError
+from vestibule.model import Bounds, Caller, Identity
+from vestibule.proxy.judge import is_within
+
+BACKEND = Backend(servers=(Server(host="127.0.0.1", port=9000),))
+ANYONE = policy_of(allow=(rule("anyone"),), sign_in=frozenset({"google", "ci"}))
+API = Host(
+    name=b"api.example",
+    title="API",
+    clients={"google": "google"},
+    sign_in=("google",),
+    issuers=("ci",),
+    takes_callers=True,
+    routes={
+        b"": Route(prefix=b"", backend=BACKEND, policy=ANYONE),
+        b"/jobs": Route(prefix=b"/jobs", backend=BACKEND, policy=ANYONE, needs_caller=True),
+    },
+    depth=1,
+)
+ROBOT = Caller(
+    id="t1",
+    kind="jwt",
+    identities=(Identity(client="ci", issuer="https://ci", subject="robot", login="robot"),),
+)
+
+
+@pytest.fixture
+def plane(loop):
+    plane = Plane(loop, hosts=(*HOSTS, API))
+    plane.callers.known[b"Bearer good"] = ROBOT
+    plane.callers.known[b"Bearer bad"] = ClientError("no", code="invalid_token", status=401)
+    return plane
+
+
+def get(plane: Plane, path: bytes, *lines: bytes, method: bytes = b"GET", cookie: str = ""):
+    return plane.get(path, *lines, host=b"api.example", method=method, cookie=cookie)
+
+
+def test_an_accepted_credential_lets_in_and_is_not_forwarded(plane):
+    for _ in range(3):  # loaded, then from what is known, then from what is kept
+        assert get(plane, b"/a", b"Authorization: Bearer good").status == 200
+        sent = plane.backend.requests[-1]
+        assert sent.value(b"authorization") is None
+        assert sent.value(b"user-login") == b"robot"
+        assert sent.value(b"proxy-session") is None
+    assert plane.traffic.ring[-1].session_id == "jwt:t1"
+
+
+def test_a_credential_wins_over_a_cookie(plane):
+    handle = plane.sign_in(at="api.example", login="ada")
+    assert get(plane, b"/a", b"Authorization: Bearer good", cookie=handle).status == 200
+    assert plane.backend.requests[-1].value(b"user-login") == b"robot"
+
+
+def test_a_refused_credential_never_falls_back_to_the_cookie(plane):
+    handle = plane.sign_in(at="api.example")
+    answer = get(plane, b"/a", b"Authorization: Bearer bad", cookie=handle)
+    assert (answer.status, answer.value(b"code")) == (401, b"invalid_token")
+    assert plane.backend.connections == []
+
+
+def test_a_credential_of_somebody_else_is_the_backends(plane):
+    handle = plane.sign_in(at="api.example")
+    assert get(plane, b"/a", b"Authorization: Digest x", cookie=handle).status == 200
+    assert plane.backend.requests[-1].value(b"authorization") == b"Digest x"
+
+
+def test_a_host_that_takes_no_credentials_looks_at_none(plane):
+    assert plane.get(b"/public", b"Authorization: Bearer bad").status == 200
+    assert plane.backend.requests[-1].value(b"authorization") == b"Bearer bad"
+
+
+def test_where_a_token_is_needed_a_session_is_nobody(plane):
+    handle = plane.sign_in(at="api.example")
+    answer = get(plane, b"/jobs/1", cookie=handle)
+    assert (answer.status, answer.value(b"code")) == (401, b"token_required")
+    assert get(plane, b"/jobs/1", b"Authorization: Bearer good", cookie=handle).status == 200
+
+
+def test_the_gateways_own_paths_look_at_cookies_only(plane):
+    get(plane, b"/@/session", b"Authorization: Bearer bad")
+    assert plane.control.visits[-1].session is None
+
+
+def test_out_of_its_bounds_a_credential_is_refused(plane):
+    narrow = Bounds(host="api.example", prefixes=(b"/a",), methods=frozenset({b"GET"}))
+    plane.callers.known[b"Bearer good"] = replace(ROBOT, bounds=narrow)
+    assert get(plane, b"/a/b", b"Authorization: Bearer good").status == 200
+    for path, method in ((b"/ab", b"GET"), (b"/a", b"POST")):
+        answer = get(plane, path, b"Authorization: Bearer good", method=method)
+        assert (answer.status, answer.value(b"code")) == (403, b"out_of_bounds")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "is_good"),
+    [
+        (Bounds(), True),
+        (Bounds(host="b.example"), False),
+        (Bounds(prefixes=(b"/x", b"/a/b")), True),
+        (Bounds(prefixes=(b"/a/b/c/d",)), False),
+        (Bounds(methods=frozenset({b"POST"})), False),
+    ],
+)
+def test_bounds(bounds, is_good):
+    assert is_within(bounds, "a.example", b"/a/b/c", b"GET") is is_good
