@@ -17,7 +17,7 @@ import msgspec
 
 from vestibule.core.policy import decide
 from vestibule.core.route import Host, Route, RouteTable, Site
-from vestibule.errors import BadRequest, ProviderUnavailable, StoreError
+from vestibule.errors import BadRequest, ClientError, ProviderUnavailable, StoreError
 from vestibule.model import (
     Allow,
     Asker,
@@ -116,6 +116,7 @@ class Judge:
         self._callers = callers
         self._lasting = lasting
         lasting.allows = self._may_last
+        lasting.allows_credential = self._may_still_last
         self.trusted = trusted
         """The peers that are believed about who stands behind them."""
         self._log = log
@@ -283,15 +284,10 @@ class Judge:
         """For somebody who showed a credential of their own."""
         if case.is_over:
             return
-        head = case.head
         case.session_id = f"{caller.kind}:{caller.id}"
-        if not is_within(caller.bounds, ask.view.name, head.target.path, head.method):
-            decision: Decision = Deny(
-                403, "out_of_bounds", f"this {caller.kind} is not good for this address"
-            )
-        else:
-            asker = Asker(caller.identities, caller.user_id, case.address, caller.scopes)
-            decision = decide(ask.route.policy, head.method, asker)
+        if isinstance(case, Exchange):
+            case.on_last = self._lasting.add_by_credential
+        decision = _decided_for(caller, ask.view.name, ask.route, case)
         then(case, Judged(ask, None, caller, decision))
 
     def forget(self, exchange: Exchange) -> None:
@@ -306,6 +302,28 @@ class Judge:
             return host is not None
         asker = Asker(session.identities, session.user_id, exchange.address)
         return isinstance(decide(host.route(path).policy, exchange.head.method, asker), Allow)
+
+    async def _may_still_last(self, exchange: Exchange) -> bool:
+        """The same for one with a credential of its own. Raises StoreError, ProviderUnavailable."""
+        head = exchange.head
+        host, authorization = self._table.host(head.host), value_of(head.authorization)
+        if host is None or not host.takes_callers or not self._callers.takes(host, authorization):
+            return False
+        try:
+            caller = await self._callers.load(host, authorization, exchange.address, self._now())
+        except ClientError:
+            return False
+        decision = _decided_for(caller, head.host.decode("ascii"), host.route(head.target.path), exchange)
+        return isinstance(decision, Allow)
+
+
+def _decided_for(caller: Caller, host: str, route: Route, case: Case) -> Decision:
+    """What a caller may: no more than the credential is good for, whatever the rules say."""
+    head = case.head
+    if not is_within(caller.bounds, host, head.target.path, head.method):
+        return Deny(403, "out_of_bounds", f"this {caller.kind} is not good for this address")
+    asker = Asker(caller.identities, caller.user_id, case.address, caller.scopes)
+    return decide(route.policy, head.method, asker)
 
 
 def is_within(bounds: Bounds, host: str, path: bytes, method: bytes) -> bool:

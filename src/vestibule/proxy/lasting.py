@@ -7,7 +7,7 @@ is signed out, revoked or expires, it is broken off: at once where this process 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from vestibule.errors import ProviderError, StoreError
 from vestibule.model import Session
@@ -30,13 +30,21 @@ class Lasting:
         self._swept_mono = 0.0
         self.allows: Callable[[Exchange, Session], bool] = lambda _exchange, _session: True
         """Whether the exchange would be let through again, were it to come now."""
+        self._by_credential: set[Exchange] = set()
+        self.allows_credential: Callable[[Exchange], Awaitable[bool]] = _always
+        """The same for one that came with a credential of its own, which may have been revoked."""
 
     def add(self, exchange: Exchange) -> None:
         """It has begun to last."""
         self._by_session.setdefault(exchange.session_id, set()).add(exchange)
 
+    def add_by_credential(self, exchange: Exchange) -> None:
+        """It has begun to last, without a session: its credential is looked at again by every sweep."""
+        self._by_credential.add(exchange)
+
     def discard(self, exchange: Exchange) -> None:
         """It is over."""
+        self._by_credential.discard(exchange)
         exchanges = self._by_session.get(exchange.session_id)
         if exchanges is not None:
             exchanges.discard(exchange)
@@ -57,6 +65,8 @@ class Lasting:
         """Look at all sessions that something lasts of."""
         for session_id in list(self._by_session):
             self.session_changed(session_id)
+        for exchange in list(self._by_credential):
+            self._tasks.spawn(self._check_credential(exchange), "lasting")
 
     def sweep(self, now_mono: float) -> None:
         """Look at all sessions that something lasts of, every few seconds: expiry is nobody's change."""
@@ -68,6 +78,11 @@ class Lasting:
         # A store that is away says nothing of the session: it is asked again by the next sweep.
         with contextlib.suppress(StoreError):
             self._cut(session_id, await self._as_it_is(session_id))
+
+    async def _check_credential(self, exchange: Exchange) -> None:
+        with contextlib.suppress(StoreError, ProviderError):  # as above
+            if not await self.allows_credential(exchange):
+                exchange.cut()
 
     def _cut(self, session_id: str, session: Session | None) -> None:
         """End what may not go on: all of it where there is no session any more."""
@@ -82,3 +97,7 @@ class Lasting:
             return session and await self._rechecks.checked(session)
         except ProviderError:
             return None
+
+
+async def _always(_exchange: Exchange) -> bool:
+    return True

@@ -88,7 +88,7 @@ def test_a_host_is_found_by_its_exact_name_only():
         ("", "https", 443, ("https://app.example", "__Host-vestibule", True)),
         ("", "https", 8443, ("https://app.example:8443", "__Host-vestibule", True)),
         ("https://www.example", "http", 8000, ("https://www.example", "__Host-vestibule", True)),
-        ("http://www.example:81", "http", 8000, ("http://www.example:81", "vestibule-8000", False)),
+        ("http://www.example:81", "http", 8000, ("http://www.example:81", "vestibule-81", False)),
     ],
 )
 def test_a_site_is_made_of_the_configuration_and_the_listener(base_url, scheme, port, site):

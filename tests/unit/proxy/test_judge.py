@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.proxy.plane import HOSTS, Plane
+from tests.unit.proxy.plane import HOSTS, Plane, request
+from tests.unit.proxy.test_lasting import ENDLESS
 from vestibule.core.policy import policy_of, rule
 from vestibule.core.route import Backend, Host, Route, Server
 from vestibule.errors import ClientError
@@ -113,3 +114,15 @@ def test_out_of_its_bounds_a_credential_is_refused(plane):
 )
 def test_bounds(bounds, is_good):
     assert is_within(bounds, "a.example", b"/a/b/c", b"GET") is is_good
+
+
+def test_a_stream_ends_when_its_credential_is_revoked(plane, loop):
+    plane.backend.answers = lambda _request: ENDLESS
+    client = plane.client().send(request(b"/events", b"Authorization: Bearer good", host=b"api.example"))
+    plane.backend.look()
+    for is_revoked in (False, True):
+        if is_revoked:
+            plane.callers.known[b"Bearer good"] = ClientError("no", code="invalid_token", status=401)
+        loop.run(plane.lasting.sweep, loop.time() + (20 if is_revoked else 10))
+        loop.settle()
+        assert client.is_ended is is_revoked
