@@ -146,7 +146,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     login: str = ""
     email: str = ""
     valid_from: float = 0.0
-    """Sessions made before this are dead, whatever the session store says."""
+    """Sessions and app tokens made before this are dead, whatever the session store says."""
     disabled: bool = False
     seen_at: float = 0.0
     profile: dict[str, str] = {}
@@ -197,6 +197,35 @@ class AdminToken(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     expires_at: float | None = None
     seen_at: float | None = None
+
+
+class AppToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A token that a person made for their programs, as it is listed; itself it is shown once, and its hash is kept."""
+
+    id: str
+    user_id: str
+    name: str
+    host: str
+    """The one it is good for."""
+    prefixes: tuple[str, ...] = ()
+    """The paths it is good for, as `Bounds` has them; empty: all."""
+    methods: tuple[str, ...] = ()
+    """Empty: all."""
+    scopes: tuple[str, ...] = ()
+    created_at: float
+    expires_at: float
+    seen_at: float | None = None
+    """When it was last used, to the minute; None: never."""
+
+
+class Vouched(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client last said of an account: who comes without a session is known by that."""
+
+    identity: Identity
+    told_at: float
+    """When it was said, at a sign-in or since; 0: it would not be said again."""
+    word: str = ""
+    """Names what that rested on: the provider as it was configured then."""
 
 
 class Asker(msgspec.Struct, frozen=True, gc=False):

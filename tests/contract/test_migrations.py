@@ -145,10 +145,21 @@ def of_0001(empty: Any) -> Iterator[str]:
             f"VALUES ('{user_id}', {NOW}, {NOW + 5}, '{name}', '{email}')"
         )
     for subject, user_id in (("1", "u1"), ("2", "u2")):
-        yield f"INSERT INTO identities VALUES ('https://a', '{subject}', '{user_id}', 'google', {NOW + 1})"
+        yield (
+            "INSERT INTO identities (issuer, subject, user_id, client, created_at) "
+            f"VALUES ('https://a', '{subject}', '{user_id}', 'google', {NOW + 1})"
+        )
 
 
-OLD = {"0001": of_0001}
+def of_0002(empty: Any) -> Iterator[str]:
+    """The same as the second version kept it, with an admin token and an invitation."""
+    yield from of_0001(empty)
+    yield "UPDATE users SET email_lower = 'zoë@example.com' WHERE id = 'u1'"
+    yield "UPDATE identities SET seen_at = created_at"
+    yield f"INSERT INTO admin_tokens VALUES ('t1', {empty.blob(b'h' * 32)}, 'CI', {NOW}, NULL, NULL)"
+
+
+OLD = {"0001": of_0001, "0002": of_0002}
 
 
 @pytest.fixture(params=migrations.REVISIONS[:-1])

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from vestibule.errors import StoreError
-from vestibule.model import Account, Invitation, User
+from vestibule.model import Account, Identity, Invitation, User, Vouched
 from vestibule.store.base import Page
 
 NOW = 1_800_000_000.0
@@ -373,3 +373,74 @@ async def test_deleting_a_user_takes_the_accounts_along_and_they_may_come_anew(s
     assert len(await store.people.accounts(Page())) == 1
     again = replace(ZOE, id="u3")
     assert await store.people.register(again, replace(AT_A, user_id="u3")) == again
+
+
+# -- what clients say of accounts -------------------------------------------------------------
+
+SAID = Vouched(
+    identity=Identity(
+        client="google",
+        issuer="https://a",
+        subject="1",
+        email="Zoe@example.com",
+        groups=("staff", "é"),
+        unknown=("orgs",),
+        claims={"plan": "free", "seats": [1, 2]},
+    ),
+    told_at=NOW,
+    word="w1",
+)
+ELSEWHERE = replace(
+    SAID, identity=replace(SAID.identity, client="b.example.com/google", groups=()), word="w2"
+)
+
+
+async def test_what_a_client_said_last_is_kept_for_each_client(store):
+    await store.people.register(ZOE, AT_A)
+    assert await store.people.vouched_of("u1") == ()
+    assert await store.people.vouch(SAID)
+    assert await store.people.vouch(ELSEWHERE)
+    later = replace(SAID, identity=replace(SAID.identity, groups=("new",)), told_at=NOW + 5, word="w3")
+    assert await store.people.vouch(later)
+    assert await store.people.vouched_of("u1") == (ELSEWHERE, later)
+    assert await store.people.vouched_of("u2") == ()
+
+
+async def test_nothing_is_said_of_an_account_that_is_not_there(store):
+    assert not await store.people.vouch(SAID)
+    await store.people.register(ZOE, AT_A)
+    assert await store.people.vouched_of("u1") == ()
+
+
+async def test_what_would_not_be_said_again_is_of_no_time(store):
+    await store.people.register(ZOE, AT_A)
+    await store.people.doubt(SAID.identity)
+    await store.people.vouch(SAID)
+    await store.people.vouch(ELSEWHERE)
+    await store.people.doubt(SAID.identity)
+    assert await store.people.vouched_of("u1") == (ELSEWHERE, replace(SAID, told_at=0.0))
+
+
+async def test_what_was_said_goes_with_the_account(store):
+    await store.people.register(ZOE, AT_A)
+    await store.people.link(AT_B)
+    await store.people.vouch(SAID)
+    at_b = replace(SAID, identity=replace(SAID.identity, issuer="https://b"))
+    await store.people.vouch(at_b)
+    assert not await store.people.unlink("u2", "https://a", "1")
+    assert len(await store.people.vouched_of("u1")) == 2
+    assert await store.people.unlink("u1", "https://a", "1")
+    assert await store.people.vouched_of("u1") == (at_b,)
+    assert await store.people.delete("u1")
+    await store.people.register(ZOE, AT_A)
+    await store.people.link(AT_B)
+    assert await store.people.vouched_of("u1") == ()
+
+
+async def test_who_is_vouched_for_while_the_account_is_deleted_is_gone(store):
+    await store.people.register(ZOE, AT_A)
+    *_, deleted = await asyncio.gather(
+        *(store.people.vouch(SAID) for _ in range(5)), store.people.delete("u1"), return_exceptions=True
+    )
+    assert deleted is True
+    assert await store.people.vouched_of("u1") == ()

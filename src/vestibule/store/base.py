@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from vestibule.model import Account, AdminToken, Invitation, Session, User
+from vestibule.model import Account, AdminToken, AppToken, Identity, Invitation, Session, User, Vouched
 
 
 class SealedGrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,7 +233,16 @@ class People(Protocol):
         """Delete a user's account, unless it is the last: False then, and when it isn't theirs."""
 
     async def delete(self, user_id: str) -> bool:
-        """Delete the user with all accounts; False when there is no such user. Durable on return."""
+        """Delete the user with all accounts and app tokens; False when there is no such user. Durable on return."""
+
+    async def vouch(self, vouched: Vouched) -> bool:
+        """Keep what its client says of the account now, instead of before; False when there is no such account."""
+
+    async def doubt(self, identity: Identity) -> None:
+        """What its client has said of the account is from now on of time 0: it would not say it again."""
+
+    async def vouched_of(self, user_id: str) -> tuple[Vouched, ...]:
+        """What clients have last said of a user's accounts, in order of issuer, subject, client."""
 
 
 class Invitations(Protocol):
@@ -312,6 +321,38 @@ class AdminTokens(Protocol):
 
     async def delete(self, token_id: str) -> bool:
         """Revoke it; False when there is no such token."""
+
+
+class Bearer(msgspec.Struct, frozen=True):
+    """An app token with the user it acts as."""
+
+    token: AppToken
+    user: User
+
+
+class AppTokens(Protocol):
+    """Tokens that people made for their programs: records, in SQL. They go with their user (`People.delete`)."""
+
+    async def create(self, token: AppToken, token_hash: bytes, *, at_most: int) -> bool:
+        """Insert it for its existing user; False when they have that many already. Durable on return."""
+
+    async def by_hash(self, token_hash: bytes, now: float) -> Bearer | None:
+        """The token with this hash if it is good at `now`, and its user, or None.
+
+        It is good until it expires, while its user is not disabled and not valid only from a later time on.
+        """
+
+    async def of_user(self, user_id: str) -> tuple[AppToken, ...]:
+        """A user's tokens, the oldest first, those that are good no more, too."""
+
+    async def seen(self, seen: Sequence[tuple[str, float]]) -> None:
+        """Set last-used of many (id, seen_at), never backwards."""
+
+    async def delete(self, user_id: str, token_id: str) -> bool:
+        """Revoke a user's token; False when they have no such token. Durable on return."""
+
+    async def sweep(self, before: float, limit: int = 200) -> int:
+        """Delete at most `limit` that expired before this; how many went."""
 
 
 class Changes(Protocol):

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from vestibule.errors import StoreError
 from vestibule.model import Session
 from vestibule.store.base import Held, SealedGrant
-from vestibule.store.memory_records import AdminTokens, IdentityProviders, Invitations, People
+from vestibule.store.memory_records import AdminTokens, AppTokens, IdentityProviders, Invitations, People
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -252,6 +252,7 @@ class Store:
     def __init__(self) -> None:
         self.invitations = Invitations()
         self.people = People(self.invitations)
+        self.app_tokens = AppTokens(self.people)
         self.identity_providers = IdentityProviders()
         self.admin_tokens = AdminTokens()
         self.grants = Grants()

@@ -1,16 +1,16 @@
-"""The records of `store.memory`: people, invitations, identity providers, admin tokens."""
+"""The records of `store.memory`: people, invitations, identity providers, admin tokens, app tokens."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from msgspec.structs import replace
 
 from vestibule.errors import StoreError
-from vestibule.model import Account, AdminToken, Invitation, User
-from vestibule.store.base import Page, ProviderRow
+from vestibule.model import Account, AdminToken, AppToken, Identity, Invitation, User, Vouched
+from vestibule.store.base import Bearer, Page, ProviderRow
 
 V = TypeVar("V")
 
@@ -76,7 +76,10 @@ class People:
     def __init__(self, invitations: Invitations) -> None:
         self.kept: dict[str, User] = {}
         """All users, for `store.memory.Sessions`."""
+        self.app_tokens: dict[str, tuple[bytes, AppToken]] = {}
+        """All of theirs, for `AppTokens`."""
         self._accounts: dict[tuple[str, str], Account] = {}
+        self._vouched: dict[tuple[str, str, str], Vouched] = {}
         self._invitations = invitations
 
     async def user_of(self, issuer: str, subject: str) -> User | None:
@@ -190,14 +193,42 @@ class People:
         account = self._accounts.get((issuer, subject))
         if account is None or account.user_id != user_id or len(await self.accounts_of(user_id)) < 2:
             return False
-        del self._accounts[issuer, subject]
+        self._drop(account)
         return True
 
     async def delete(self, user_id: str) -> bool:
-        """Forget user and accounts."""
+        """Forget user, accounts and tokens."""
         for account in await self.accounts_of(user_id):
-            del self._accounts[account.issuer, account.subject]
+            self._drop(account)
+        for token_id, (_, token) in tuple(self.app_tokens.items()):
+            if token.user_id == user_id:
+                del self.app_tokens[token_id]
         return self.kept.pop(user_id, None) is not None
+
+    async def vouch(self, vouched: Vouched) -> bool:
+        """Keep it, if there is such an account."""
+        one = vouched.identity
+        if (one.issuer, one.subject) not in self._accounts:
+            return False
+        self._vouched[one.issuer, one.subject, one.client] = vouched
+        return True
+
+    async def doubt(self, identity: Identity) -> None:
+        """Replace its time."""
+        place = identity.issuer, identity.subject, identity.client
+        if place in self._vouched:
+            self._vouched[place] = replace(self._vouched[place], told_at=0.0)
+
+    async def vouched_of(self, user_id: str) -> tuple[Vouched, ...]:
+        """Look at each."""
+        theirs = {(account.issuer, account.subject) for account in await self.accounts_of(user_id)}
+        return tuple(kept for place, kept in sorted(self._vouched.items()) if place[:2] in theirs)
+
+    def _drop(self, account: Account) -> None:
+        del self._accounts[account.issuer, account.subject]
+        for place in tuple(self._vouched):
+            if place[:2] == (account.issuer, account.subject):
+                del self._vouched[place]
 
 
 class IdentityProviders:
@@ -278,6 +309,60 @@ class AdminTokens:
     async def delete(self, token_id: str) -> bool:
         """Forget it."""
         return self._kept.pop(token_id, None) is not None
+
+
+class AppTokens:
+    """`store.base.AppTokens`."""
+
+    def __init__(self, people: People) -> None:
+        self._people = people
+        self._kept = people.app_tokens
+
+    async def create(self, token: AppToken, token_hash: bytes, *, at_most: int) -> bool:
+        """Keep it, unless there are enough."""
+        if token.id in self._kept or any(token_hash == known for known, _ in self._kept.values()):
+            raise _taken(f"app token {token.id}")
+        if token.user_id not in self._people.kept:
+            raise StoreError("The store can't keep this.", detail=f"there is no user {token.user_id}")
+        if len(await self.of_user(token.user_id)) >= at_most:
+            return False
+        self._kept[token.id] = token_hash, token
+        return True
+
+    async def by_hash(self, token_hash: bytes, now: float) -> Bearer | None:
+        """Look at each."""
+        for known, token in self._kept.values():
+            if known == token_hash:
+                user = self._people.kept[token.user_id]
+                is_good = token.expires_at > now and user.valid_from <= token.created_at
+                return Bearer(token, user) if is_good and not user.disabled else None
+        return None
+
+    async def of_user(self, user_id: str) -> tuple[AppToken, ...]:
+        """Sort them."""
+        theirs = (token for _, token in self._kept.values() if token.user_id == user_id)
+        return tuple(sorted(theirs, key=lambda token: (token.created_at, token.id)))
+
+    async def seen(self, seen: Sequence[tuple[str, float]]) -> None:
+        """Replace each."""
+        for token_id, at in seen:
+            if token_id in self._kept:
+                token_hash, token = self._kept[token_id]
+                self._kept[token_id] = token_hash, replace(token, seen_at=max(at, token.seen_at or at))
+
+    async def delete(self, user_id: str, token_id: str) -> bool:
+        """Forget it, if it is the user's."""
+        if token_id not in self._kept or self._kept[token_id][1].user_id != user_id:
+            return False
+        del self._kept[token_id]
+        return True
+
+    async def sweep(self, before: float, limit: int = 200) -> int:
+        """Forget those that ended."""
+        old = [token_id for token_id, (_, token) in self._kept.items() if token.expires_at < before][:limit]
+        for token_id in old:
+            del self._kept[token_id]
+        return len(old)
 
 
 def _is_open(invitation: Invitation, now: float) -> bool:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, Select, case, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Row, Select, and_, case, delete, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vestibule.errors import StoreError
-from vestibule.model import Account, User
+from vestibule.model import Account, Identity, User, Vouched
 from vestibule.store.base import Page
 from vestibule.store.engine import Engine, changed, paged, store_error
-from vestibule.store.tables import IDENTITIES, INVITATIONS, USERS
+from vestibule.store.tables import IDENTITIES, INVITATIONS, USERS, VOUCHED
 
-_USER: Final[Select[Any]] = select(
+USER_COLUMNS: Final = (
     USERS.c.id,
     USERS.c.created_at,
     USERS.c.name,
@@ -26,6 +26,7 @@ _USER: Final[Select[Any]] = select(
     USERS.c.seen_at,
     USERS.c.profile,
 )
+_USER: Final[Select[Any]] = select(*USER_COLUMNS)
 _ACCOUNT: Final[Select[Any]] = select(
     IDENTITIES.c.issuer,
     IDENTITIES.c.subject,
@@ -39,6 +40,7 @@ _ACCOUNT: Final[Select[Any]] = select(
     IDENTITIES.c.seen_at,
 )
 _decode: Final = msgspec.json.Decoder(dict[str, str]).decode
+_decode_identity: Final = msgspec.json.Decoder(Identity).decode
 
 
 class People:
@@ -179,7 +181,7 @@ class People:
     async def unlink(self, user_id: str, issuer: str, subject: str) -> bool:
         """Hold the user's row, so that of two who take the last two accounts one waits and then counts."""
         async with self._engine.transaction() as connection:
-            await connection.execute(_held(user_id))
+            await connection.execute(held(user_id))
             count = select(func.count()).select_from(IDENTITIES).where(IDENTITIES.c.user_id == user_id)
             if (await connection.execute(count)).scalar_one() < 2:
                 return False
@@ -189,9 +191,45 @@ class People:
     async def delete(self, user_id: str) -> bool:
         """Delete accounts and user; who links one more at this moment waits, and then finds no user."""
         async with self._engine.transaction() as connection:
-            await connection.execute(_held(user_id))
+            await connection.execute(held(user_id))
             await connection.execute(delete(IDENTITIES).where(IDENTITIES.c.user_id == user_id))
             return changed(await connection.execute(delete(USERS).where(USERS.c.id == user_id))) == 1
+
+    async def vouch(self, vouched: Vouched) -> bool:
+        """Replace it; the account's row is held, so that nobody takes the account away meanwhile."""
+        one = vouched.identity
+        kept = {
+            "identity": msgspec.json.encode(one).decode(),
+            "told_at": vouched.told_at,
+            "word": vouched.word,
+        }
+        key = {"issuer": one.issuer, "subject": one.subject, "client": one.client}
+        async with self._engine.transaction() as connection:
+            account = select(IDENTITIES.c.issuer).where(*_is(one.issuer, one.subject)).with_for_update()
+            if (await connection.execute(account)).first() is None:
+                return False
+            known = update(VOUCHED).where(*_about(one.issuer, one.subject), VOUCHED.c.client == one.client)
+            if changed(await connection.execute(known.values(kept))) == 0:
+                await connection.execute(insert(VOUCHED).values(**key, **kept))
+        return True
+
+    async def doubt(self, identity: Identity) -> None:
+        """Update by the primary key."""
+        await self._engine.change(
+            update(VOUCHED)
+            .where(*_about(identity.issuer, identity.subject), VOUCHED.c.client == identity.client)
+            .values(told_at=0.0)
+        )
+
+    async def vouched_of(self, user_id: str) -> tuple[Vouched, ...]:
+        """Join with the user's accounts."""
+        query = (
+            select(VOUCHED)
+            .join(IDENTITIES, and_(*_is(VOUCHED.c.issuer, VOUCHED.c.subject)))
+            .where(IDENTITIES.c.user_id == user_id)
+            .order_by(VOUCHED.c.issuer, VOUCHED.c.subject, VOUCHED.c.client)
+        )
+        return tuple(map(_vouched, await self._engine.rows(query)))
 
     async def _user(self, query: Select[Any]) -> User | None:
         row = await self._engine.row(query)
@@ -212,11 +250,15 @@ async def _used_up(connection: AsyncConnection, invitation_id: str, user: User) 
     return changed(await connection.execute(statement)) == 1
 
 
-def _is(issuer: str, subject: str) -> tuple[Any, Any]:
+def _is(issuer: Any, subject: Any) -> tuple[Any, Any]:
     return IDENTITIES.c.issuer == issuer, IDENTITIES.c.subject == subject
 
 
-def _held(user_id: str) -> Select[Any]:
+def _about(issuer: str, subject: str) -> tuple[Any, Any]:
+    return VOUCHED.c.issuer == issuer, VOUCHED.c.subject == subject
+
+
+def held(user_id: str) -> Select[Any]:
     """Locks the user's row to the end of the transaction; SQLite has locked the file."""
     return select(USERS.c.id).where(USERS.c.id == user_id).with_for_update()
 
@@ -239,11 +281,26 @@ def _columns(account: Account) -> dict[str, Any]:
 
 
 def _user(row: Row[Any]) -> User:
+    return user_of_row(row._asdict())
+
+
+def user_of_row(values: dict[str, Any]) -> User:
+    """The user of the values of `USER_COLUMNS` by name. Raises StoreError."""
     try:
-        profile = _decode(row.profile)
+        profile = _decode(values["profile"])
     except msgspec.DecodeError as exc:
-        raise StoreError("The store is broken.", detail=f"profile of user {row.id}: {exc}") from exc
-    return User(**{**row._asdict(), "profile": profile})
+        raise StoreError("The store is broken.", detail=f"profile of user {values['id']}: {exc}") from exc
+    return User(**{**values, "profile": profile})
+
+
+def _vouched(row: Row[Any]) -> Vouched:
+    try:
+        identity = _decode_identity(row.identity)
+    except msgspec.DecodeError as exc:
+        raise StoreError(
+            "The store is broken.", detail=f"vouched of {row.issuer} {row.subject}: {exc}"
+        ) from exc
+    return Vouched(identity=identity, told_at=row.told_at, word=row.word)
 
 
 def _account(row: Row[Any]) -> Account:

@@ -1,4 +1,4 @@
-"""All records of one database: people, invitations, identity providers, admin tokens.
+"""All records of one database: people, invitations, identity providers, admin tokens, app tokens.
 
 Imported by the control plane only, after the listeners are up: SQLAlchemy takes a second.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vestibule.core.postgres import Postgres
 from vestibule.store.admin_tokens import AdminTokens
+from vestibule.store.app_tokens import AppTokens
 from vestibule.store.engine import Engine, on_postgres, on_sqlite
 from vestibule.store.identity_providers import IdentityProviders
 from vestibule.store.invitations import Invitations
@@ -24,6 +25,7 @@ class Records:
         self.invitations = Invitations(engine)
         self.identity_providers = IdentityProviders(engine)
         self.admin_tokens = AdminTokens(engine)
+        self.app_tokens = AppTokens(engine)
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -129,6 +130,36 @@ IDENTITIES: Final = Table(
     Column("email_lower", Text, nullable=False, server_default=_EMPTY, index=True),
     Column("seen_at", Double, nullable=False, server_default=text("0")),
     Index(None, "created_at", "issuer", "subject"),
+)
+
+VOUCHED: Final = Table(
+    "vouched",
+    METADATA,
+    Column("issuer", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("client", Text, primary_key=True),
+    Column("identity", Text, nullable=False),
+    Column("told_at", Double, nullable=False),
+    Column("word", Text, nullable=False),
+    ForeignKeyConstraint(
+        ["issuer", "subject"], [IDENTITIES.c.issuer, IDENTITIES.c.subject], ondelete="CASCADE"
+    ),
+)
+
+APP_TOKENS: Final = Table(
+    "app_tokens",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("user_id", Text, ForeignKey(USERS.c.id, ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("prefixes", Text, nullable=False),
+    Column("methods", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+    Column("seen_at", Double),
 )
 
 INVITATIONS: Final = Table(
