@@ -80,7 +80,8 @@ class RequestHead(msgspec.Struct, kw_only=True):
     caller: bytes = b""
     """Value of `Proxy-Session`; means something on a calling interface only."""
     forwarded: list[bytes] = []
-    """X-Forwarded-For, -Proto, -Host and Forwarded lines: for a trusted peer only."""
+    """X-Forwarded-For, -Proto, -Host, -Method, -Uri, X-Original-Method, -URL and Forwarded lines: for a trusted peer
+    only."""
 
     @property
     def host(self) -> bytes:

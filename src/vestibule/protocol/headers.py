@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from urllib.parse import quote
 
 from vestibule.errors import BadRequest
 
@@ -84,6 +85,11 @@ _REQUEST_KINDS = {
     "x-forwarded-for": FORWARDED,
     "x-forwarded-proto": FORWARDED,
     "x-forwarded-host": FORWARDED,
+    # what an edge asks about (proxy.forward)
+    "x-forwarded-method": FORWARDED,
+    "x-forwarded-uri": FORWARDED,
+    "x-original-method": FORWARDED,
+    "x-original-url": FORWARDED,
     "trailer": TRAILER,
     # hop by hop (RFC 9110 section 7.6.1), and what could speak past the decision
     "keep-alive": DROP,
@@ -223,6 +229,21 @@ def _remember(table: dict[bytes, int], line: bytes, kind: int) -> None:
     if len(table) >= _CACHE_LINES:
         table.clear()
     table[line] = kind
+
+
+VALUE_LIMIT_BYTES = 8 * 1024
+"""A longer value of the gateway's making is left out whole: a shortened list of groups would be a wrong one."""
+# RFC 3986 calls fewer characters safe; these are all of visible ASCII but `%` and `,`.
+_VISIBLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in "%,")
+
+
+def encoded(value: str, *, kept: str = ",") -> str:
+    """The text for a header's value: UTF-8, percent-encoded where a byte is not visible ASCII, and `%` too.
+
+    `kept`: empty for an item of a comma list, where a comma of its own is encoded as well.
+    Threat: control characters in a claim that would become header lines of their own.
+    """
+    return quote(value, safe=_VISIBLE + kept)
 
 
 def tokens_of(value: bytes) -> list[bytes]:

@@ -51,6 +51,8 @@ class Target(msgspec.Struct, frozen=True):
     """
     authority: bytes = b""
     """Of an absolute-form target only, as it came but well-formed; it must be the one of the Host field."""
+    came: bytes = b""
+    """As it came, where that was not canonical; empty where it was."""
 
 
 _QUERY = rb"(?:[^\x00-\x20\x7f-\xff#\\%]|%(?!00)[0-9A-Fa-f]{2})*+"
@@ -96,20 +98,21 @@ def canonical(raw: bytes, *, slashes: bool = False) -> Target:
     if raw == b"*":
         return Target(raw, b"", raw, raw)
     if raw[:1] == b"/":
-        return _origin_form(raw, b"", slashes=slashes)
+        return _origin_form(raw, b"", raw, slashes=slashes)
     if found := _ABSOLUTE_RE.fullmatch(raw):
         named, rest = found.groups()
         authority(named)
-        return _origin_form(rest if rest[:1] == b"/" else b"/" + rest, named, slashes=slashes)
+        return _origin_form(rest if rest[:1] == b"/" else b"/" + rest, named, raw, slashes=slashes)
     return _refuse("is of no known form")
 
 
-def _origin_form(raw: bytes, of: bytes, *, slashes: bool) -> Target:
+def _origin_form(raw: bytes, of: bytes, came: bytes, *, slashes: bool) -> Target:
     raw_path, mark, query = raw.partition(b"?")
     if not _QUERY_RE.fullmatch(query):
         _refuse("has a query with a forbidden character or escape")
     path = _canonical_path(raw_path, slashes=slashes)
-    return Target(path, query, path + mark + query, _without_parameters(path), of)
+    full = path + mark + query
+    return Target(path, query, full, _without_parameters(path), of, b"" if full == came else came)
 
 
 def _canonical_path(raw: bytes, *, slashes: bool) -> bytes:

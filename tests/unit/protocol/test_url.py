@@ -270,6 +270,7 @@ def test_a_target_has_one_form_or_is_refused(raw: bytes, forwarded: bytes | None
     else:
         target = canonical(raw)
         assert target.full == forwarded
+        assert target.came == (b"" if raw == forwarded else raw)
         assert target.path + (b"?" + target.query if b"?" in forwarded else b"") == forwarded
         assert canonical(target.full).full == forwarded
 
