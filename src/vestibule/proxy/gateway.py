@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol, assert_never
-
-import msgspec
+from typing import Protocol
 
 from vestibule.core.route import HEALTH_PATH, Backend, RouteTable
 from vestibule.errors import BadRequest
-from vestibule.model import Allow, Deny, Session, SignIn, StepUp, Unavailable
+from vestibule.model import Allow, Session
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol import cookie, websocket
 from vestibule.protocol.h1 import RequestHead, fields_bytes
 from vestibule.protocol.headers import value_of
 from vestibule.proxy.exchange import Exchange, record_of
-from vestibule.proxy.judge import Ask, Judge, Judged
+from vestibule.proxy.judge import Ask, Judge, Judged, check_origin
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.refusal import Answer, Answers, Refusals, id_of
 from vestibule.proxy.relay import Relay
@@ -119,25 +117,8 @@ class Gateway:
             case Allow():
                 exchange.decision = decision.reason
                 self._forward(exchange, judged)
-            case SignIn() | StepUp():
-                exchange.decision = "sign_in"
-                clears_cookie = ask.taken.is_repeated
-                self._refusals.to_sign_in(
-                    exchange, ask.view.site, judged.session, decision, clears_cookie=clears_cookie
-                )
-            case Deny() if decision.code == "no_sign_in" and ask.view.host.takes_more:
-                # Somebody has yet to add a provider.
-                unavailable = Unavailable(decision.reason, code="no_sign_in_yet")
-                self._act(exchange, msgspec.structs.replace(judged, decision=unavailable))
-            case Deny():
-                exchange.decision = decision.code
-                methods = ask.route.policy.methods
-                self._refusals.by_decision(exchange, decision, judged.session, methods=methods)
-            case Unavailable():
-                exchange.decision = "unavailable"
-                self._refusals.by_decision(exchange, decision, judged.session)
             case _:
-                assert_never(decision)
+                self._refusals.by_judgement(exchange, judged)
 
     # -- 6. to the backend ---------------------------------------------------------------------
 
@@ -190,16 +171,11 @@ class Gateway:
         return [*lines, *told.lines], told.good_until
 
     def _check_websocket(self, head: RequestHead, ask: Ask, session: Session | None) -> None:
-        """A good handshake, and no page of another site behind it. Spec: RFC 6455 sections 4.2.1 and 10.2.
-
-        Threat: cross-site WebSocket hijacking: browsers send cookies with it and ask no CORS.
-        """
+        """A good handshake, and no page of another site behind it. Spec: RFC 6455 section 4.2.1."""
         if head.has_body:
             raise BadRequest("a WebSocket begins without a body", code="bad_websocket")
         websocket.key_of(head.method, head.lines)
-        origin = head.value(b"origin")
-        if session is not None and origin and not websocket.is_own_origin(origin, ask.view.site.base_url):
-            raise BadRequest("a page of another site may not open this", code="foreign_origin", status=403)
+        check_origin(head, ask, session)
 
     # -- the gateway's own answers -------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from vestibule.model import (
     Unavailable,
 )
 from vestibule.observe.log import Log
-from vestibule.protocol import cookie
+from vestibule.protocol import cookie, websocket
 from vestibule.protocol.address import Networks
 from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.headers import value_of
@@ -346,6 +346,16 @@ def is_own(path: bytes, host: Host) -> bool:
         return path in host.callbacks
     end = path.find(b"/", 2)
     return end > 0 and (end == 2 or path[2:end].decode("latin-1") in host.clients)
+
+
+def check_origin(head: RequestHead, ask: Ask, session: Session | None) -> None:
+    """Nothing, where no page of another site is behind a WebSocket. Raises BadRequest. Spec: RFC 6455 section 10.2.
+
+    Threat: cross-site WebSocket hijacking: browsers send cookies with it and ask no CORS.
+    """
+    origin = head.value(b"origin")
+    if session is not None and origin and not websocket.is_own_origin(origin, ask.view.site.base_url):
+        raise BadRequest("a page of another site may not open this", code="foreign_origin", status=403)
 
 
 def _check_one_meaning(host: Host, route: Route, head: RequestHead) -> None:

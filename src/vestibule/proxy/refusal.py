@@ -6,7 +6,7 @@ import base64
 import secrets
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote_from_bytes
 
@@ -17,7 +17,8 @@ from vestibule.observe.log import Log
 from vestibule.observe.traffic import Record, Traffic
 from vestibule.protocol import cookie
 from vestibule.protocol.h1 import RequestHead
-from vestibule.proxy.exchange import Exchange
+from vestibule.proxy.exchange import Responder
+from vestibule.proxy.judge import Judged
 
 Answer = tuple[bytes, list[bytes], bytes]
 
@@ -57,6 +58,25 @@ class Answers(Protocol):
         """True when a person in a browser waits for a page (Sec-Fetch-Mode, Accept, method)."""
 
 
+class Refusable(Protocol):
+    """What can be refused: an exchange, or a question about one that an edge holds."""
+
+    head: RequestHead
+    host: Host | None
+    address: str
+    session_id: str
+    decision: str
+    request_id: str
+    status: int
+    responder: Responder | None
+
+    def answer(self, status_line: bytes, lines: Sequence[bytes], body: bytes = b"") -> None:
+        """The whole answer at once."""
+
+    def abort(self) -> None:
+        """Break off in a way that no client takes for the end of the answer."""
+
+
 class Refusals:
     """Answers with what is wrong, and writes one log line for each."""
 
@@ -75,9 +95,30 @@ class Refusals:
         self._as_json = as_json
         self._now = now
 
+    def by_judgement(self, exchange: Refusable, judged: Judged) -> None:
+        """Answer a request that was not allowed."""
+        ask, session, decision = judged.ask, judged.session, judged.decision
+        match decision:
+            case SignIn() | StepUp():
+                exchange.decision = "sign_in"
+                clears_cookie = ask.taken.is_repeated
+                self.to_sign_in(exchange, ask.view.site, session, decision, clears_cookie=clears_cookie)
+            case Deny() if decision.code == "no_sign_in" and ask.view.host.takes_more:
+                # Somebody has yet to add a provider.
+                exchange.decision = "unavailable"
+                self.by_decision(exchange, Unavailable(decision.reason, code="no_sign_in_yet"), session)
+            case Deny():
+                exchange.decision = decision.code
+                self.by_decision(exchange, decision, session, methods=ask.route.policy.methods)
+            case Unavailable():
+                exchange.decision = "unavailable"
+                self.by_decision(exchange, decision, session)
+            case _:
+                raise TypeError(f"{decision!r} is no refusal")
+
     def by_decision(
         self,
-        exchange: Exchange,
+        exchange: Refusable,
         decision: Deny | Unavailable,
         session: Session | None,
         *,
@@ -95,14 +136,14 @@ class Refusals:
         self._log.info("refused", status=status, code=code, reason=decision.reason, **_of(exchange))
         self._answer(exchange, status, code, session=session, decided_by=kinds, more=more)
 
-    def by_failure(self, exchange: Exchange, error: Exception) -> None:
+    def by_failure(self, exchange: Refusable, error: Exception) -> None:
         """Answer with whatever was raised: an error of ours, or something nobody meant."""
         if isinstance(error, VestibuleError):
             self.by_error(exchange, error)
         else:
             self.by_fault(exchange, error)
 
-    def by_error(self, exchange: Exchange, error: VestibuleError) -> None:
+    def by_error(self, exchange: Refusable, error: VestibuleError) -> None:
         """Answer with an error of ours, by whose fault it is."""
         exchange.decision = exchange.decision or error.code
         write = self._log.info if isinstance(error, ClientError) else self._log.warning
@@ -114,7 +155,7 @@ class Refusals:
         reason = error.message if self._as_json else ""
         self._answer(exchange, error.status, error.public_code, reason=reason, more=more)
 
-    def by_fault(self, exchange: Exchange, error: Exception) -> None:
+    def by_fault(self, exchange: Refusable, error: Exception) -> None:
         """Answer to something nobody meant: the log gets all of it, the client an id."""
         trace = "".join(traceback.format_exception(error)[-4:])
         self._log.error("fault", error=repr(error), trace=trace, **_of(exchange))
@@ -123,7 +164,7 @@ class Refusals:
         else:
             self._answer(exchange, 500, "internal_error")
 
-    def unread(self, exchange: Exchange | None, error: BadRequest, peer: str) -> Answer:
+    def unread(self, exchange: Refusable | None, error: BadRequest, peer: str) -> Answer:
         """The answer to what can't be served: broken requests, bodies too large or too slow."""
         request_id = id_of(exchange) if exchange is not None else new_id()
         detail = error.detail or error.message
@@ -146,7 +187,7 @@ class Refusals:
 
     def to_sign_in(
         self,
-        exchange: Exchange,
+        exchange: Refusable,
         site: Site,
         session: Session | None,
         decision: SignIn | StepUp,
@@ -170,7 +211,7 @@ class Refusals:
 
     def _answer(
         self,
-        exchange: Exchange,
+        exchange: Refusable,
         status: int,
         code: str,
         reason: str = "",
@@ -209,14 +250,14 @@ def new_id() -> str:
     return base64.b32encode(secrets.token_bytes(10)).decode().lower()
 
 
-def id_of(exchange: Exchange) -> str:
+def id_of(exchange: Refusable) -> str:
     """The request's id; made when first asked for, since most requests need none."""
     if not exchange.request_id:
         exchange.request_id = new_id()
     return exchange.request_id
 
 
-def _of(exchange: Exchange) -> dict[str, Any]:
+def _of(exchange: Refusable) -> dict[str, Any]:
     """What a log line says of the request."""
     head = exchange.head
     return {
