@@ -13,7 +13,9 @@ from msgspec.structs import replace
 
 from vestibule.core.branding import PLAIN, Branding
 from vestibule.core.flow import split_redirect
-from vestibule.core.policy import Policy, qualified
+from vestibule.core.passage import Passage
+from vestibule.core.policy import Policy, joined
+from vestibule.model import Secret
 
 # Paths of the gateway's own that answers lead to; all of them stand in `web.app`.
 SIGN_IN_PATH = "/@/signin"
@@ -23,6 +25,17 @@ SIGN_OUT_PATH = "/@/signout"
 SIGNED_OUT_PATH = "/@/signedout"
 ACCOUNT_PATH = "/@/account"
 REGISTER_PATH = f"{ACCOUNT_PATH}/register"
+
+
+class Trust(msgspec.Struct, frozen=True, kw_only=True):
+    """By what a server of TLS is known, and what the gateway shows it, where that is not as usual."""
+
+    authorities: str = ""
+    """Certificates (PEM) that its own must come from; empty: the system's."""
+    shown: Secret | None = None
+    """The gateway's certificate and its key (PEM), for servers that ask for one."""
+    name: str = ""
+    """What its certificate must be for, and what is asked for (SNI); empty: the host it is reached by."""
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +49,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     tls: bool = False
     verify: bool = True
     """False only where the operator wrote `insecure = true`."""
+    trust: Trust = Trust()
 
     def __str__(self) -> str:
         if self.path:
@@ -75,6 +89,10 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     name: bytes
     """Canonical: lower case, no trailing dot, no port."""
     title: str
+    passage: Passage | None = None
+    """What becomes of requests and answers on their way; None: nothing."""
+    preflight: Policy | None = None
+    """Of what browsers ask before a request of another site's page, where that is let through unasked."""
     clients: Mapping[str, str]
     """Client ID in paths → full name: the clients that have `/@ID/…` on this host."""
     sign_in: tuple[str, ...] = ()
