@@ -159,7 +159,16 @@ def of_0002(empty: Any) -> Iterator[str]:
     yield f"INSERT INTO admin_tokens VALUES ('t1', {empty.blob(b'h' * 32)}, 'CI', {NOW}, NULL, NULL)"
 
 
-OLD = {"0001": of_0001, "0002": of_0002}
+def of_0003(empty: Any) -> Iterator[str]:
+    """The same as the third version kept it, with an app token."""
+    yield from of_0002(empty)
+    yield (
+        "INSERT INTO app_tokens (id, hash, user_id, name, host, prefixes, methods, scopes, created_at, expires_at) "
+        f"VALUES ('a1', {empty.blob(b'h' * 32)}, 'u1', 'CI', '', '[]', '[]', '[]', {NOW}, {NOW + 100})"
+    )
+
+
+OLD = {"0001": of_0001, "0002": of_0002, "0003": of_0003}
 
 
 @pytest.fixture(params=migrations.REVISIONS[:-1])

@@ -183,6 +183,42 @@ async def test_ending_takes_its_grants_along_and_no_other(store):
     assert await store.sessions.by_handle(H2, NOW) is not None
 
 
+ENDS = [
+    pytest.param(lambda sessions: sessions.delete("parent"), id="its end"),
+    pytest.param(lambda sessions: sessions.delete_of("u1"), id="its user's end"),
+    pytest.param(lambda sessions: sessions.delete_by("okta"), id="its client's end"),
+]
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_parents_end_is_its_childrens_with_what_they_own(store, end):
+    await register(store, User(id="u1", created_at=NOW))
+    okta = {"clients": ("okta",), "identities": (), "parent_id": ""}
+    bare = {"clients": (), "identities": ()}
+    await store.sessions.create(session("parent", user_id="u1", **okta), H1)
+    await store.sessions.create(session("one", parent_id="parent", **bare), H2)
+    await store.sessions.create(session("two", parent_id="parent", user_id="u1", **bare), H3)
+    await store.sessions.create(session("other", parent_id="", **bare), H4)
+    for owner in ("parent", "one", "two", "other"):
+        grant = SealedGrant(owner=owner, client="a", version=0, sealed=b"x", expires_at=NOW + 9)
+        await store.grants.put(grant, None)
+    assert sorted(await end(store.sessions)) == ["one", "parent", "two"]
+    assert await end(store.sessions) == ()
+    assert [len(await store.grants.of(owner)) for owner in ("parent", "one", "two", "other")] == [0, 0, 0, 1]
+    assert [await store.sessions.by_handle(handle, NOW) for handle in (H1, H2, H3)] == [None, None, None]
+    assert await store.sessions.by_handle(H4, NOW) is not None
+
+
+async def test_a_childs_end_is_nobody_elses(store):
+    await store.sessions.create(session("parent", parent_id=""), H1)
+    await store.sessions.create(session("one", parent_id="parent"), H2)
+    await store.sessions.create(session("two", parent_id="parent"), H3)
+    assert await store.sessions.delete("one") == ("one",)
+    assert await store.sessions.delete("") == ()
+    assert await store.sessions.by_handle(H1, NOW) is not None
+    assert await store.sessions.by_handle(H3, NOW) is not None
+
+
 async def test_the_live_sessions_of_a_user_come_newest_first(store):
     await register(store, User(id="u1", created_at=NOW))
     await store.sessions.create(session("old", user_id="u1", created_at=NOW), H1)

@@ -2,6 +2,10 @@
 
 A session has a permanent id that never leaves and a handle in the cookie that is replaced at every sign-in;
 a store sees the hash of a handle only. Randomness and time are arguments.
+
+A session that was handed on is a child: it stands for its parent on another host. It keeps what came by that host's
+own clients; everything else (who it is, by which clients of the top level, with which credentials) it has from the
+parent as the parent is now, and without the parent it is nothing.
 """
 
 from __future__ import annotations
@@ -65,6 +69,63 @@ def begun(
         signed_in_at=now if user_id else 0.0,
         check_at=check_at,
     )
+
+
+def handed_on(parent: Session, *, session_id: str, host: str, device: Device, now: float) -> Session:
+    """The child of *parent* for another host, as it begins: it has nothing of its own."""
+    return Session(
+        id=session_id,
+        host=host,
+        created_at=now,
+        seen_at=now,
+        expires_at=parent.expires_at,
+        idle_s=parent.idle_s,
+        user_id=parent.user_id,
+        device=device,
+        parent_id=parent.id,
+    )
+
+
+def joined_to(session: Session, parent: Session) -> Session:
+    """A host's own session as a child of *parent*, with what came by the host's own clients."""
+    return replace(
+        session,
+        user_id=parent.user_id,
+        parent_id=parent.id,
+        expires_at=min(session.expires_at, parent.expires_at),
+        identities=tuple(known for known in session.identities if not is_top(known.client)),
+        clients=tuple(name for name in session.clients if not is_top(name)),
+    )
+
+
+def inherited(child: Session, parent: Session) -> Session | None:
+    """The child with what it has from its parent; None when it isn't this person's any more.
+
+    Threat: session fixation. A child from before the parent got its person, which somebody else may have planted,
+    is never that person's.
+    """
+    if child.user_id != parent.user_id:
+        return None
+    own = [known for known in child.identities if not is_top(known.client)]
+    checks = [at for at in (child.check_at, parent.check_at) if at]
+    return replace(
+        child,
+        identities=(*parent.identities, *own),
+        clients=(*parent.clients, *(name for name in child.clients if not is_top(name))),
+        expires_at=min(child.expires_at, parent.expires_at),
+        signed_in_at=max(child.signed_in_at, parent.signed_in_at),
+        check_at=min(checks, default=0.0),
+    )
+
+
+def is_top(client: str) -> bool:
+    """True for the full name of a client at top level; that of a host's own begins with the host."""
+    return "/" not in client
+
+
+def owner_of(session: Session, client: str) -> str:
+    """The id of the session that holds the credentials of this client: a child's are its parent's."""
+    return session.parent_id if session.parent_id and is_top(client) else session.id
 
 
 def with_client(session: Session, client: str) -> Session:

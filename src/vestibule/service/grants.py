@@ -60,7 +60,7 @@ class _Held(msgspec.Struct, frozen=True):
 
 
 class Grants:
-    """Credentials by (session, client)."""
+    """Credentials by (session, client). What was handed on holds its own clients' only, the others' its parent."""
 
     def __init__(
         self,
@@ -115,8 +115,9 @@ class Grants:
         change.
         """
         version = int.from_bytes(self._random(6), "big")  # never one that a refresh under way expects
+        owner = rules.owner_of(session, client)
         grant = Grant(
-            owner=session.id,
+            owner=owner,
             client=client,
             tokens=tokens,
             obtained_at=now,
@@ -125,7 +126,7 @@ class Grants:
         )
         await self._put(_Held(grant, session.expires_at, 0.0), None)
         if await self._sessions.by_id(session.id) is None:
-            await self.drop(session.id, client)
+            await self.drop(owner, client)
 
     async def drop(self, session_id: str, client: str) -> bool:
         """Forget the credentials at this client; durable on return. False when there were none."""
@@ -154,21 +155,22 @@ class Grants:
         Raises CredentialGone (`no_credential` where there never was one, `credential_gone` when it is dead:
         then the session's `clients` no longer name it), ProviderError (nothing has changed), StoreError.
         """
-        held = self._cached(session.id, client) or await self._read(session.id, client)
+        owner = rules.owner_of(session, client)
+        held = self._cached(owner, client) or await self._read(owner, client)
         if held is not None and self._standing(held, rejected) is Standing.USE:
             return held.grant.tokens
         if held is None:
             if client in session.clients:
-                await self._sessions.update(session.id, partial(rules.without_client, client=client))
+                await self._sessions.update(owner, partial(rules.without_client, client=client))
             raise CredentialGone(f"No one has signed in to {client} in this session.", code="no_credential")
-        return await self._share_flight(session.id, client, rejected)
+        return await self._share_flight(owner, client, rejected)
 
     async def fresh_tokens(self, session: Session, client: str, *, max_age_s: float) -> Tokens:
         """Tokens at most this old, where they can be refreshed; else those there are, while they live.
 
         Raises as `access_token` does.
         """
-        held = await self._read(session.id, client)
+        held = await self._read(rules.owner_of(session, client), client)
         if held is None or self._now() - held.grant.obtained_at < max_age_s:
             return await self.access_token(session, client)
         can_refresh = held.grant.tokens.refresh_token is not None and client in self._refreshers

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
+from vestibule.core.session import owner_of
 from vestibule.errors import ProviderError
 from vestibule.model import Session, Tokens
 from vestibule.providers import kit
@@ -30,8 +31,9 @@ class Leaving:
         self._providers = {name: p for name, p in providers.items() if isinstance(p, SignOut)}
 
     async def tokens_of(self, session: Session) -> dict[str, Tokens | None]:
-        """The session's tokens by client, as long as it lasts. Raises StoreError."""
-        return {name: await self._grants.tokens_of(session.id, name) for name in session.clients}
+        """The session's own tokens by client, as long as it lasts; its parent's are not. Raises StoreError."""
+        own = [name for name in session.clients if owner_of(session, name) == session.id]
+        return {name: await self._grants.tokens_of(session.id, name) for name in own}
 
     async def sign_out_url(
         self, session: Session, tokens: Mapping[str, Tokens | None], return_to: str

@@ -1,5 +1,8 @@
 """Sessions as gateway and control plane use them: a cache in front of the store, and every change of one.
 
+A session that was handed on is given out with what it has from its parent (`core.session`): both are read, and a change
+of the parent is one of each child. In the store each holds its own.
+
 The cache holds one copy of a session for all its handles. A change made here is published through `Changes`,
 which calls back at once and so empties the entry before the change returns; a change made elsewhere comes
 the same way, and while no heartbeat says so, an entry older than a second is read again (DESIGN.md section
@@ -66,6 +69,8 @@ class Sessions:
         self._capacity = capacity
         self._by_handle: dict[str, _Cached] = {}
         self._by_id: dict[str, _Cached] = {}
+        self._children: dict[str, set[str]] = {}
+        """Of those in the cache, by parent."""
         self._seen: dict[str, float] = {}
         self._forgotten = 0
         changes.subscribe(SESSION, self._forget)
@@ -103,19 +108,20 @@ class Sessions:
         forgotten = self._forgotten
         try:
             held = await self._store.by_handle(rules.hash_of(handle), self._now())
+            session = held and await self._whole(held.session)
         except StoreError:
             cached = self._by_handle.get(handle)
             if cached is not None and self._now() < cached.handles[handle] and self._is_in_grace(cached):
                 return cached.session
             raise
-        if held is None:
+        if held is None or session is None:
             self._drop_handle(handle)
             return None
         if forgotten == self._forgotten:
-            cached = self._keep(held.session)
+            cached = self._keep(session)
             cached.handles[handle] = held.good_until
             self._by_handle[handle] = cached
-        return held.session
+        return session
 
     async def by_id(self, session_id: str) -> Session | None:
         """The live session of this permanent id, or None.
@@ -124,7 +130,8 @@ class Sessions:
         """
         forgotten = self._forgotten
         try:
-            session = await self._store.by_id(session_id, self._now())
+            known = await self._store.by_id(session_id, self._now())
+            session = known and await self._whole(known)
         except StoreError:
             cached = self._by_id.get(session_id)
             if cached is not None and self._is_in_grace(cached):
@@ -163,6 +170,22 @@ class Sessions:
         await self._store.create(session, rules.hash_of(handle))
         return session, handle
 
+    async def hand_on(
+        self, parent: Session, *, host: str, device: Device, now: float
+    ) -> tuple[Session, str] | None:
+        """A child of *parent* for another host, and its handle; durable. None when the parent has ended meanwhile."""
+        session_id = base64url.encode(self._random(rules.ID_BYTES))
+        child = rules.handed_on(parent, session_id=session_id, host=host, device=device, now=now)
+        handle = self._new_handle()
+        await self._store.create(child, rules.hash_of(handle))
+        self._note_seen(parent.id, now)
+        # Asked after it was stored: a parent that ends later takes it along.
+        whole = await self._whole(child)
+        if whole is None:
+            await self._store.delete(child.id)
+            return None
+        return whole, handle
+
     async def renew(
         self, session: Session, change: Callable[[Session], Session] | None = None
     ) -> tuple[Session, str] | None:
@@ -200,16 +223,24 @@ class Sessions:
         return await self._changed(session_id, change, write)
 
     async def end(self, session_id: str) -> bool:
-        """End it with its grants, everywhere; durable on return. False when it was not there."""
+        """End it with its children and grants, everywhere; durable on return. False when it was not there."""
+        ended: tuple[str, ...] = ()
         try:
-            return await self._store.delete(session_id)
+            ended = await self._store.delete(session_id)
         finally:
-            self._seen.pop(session_id, None)
-            self._changes.publish(SESSION, session_id)
+            self._publish_end(dict.fromkeys((session_id, *ended)))
+        return session_id in ended
 
     async def of_user(self, user_id: str) -> tuple[Session, ...]:
         """The live sessions of a user, the newest first, at most a thousand; as the store has them."""
-        return await self._store.of_user(user_id, self._now())
+        found = {one.id: one for one in await self._store.of_user(user_id, self._now())}
+        whole = (
+            rules.inherited(one, found[one.parent_id]) for one in found.values() if one.parent_id in found
+        )
+        children = {one.id: one for one in whole if one is not None}
+        return tuple(
+            children.get(one.id, one) for one in found.values() if not one.parent_id or one.id in children
+        )
 
     async def end_of(self, user_id: str) -> tuple[str, ...]:
         """End all of a user's with their grants, everywhere; durable on return. The ids of those that ended."""
@@ -233,14 +264,21 @@ class Sessions:
             self._changes.publish(SESSION, session_id)
 
     def touch(self, session: Session, now: float) -> None:
-        """Note that it was seen, if that is due: in the cache at once, in the store with the next `flush`."""
-        if not rules.is_touch_due(session, now):
-            return
-        self._seen[session.id] = now
-        cached = self._by_id.pop(session.id, None)
+        """Note that it was seen, if that is due: in the cache at once, in the store with the next `flush`.
+
+        Who uses a child uses its parent.
+        """
+        if rules.is_touch_due(session, now):
+            self._note_seen(session.id, now)
+            if session.parent_id:
+                self._note_seen(session.parent_id, now)
+
+    def _note_seen(self, session_id: str, now: float) -> None:
+        self._seen[session_id] = now
+        cached = self._by_id.pop(session_id, None)
         if cached is not None:
             cached.session = rules.seen(cached.session, now)
-            self._by_id[session.id] = cached
+            self._by_id[session_id] = cached
 
     async def flush(self) -> int:
         """Write what `touch` noted; how many sessions.
@@ -269,8 +307,15 @@ class Sessions:
             finally:
                 self._changes.publish(SESSION, session_id)
             if after is not None:
-                return after
+                return await self._whole(after)
         return None
+
+    async def _whole(self, session: Session) -> Session | None:
+        """The session with what it has from its parent; None where that has ended. Raises StoreError."""
+        if not session.parent_id:
+            return session
+        parent = await self._store.by_id(session.parent_id, self._now())
+        return parent and rules.inherited(session, parent)
 
     def _is_good(self, cached: _Cached, now: float) -> bool:
         if not cached.session.is_live(now):
@@ -293,6 +338,8 @@ class Sessions:
         cached.session = session
         cached.read_mono = self._mono()
         self._by_id[session.id] = cached
+        if session.parent_id:
+            self._children.setdefault(session.parent_id, set()).add(session.id)
         if len(self._by_id) > self._capacity:
             self._drop(next(iter(self._by_id)))
         return cached
@@ -304,13 +351,21 @@ class Sessions:
 
     def _drop(self, session_id: str) -> None:
         cached = self._by_id.pop(session_id, None)
-        if cached is not None:
-            for handle in cached.handles:
-                del self._by_handle[handle]
+        if cached is None:
+            return
+        for handle in cached.handles:
+            del self._by_handle[handle]
+        parent_id = cached.session.parent_id
+        siblings = self._children.get(parent_id, set())
+        siblings.discard(session_id)
+        if not siblings:
+            self._children.pop(parent_id, None)
 
     def _forget(self, session_id: str) -> None:
         self._forgotten += 1
         self._drop(session_id)
+        for child in tuple(self._children.get(session_id, ())):
+            self._changes.publish(SESSION, child)
 
     def _forget_user(self, user_id: str) -> None:
         self._forgotten += 1

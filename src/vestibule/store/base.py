@@ -64,17 +64,17 @@ class Sessions(Protocol):
         Durable on return.
         """
 
-    async def delete(self, session_id: str) -> bool:
-        """End it and its grants; durable on return. False when it was not there."""
+    async def delete(self, session_id: str) -> tuple[str, ...]:
+        """End it, its children and the grants of all; durable on return. The ids of those that ended."""
 
     async def of_user(self, user_id: str, now: float) -> tuple[Session, ...]:
         """The live sessions of a user, the newest first; at most a thousand."""
 
     async def delete_of(self, user_id: str) -> tuple[str, ...]:
-        """End all of a user's with their grants; durable on return. The ids of those that ended."""
+        """End all of a user's, their children and the grants of all; durable on return. The ids of those that ended."""
 
     async def delete_by(self, client: str) -> tuple[str, ...]:
-        """End all that have an identity or credentials of this client, with their grants; the ids of those.
+        """End all that have an identity or credentials of this client, with children and grants; the ids of those.
 
         For once in a while: every session is looked at. Durable on return.
         """

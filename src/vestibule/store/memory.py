@@ -83,10 +83,12 @@ class Sessions:
         )
         return True
 
-    async def delete(self, session_id: str) -> bool:
-        """Forget it and what it owns."""
-        self._grants.drop_owner(session_id)
-        return self._kept.pop(session_id, None) is not None
+    async def delete(self, session_id: str) -> tuple[str, ...]:
+        """Forget it, its children and what they own."""
+        children = [
+            name for name, kept in self._kept.items() if session_id and kept.session.parent_id == session_id
+        ]
+        return self._forget([session_id, *children])
 
     async def of_user(self, user_id: str, now: float) -> tuple[Session, ...]:
         """Look at each."""
@@ -97,9 +99,7 @@ class Sessions:
     async def delete_of(self, user_id: str) -> tuple[str, ...]:
         """Forget all of theirs."""
         ended = [name for name, kept in self._kept.items() if user_id and kept.session.user_id == user_id]
-        for session_id in ended:
-            await self.delete(session_id)
-        return tuple(ended)
+        return await self._delete(ended)
 
     async def delete_by(self, client: str) -> tuple[str, ...]:
         """Forget all that have to do with it."""
@@ -109,9 +109,7 @@ class Sessions:
             if client in kept.session.clients
             or any(known.client == client for known in kept.session.identities)
         ]
-        for session_id in ended:
-            await self.delete(session_id)
-        return tuple(ended)
+        return await self._delete(ended)
 
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Set last-seen of each, never backwards."""
@@ -123,9 +121,16 @@ class Sessions:
     async def sweep(self, now: float, limit: int = 200) -> int:
         """Forget the dead."""
         dead = [name for name, kept in self._kept.items() if not kept.session.is_live(now)][:limit]
-        for session_id in dead:
-            await self.delete(session_id)
-        return len(dead)
+        return len(self._forget(dead))
+
+    async def _delete(self, ids: Sequence[str]) -> tuple[str, ...]:
+        return tuple([ended for session_id in ids for ended in await self.delete(session_id)])
+
+    def _forget(self, ids: Sequence[str]) -> tuple[str, ...]:
+        """Forget these and what they own; those that were there."""
+        for session_id in ids:
+            self._grants.drop_owner(session_id)
+        return tuple(session_id for session_id in ids if self._kept.pop(session_id, None) is not None)
 
     def _is_live(self, session: Session, now: float) -> bool:
         if not session.is_live(now):

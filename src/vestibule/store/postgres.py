@@ -43,24 +43,27 @@ _SAVE: Final = """
     WHERE id = $1 AND version = $2 RETURNING 1
 """
 _RENEW: Final = _SAVE.format(handles=", old_handle = handle, old_until = $11, handle = $10")
-# The session's row before its grants, as a sweep does it: so neither waits for the other in a ring.
+# The sessions' rows before their grants, and in order of their ids: so nobody waits for another in a ring.
 _DELETE: Final = """
-    WITH gone AS (DELETE FROM sessions WHERE id = $1 RETURNING id),
-         counted AS (SELECT count(*) AS number FROM gone),
-         granted AS (DELETE FROM grants USING counted WHERE owner = $1)
-    SELECT number FROM counted
+    WITH doomed AS (SELECT id FROM sessions WHERE {whose}
+                    ORDER BY id FOR UPDATE),
+         gone AS (DELETE FROM sessions USING doomed WHERE sessions.id = doomed.id RETURNING sessions.id),
+         ended AS (SELECT coalesce(array_agg(id), '{{}}') AS ids FROM gone),
+         granted AS (DELETE FROM grants USING ended WHERE owner = ANY(ended.ids) {or_else})
+    SELECT unnest(ids) FROM ended
 """
-_DELETE_OF: Final = """
-    WITH gone AS (DELETE FROM sessions WHERE user_id = $1 RETURNING id),
-         granted AS (DELETE FROM grants USING gone WHERE owner = gone.id)
-    SELECT id FROM gone
-"""
+_DELETE_ONE: Final = _DELETE.format(
+    whose="id = $1 OR (parent_id = $1 AND parent_id <> '')", or_else="OR owner = $1"
+)
+_DELETE_OF: Final = _DELETE.format(
+    whose="""user_id = $1
+             OR (parent_id <> '' AND parent_id IN (SELECT id FROM sessions WHERE user_id = $1))""",
+    or_else="",
+)
 _MENTIONING: Final = "SELECT id, data FROM sessions WHERE position($1::bytea IN data) > 0"
-_DELETE_THESE: Final = """
-    WITH gone AS (DELETE FROM sessions WHERE id = ANY($1::text[]) RETURNING id),
-         granted AS (DELETE FROM grants USING gone WHERE owner = gone.id)
-    SELECT id FROM gone
-"""
+_DELETE_THESE: Final = _DELETE.format(
+    whose="id = ANY($1::text[]) OR (parent_id = ANY($1::text[]) AND parent_id <> '')", or_else=""
+)
 # Rows are locked in order of their ids, which two that touch the same ones have in common.
 _TOUCH: Final = """
     UPDATE sessions AS s SET seen_at = l.seen_at, ends_at = least(s.expires_at, l.seen_at + s.idle_s)
@@ -145,10 +148,9 @@ class Sessions:
         values = (*saved(session, expect_version), handle_hash, old_good_until)
         return await self._server.row(_RENEW, *values) is not None
 
-    async def delete(self, session_id: str) -> bool:
-        """Delete it and what it owns."""
-        row = await self._server.row(_DELETE, session_id)
-        return row is not None and row[0] == 1
+    async def delete(self, session_id: str) -> tuple[str, ...]:
+        """Delete it, its children and what they own."""
+        return tuple(ended for (ended,) in await self._server.rows(_DELETE_ONE, session_id))
 
     async def of_user(self, user_id: str, now: float) -> tuple[Session, ...]:
         """Ask by the user's index."""

@@ -44,6 +44,7 @@ _SAVE: Final = """
 _RENEW: Final = """
     UPDATE sessions SET old_handle = handle, old_until = ?3, handle = ?2 WHERE id = ?1
 """
+_CHILDREN: Final = "SELECT id FROM sessions WHERE parent_id = ? AND parent_id <> ''"
 _OF_USER: Final = _SESSION + "AND s.user_id = ?1 AND s.ends_at > ?2 ORDER BY s.created_at DESC, s.id"
 _TOUCH: Final = """
     UPDATE sessions SET seen_at = ?2, ends_at = min(expires_at, ?2 + idle_s) WHERE id = ?1 AND seen_at < ?2
@@ -112,14 +113,9 @@ class Sessions:
 
         return await self._database.write(work)
 
-    async def delete(self, session_id: str) -> bool:
-        """Delete it and what it owns in one step; synced."""
-
-        def work(connection: sqlite3.Connection) -> bool:
-            connection.execute("DELETE FROM grants WHERE owner = ?", (session_id,))
-            return connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,)).rowcount == 1
-
-        return await self._database.write(work)
+    async def delete(self, session_id: str) -> tuple[str, ...]:
+        """Delete it, its children and what they own in one step; synced."""
+        return await self._database.write(lambda connection: _delete(connection, [session_id]))
 
     async def of_user(self, user_id: str, now: float) -> tuple[Session, ...]:
         """Ask by the user's index."""
@@ -134,9 +130,7 @@ class Sessions:
 
         def work(connection: sqlite3.Connection) -> tuple[str, ...]:
             found = connection.execute("SELECT id FROM sessions WHERE user_id = ?", (user_id,)).fetchall()
-            connection.executemany("DELETE FROM grants WHERE owner = ?", found)
-            connection.execute("DELETE FROM sessions WHERE user_id = ?", (user_id,))
-            return tuple(session_id for (session_id,) in found)
+            return _delete(connection, [session_id for (session_id,) in found])
 
         return await self._database.write(work)
 
@@ -145,10 +139,7 @@ class Sessions:
 
         def work(connection: sqlite3.Connection) -> tuple[str, ...]:
             rows = connection.execute(_MENTIONING, (mention_of(client),))
-            found = [(session_id,) for session_id, data in rows if involves(data, client)]
-            connection.executemany("DELETE FROM grants WHERE owner = ?", found)
-            connection.executemany("DELETE FROM sessions WHERE id = ?", found)
-            return tuple(session_id for (session_id,) in found)
+            return _delete(connection, [session_id for session_id, data in rows if involves(data, client)])
 
         return await self._database.write(work)
 
@@ -344,6 +335,16 @@ def path_of(url: str) -> Path:
     if path == url or not path or path.startswith("//"):
         raise ValueError(f"the URL of an SQLite store is {_PREFIX}PATH")
     return Path(path)
+
+
+def _delete(connection: sqlite3.Connection, ids: Sequence[str]) -> tuple[str, ...]:
+    """Delete these sessions, their children and what they own; the ids of those that were there."""
+    doomed = dict.fromkeys(ids)
+    for session_id in ids:
+        doomed |= dict.fromkeys(child for (child,) in connection.execute(_CHILDREN, (session_id,)))
+    connection.executemany("DELETE FROM grants WHERE owner = ?", [(session_id,) for session_id in doomed])
+    gone = "DELETE FROM sessions WHERE id = ?"
+    return tuple(name for name in doomed if connection.execute(gone, (name,)).rowcount == 1)
 
 
 async def _swept(database: Database, table: str, now: float, limit: int) -> int:

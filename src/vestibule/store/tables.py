@@ -56,6 +56,13 @@ SESSIONS: Final = Table(
     Index(None, "old_handle"),
     Index(None, "user_id"),
     Index(None, "ends_at"),
+    # Most sessions have no parent.
+    Index(
+        "ix_sessions_parent_id",
+        "parent_id",
+        sqlite_where=text("parent_id <> ''"),
+        postgresql_where=text("parent_id <> ''"),
+    ),
 )
 
 GRANTS: Final = Table(

@@ -45,9 +45,7 @@ def upgrade() -> None:
         sa.Column("seen_at", sa.Double()),
         sa.PrimaryKeyConstraint("id", name="pk_app_tokens"),
         sa.UniqueConstraint("hash", name="uq_app_tokens_hash"),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name="fk_app_tokens_user_id", ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_app_tokens_user_id", ondelete="CASCADE"),
     )
     for column in ("user_id", "expires_at"):
         op.create_index(f"ix_app_tokens_{column}", "app_tokens", [column])
