@@ -113,6 +113,21 @@ def parse_metadata(document: Any, issuer: str, *, led_by: str = "") -> Metadata:
     )
 
 
+def keys_url(document: Any, issuer: str) -> str:
+    """Where the keys of this issuer are, by metadata that may belong to one that signs nobody in.
+
+    Raises: ProviderInvalid when they are another issuer's, or name no URL that can be trusted. Spec: RFC 8414
+    sections 2 and 3.3.
+    """
+    if not isinstance(document, Mapping) or document.get("issuer") != issuer:
+        raise _invalid("its metadata is another issuer's", code="wrong_issuer")
+    plain = {urlsplit(issuer).hostname} if issuer.startswith("http://") else set()
+    url = _endpoint(document, "jwks_uri", plain)
+    if not url:
+        raise _invalid("its metadata has no jwks_uri", code="metadata_endpoint")
+    return url
+
+
 def _endpoint(document: Mapping[str, Any], name: str, plain: Container[str | None]) -> str:
     """The endpoint's URL; empty where there is none. `plain`: the hosts that may speak http."""
     url = document.get(name)

@@ -483,3 +483,35 @@ def test_the_logout_url() -> None:
 def test_an_address_has_one_reading_or_is_none(raw: Any, email: str) -> None:
     assert oidc.parse_email(raw) == email
     assert oidc.parse_email(email) == email
+
+
+# -- keys of an issuer that signs nobody in -----------------------------------------------------
+
+
+def test_an_issuer_of_tokens_alone_needs_no_endpoints() -> None:
+    document = {"issuer": ISSUER, "jwks_uri": "https://keys.example/jwks"}
+    assert oidc.keys_url(document, ISSUER) == "https://keys.example/jwks"
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        ({"issuer": ISSUER + "/", "jwks_uri": "https://keys.example/jwks"}, "wrong_issuer"),
+        ({"jwks_uri": "https://keys.example/jwks"}, "wrong_issuer"),
+        ([], "wrong_issuer"),
+        ({"issuer": ISSUER}, "metadata_endpoint"),
+        ({"issuer": ISSUER, "jwks_uri": "http://keys.example/jwks"}, "metadata_endpoint"),
+        ({"issuer": ISSUER, "jwks_uri": "file:///etc/passwd"}, "metadata_endpoint"),
+        ({"issuer": ISSUER, "jwks_uri": "https://a@keys.example/"}, "metadata_endpoint"),
+    ],
+)
+def test_where_its_keys_are_must_be_its_own_word(document: Any, code: str) -> None:
+    with pytest.raises(ProviderInvalid) as told:
+        oidc.keys_url(document, ISSUER)
+    assert told.value.code == code
+
+
+def test_an_issuer_on_plain_http_may_have_its_keys_there() -> None:
+    issuer = "http://idp.internal:8080"
+    document = {"issuer": issuer, "jwks_uri": "http://idp.internal:8080/jwks"}
+    assert oidc.keys_url(document, issuer) == "http://idp.internal:8080/jwks"

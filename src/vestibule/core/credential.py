@@ -1,0 +1,87 @@
+"""Which credentials a host takes from callers without a browser: whose tokens, whose passwords."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from vestibule.model import Secret
+from vestibule.protocol.jose import ALGORITHMS
+from vestibule.protocol.oauth2 import ClientAuth
+
+HTPASSWD: Final = "htpasswd"
+"""How rules name the people of a password file: `user:htpasswd/ann`."""
+USUAL_CLAIMS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "login": "preferred_username",
+        "name": "name",
+        "email": "email",
+        "email_verified": "email_verified",
+        "groups": "groups",
+        "orgs": "orgs",
+        "roles": "roles",
+    }
+)
+"""Where tokens mostly have what is known of people."""
+
+
+class Issuer(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody whose tokens are taken. Its `name` is what identities from it have as their client."""
+
+    name: str
+    url: str = ""
+    """As `iss` has it, exactly; empty: whoever signs with the keys at `jwks_url`."""
+    audience: tuple[str, ...] = ()
+    """One of these must be among those a token is for; empty: not looked at."""
+    algorithms: tuple[str, ...] = tuple(sorted(ALGORITHMS))
+    jwks_url: str = ""
+    """Empty: found by the issuer's metadata."""
+    claims: Mapping[str, str] = USUAL_CLAIMS
+    email_domains: tuple[str, ...] = ()
+    """Domains it is believed about; empty: all."""
+    introspection_url: str = ""
+    """Who is asked about tokens that can't be read here; empty: nobody."""
+    client_id: str = ""
+    client_secret: Secret = Secret("")
+    client_auth: ClientAuth = "client_secret_basic"
+    verifies: bool = True
+    """Its JWTs are verified here; False: they are shown to it, as all its tokens are."""
+
+
+class PasswordFile(msgspec.Struct, frozen=True, kw_only=True):
+    """People with passwords. Its `name` is what their identities have as their client, and as their issuer.
+
+    Two hosts with the same file have the same people.
+    """
+
+    name: str
+    path: str = ""
+    """Absolute; empty where `text` holds the lines."""
+    text: Secret = Secret("")
+    has_form: bool = True
+    """The sign-in page has a form for them."""
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host takes."""
+
+    issuers: tuple[Issuer, ...] = ()
+    passwords: PasswordFile | None = None
+
+    def issuer(self, url: str) -> Issuer | None:
+        """Whose a token of this (unverified) issuer is to be checked as; the one that names nobody takes the rest."""
+        for issuer in self.issuers:
+            if issuer.url == url and url:
+                return issuer
+        return next((issuer for issuer in self.issuers if not issuer.url), None)
+
+    @property
+    def introspecting(self) -> Issuer | None:
+        """Who is asked about opaque tokens; there is at most one, for a token is shown to nobody else."""
+        return next((issuer for issuer in self.issuers if issuer.introspection_url), None)
+
+
+NOTHING: Final = Accepted()

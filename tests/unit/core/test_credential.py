@@ -1,0 +1,41 @@
+"""Which credentials a host takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from vestibule.core.credential import NOTHING, Accepted, Issuer
+from vestibule.model import Secret
+
+CI = Issuer(name="ci", url="https://ci.example", audience=("a",))
+OPAQUE = Issuer(name="as", url="https://as.example", introspection_url="https://as.example/introspect")
+ANY = Issuer(name="require_jwt:app.example", jwks_url="https://keys.example")
+
+
+@pytest.mark.parametrize(
+    ("issuers", "url", "name"),
+    [
+        ((CI, OPAQUE), "https://ci.example", "ci"),
+        ((CI, OPAQUE), "https://as.example", "as"),
+        ((CI, OPAQUE), "https://ci.example/", ""),
+        ((CI, OPAQUE), "", ""),
+        ((CI, ANY), "https://ci.example", "ci"),
+        ((ANY, CI), "https://ci.example", "ci"),
+        ((CI, ANY), "https://other.example", "require_jwt:app.example"),
+        ((CI, ANY), "", "require_jwt:app.example"),
+        ((), "https://ci.example", ""),
+    ],
+)
+def test_a_token_is_checked_as_the_issuers_it_names(issuers: tuple[Issuer, ...], url: str, name: str):
+    found = Accepted(issuers=issuers).issuer(url)
+    assert (found.name if found else "") == name
+
+
+def test_one_issuer_is_asked_about_opaque_tokens():
+    assert Accepted(issuers=(CI, OPAQUE)).introspecting is OPAQUE
+    assert Accepted(issuers=(CI,)).introspecting is None
+    assert NOTHING.introspecting is None
+
+
+def test_a_secret_is_not_shown():
+    assert "hunter2" not in repr(Issuer(name="as", client_secret=Secret("hunter2")))
