@@ -140,14 +140,14 @@ def place_of(kind: str, config: ProviderConfig) -> tuple[str, ...]:
     return kind, client, *where
 
 
-def word_of(row: Row) -> tuple[Any, ...]:
+def word_of(kind: str, config: ProviderConfig) -> tuple[Any, ...]:
     """What what it says of people rests on: where it is, which addresses it is believed about, which claims are read.
 
     Where that changes, nothing it has said before holds.
     """
-    fields = msgspec.structs.asdict(row.config) if isinstance(row.config, msgspec.Struct) else {}
+    fields = msgspec.structs.asdict(config) if isinstance(config, msgspec.Struct) else {}
     believed = ("email_domains", "assume_email_verified", "claims")
-    return (*place_of(row.kind, row.config), *(fields.get(name) for name in believed))
+    return (*place_of(kind, config), *(fields.get(name) for name in believed))
 
 
 # -- the frame --------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from vestibule.core.route import RouteTable
-from vestibule.providers.base import Provider
+from vestibule.providers.base import Provider, ProviderConfig
 
 Faults = tuple[tuple[str, str], ...]
 """All that is wrong, each (path, message)."""
@@ -20,6 +20,8 @@ class Offer(msgspec.Struct, frozen=True):
     table: RouteTable
     providers: Mapping[str, Provider]
     """By full name: those of files and environment first."""
+    configs: Mapping[str, ProviderConfig] = {}
+    """What they were made of, by full name."""
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,13 +19,16 @@ from vestibule.core.lifetimes import USUAL
 from vestibule.core.person import account_of, newcomer, told_anew
 from vestibule.core.registration import Filled, Rules
 from vestibule.core.session import ID_BYTES
+from vestibule.core.vouched import Known, Standing, known
 from vestibule.errors import ClientError, Conflict, Invalid, NotFound, UserDisabled
-from vestibule.model import Account, Identity, Invitation, Session, User
+from vestibule.model import Account, Identity, Invitation, Session, User, Vouched
 from vestibule.protocol import base64url
 from vestibule.protocol.oidc import parse_email
 from vestibule.service.sessions import USER, Sessions
 from vestibule.store import base
 
+KNOWN: Final = "known"
+"""Kind of change: who the user of this id is known as, or which app tokens are theirs."""
 _PROFILE_MAX: Final = 50
 _TEXT_MAX_CHARS: Final = 500
 
@@ -63,11 +66,16 @@ class People:
         self._turn = asyncio.Lock()
         """A user is read, changed and saved whole: who is blocked meanwhile must stay so."""
         self._before_end: BeforeEnd | None = None
+        self._standing = Standing()
         self.rules = rules
 
     def use(self, rules: Rules) -> None:
         """Take what a new configuration says."""
         self.rules = rules
+
+    def judge_by(self, standing: Standing) -> None:
+        """Take by what old words of providers are judged (`known`), whenever that changes."""
+        self._standing = standing
 
     def before_end(self, listener: BeforeEnd) -> None:
         """Have each session given to `listener` that is about to end with its user: its tokens may be revoked."""
@@ -130,6 +138,7 @@ class People:
     async def link(self, user_id: str, identity: Identity, now: float, *, kind: str = "") -> bool:
         """Make it an account of this user too; False when it belongs to somebody else, and stays theirs."""
         if await self._store.link(account_of(identity, user_id, kind, now)):
+            await self.vouch(user_id, identity, now)
             return True
         owner = await self.owner_of(identity)
         return owner is not None and owner.id == user_id
@@ -171,7 +180,26 @@ class People:
             raise UserDisabled("This account has been switched off.", detail=f"user {user.id}")
         told = told_anew(user, identity, now)
         await self._store.seen(told, account_of(identity, user.id, kind, now))
+        await self.vouch(user.id, identity, now)
         return told
+
+    # Who they are without a session
+
+    async def vouch(self, user_id: str, identity: Identity, now: float) -> None:
+        """Keep what a client says of an account of theirs now."""
+        word = self._standing.words.get(identity.client, "")
+        await self._store.vouch(Vouched(identity=identity, told_at=now, word=word))
+        self._changes.publish(KNOWN, user_id)
+
+    async def doubt(self, user_id: str, identity: Identity) -> None:
+        """What a client said of an account of theirs before, it would not say again."""
+        await self._store.doubt(identity)
+        self._changes.publish(KNOWN, user_id)
+
+    async def known(self, user: User, now: float) -> Known:
+        """Who the user is by what was said of their accounts; hosts believe some clients of it (`Host.believed`)."""
+        standing = replace(self._standing, domains=self.rules.allowed_domains)
+        return known(await self._store.vouched_of(user.id), user, standing, now)
 
     # Users
 
@@ -290,6 +318,7 @@ class People:
             if account is None or account.user_id != user_id:
                 raise NotFound("There is no such account.")
             raise Conflict("It is the only account this user can sign in with.", code="last_account")
+        self._changes.publish(KNOWN, user_id)
         for session in await self._sessions.of_user(user_id):
             if any((known.issuer, known.subject) == (issuer, subject) for known in session.identities):
                 without = partial(steps.without_account, issuer=issuer, subject=subject)

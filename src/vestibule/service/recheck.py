@@ -13,7 +13,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
@@ -47,6 +47,16 @@ HARD_S: Final = 20.0
 _NO_TOKENS: Final = Tokens(access_token=Secret(""))
 
 
+class Listener(Protocol):
+    """Told of what providers say, for those who come without a session."""
+
+    async def vouch(self, user_id: str, identity: Identity, now: float) -> None:
+        """This is what they say of somebody now."""
+
+    async def doubt(self, user_id: str, identity: Identity) -> None:
+        """They would not say it again."""
+
+
 class Rechecks:
     """Keeps what providers say of people fresh."""
 
@@ -77,6 +87,7 @@ class Rechecks:
         self._flights: Flights[Session | None] = Flights()
         self._retry_at: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._listener: Listener | None = None
         changes.subscribe(REFRESHED, self.refreshed)
 
     def use(self, providers: Mapping[str, Provider], hosts: Iterable[Host] = ()) -> None:
@@ -89,6 +100,10 @@ class Rechecks:
         self._providers = found
         self._restricted = frozenset(name for name, p in found.items() if p.is_restricted)
         self._fresh_hosts = frozenset(host.name.decode("ascii") for host in hosts if _is_fresh(host))
+
+    def tell(self, listener: Listener) -> None:
+        """Have `listener` told from now on."""
+        self._listener = listener
 
     def next_at(self, client: str, host: Host, now: float) -> float:
         """When a session that has its person from this client must be checked; 0: never.
@@ -159,10 +174,12 @@ class Rechecks:
             return self._failed(session, ProviderUnavailable("the provider did not answer in time"))
         except (ClientError, ProviderRefused) as error:
             await self._end(session, error)
+            await self._tell(session, ())
             return None
         except ProviderError as error:
             return self._failed(session, error)
         self._retry_at.pop(session_id, None)
+        await self._tell(session, found)
         check_at = self._now() + self._every_s
         return await self._sessions.update(session_id, partial(_told, found=found, check_at=check_at))
 
@@ -177,6 +194,21 @@ class Rechecks:
             tokens = await self._grants.fresh_tokens(session, identity.client, max_age_s=age_s)
         flow = provider.recheck(identity, tokens, self._now())
         return await self._driver.run(flow, trusted=provider.is_trusted)
+
+    async def _tell(self, session: Session, found: Iterable[Identity]) -> None:
+        """Have it known who was found; none: that nobody would be. Nobody waits here for the store to come back."""
+        if self._listener is None:
+            return
+        try:
+            for identity in found or session.identities:
+                if identity.client not in self._providers:  # nobody was asked
+                    continue
+                if found:
+                    await self._listener.vouch(session.user_id, identity, self._now())
+                else:
+                    await self._listener.doubt(session.user_id, identity)
+        except StoreError as error:
+            self._log.warning("recheck_untold", session=session.id, detail=error.detail or error.message)
 
     async def _end(self, session: Session, error: ClientError | ProviderRefused) -> None:
         """The person is out: not let in any more, or nothing can be learned of them without them."""

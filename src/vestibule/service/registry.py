@@ -89,7 +89,7 @@ class Registry:
         self._stamp: str | None = None
         self._is_away = False
         self._turn = asyncio.Lock()
-        self._offer = Offer(table, providers)
+        self._offer = Offer(table, providers, configs)
 
     # -- what is in force ---------------------------------------------------------------------
 
@@ -151,7 +151,8 @@ class Registry:
             absent=[kept.id for kept in rows if kept.id not in in_force],
         )
         providers = {**self._providers, **{row_id: one.provider for row_id, one in in_force.items()}}
-        self._offer = Offer(table, providers)
+        configs = {**self._configs, **{row_id: one.row.config for row_id, one in in_force.items()}}
+        self._offer = Offer(table, providers, configs)
         self._use(self._offer)
 
     def _opened(self, kept: ProviderRow) -> _Good:
@@ -322,7 +323,7 @@ class Registry:
             before = self._read(self._whole(kept))
         except Invalid:
             return True
-        return word_of(before) != word_of(row)
+        return word_of(before.kind, before.config) != word_of(row.kind, row.config)
 
     def _changed(
         self,

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from vestibule.core.lifetimes import USUAL
 from vestibule.core.registration import Filled, Rules
+from vestibule.core.vouched import Standing
 from vestibule.errors import ClientError, Conflict, Invalid, NotFound, UserDisabled
 from vestibule.model import Device, Identity, Session, User
-from vestibule.service.people import People
+from vestibule.service.people import KNOWN, People
 from vestibule.service.sessions import SESSION, USER, Sessions
 from vestibule.store.base import Page
 
@@ -425,3 +426,67 @@ async def test_somebody_elses_account_can_not_be_unlinked(people):
     with pytest.raises(NotFound):
         await people.unlink(user.id, ZOE.issuer, "2")
     assert len(await people.accounts_of(other.id)) == 1
+
+
+# Who they are without a session
+
+STANDING = Standing(words={"google": "g1", "github": "h1"})
+
+
+async def known(people: People, user: User, now: float = NOW) -> tuple[Identity, ...]:
+    return (await people.known(user, now)).identities
+
+
+async def test_who_signed_in_is_known_by_what_was_said_last(people):
+    people.judge_by(STANDING)
+    user = await admit(people, replace(ZOE, groups=("old",)))
+    user = await admit(people, replace(ZOE, groups=("new",)))
+    assert await known(people, user) == (replace(ZOE, groups=("new",)),)
+
+
+async def test_one_account_is_known_by_each_client_that_vouches_for_it(people):
+    people.judge_by(Standing(words={"google": "g1", "b.example/google": "g2"}))
+    await admit(people)
+    user = await admit(people, replace(ZOE, client="b.example/google"))
+    assert {one.client for one in await known(people, user)} == {"google", "b.example/google"}
+
+
+async def test_who_linked_an_account_is_known_by_it_until_it_is_unlinked(people):
+    people.judge_by(STANDING)
+    user = await admit(people)
+    await people.link(user.id, ZOES_OTHER, NOW)
+    assert await known(people, user) == (ZOE, ZOES_OTHER)
+    await people.unlink(user.id, ZOES_OTHER.issuer, ZOES_OTHER.subject)
+    assert await known(people, user) == (ZOE,)
+
+
+async def test_what_was_said_by_another_provider_of_that_id_does_not_count(people):
+    people.judge_by(STANDING)
+    user = await admit(people)
+    people.judge_by(Standing(words={"google": "g2"}))
+    assert await known(people, user) == ()
+
+
+async def test_who_is_of_a_domain_that_is_taken_no_more_is_not_known(people):
+    people.judge_by(STANDING)
+    user = await admit(people)
+    people.use(Rules(allowed_domains=("example.org",)))
+    assert await known(people, user) == ()
+
+
+async def test_of_whom_a_provider_would_say_nothing_more_the_groups_are_not_known(people):
+    people.judge_by(STANDING)
+    user = await admit(people, replace(ZOE, groups=("staff",)))
+    await people.doubt(user.id, ZOE)
+    [identity] = await known(people, user)
+    assert (identity.groups, identity.email) == ((), ZOE.email)
+
+
+async def test_whoever_keeps_what_is_known_of_somebody_is_told_of_every_change(people, changes):
+    heard: list[str] = []
+    changes.subscribe(KNOWN, heard.append)
+    user = await admit(people)
+    await people.link(user.id, ZOES_OTHER, NOW)
+    await people.doubt(user.id, ZOE)
+    await people.unlink(user.id, ZOES_OTHER.issuer, ZOES_OTHER.subject)
+    assert heard == [user.id] * 4
