@@ -50,7 +50,7 @@ from vestibule.service.offer import Offer
 from vestibule.service.recheck import Rechecks
 from vestibule.service.registry import LOOK_EVERY_S
 from vestibule.service.sessions import SESSION, Sessions
-from vestibule.service.tokens import AppTokens
+from vestibule.service.tokens import OwnTokens
 from vestibule.store import keyfile, sqlite
 from vestibule.store.base import Store
 from vestibule.store.changes import Changes
@@ -132,7 +132,7 @@ class App:
         self._callers = Callers()
         self.gateway = self._gateway()
         changes.subscribe(SESSION, self._lasting.session_changed)
-        tokens = AppTokens(_sources(compiled), driver)
+        tokens = OwnTokens(_sources(compiled), driver)
         self._sites = [Listener(at, self.gateway, clock=loop.time) for at in compiled.listeners]
         self.listeners = list(self._sites)
         self.listeners += [
@@ -182,7 +182,7 @@ class App:
             log=self._log,
         )
 
-    def _calling(self, call: Call, tokens: AppTokens) -> Calling:
+    def _calling(self, call: Call, tokens: OwnTokens) -> Calling:
         return Calling(
             call,
             sessions=self.sessions,

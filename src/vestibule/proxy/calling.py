@@ -31,7 +31,7 @@ from vestibule.proxy.task import Tasks
 from vestibule.service.grants import Grants
 from vestibule.service.recheck import Rechecks
 from vestibule.service.sessions import Sessions
-from vestibule.service.tokens import AppTokens
+from vestibule.service.tokens import OwnTokens
 
 HANDLES_MAX = 10_000
 PASSED_MAX = 1024
@@ -62,7 +62,7 @@ class Calling:
         sessions: Sessions,
         rechecks: Rechecks,
         grants: Grants,
-        tokens: AppTokens,
+        tokens: OwnTokens,
         ring: KeyRing,
         pools: Pools,
         answers: Answers,

@@ -23,7 +23,7 @@ class _Kept(NamedTuple):
     """When one was last fetched because the API rejected the one before."""
 
 
-class AppTokens:
+class OwnTokens:
     """The current token of each source; memory only, since a new one can always be had."""
 
     def __init__(

@@ -62,7 +62,7 @@ class FakeGrants:
         return self.tokens
 
     async def token(self, source: str, *, rejected: Secret | None = None) -> Tokens:
-        """As `service.tokens.AppTokens`."""
+        """As `service.tokens.OwnTokens`."""
         return await self.access_token(None, "google", rejected=rejected)
 
 

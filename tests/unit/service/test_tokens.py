@@ -9,7 +9,7 @@ import pytest
 from vestibule.core.grant import EARLY_S
 from vestibule.errors import ProviderUnavailable
 from vestibule.model import Secret, Tokens
-from vestibule.service.tokens import AppTokens
+from vestibule.service.tokens import OwnTokens
 
 
 class Source:
@@ -46,8 +46,8 @@ def driver(clock) -> Driver:
 
 
 @pytest.fixture
-def tokens(driver, clock) -> AppTokens:
-    return AppTokens({"own": Source(), "other": Source("other")}, driver, now=clock.now)
+def tokens(driver, clock) -> OwnTokens:
+    return OwnTokens({"own": Source(), "other": Source("other")}, driver, now=clock.now)
 
 
 async def test_a_token_is_fetched_once_and_kept(tokens, driver):
