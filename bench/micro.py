@@ -19,8 +19,9 @@ import uvloop
 
 from bench.load import BROWSER
 from vestibule.core.listener import ListenAddress
-from vestibule.core.policy import Rule, policy_of
+from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server
+from vestibule.core.rule import Rule
 from vestibule.core.seal import Key, KeyRing
 from vestibule.model import Device, Identity
 from vestibule.observe.log import Log

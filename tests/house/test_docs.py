@@ -19,7 +19,8 @@ from vestibule.config.compile import compile_config
 from vestibule.config.load import Loaded, load
 from vestibule.config.rule import rule_of
 from vestibule.core import claim, flow
-from vestibule.core.policy import decide, policy_of, qualified
+from vestibule.core.policy import decide, policy_of
+from vestibule.core.rule import qualified
 from vestibule.errors import ConfigError
 from vestibule.model import Allow, Asker, Decision, Deny, Identity, SignIn
 from vestibule.protocol import h1, headers, url

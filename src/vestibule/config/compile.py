@@ -19,10 +19,11 @@ from vestibule.config.shape import Node
 from vestibule.core.call import Call, Operation, SessionCredential
 from vestibule.core.lifetimes import USUAL, Lifetimes
 from vestibule.core.listener import ListenAddress
-from vestibule.core.policy import Policy, Rule, policy_of, qualified
+from vestibule.core.policy import Policy, policy_of
 from vestibule.core.postgres import Postgres
 from vestibule.core.registration import Rules
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server, routes_of, with_callbacks
+from vestibule.core.rule import Rule, qualified
 from vestibule.model import Secret
 from vestibule.protocol.address import Networks
 from vestibule.providers.base import ProviderConfig

@@ -12,7 +12,7 @@ from vestibule.config import schema
 from vestibule.config.client import Client
 from vestibule.config.place import Place, Report, Unfit, nearest
 from vestibule.config.value import client_id, host_name, prefix
-from vestibule.core.policy import FRESH, Rule, qualified
+from vestibule.core.rule import FRESH, Rule, qualified
 from vestibule.protocol.address import is_loopback
 
 

@@ -1,7 +1,7 @@
 """A rule of an access list from its text: `public`, `anyone`, `email:ADDRESS`, `group:NAME` and so on.
 
 A value may name a provider first (`group:okta/admins`); which IDs are providers of the host is known later only, so
-that is taken apart by `core.policy.qualified`.
+that is taken apart by `core.rule.qualified`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 
 from vestibule.config.place import Unfit, nearest
-from vestibule.core import policy
-from vestibule.core.policy import LISTED, Rule
+from vestibule.core import rule as rules
+from vestibule.core.rule import LISTED, Rule
 
 #: rules of later versions: refused, since a rule without effect would let in or keep out the wrong people
 _LATER = ("did", "handle", "network", "token", "machine")
@@ -27,7 +27,7 @@ def rule_of(text: str) -> Rule:
             raise Unfit(f"`{text}`: `{kind}` stands alone")
         return Rule(kind=kind, text=text)
     if kind in _READ and mark:
-        return policy.rule(kind, _READ[kind](value.strip(), text), text=text)
+        return rules.rule(kind, _READ[kind](value.strip(), text), text=text)
     if kind in _READ:
         raise Unfit(f"`{text}` names nobody: {kind}:{_EXAMPLES[kind]}")
     if kind in _LATER:

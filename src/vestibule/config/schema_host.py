@@ -15,8 +15,8 @@ from vestibule.config.value import (
     Origin,
     Size,
 )
-from vestibule.core.policy import Rule
 from vestibule.core.route import Backend
+from vestibule.core.rule import Rule
 
 _ACCESS_LATER = {"rule": "write allow and deny", "policy": "write allow and deny"}
 EDGE = "let an edge proxy in front speak TLS, and write public_url into the host"

@@ -17,10 +17,10 @@ from vestibule.config.place import Unfit
 from vestibule.config.rule import rule_of
 from vestibule.core import branding
 from vestibule.core.listener import ListenAddress
-from vestibule.core.policy import Rule
 from vestibule.core.postgres import Postgres
 from vestibule.core.postgres import parse as parse_postgres
 from vestibule.core.route import Backend, Server
+from vestibule.core.rule import Rule
 from vestibule.errors import BadRequest
 from vestibule.model import Secret
 from vestibule.protocol import url

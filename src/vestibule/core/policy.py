@@ -1,106 +1,133 @@
-"""Who may do what: rules compiled to values, one function that decides, one that explains.
+"""Who may do what: the rules of a route compiled to one value, and the one function that decides.
 
 The semantics are INTERFACES.md section 2's: a rule sees only identities that came from the host's own `sign_in`
-clients; `deny` wins over `allow`; a deny whose input is unknown denies; what no rule allows is denied.
+clients; `deny` wins over `allow`; a deny whose input is unknown denies; `network` rules only narrow; what no rule
+allows is denied. What a rule is stands in `core.rule`; the same steps in words, in `core.explain`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
-from vestibule.core.claim import at
+from vestibule.core.rule import FRESH, Question, Rule, qualified, questions_of
 from vestibule.model import Allow, Asker, Decision, Deny, Identity, SignIn
 
-LISTED: Final[Mapping[str, str]] = {
-    "group": "groups",
-    "org": "orgs",
-    "team": "teams",
-    "project": "projects",
-    "repo": "repos",
-    "role": "roles",
-}
-"""Rules on one of the person's lists, and the list."""
-FRESH: Final = frozenset((*LISTED, "claim"))
-"""Rules on what changes without the person: it is asked for anew now and then (`service.recheck`)."""
-#: names that are the same in any case wherever they are given out
-_FOLDED: Final = frozenset({"org", "team", "project", "repo"})
-
-
-class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule; `value` is canonical: lower case for addresses and domains, and case-folded where `_FOLDED`."""
-
-    kind: str
-    """`public`, `anyone`, `email`, `domain`, `user`, `claim`, or one of `LISTED`."""
-    value: str = ""
-    name: str = ""
-    """Of a `claim` rule: the claim."""
-    provider: str = ""
-    """Full name of the one client whose identities it looks at; empty: all of the host's."""
-    text: str = ""
-    """As the operator wrote it."""
-
-
-def rule(kind: str, value: str = "", *, text: str = "") -> Rule:
-    """The rule of this kind with its value as written; a provider in front of it is found by `qualified`."""
-    name = ""
-    if kind == "claim":
-        name, _, value = value.partition("=")
-    return Rule(kind=kind, value=value.casefold() if kind in _FOLDED else value, name=name, text=text or kind)
-
-
-def qualified(rule: Rule, clients: Mapping[str, str]) -> Rule:
-    """The rule with its provider, where its value begins with `ID/` of one of these clients (ID to full name).
-
-    A value that begins so by itself is meant by writing the ID before it: `team:github/github/core`.
-    """
-    part = rule.name if rule.kind == "claim" else rule.value
-    head, slash, rest = part.partition("/")
-    if rule.provider or not slash or not rest:
-        return rule
-    full = {name.casefold(): name for name in clients} if rule.kind in _FOLDED else {n: n for n in clients}
-    if head not in full:
-        return rule
-    client = clients[full[head]]
-    if rule.kind == "claim":
-        return msgspec.structs.replace(rule, provider=client, name=rest)
-    return msgspec.structs.replace(rule, provider=client, value=rest)
+NAMED_MAX: Final = 10
+"""How many rules a reason names."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """The rules of one route, the host's already merged in."""
+    """The rules of one route, the host's already merged in. Made by `policy_of`, never changed by `replace`."""
 
-    allow: tuple[Rule, ...]
+    allow: tuple[Rule, ...] | None
+    """One of them must hold; None: no such list was written, and `all` is enough."""
+    all: tuple[Rule, ...] = ()
+    """Every one of them must hold, too."""
     deny: tuple[Rule, ...] = ()
     """The host's and the route's: both always apply."""
     methods: frozenset[bytes] = frozenset()
     """Empty: all."""
     sign_in: frozenset[str] = frozenset()
-    """Full names of the clients whose identities count here."""
-    public: bool = False
-    """True when `allow` holds `public`: kept apart for the hot path."""
+    """Full names of the clients people sign in with here, whose identities count."""
+    issuers: frozenset[str] = frozenset()
+    """Names of those whose word on callers counts, too, though nobody signs in with them."""
+
+    # What follows from these.
+    believed: frozenset[str]
+    """`sign_in` and `issuers`."""
+    inside: tuple[Question, ...]
+    """The networks of `allow`, and each of `all`: the address must be in all of these."""
+    refuses: tuple[Question, ...]
+    """`deny`."""
+    needs: tuple[Question, ...]
+    """`all` without its networks, a question for each rule."""
+    lets_in: tuple[Question, ...]
+    """`allow` without its networks."""
+    public: bool
+    """Nobody needs to be known: kept apart for the hot path."""
+    anyone: bool
+    """Everybody who is known gets in, and `anyone` says so: apart for the same reason."""
+    whole: str
+    """Where `all` is enough: its rules, as the reason. Empty: `allow` must hold."""
+    takes_people: bool
+    """False where only who shows a token can be let in."""
 
     @property
     def is_fresh(self) -> bool:
         """True where a rule looks at what a provider must be asked for anew now and then."""
-        return any(rule.kind in FRESH for rule in (*self.allow, *self.deny))
+        return any(rule.kind in FRESH for rule in (*(self.allow or ()), *self.all, *self.deny))
 
 
 def policy_of(
     *,
-    allow: tuple[Rule, ...],
+    allow: tuple[Rule, ...] | None,
+    all: tuple[Rule, ...] = (),  # noqa: A002 - the name it has in the configuration
     deny: tuple[Rule, ...] = (),
     methods: frozenset[bytes] = frozenset(),
     sign_in: frozenset[str] = frozenset(),
+    issuers: frozenset[str] = frozenset(),
 ) -> Policy:
-    """A policy with what can be known beforehand worked out."""
-    public = any(rule.kind == "public" for rule in allow)
-    return Policy(allow=allow, deny=deny, methods=methods, sign_in=sign_in, public=public)
+    """A policy with what can be known beforehand worked out.
+
+    Where neither list holds a rule that lets anybody in (networks only narrow), nobody gets in.
+    """
+    lets_in, needs = _without_networks(allow or ()), _without_networks(all)
+    networks = [questions_of(rule for rule in allow or () if rule.kind == "network")]
+    networks += [questions_of((rule,)) for rule in all if rule.kind == "network"]
+    is_whole = allow is None and bool(needs)
+    enters = needs if is_whole else lets_in
+    return Policy(
+        allow=allow,
+        all=all,
+        deny=deny,
+        methods=methods,
+        sign_in=sign_in,
+        issuers=issuers,
+        believed=sign_in | issuers,
+        inside=tuple(question for questions in networks for question in questions),
+        refuses=questions_of(deny),
+        needs=tuple(question for rule in needs for question in questions_of((rule,))),
+        lets_in=questions_of(lets_in),
+        public=_is_public(enters) and _is_public(needs, every=True),
+        anyone=not is_whole and not needs and bool(lets_in) and lets_in[0].kind == "anyone",
+        whole=named(all) if is_whole else "",
+        takes_people=not (_is_token(needs) or (enters and _is_token(enters, every=True))),
+    )
+
+
+def _without_networks(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    return tuple(rule for rule in rules if rule.kind != "network")
+
+
+def _is_public(rules: Sequence[Rule], *, every: bool = False) -> bool:
+    return (all if every else any)(rule.kind == "public" for rule in rules)
+
+
+def _is_token(rules: Sequence[Rule], *, every: bool = False) -> bool:
+    return (all if every else any)(rule.kind == "token" for rule in rules)
+
+
+def joined(policy: Policy, clients: Iterable[str], named: Mapping[str, str]) -> Policy:
+    """The policy with these clients (full names) signing people in, too; `named`: what its rules may name, by ID."""
+
+    def anew(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        return tuple(qualified(rule, named) for rule in rules)
+
+    return policy_of(
+        allow=None if policy.allow is None else anew(policy.allow),
+        all=anew(policy.all),
+        deny=anew(policy.deny),
+        methods=policy.methods,
+        sign_in=policy.sign_in.union(clients),
+        issuers=policy.issuers,
+    )
 
 
 _PUBLIC = Allow("public")
+_ANYONE = Allow("anyone")
 
 
 def decide(policy: Policy, method: bytes, asker: Asker) -> Decision:
@@ -112,102 +139,91 @@ def decide(policy: Policy, method: bytes, asker: Asker) -> Decision:
     if policy.methods and method not in policy.methods:
         return Deny(405, "method_not_allowed", f"this address takes {_listing(policy.methods)}")
     # 2. Only identities from the host's own clients count.
-    known = [identity for identity in asker.identities if identity.client in policy.sign_in]
-    # 3. Deny wins, and what it can't know denies: nobody may sign in to be known, a person may not pass.
-    for rule in policy.deny:
-        verdict = _matches(rule, known, asker.user_id)
-        if verdict is True:
-            return Deny(403, "denied", f"a rule denies: {rule.text}", (rule.kind,))
-        if verdict is None:
-            if not known and policy.sign_in:
-                return SignIn(f"a rule must know who asks: {rule.text}")
-            reason = f"a rule can't be answered, so it denies: {rule.text}"
-            return Deny(403, "denied_unknown", reason, (rule.kind,))
-    # 4. Public needs nobody.
+    known = [identity for identity in asker.identities if identity.client in policy.believed]
+    # 3. From outside its networks nobody gets in, and signing in can't help; an unknown address is outside.
+    for question in policy.inside:
+        if not question.ask(question, known, asker):
+            return _outside(question, asker)
+    # 4. Deny wins, and what it can't know denies: nobody may sign in to be known, a person may not pass.
+    if policy.refuses:
+        refusal = _refusal(policy, known, asker)
+        if refusal is not None:
+            return refusal
+    # 5. Public needs nobody.
     if policy.public:
         return _PUBLIC
-    # 5. Everything else needs somebody, where signing in can make one.
-    if not known:
-        if policy.sign_in:
-            return SignIn("nobody is signed in")
-        return Deny(403, "no_sign_in", "this address has no sign-in and no public rule")
-    # 6. One matching rule is enough.
-    for rule in policy.allow:
-        if _matches(rule, known, asker.user_id) is True:
-            return Allow(rule.text)
-    # 7. Somebody whom no rule allows: 403, never a new sign-in, so that there is no loop.
-    texts = ", ".join(rule.text for rule in policy.allow) or "none"
-    kinds = tuple(dict.fromkeys(rule.kind for rule in policy.allow))
-    return Deny(403, "not_allowed", f"no rule allows it: {texts}", kinds)
+    # 6. Everything else needs somebody: signed in, or with a token to show.
+    if not known and asker.scopes is None:
+        return _nobody(policy)
+    if policy.anyone and known:
+        return _ANYONE
+    # 7. Every rule of `all` must hold; what can't be known doesn't.
+    for question in policy.needs:
+        if not question.ask(question, known, asker):
+            return _unmet(policy, known, asker)
+    # 8. One matching rule of `allow` is enough; where there is only `all`, that was it.
+    if policy.whole:
+        return Allow(policy.whole)
+    for question in policy.lets_in:
+        found = question.ask(question, known, asker)
+        if found:
+            return Allow(found.text)
+    # 9. Somebody whom no rule allows: 403, never a new sign-in, so that there is no loop.
+    reason = f"no rule allows it: {named(policy.allow or ())}"
+    return Deny(403, "not_allowed", reason, tuple(dict.fromkeys(asked.kind for asked in policy.lets_in)))
 
 
-def _matches(rule: Rule, known: list[Identity], user_id: str) -> bool | None:
-    """Whether the rule holds for these identities; None when what it asks for is not known of any of them.
-
-    A rule on one provider says nothing of a person who came by another: it doesn't hold then.
-    """
-    if rule.kind == "public":
-        return True
-    if rule.kind == "anyone":
-        return bool(known)
-    if rule.provider and known:
-        known = [identity for identity in known if identity.client == rule.provider]
-        if not known:
-            return False
-    if rule.kind in LISTED:
-        return _is_listed(rule, known)
-    if rule.kind == "claim":
-        return _is_claimed(rule, known)
-    if rule.kind == "user":
-        return _is_user(rule, known, user_id)
-    emails = [identity.email for identity in known if identity.email]
-    if rule.kind == "email":
-        return any(email.lower() == rule.value for email in emails) if emails else None
-    if rule.kind == "domain":
-        return any(email.rpartition("@")[2].lower() == rule.value for email in emails) if emails else None
-    return None  # an unknown kind never allows, and denies as a deny
-
-
-def _is_listed(rule: Rule, known: list[Identity]) -> bool | None:
-    """None where some provider said nothing of that list and no other has it: not the same as an empty one."""
-    field = LISTED[rule.kind]
-    for identity in known:
-        names = getattr(identity, field)
-        if rule.value in names or (
-            rule.kind in _FOLDED and any(name.casefold() == rule.value for name in names)
-        ):
-            return True
-    if not known or any(field in identity.unknown for identity in known):
-        return None
-    return False
-
-
-def _is_claimed(rule: Rule, known: list[Identity]) -> bool | None:
-    """A claim is equal as text, or holds the text in a list; numbers and booleans are as JSON writes them."""
-    found = [value for identity in known if (value := at(identity.claims, rule.name)) is not None]
-    if not found:
-        return None
-    return any(rule.value in _texts(value) for value in found)
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    items = value if isinstance(value, list) else [value]
-    return tuple(
-        item if isinstance(item, str) else msgspec.json.encode(item).decode()
-        for item in items
-        if isinstance(item, str | int | float)
+def _outside(question: Question, asker: Asker) -> Deny:
+    where = named(tuple(question.rules.values()))
+    return Deny(
+        403, "outside_network", f"{asker.address or 'no address'} is outside of {where}", ("network",)
     )
 
 
-def _is_user(rule: Rule, known: list[Identity], user_id: str) -> bool | None:
-    """The person's id here; with a provider named, the login there.
+def _refusal(policy: Policy, known: Sequence[Identity], asker: Asker) -> Decision | None:
+    """What `deny` says: a rule that holds, before one that nobody can tell."""
+    unknown: list[Question] = []
+    for question in policy.refuses:
+        found = question.ask(question, known, asker)
+        if found:
+            return Deny(403, "denied", f"a rule denies: {found.text}", (found.kind,))
+        if found is None:
+            unknown.append(question)
+    if not unknown:
+        return None
+    # Signing in tells who somebody is, not where they are.
+    unknown.sort(key=lambda question: question.kind != "network")
+    rule = next(iter(unknown[0].rules.values()))
+    if not known and asker.scopes is None and policy.sign_in and rule.kind != "network":
+        return SignIn(f"a rule must know who asks: {rule.text}")
+    return Deny(403, "denied_unknown", f"a rule can't be answered, so it denies: {rule.text}", (rule.kind,))
 
-    Threat: a login is chosen by whoever comes, so it counts only at the one provider the operator named.
-    """
-    if rule.provider:
-        logins = [identity.login for identity in known if identity.login]
-        return rule.value in logins if logins else None
-    return user_id == rule.value if known else None
+
+def _nobody(policy: Policy) -> Decision:
+    """Nobody has come: signing in is asked for where it can help."""
+    if policy.sign_in and policy.takes_people:
+        return SignIn("nobody is signed in")
+    if policy.issuers or not policy.takes_people:
+        return Deny(401, "token_required", "only who shows a token is let in here")
+    return Deny(403, "no_sign_in", "this address has no sign-in and no public rule")
+
+
+def _unmet(policy: Policy, known: Sequence[Identity], asker: Asker) -> Deny:
+    missing = [
+        rule
+        for question in policy.needs
+        if not question.ask(question, known, asker)
+        for rule in question.rules.values()
+    ]
+    kinds = tuple(dict.fromkeys(rule.kind for rule in missing))
+    return Deny(403, "not_allowed", f"all must hold, and these don't: {named(missing)}", kinds)
+
+
+def named(rules: Sequence[Rule]) -> str:
+    """The rules as written, at most `NAMED_MAX`; `none` without one."""
+    texts = [rule.text for rule in rules[:NAMED_MAX]]
+    more = f" and {len(rules) - NAMED_MAX} more" if len(rules) > NAMED_MAX else ""
+    return (", ".join(texts) or "none") + more
 
 
 def _listing(methods: frozenset[bytes]) -> str:

@@ -229,12 +229,7 @@ def _joined(host: Host, more: Mapping[str, str], named: Mapping[str, str]) -> Ho
     routes = {
         prefix: replace(
             route,
-            policy=replace(
-                route.policy,
-                allow=tuple(qualified(rule, known) for rule in route.policy.allow),
-                deny=tuple(qualified(rule, known) for rule in route.policy.deny),
-                sign_in=frozenset((*route.policy.sign_in, *joining)),
-            ),
+            policy=joined(route.policy, joining, known),
         )
         for prefix, route in host.routes.items()
     }

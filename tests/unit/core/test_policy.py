@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vestibule.core.policy import Rule, decide, policy_of, qualified, rule
+from vestibule.core.policy import decide, policy_of
+from vestibule.core.rule import Rule, qualified, rule
 from vestibule.model import Allow, Asker, Deny, Identity, SignIn
 
 GET = b"GET"

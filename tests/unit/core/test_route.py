@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from vestibule.core.policy import Rule, decide, policy_of
+from vestibule.core.policy import decide, policy_of
 from vestibule.core.route import (
     Backend,
     Host,
@@ -19,6 +19,7 @@ from vestibule.core.route import (
     site_of,
     with_callbacks,
 )
+from vestibule.core.rule import Rule
 from vestibule.model import Asker, Deny, Identity
 
 

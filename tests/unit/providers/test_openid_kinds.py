@@ -10,7 +10,8 @@ import pytest
 
 from tests.unit.providers.player import NOW, answered, came_back, form_of, jwks_of, reply, start, token_reply
 from tests.unit.providers.test_oidc import METADATA, RSA, id_token
-from vestibule.core.policy import decide, policy_of, rule
+from vestibule.core.policy import decide, policy_of
+from vestibule.core.rule import rule
 from vestibule.errors import ClientError, ProviderInvalid, ProviderUnavailable
 from vestibule.model import Allow, Asker, Deny, Identity, Secret, Tokens
 from vestibule.providers import BUILTIN

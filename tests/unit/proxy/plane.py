@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable
 from tests.helpers.messages import Message, UnreadableError, read_requests
 from tests.helpers.transport import FakeLoop, FakeServer, FakeTransport
 from tests.unit.proxy.conftest import Client, PlainListener
-from vestibule.core.policy import Rule, policy_of
+from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server, routes_of
+from vestibule.core.rule import Rule
 from vestibule.core.seal import Key, KeyRing
 from vestibule.errors import ClientError, StoreError
 from vestibule.model import Account, Caller, Device, Identity, Session, User

@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from tests.unit.proxy.plane import HOSTS, Plane, request
 from tests.unit.proxy.test_lasting import ENDLESS
-from vestibule.core.policy import policy_of, rule
+from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, Server
+from vestibule.core.rule import rule
 from vestibule.errors import ClientError
 from vestibule.model import Bounds, Caller, Identity
 from vestibule.proxy.judge import is_within

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from vestibule.core.policy import policy_of, rule
+from vestibule.core.policy import policy_of
+from vestibule.core.rule import rule
 from vestibule.core.route import Backend, Host, Route, routes_of
 from vestibule.core.seal import Key, KeyRing
 from vestibule.errors import ClientError, ProviderInvalid, ProviderRefused, ProviderUnavailable

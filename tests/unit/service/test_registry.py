@@ -11,8 +11,9 @@ import pytest
 
 from tests.unit.service.conftest import Away
 from vestibule.config.row import read_row, section_of
-from vestibule.core.policy import Rule, policy_of
+from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, RouteTable, routes_of
+from vestibule.core.rule import Rule
 from vestibule.core.seal import Key, KeyRing
 from vestibule.errors import Conflict, Invalid, NotFound, ProviderUnavailable
 from vestibule.model import Secret

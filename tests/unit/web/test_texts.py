@@ -14,7 +14,7 @@ from tests.unit.web.asgi import PAGES, Inert
 from vestibule import errors
 from vestibule.config.page import languages
 from vestibule.core import policy
-from vestibule.core.policy import LISTED
+from vestibule.core.rule import LISTED
 from vestibule.core.wording import PROGRAM, places_of
 from vestibule.web.pages import Scene
 from vestibule.web.texts import TEXTS, known_code
@@ -144,7 +144,7 @@ def test_every_code_in_a_language_is_one_of_the_table() -> None:
 
 
 #: kinds of rules that a page can say a refusal came from: all there are
-RULES = {"decides", "no_email", "anyone", "email", "domain", "user", "claim", *LISTED}
+RULES = {"decides", "no_email", "anyone", "email", "domain", "user", "claim", "network", "token", *LISTED}
 
 
 def test_every_text_is_said_somewhere() -> None:
