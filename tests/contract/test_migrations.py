@@ -168,7 +168,7 @@ def of_0003(empty: Any) -> Iterator[str]:
     )
 
 
-OLD = {"0001": of_0001, "0002": of_0002, "0003": of_0003}
+OLD = {"0001": of_0001, "0002": of_0002, "0003": of_0003, "0004": of_0003}
 
 
 @pytest.fixture(params=migrations.REVISIONS[:-1])

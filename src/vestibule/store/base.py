@@ -147,6 +147,33 @@ class Parking(Protocol):
         """Delete at most `limit` that nobody came for in time; how many went."""
 
 
+class SigningKeyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that the program signs with, as a store sees it."""
+
+    number: int
+    """Grows from key to key."""
+    id: str
+    """What tokens and key sets call it (`kid`)."""
+    sealed: bytes
+    """The private key, sealed (`core.seal`), bound to number and id."""
+    created_at: float
+    signs_at: float
+    """When it begins to sign; until then it is only published."""
+
+
+class SigningKeys(Protocol):
+    """Keys that every process signs with."""
+
+    async def all(self) -> tuple[SigningKeyRow, ...]:
+        """All of them, in the order of their numbers."""
+
+    async def add(self, row: SigningKeyRow) -> bool:
+        """Insert it; False when its number, or its id, is taken. Durable on return."""
+
+    async def delete(self, number: int) -> None:
+        """Delete it, if it is there."""
+
+
 class Store(Protocol):
     """What the data plane keeps, in one place."""
 
@@ -169,6 +196,10 @@ class Store(Protocol):
     @property
     def parking(self) -> Parking:
         """What waits for a browser."""
+
+    @property
+    def signing_keys(self) -> SigningKeys:
+        """What tokens of the program's own are signed with."""
 
     async def close(self) -> None:
         """Finish what is under way, then let go of it."""

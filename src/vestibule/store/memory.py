@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from vestibule.errors import StoreError
 from vestibule.model import Session
-from vestibule.store.base import Held, SealedGrant
+from vestibule.store.base import Held, SealedGrant, SigningKeyRow
 from vestibule.store.memory_records import AdminTokens, AppTokens, IdentityProviders, Invitations, People
 
 K = TypeVar("K")
@@ -251,6 +251,28 @@ class Parking:
         return _swept(self._kept, lambda kept: kept[1] <= now, limit)
 
 
+class SigningKeys:
+    """`store.base.SigningKeys`."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, SigningKeyRow] = {}
+
+    async def all(self) -> tuple[SigningKeyRow, ...]:
+        """All in order."""
+        return tuple(self._kept[number] for number in sorted(self._kept))
+
+    async def add(self, row: SigningKeyRow) -> bool:
+        """Keep it, unless it is there."""
+        if row.number in self._kept or any(kept.id == row.id for kept in self._kept.values()):
+            return False
+        self._kept[row.number] = row
+        return True
+
+    async def delete(self, number: int) -> None:
+        """Forget it."""
+        self._kept.pop(number, None)
+
+
 class Store:
     """All of it, as `store.sqlite.Store` and `store.records.Records` have it."""
 
@@ -265,6 +287,7 @@ class Store:
         self.marks = Marks()
         self.leases = Leases()
         self.parking = Parking()
+        self.signing_keys = SigningKeys()
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -9,11 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from vestibule.core.postgres import Postgres
 from vestibule.model import Session
-from vestibule.store.base import Held, SealedGrant
+from vestibule.store.base import Held, SealedGrant, SigningKeyRow
 from vestibule.store.migrations import remote
-from vestibule.store.rows import created, grant_of, involves, mention_of, saved, session_of
+from vestibule.store.rows import (
+    SIGNING_KEYS,
+    created,
+    grant_of,
+    involves,
+    mention_of,
+    saved,
+    session_of,
+    signing_key_of,
+)
 from vestibule.store.server import Server
 
 _SESSION: Final = """
@@ -114,6 +125,10 @@ _PARK: Final = """
 """
 _PARKED: Final = "SELECT sealed FROM parked WHERE kind = $1 AND key = $2 AND expires_at > $3"
 _TAKE: Final = "DELETE FROM parked WHERE kind = $1 AND key = $2 RETURNING sealed, expires_at"
+_ADD_KEY: Final = """
+    INSERT INTO signing_keys (number, id, sealed, created_at, signs_at) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT DO NOTHING RETURNING 1
+"""
 
 
 class Sessions:
@@ -276,6 +291,25 @@ class Parking:
         return await _swept(self._server, "parked", now, limit)
 
 
+class SigningKeys:
+    """`store.base.SigningKeys`."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def all(self) -> tuple[SigningKeyRow, ...]:
+        """Read the table."""
+        return tuple(map(signing_key_of, await self._server.rows(SIGNING_KEYS)))
+
+    async def add(self, row: SigningKeyRow) -> bool:
+        """Insert it, unless it is there: of two, one puts it in."""
+        return await self._server.row(_ADD_KEY, *msgspec.structs.astuple(row)) is not None
+
+    async def delete(self, number: int) -> None:
+        """Delete by the primary key."""
+        await self._server.rows("DELETE FROM signing_keys WHERE number = $1", number)
+
+
 class Store:
     """All that one database keeps for the data plane."""
 
@@ -286,6 +320,7 @@ class Store:
         self.marks = Marks(server)
         self.leases = Leases(server)
         self.parking = Parking(server)
+        self.signing_keys = SigningKeys(server)
 
     async def close(self) -> None:
         """Let what is under way end, then let go of the connections."""

@@ -1,4 +1,4 @@
-"""Sessions and grants as rows, the same in every SQL store."""
+"""Sessions, grants and signing keys as rows, the same in every SQL store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import msgspec
 
 from vestibule.errors import StoreError
 from vestibule.model import Device, Identity, Session
-from vestibule.store.base import SealedGrant
+from vestibule.store.base import SealedGrant, SigningKeyRow
+
+SIGNING_KEYS: Final = "SELECT number, id, sealed, created_at, signs_at FROM signing_keys ORDER BY number"
 
 
 class _Data(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -106,3 +108,11 @@ def grant_of(row: Sequence[Any]) -> SealedGrant:
     """The grant of a row owner, client, version, sealed, expires_at."""
     owner, client, version, sealed, expires_at = row
     return SealedGrant(owner=owner, client=client, version=version, sealed=sealed, expires_at=expires_at)
+
+
+def signing_key_of(row: Sequence[Any]) -> SigningKeyRow:
+    """The key of a row of `SIGNING_KEYS`."""
+    number, key_id, sealed, created_at, signs_at = row
+    return SigningKeyRow(
+        number=number, id=key_id, sealed=bytes(sealed), created_at=created_at, signs_at=signs_at
+    )

@@ -12,11 +12,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from vestibule.model import Session
 from vestibule.store import migrations
-from vestibule.store.base import Held, SealedGrant
+from vestibule.store.base import Held, SealedGrant, SigningKeyRow
 from vestibule.store.database import Database
-from vestibule.store.rows import created, grant_of, involves, mention_of, saved, session_of
+from vestibule.store.rows import (
+    SIGNING_KEYS,
+    created,
+    grant_of,
+    involves,
+    mention_of,
+    saved,
+    session_of,
+    signing_key_of,
+)
 
 _PREFIX: Final = "sqlite:"
 
@@ -63,6 +74,10 @@ _CONSUME: Final = """
 """
 _PARKED: Final = "SELECT sealed FROM parked WHERE kind = ? AND key = ? AND expires_at > ?"
 _TAKE: Final = "DELETE FROM parked WHERE kind = ? AND key = ? RETURNING sealed, expires_at"
+_ADD_KEY: Final = """
+    INSERT INTO signing_keys (number, id, sealed, created_at, signs_at) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT DO NOTHING
+"""
 
 
 class Sessions:
@@ -303,6 +318,33 @@ class Parking:
         return await _swept(self._database, "parked", now, limit)
 
 
+class SigningKeys:
+    """`store.base.SigningKeys`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self) -> tuple[SigningKeyRow, ...]:
+        """Read the table."""
+        return tuple(map(signing_key_of, await self._database.rows(SIGNING_KEYS)))
+
+    async def add(self, row: SigningKeyRow) -> bool:
+        """Insert it, unless it is there; synced."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            return connection.execute(_ADD_KEY, msgspec.structs.astuple(row)).rowcount == 1
+
+        return await self._database.write(work)
+
+    async def delete(self, number: int) -> None:
+        """Delete by the primary key."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM signing_keys WHERE number = ?", (number,))
+
+        await self._database.write(work)
+
+
 class Store:
     """All that one file keeps for the data plane."""
 
@@ -313,6 +355,7 @@ class Store:
         self.marks = Marks(database)
         self.leases = Leases(database)
         self.parking = Parking(database)
+        self.signing_keys = SigningKeys(database)
 
     async def close(self) -> None:
         """Finish the writes that wait, then let go of the file."""

@@ -209,3 +209,13 @@ ADMIN_TOKENS: Final = Table(
     Column("expires_at", Double),
     Column("seen_at", Double),
 )
+
+SIGNING_KEYS: Final = Table(
+    "signing_keys",
+    METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False, unique=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("signs_at", Double, nullable=False),
+)
