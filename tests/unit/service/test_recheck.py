@@ -10,10 +10,10 @@ import pytest
 from msgspec.structs import replace
 
 from vestibule.core.policy import policy_of
-from vestibule.core.rule import rule
 from vestibule.core.route import Backend, Host, Route, routes_of
+from vestibule.core.rule import rule
 from vestibule.core.seal import Key, KeyRing
-from vestibule.errors import ClientError, ProviderInvalid, ProviderRefused, ProviderUnavailable
+from vestibule.errors import ClientError, ProviderInvalid, ProviderRefused, ProviderUnavailable, StoreError
 from vestibule.model import Device, Identity, Secret, Session, Tokens
 from vestibule.observe.log import Log
 from vestibule.service.grants import Grants
@@ -363,3 +363,69 @@ async def test_a_changed_restriction_that_can_not_be_asked_about_gives_minutes_n
     changed.answer = ProviderUnavailable("away")
     world.clock.move(HOUR_S)
     assert await world.rechecks.checked(session) == session
+
+
+# -- what is told to those who keep it --------------------------------------------------------
+
+
+class Ledger:
+    """Keeps what it is told; its store may be away."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, Identity, float | None]] = []
+        self.is_away = False
+
+    async def vouch(self, user_id: str, identity: Identity, now: float) -> None:
+        self._add("vouch", user_id, identity, now)
+
+    async def doubt(self, user_id: str, identity: Identity) -> None:
+        self._add("doubt", user_id, identity, None)
+
+    def _add(self, what: str, user_id: str, identity: Identity, now: float | None) -> None:
+        if self.is_away:
+            raise StoreError("The store is away.")
+        self.told.append((what, user_id, identity, now))
+
+
+async def test_what_the_provider_says_is_told(world):
+    world.rechecks.tell(ledger := Ledger())
+    session = await world.sign_in()
+    world.clock.move(HOUR_S)
+    await world.rechecks.checked(session)
+    assert ledger.told == [("vouch", "", world.op.answer, world.clock.now())]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [ClientError("not a member", code="not_admitted", status=403), ProviderRefused("x", "gone")],
+    ids=["no longer let in", "the provider won't say"],
+)
+async def test_that_somebody_is_out_is_told(world, answer):
+    world.rechecks.tell(ledger := Ledger())
+    world.op.answer = answer
+    session = await world.sign_in()
+    world.clock.move(HOUR_S)
+    assert await world.rechecks.checked(session) is None
+    assert ledger.told == [("doubt", "", ALICE, None)]
+
+
+async def test_nothing_is_told_of_a_provider_that_could_not_be_asked(world):
+    world.rechecks.tell(ledger := Ledger())
+    world.op.answer = ProviderUnavailable("away")
+    session = await world.sign_in()
+    world.clock.move(HOUR_S)
+    await world.rechecks.checked(session)
+    assert ledger.told == []
+
+
+@pytest.mark.parametrize("is_out", [False, True], ids=["still in", "out"])
+async def test_a_store_that_is_away_then_changes_nothing_for_the_session(world, is_out):
+    world.rechecks.tell(ledger := Ledger())
+    ledger.is_away = True
+    if is_out:
+        world.op.answer = ProviderRefused("x", "gone")
+    session = await world.sign_in()
+    world.clock.move(HOUR_S)
+    assert (await world.rechecks.checked(session) is None) is is_out
+    assert (await world.still(session) is None) is is_out
+    assert "recheck_untold" in world.log.getvalue()
