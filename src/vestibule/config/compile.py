@@ -98,6 +98,7 @@ def _lifetimes(config: schema.Config) -> Lifetimes:
         restriction_s=given.restriction,
         invitation_s=given.invitation,
         grace_s=given.grace,
+        app_token_s=given.app_token,
     )
 
 
@@ -129,6 +130,8 @@ def _host(scope: Scope, loaded: Loaded) -> Host:
         clients=dict(scope.clients),
         sign_in=scope.sign_in,
         takes_more=scope.takes_more,
+        app_tokens=node.app_tokens,
+        takes_callers=node.app_tokens,
         base_url=node.public_url,
         routes=table,
         depth=depth,

@@ -129,6 +129,8 @@ def _scope(host: schema.Host, name: str, clients: Mapping[str, Client], report: 
     )
     if is_whole and all(full in clients for full in offered):
         _check_access(scope, clients, report)
+        if host.app_tokens and not (sign_in or takes_more):
+            report.fault(host.at("app_tokens"), "nobody signs in on this host who could make one: add sign_in")
     return scope
 
 

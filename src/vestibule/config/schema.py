@@ -147,6 +147,8 @@ class Lifetimes(Node, kw_only=True):
     anew (1 hour): who was removed there is out here without signing in again."""
     invitation: Seconds = Seconds(USUAL.invitation_s)
     """An invitation of which nothing else was said (7 days)."""
+    app_token: Seconds = Seconds(USUAL.app_token_s)
+    """An app token at most (365 days); whoever makes one chooses how long, within this."""
     grace: Seconds = Seconds(USUAL.grace_s)
     """How long known sessions are served while the store can't be reached (30 seconds); nobody new gets
     in then."""

@@ -109,6 +109,9 @@ class Host(Node, kw_only=True):
     sign_in: tuple[Offered, ...] | None = None
     """IDs of the providers people sign in with here, in the order of the buttons; `"*"` stands for every enabled
     provider of the database, after those named. Without it: those that stand inside this host."""
+    app_tokens: bool = False
+    """True: people make tokens on their account page for programs that can't sign in (scripts, Git, WebDAV), which are
+    taken here as `Authorization: Bearer` and as the password of Basic, and act as whoever made them."""
     access: Access | None = None
     """Who gets in. May be left out only where nothing but IO's `oauth` blocks stand: then everyone
     does, and the app sees who is signed in."""

@@ -17,6 +17,7 @@ class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):
     restriction_s: float = 3600.0
     invitation_s: float = 7 * 24 * 3600.0
     grace_s: float = 30.0
+    app_token_s: float = 365 * 24 * 3600.0
 
 
 USUAL: Final = Lifetimes()

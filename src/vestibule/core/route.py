@@ -101,6 +101,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Names of those, besides `sign_in`, whose word on callers counts: issuers of tokens, a password file."""
     takes_callers: bool = False
     """Some credentials in Authorization are for the gateway to judge (`service.caller`)."""
+    app_tokens: bool = False
+    """Tokens that people made on their account page are taken (`service.app_tokens`)."""
     realm: str = ""
     """What sessions are good for here, as `Session.host` has it; empty: this host alone, by its name."""
     takes_more: bool = False

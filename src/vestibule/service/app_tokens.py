@@ -1,0 +1,310 @@
+"""App tokens: people make, see and revoke them here; whoever shows one acts as the person who made it.
+
+A token is nobody's session: signing out everywhere leaves it. Blocking or deleting its user ends it for good. It is as
+good as what is known of its user without them (`core.vouched`).
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+
+from vestibule.core import app_token
+from vestibule.core.app_token import Wish
+from vestibule.core.lifetimes import USUAL
+from vestibule.core.limit import Limit
+from vestibule.core.route import Host
+from vestibule.core.session import ID_BYTES, SEEN_EVERY_S, hash_of
+from vestibule.errors import ClientError, Conflict, Invalid, NotFound, StoreError
+from vestibule.model import AppToken, Bounds, Caller, Identity, Secret
+from vestibule.protocol import base64url
+from vestibule.protocol.authorization import basic_of, bearer_of, token_in
+from vestibule.service.people import KNOWN, People
+from vestibule.service.sessions import UNCONFIRMED_S, USER
+from vestibule.store import base
+
+KIND: Final = "app_token"
+"""Of a `Caller`."""
+AT_MOST: Final = 100
+"""How many one person may have, those that have expired and are still listed among them."""
+LISTED_S: Final = 30 * 24 * 3600.0
+"""For how long a token is listed after it has expired."""
+FAILURES_MAX: Final = 20
+"""Wrong tokens an address may send in a window; more, and only tokens that are known already are good from there."""
+WINDOW_S: Final = 60.0
+_WRONG_MAX: Final = 1000
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A token that is good, and who its bearer is known to be."""
+
+    token: AppToken
+    identities: tuple[Identity, ...]
+    """By whatever client; a host believes some."""
+    until: float
+    """Until when that can be said."""
+
+
+class AppTokens:
+    """Makes, lists, finds and revokes app tokens. Every method may raise StoreError."""
+
+    def __init__(
+        self,
+        store: base.AppTokens,
+        people: People,
+        changes: base.Changes,
+        *,
+        life_max_s: float = USUAL.app_token_s,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._store = store
+        self._people = people
+        self._changes = changes
+        self._random = random
+        self.life_max_s = life_max_s
+
+    async def mint(self, user_id: str, wish: Wish, now: float) -> tuple[AppToken, Secret]:
+        """A new token as it is listed, and the token itself, which is nowhere else; durable on return.
+
+        Raises Invalid, Conflict `too_many_tokens`. Does NOT check that the person may make one for that host.
+        """
+        faults = app_token.faults_of(wish, life_max_s=self.life_max_s)
+        if faults:
+            raise Invalid(tuple(faults.items()))
+        token = AppToken(
+            id=base64url.encode(self._random(ID_BYTES)),
+            user_id=user_id,
+            name=wish.name,
+            host=wish.host,
+            prefixes=wish.prefixes,
+            methods=wish.methods,
+            created_at=now,
+            expires_at=now + wish.life_s,
+        )
+        text = app_token.written(self._random(app_token.RANDOM_BYTES))
+        if not await self._store.create(token, hash_of(text), at_most=AT_MOST):
+            raise Conflict(
+                f"One person can have {AT_MOST} app tokens: revoke one first.", code="too_many_tokens"
+            )
+        return token, Secret(text)
+
+    async def of_user(self, user_id: str) -> tuple[AppToken, ...]:
+        """A user's tokens, the oldest first, those that have expired lately too."""
+        return await self._store.of_user(user_id)
+
+    async def revoke(self, user_id: str, token_id: str) -> None:
+        """End a user's token at once and everywhere. Raises NotFound."""
+        was_there = await self._store.delete(user_id, token_id)
+        self._changes.publish(KNOWN, user_id)
+        if not was_there:
+            raise NotFound("There is no such app token.")
+
+    async def find(self, token_hash: bytes, now: float) -> Found | None:
+        """The token with this hash if it is good, with who its bearer is; or None."""
+        bearer = await self._store.by_hash(token_hash, now)
+        if bearer is None:
+            return None
+        known = await self._people.known(bearer.user, now)
+        return Found(bearer.token, known.identities, min(known.until, bearer.token.expires_at))
+
+    async def seen(self, seen: tuple[tuple[str, float], ...]) -> None:
+        """Keep when tokens (by id) were last used."""
+        await self._store.seen(seen)
+
+    async def sweep(self, now: float, limit: int) -> int:
+        """Forget at most `limit` of those that have expired long ago; how many went."""
+        return await self._store.sweep(now - LISTED_S, limit)
+
+
+class _Cached:
+    """Who the bearer of a token is at one host."""
+
+    __slots__ = ("caller", "read_mono", "seen_at", "until")
+
+    def __init__(self, caller: Caller, until: float, read_mono: float, seen_at: float) -> None:
+        self.caller = caller
+        self.until = until
+        self.read_mono = read_mono
+        self.seen_at = seen_at
+
+
+_Key = tuple[bytes, bytes]
+"""A token's hash, and the name of the host."""
+
+
+class Bearers:
+    """Judges app tokens that requests show: a cache in front of `AppTokens.find`.
+
+    It is kept true as that of sessions is (`service.sessions`): a change made here empties it before the change
+    returns, and while no heartbeat says that none was made elsewhere, an entry older than a second is read again.
+    Threat: somebody who tries tokens. Each has 256 random bits and is looked up by its hash, so it is the store that is
+    spared here: by the checksum, by what was wrong a moment ago, and by a limit on each address.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[bytes, float], Awaitable[Found | None]],
+        changes: base.Changes,
+        *,
+        now: Callable[[], float] = time.time,
+        mono: Callable[[], float] = time.monotonic,
+        grace_s: float = USUAL.grace_s,
+        capacity: int = 10_000,
+    ) -> None:
+        self._find = find
+        self._changes = changes
+        self._now = now
+        self._mono = mono
+        self._grace_s = grace_s
+        self._capacity = capacity
+        self._cached: dict[_Key, _Cached] = {}
+        self._of_user: dict[str, set[_Key]] = {}
+        self._wrong: OrderedDict[bytes, float] = OrderedDict()
+        self._failures = Limit(FAILURES_MAX, WINDOW_S)
+        self._seen: dict[str, float] = {}
+        self._forgotten = 0
+        changes.subscribe(KNOWN, self._forget_user)
+        changes.subscribe(USER, self._forget_user)
+
+    def takes(self, _host: Host, authorization: bytes) -> bool:
+        """True for what looks like an app token, whether or not this host takes any: no backend is to see one."""
+        return bool(_token_in(authorization))
+
+    def peek(self, host: Host, authorization: bytes) -> Caller | None:
+        """The bearer if the cache may answer for it; None says nothing but: ask `load`."""
+        cached = self._cached.get((hash_of(_token_in(authorization)), host.name))
+        if cached is None or self._now() >= cached.until or not self._is_confirmed(cached):
+            return None
+        self._touch(cached)
+        return cached.caller
+
+    async def load(self, host: Host, authorization: bytes, address: str, now: float) -> Caller:
+        """The bearer. Raises ClientError 401 `invalid_token`, 429 `too_many_tries`, StoreError.
+
+        While the store is away, one that was known less than `grace_s` ago is still answered.
+        """
+        text = _token_in(authorization)
+        token_hash = hash_of(text)
+        key = token_hash, host.name
+        if not host.app_tokens or self._wrong.get(token_hash, now) > now:
+            raise _invalid()
+        if not app_token.is_token(text):
+            raise self._refusal(token_hash, address, now)
+        if key not in self._cached and self._failures.wait_s(address, now):
+            raise ClientError(
+                "too many wrong tokens came from this address", code="too_many_tries", status=429
+            )
+        forgotten = self._forgotten
+        try:
+            found = await self._find(token_hash, now)
+        except StoreError:
+            cached = self._cached.get(key)
+            if cached is not None and now < cached.until and self._mono() - cached.read_mono < self._grace_s:
+                return cached.caller
+            raise
+        if found is None:
+            self._drop(key)
+            raise self._refusal(token_hash, address, now)
+        cached = self._made(host, found, self._cached.get(key))
+        if forgotten == self._forgotten:
+            self._keep(key, cached)
+        self._touch(cached)
+        return cached.caller
+
+    def forget(self) -> None:
+        """Other providers or hosts are in force: whatever was cached may be another now."""
+        self._forgotten += 1
+        self._cached.clear()
+        self._of_user.clear()
+
+    async def flush(self, write: Callable[[tuple[tuple[str, float], ...]], Awaitable[None]]) -> None:
+        """Have it written when tokens were last used; after a StoreError the notes are kept for the next time."""
+        seen, self._seen = self._seen, {}
+        if not seen:
+            return
+        try:
+            await write(tuple(seen.items()))
+        except StoreError:
+            self._seen = seen | self._seen
+            raise
+
+    def _made(self, host: Host, found: Found, before: _Cached | None) -> _Cached:
+        token = found.token
+        caller = Caller(
+            id=token.id,
+            kind=KIND,
+            identities=tuple(one for one in found.identities if one.client in host.sign_in),
+            user_id=token.user_id,
+            scopes=frozenset(token.scopes),
+            expires_at=token.expires_at,
+            bounds=Bounds(
+                host=token.host,
+                prefixes=tuple(prefix.encode() for prefix in token.prefixes),
+                methods=frozenset(method.encode() for method in token.methods),
+            ),
+        )
+        if before is not None and before.caller == caller:
+            caller = before.caller  # what was made for this very one is good for longer
+        return _Cached(
+            caller, found.until, self._mono(), max(token.seen_at or 0.0, self._seen.get(token.id, 0.0))
+        )
+
+    def _is_confirmed(self, cached: _Cached) -> bool:
+        mono = self._mono()
+        return self._changes.is_current(mono) or mono - cached.read_mono < UNCONFIRMED_S
+
+    def _touch(self, cached: _Cached) -> None:
+        now = self._now()
+        if now - cached.seen_at >= SEEN_EVERY_S:
+            cached.seen_at = now
+            self._seen[cached.caller.id] = now
+
+    def _keep(self, key: _Key, cached: _Cached) -> None:
+        """Put it at the young end; the oldest goes when there are too many."""
+        self._drop(key)
+        self._cached[key] = cached
+        self._of_user.setdefault(cached.caller.user_id, set()).add(key)
+        if len(self._cached) > self._capacity:
+            self._drop(next(iter(self._cached)))
+
+    def _drop(self, key: _Key) -> None:
+        cached = self._cached.pop(key, None)
+        if cached is not None:
+            keys = self._of_user[cached.caller.user_id]
+            keys.discard(key)
+            if not keys:
+                del self._of_user[cached.caller.user_id]
+
+    def _forget_user(self, user_id: str) -> None:
+        self._forgotten += 1
+        for key in tuple(self._of_user.get(user_id, ())):
+            self._drop(key)
+
+    def _refusal(self, token_hash: bytes, address: str, now: float) -> ClientError:
+        """The refusal of a wrong token; one that a forgotten script shows again and again is counted once a window."""
+        self._failures.add(address, now)
+        self._wrong.pop(token_hash, None)
+        self._wrong[token_hash] = now + WINDOW_S
+        if len(self._wrong) > _WRONG_MAX:
+            self._wrong.popitem(last=False)
+        return _invalid()
+
+
+def _invalid() -> ClientError:
+    return ClientError(
+        "this app token does not exist, has expired or was revoked", code="invalid_token", status=401
+    )
+
+
+def _token_in(authorization: bytes) -> str:
+    """What looks like an app token in this value of Authorization; empty where nothing does."""
+    text = bearer_of(authorization)
+    if not text:
+        basic = basic_of(authorization)
+        text = token_in(basic) if basic is not None else ""
+    return text if text.startswith(app_token.PREFIX) else ""
