@@ -8,6 +8,8 @@
     │   ├── BadRequest         a request that no gateway should forward (400, 408, 413, 414, 421, 431 …)
     │   ├── FlowError          a sign-in that can't go on: expired, replayed, another browser's
     │   ├── CredentialGone     the session holds no live credentials at that client: signing in there is the way out
+    │   ├── CredentialRefused  what stands in Authorization is not good here
+    │   ├── TooManyTries       too often, too fast: carries how long to wait
     │   ├── UserDisabled       this person's account is switched off here
     │   ├── Invalid            what was to be kept can't work (422): carries every fault with its path
     │   ├── NotFound           there is no such thing (404)
@@ -26,6 +28,7 @@ The message is safe to show to a person; what isn't goes into `detail`, which on
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 
@@ -96,6 +99,24 @@ class CredentialGone(ClientError):
 
     code = "credential_gone"
     status = 401
+
+
+class CredentialRefused(ClientError):
+    """What stands in Authorization is not good here (`invalid_token`, `bad_credentials`); no cookie takes its place."""
+
+    code = "invalid_token"
+    status = 401
+
+
+class TooManyTries(ClientError):
+    """This was tried too often; the answer says when to come again (Retry-After)."""
+
+    code = "too_many_tries"
+    status = 429
+
+    def __init__(self, message: str = "Please wait a while.", *, wait_s: float, detail: str = "") -> None:
+        super().__init__(message, detail=detail)
+        self.retry_after_s = max(1, math.ceil(wait_s))
 
 
 class UserDisabled(ClientError):

@@ -9,9 +9,12 @@ from typing import Final
 import msgspec
 
 from vestibule.model import Secret
+from vestibule.protocol.authorization import basic_challenge, bearer_challenge
 from vestibule.protocol.jose import ALGORITHMS
 from vestibule.protocol.oauth2 import ClientAuth
 
+INVALID_TOKEN: Final = "invalid_token"  # noqa: S105 - a code
+BAD_CREDENTIALS: Final = "bad_credentials"
 HTPASSWD: Final = "htpasswd"
 """How rules name the people of a password file: `user:htpasswd/ann`."""
 USUAL_CLAIMS: Final[Mapping[str, str]] = MappingProxyType(
@@ -85,3 +88,23 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NOTHING: Final = Accepted()
+
+
+def challenges(
+    accepted: Accepted, realm: str, *, app_tokens: bool, is_browser: bool, code: str = "", why: str = ""
+) -> tuple[str, ...]:
+    """WWW-Authenticate values of a 401: what could be shown here; `code` and `why`, of what was shown and refused.
+
+    `app_tokens`: those are taken, too. A browser is asked for a password only where there is no page for it: it asks
+    people in a window of its own, in the middle of an app. Spec: RFC 6750 section 3, RFC 7617 section 2.
+    """
+    if code == BAD_CREDENTIALS:
+        return (basic_challenge(realm),)
+    found = []
+    if accepted.issuers or app_tokens:
+        error = INVALID_TOKEN if code == INVALID_TOKEN else ""
+        found.append(bearer_challenge(realm, error=error, description=why if error else ""))
+    has_page = accepted.passwords is None or accepted.passwords.has_form
+    if (accepted.passwords or app_tokens) and not (is_browser and has_page):
+        found.append(basic_challenge(realm))
+    return tuple(found)

@@ -31,3 +31,11 @@ class Limit:
         self._counts[key] = began_at, count + 1
         if len(self._counts) > self._keys:
             self._counts.popitem(last=False)
+
+    def take_back(self, key: str) -> None:
+        """One of those that were added did not count after all."""
+        began_at, count = self._counts.get(key, (0.0, 0))
+        if count > 1:
+            self._counts[key] = began_at, count - 1
+        else:
+            self._counts.pop(key, None)

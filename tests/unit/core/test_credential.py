@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vestibule.core.credential import NOTHING, Accepted, Issuer
+from vestibule.core.credential import NOTHING, Accepted, Issuer, PasswordFile, challenges
 from vestibule.model import Secret
 
 CI = Issuer(name="ci", url="https://ci.example", audience=("a",))
@@ -39,3 +39,43 @@ def test_one_issuer_is_asked_about_opaque_tokens():
 
 def test_a_secret_is_not_shown():
     assert "hunter2" not in repr(Issuer(name="as", client_secret=Secret("hunter2")))
+
+
+BEARER = 'Bearer realm="app.example"'
+REFUSED = 'Bearer realm="app.example", error="invalid_token", error_description="it has expired"'
+BASIC = 'Basic realm="app.example", charset="UTF-8"'
+TOKENS = Accepted(issuers=(CI,))
+FORM = Accepted(passwords=PasswordFile(name="htpasswd:/f"))
+KEYS = Accepted(passwords=PasswordFile(name="apikey:app.example", has_form=False))
+BOTH = Accepted(issuers=(CI,), passwords=PasswordFile(name="htpasswd:/f"))
+
+
+@pytest.mark.parametrize(
+    ("accepted", "app_tokens", "is_browser", "code", "expected"),
+    [
+        (NOTHING, False, False, "", ()),
+        (NOTHING, True, False, "", (BEARER, BASIC)),
+        (NOTHING, True, True, "", (BEARER,)),
+        (TOKENS, False, False, "", (BEARER,)),
+        (TOKENS, False, True, "invalid_token", (REFUSED,)),
+        (FORM, False, False, "", (BASIC,)),
+        (FORM, False, True, "", ()),
+        (KEYS, False, True, "", (BASIC,)),
+        (BOTH, False, False, "", (BEARER, BASIC)),
+        (BOTH, False, False, "invalid_token", (REFUSED, BASIC)),
+        (BOTH, False, False, "token_required", (BEARER, BASIC)),
+        (BOTH, False, True, "bad_credentials", (BASIC,)),
+    ],
+)
+def test_a_401_says_what_could_be_shown(
+    accepted: Accepted, app_tokens: bool, is_browser: bool, code: str, expected: tuple[str, ...]
+):
+    found = challenges(
+        accepted,
+        "app.example",
+        app_tokens=app_tokens,
+        is_browser=is_browser,
+        code=code,
+        why="it has expired",
+    )
+    assert found == expected

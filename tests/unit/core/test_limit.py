@@ -30,3 +30,14 @@ def test_what_is_remembered_is_bounded_and_the_oldest_goes():
     assert len(limit) == 10
     assert limit.wait_s("24", 101.0) > 0
     assert limit.wait_s("0", 101.0) == 0
+
+
+def test_what_is_taken_back_did_not_count():
+    limit = Limit(2, 60.0)
+    limit.add("a", 100.0)
+    limit.add("a", 100.0)
+    limit.take_back("a")
+    assert limit.wait_s("a", 100.0) == 0
+    limit.take_back("a")
+    limit.take_back("a")
+    assert len(limit) == 0

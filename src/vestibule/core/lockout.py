@@ -1,0 +1,76 @@
+"""When somebody has tried passwords too often: counted by person and by where the tries come from.
+
+A person is counted under the one spelling of their name, whether there is such a person or not. An address is counted
+by its network: who has an IPv6 address has 2^64 of them. Where a person has shown the right password before, only tries
+of their name from there count against them: nobody keeps them out from elsewhere, or from the same office.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from vestibule.core.limit import Limit
+
+TRIES_MAX: Final = 10
+"""Wrong passwords for one person in a window."""
+TRIES_FROM_MAX: Final = 50
+"""Wrong passwords from one address (IPv6: one /64) in a window, whoever they were for."""
+WINDOW_S: Final = 300.0
+_KEYS_MAX: Final = 100_000
+_NETWORK_BITS: Final = 64
+
+
+def network_of(address: str) -> str:
+    """What an address is counted by: IPv4 itself, IPv6 by its first 64 bits."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address):
+        mapped = parsed.ipv4_mapped
+        return str(mapped) if mapped else f"{IPv6Address(int(parsed) >> _NETWORK_BITS << _NETWORK_BITS)}/64"
+    return str(parsed)
+
+
+class Lockout:
+    """Counts tries; in this process, and for as long as it runs."""
+
+    def __init__(self) -> None:
+        self._of_person = Limit(TRIES_MAX, WINDOW_S, keys=_KEYS_MAX)
+        self._from = Limit(TRIES_FROM_MAX, WINDOW_S, keys=_KEYS_MAX)
+        self._places: OrderedDict[str, None] = OrderedDict()
+
+    def wait_s(self, person: str, address: str, now: float) -> float:
+        """For how long no password of this person (canonical) is tried from this address; 0: one may be."""
+        place = _place(person, address)
+        if place in self._places:
+            return self._of_person.wait_s(place, now)
+        return max(self._of_person.wait_s(person, now), self._from.wait_s(network_of(address), now))
+
+    def add(self, person: str, address: str, now: float) -> None:
+        """A try begins. It counts at once: many at a time are many tries."""
+        place = _place(person, address)
+        if place in self._places:
+            self._of_person.add(place, now)
+            return
+        self._of_person.add(person, now)
+        self._from.add(network_of(address), now)
+
+    def succeeded(self, person: str, address: str) -> None:
+        """The try that was added was the right password: it doesn't count, and the place is known from now on."""
+        place = _place(person, address)
+        if place in self._places:
+            self._of_person.take_back(place)
+        else:
+            self._of_person.take_back(person)
+            self._from.take_back(network_of(address))
+        self._places.pop(place, None)
+        self._places[place] = None
+        if len(self._places) > _KEYS_MAX:
+            self._places.popitem(last=False)
+
+
+def _place(person: str, address: str) -> str:
+    return f"{person}\0{network_of(address)}"
