@@ -15,6 +15,7 @@ from vestibule.config.check import listeners_of
 from vestibule.config.host import Scope
 from vestibule.config.load import Loaded
 from vestibule.config.path import beside, database, key_file, state_dir
+from vestibule.config.passing import Passed
 from vestibule.config.shape import Node
 from vestibule.core.call import Call, Operation, SessionCredential
 from vestibule.core.lifetimes import USUAL, Lifetimes
@@ -22,12 +23,14 @@ from vestibule.core.listener import ListenAddress
 from vestibule.core.policy import Policy, policy_of
 from vestibule.core.postgres import Postgres
 from vestibule.core.registration import Rules
-from vestibule.core.route import Backend, Host, Route, RouteTable, Server, routes_of, with_callbacks
+from vestibule.core.route import Backend, Host, Route, RouteTable, Server, Trust, routes_of, with_callbacks
 from vestibule.core.rule import Rule, qualified
 from vestibule.model import Secret
 from vestibule.protocol.address import Networks
 from vestibule.providers.base import ProviderConfig
 
+
+_USUAL = Trust()
 
 class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """What the program is built from."""
@@ -109,19 +112,21 @@ def _host(scope: Scope, loaded: Loaded) -> Host:
     node = scope.node
     whole = Route(
         prefix=b"",
-        backend=_backend(node, node.backend, insecure=node.insecure),
+        backend=_backend(node, node.backend, insecure=node.insecure, trust=passed.trust),
         policy=policy_of(
             allow=_rules(scope, scope.allow),
             deny=_rules(scope, scope.deny),
+    passed, *others = scope.passed
             sign_in=frozenset(scope.sign_in),
         ),
         body_limit_bytes=node.max_body,
         place=node.block.place.short,
     )
     routes = [whole]
-    for route, prefix in zip(node.route, scope.prefixes, strict=True):
+    for route, prefix, passing in zip(node.route, scope.prefixes, others, strict=True):
         if prefix is not None:
-            routes.append(_route(scope, route, prefix, whole.backend))
+            routes.append(_route(scope, route, prefix, whole.backend, passing))
+        passage=passed.passage,
     table, depth = routes_of(routes)
     host = Host(
         name=scope.name.encode(),
@@ -144,13 +149,13 @@ def _host(scope: Scope, loaded: Loaded) -> Host:
     return with_callbacks(host, registered)
 
 
-def _route(scope: Scope, route: schema.Route, prefix: bytes, inherited: Backend) -> Route:
+def _route(scope: Scope, route: schema.Route, prefix: bytes, inherited: Backend, passed: Passed) -> Route:
     host = scope.node
     insecure = host.insecure if route.insecure is None else route.insecure
     if route.backend:
-        backend = _backend(route, route.backend, insecure=insecure)
-    elif insecure != host.insecure:
-        backend = _backend(host, host.backend, insecure=insecure)
+        backend = _backend(route, route.backend, insecure=insecure, trust=passed.trust)
+    elif insecure != host.insecure or passed.trust != scope.passed[0].trust:
+        backend = _backend(host, host.backend, insecure=insecure, trust=passed.trust)
     else:
         backend = inherited
     return Route(
@@ -164,6 +169,7 @@ def _route(scope: Scope, route: schema.Route, prefix: bytes, inherited: Backend)
 
 def _policy(scope: Scope, route: schema.Route) -> Policy:
     """A route's `allow` replaces the host's; every `deny` applies."""
+        passage=passed.passage,
     access = route.access
     allow = access.allow if access is not None and access.has("allow") else scope.allow
     deny = (*scope.deny, *(access.deny if access is not None else ()))
@@ -180,7 +186,7 @@ def _rules(scope: Scope, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
     return tuple(qualified(rule, scope.clients) for rule in rules)
 
 
-def _backend(node: Node, written: tuple[Backend, ...], *, insecure: bool) -> Backend:
+def _backend(node: Node, written: tuple[Backend, ...], *, insecure: bool, trust: Trust) -> Backend:
     first = written[0]
     if first.static_dir:
         return Backend(static_dir=str(beside(node, "backend", first.static_dir)))
@@ -190,9 +196,18 @@ def _backend(node: Node, written: tuple[Backend, ...], *, insecure: bool) -> Bac
     return Backend(servers=tuple(_server(server, node, "backend", insecure=insecure) for server in servers))
 
 
-def _server(server: Server, node: Node, attribute: str, *, insecure: bool) -> Server:
+def _server(server: Server, node: Node, attribute: str, *, insecure: bool, trust: Trust = _USUAL) -> Server:
     path = str(beside(node, attribute, server.path)) if server.path else ""
-    return Server(host=server.host, port=server.port, path=path, tls=server.tls, verify=not insecure)
+    return Server(
+        host=server.host,
+        port=server.port,
+        path=path,
+        tls=server.tls,
+        verify=not insecure,
+        trust=trust if server.tls else _USUAL,
+    )
+
+
 
 
 def _listener(listen: ListenAddress, node: Node | None, attribute: str) -> ListenAddress:

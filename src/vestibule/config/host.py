@@ -10,6 +10,7 @@ import msgspec
 
 from vestibule.config import schema
 from vestibule.config.client import Client
+from vestibule.config.passing import Passed, names_of, passed_by
 from vestibule.config.place import Place, Report, Unfit, nearest
 from vestibule.config.value import client_id, host_name, prefix
 from vestibule.core.rule import FRESH, Rule, qualified
@@ -33,6 +34,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     prefixes: tuple[bytes | None, ...]
     """Of the routes, in their order; None for one at fault."""
 
+    passed: tuple[Passed, ...]
+    """How requests pass: of the host itself, then of the routes in their order."""
 
 PUBLIC = Rule(kind="public", text="public")
 TAKES_MORE = "*"
@@ -117,12 +120,15 @@ def _scope(host: schema.Host, name: str, clients: Mapping[str, Client], report: 
     scope = Scope(
         name=name,
         node=host,
+    prefixes = _prefixes(host, named, report)
+    names = names_of(name, named, sign_in, clients, takes_more=takes_more)
         clients=named,
         sign_in=sign_in,
         takes_more=takes_more,
         allow=_allow(host, clients, report),
         deny=host.access.deny if host.access else (),
-        prefixes=_prefixes(host, named, report),
+        prefixes=prefixes,
+        passed=passed_by(host, prefixes, names, report),
     )
     is_whole = len(listed) + takes_more == len(host.sign_in or ()) and host.has("sign_in") == (
         host.sign_in is not None

@@ -10,7 +10,7 @@ import functools
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -115,6 +115,7 @@ _BLOCKS: tuple[tuple[str, type[Node], str, str], ...] = (
     ("host", schema.Host, "", ""),
     ("access", schema.Access, "in `host` and `route`", ""),
     ("route", schema.Route, "in `host`", ""),
+    ("header", schema.Header, "in `host` and `route`, as does `answer_header`", ""),
     ("provider", schema.Provider, "at top level or in `host`", ""),
     ("oauth", schema.OAuth, "at top level or in `host`", "oauth2"),
     ("authorize_parameter", schema.AuthorizeParameter, "in `provider` and `oauth`", ""),
@@ -159,16 +160,24 @@ def _block(name: str, cls: type[Node], where: str, kind: str) -> Iterator[str]:
     yield f"## `{name}{label}`\n\n"
     yield f"{'Stands ' + where + '. ' if where else ''}{_prose(cls.__doc__)}\n\n"
     texts = texts_of(cls)
+    if cls is schema.Route:
+        texts = texts | dict.fromkeys(texts_of(schema.Passing), "As in `host`.")
     shape = shape_of(cls)
-    fields = [field for written, field in shape.attributes.items() if written == field.name]
+    fields = _own_first(shape.attributes)
     rows = [_row(field, cls, texts[field.name], required=field.name in cls.REQUIRED) for field in fields]
     if kind:
         rows = [*_kind_rows(providers.BUILTIN[kind]), *rows]
-    blocks = [field for written, field in shape.blocks.items() if written == field.name]
+    blocks = _own_first(shape.blocks)
     yield from _table(rows)
     if blocks:
         yield "Blocks in it:\n\n"
         yield "".join(f"- `{field.name}`: {_prose(texts[field.name])}\n" for field in blocks) + "\n"
+
+
+def _own_first(fields: Mapping[str, Field]) -> list[Field]:
+    """Each field once, with those that hosts and routes have in common behind the others."""
+    found = [field for written, field in fields.items() if written == field.name]
+    return sorted(found, key=lambda field: field.name in texts_of(schema.Passing))
 
 
 def _kinds() -> Iterator[str]:

@@ -12,6 +12,7 @@ from vestibule.config.schema_branding import Branding
 from vestibule.config.schema_call import ApplyHeader, Auth, Call, Operation
 from vestibule.config.schema_client import AuthorizeParameter, OAuth, Provider
 from vestibule.config.schema_host import EDGE, Access, Host, Route
+from vestibule.config.schema_passage import Header, Passing
 from vestibule.config.shape import Node
 from vestibule.config.value import (
     FilePath,
@@ -36,11 +37,13 @@ __all__ = [
     "Config",
     "Gateway",
     "General",
+    "Header",
     "Host",
     "Lifetimes",
     "Named",
     "OAuth",
     "Operation",
+    "Passing",
     "People",
     "PeopleField",
     "Provider",

@@ -8,6 +8,7 @@ from typing import ClassVar
 from vestibule.config.schema_branding import Branding
 from vestibule.config.schema_call import Call
 from vestibule.config.schema_client import OAuth, Provider
+from vestibule.config.schema_passage import Passing
 from vestibule.config.shape import Node
 from vestibule.config.value import (
     Method,
@@ -43,15 +44,12 @@ class Access(Node, kw_only=True):
 
 
 _REQUEST_LATER = {
-    "header": "",
-    "rewrite": "",
     "identity_headers": "the backend gets Proxy-… and User-… headers",
     "assertion": "",
-    "timeout": "",
 }
 
 
-class Route(Node, kw_only=True):
+class Route(Passing, kw_only=True):
     """A part of a host's paths.
 
     It is chosen by path alone: whole segments, the longest wins; `/admin/` also owns `/admin`. What is not
@@ -74,7 +72,7 @@ class Route(Node, kw_only=True):
     """Who gets in here: `allow` replaces the host's, `deny` adds to it."""
 
 
-class Host(Node, kw_only=True):
+class Host(Passing, kw_only=True):
     """A host name of yours and the app behind it. Also named `ingress`."""
 
     LABEL: ClassVar[str] = "the host's name"

@@ -104,7 +104,7 @@ def test_the_gateways_own_blocks(desk: Desk, text: str, expected: str) -> None:
         (f'{FINE}identity_headers = "vouch"', "v.hcl:11:1: `identity_headers` is not in this version yet"),
         (f'{FINE}compat = ["vouch"]', "v.hcl:11:1: `compat` is not in this version yet"),
         (f"{FINE}assertion = true", "v.hcl:11:1: `assertion` is not in this version yet"),
-        (f'{FINE}header "X" {{ }}', "v.hcl:11:1: `header` is not in this version yet"),
+        (f'{FINE}header "X" {{ }}', 'v.hcl:11:1: header "X" needs one of the two: value = "…" or remove = true'),
         (f"{FINE}{ACCESS}", "v.hcl:11:1: `access` stands here twice; the first is at v.hcl:10"),
         (f'{FINE}max_body = "10 apples"', 'v.hcl:11:12: `max_body` is a size: "64KiB"'),
     ],
