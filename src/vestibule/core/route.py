@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from vestibule.core.branding import PLAIN, Branding
+from vestibule.core.credential import NOTHING, Accepted
 from vestibule.core.flow import split_redirect
 from vestibule.core.passage import Passage
 from vestibule.core.policy import Policy, joined
@@ -99,6 +100,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Full names of the identifying clients, in the order of the buttons."""
     issuers: tuple[str, ...] = ()
     """Names of those, besides `sign_in`, whose word on callers counts: issuers of tokens, a password file."""
+    accepts: Accepted = NOTHING
+    """Whose tokens and passwords are taken in Authorization."""
     takes_callers: bool = False
     """Some credentials in Authorization are for the gateway to judge (`service.caller`)."""
     app_tokens: bool = False
