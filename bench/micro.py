@@ -140,7 +140,7 @@ async def stage() -> tuple[H1Connection, UpstreamConnection, str]:
     gateway = Gateway(
         table=table,
         judge=judge,
-        teller=Teller(KeyRing((Key("k", b"k" * 32),))),
+        teller=Teller(KeyRing((Key("k", b"k" * 32),)), cast("Any", None)),
         pools=pools,
         answers=cast("Any", None),
         control=cast("Any", None),

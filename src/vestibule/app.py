@@ -43,6 +43,8 @@ from vestibule.proxy.listener import Listener
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.static import Directory
 from vestibule.proxy.teller import Teller
+from vestibule.service import assertion
+from vestibule.service.assertion import Assertions
 from vestibule.service.caller import Callers
 from vestibule.service.grants import Grants
 from vestibule.service.jobs import Job, Jobs, sweeping
@@ -121,6 +123,12 @@ class App:
         self._answers = Notices(self._pages)
         self._pools = Pools(loop.time)
         self._internals = Internals(Directory(self._answers, log), Echo(), Account(self._answers))
+        self.assertions = Assertions(
+            store.signing_keys,
+            ring,
+            log,
+            are_wanted=any(map(assertion.is_wanted, compiled.table.hosts.values())),
+        )
         self._jobs = Jobs(
             self._work(),
             store.leases,
@@ -173,7 +181,7 @@ class App:
         return Gateway(
             table=compiled.table,
             judge=judge,
-            teller=Teller(self._ring, handle_s=compiled.lifetimes.handle_s),
+            teller=Teller(self._ring, self.assertions, handle_s=compiled.lifetimes.handle_s),
             pools=self._pools,
             answers=self._answers,
             control=Control(self._application()),
@@ -202,6 +210,13 @@ class App:
         return (
             Job(name="last seen", every_s=FLUSH_S, run=self._flush, is_shared=False),
             Job(name="identity providers", every_s=LOOK_EVERY_S, run=self._look, is_shared=False),
+            Job(
+                name="signing keys",
+                every_s=assertion.LOOK_EVERY_S,
+                run=self.assertions.look,
+                is_shared=False,
+            ),
+            Job(name="new signing key", every_s=assertion.ROTATE_EVERY_S, run=self.assertions.rotate),
             sweeping("dead sessions", store.sessions.sweep),
             sweeping("old grants", store.grants.sweep),
             sweeping("old marks", store.marks.sweep),
@@ -222,6 +237,8 @@ class App:
         ring = _ring(compiled)
         store = await _store(compiled.database)
         app = cls(compiled, ring, store, log)
+        with contextlib.suppress(StoreError):  # then the jobs go on trying; who is to be signed for waits
+            await app.assertions.begin()
         try:
             for listener in app.listeners:
                 await listener.start()
@@ -277,7 +294,7 @@ class App:
                 table=self._compiled.table,
                 configs=self._compiled.clients,
                 providers=self._providers,
-                hosts=ReturnHosts.of(self._compiled.table, self._compiled.return_domain),
+                hosts=ReturnHosts.of(self._compiled.table),
                 base_urls=self._base_urls,
                 use=self._use,
                 flow_life_s=self._compiled.lifetimes.flow_s,

@@ -22,6 +22,9 @@ from vestibule.model import Secret
 SIGN_IN_PATH = "/@/signin"
 HEALTH_PATH = "/@/healthz"
 """Platforms ask it under whatever name they have for a machine, so it is answered under any."""
+KEYS_PATH = "/@/jwks.json"
+POMERIUM_KEYS_PATH = "/.well-known/pomerium/jwks.json"
+"""Where backends written for Pomerium look; the gateway's own on hosts that tell as Pomerium does."""
 SIGN_OUT_PATH = "/@/signout"
 SIGNED_OUT_PATH = "/@/signedout"
 ACCOUNT_PATH = "/@/account"
@@ -69,6 +72,18 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     """`echo`."""
 
 
+class Telling(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backend is told of who asks, beside this gateway's own headers; routes that tell alike share one."""
+
+    families: tuple[str, ...] = ()
+    """Of `core.inject.FAMILIES`: headers as other products name them."""
+    assertion: bool = False
+    """A signed `Proxy-Assertion`, too."""
+
+
+OWN_HEADERS = Telling()
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One part of a host's paths."""
 
@@ -78,8 +93,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy
     body_limit_bytes: int | None = None
     """None: no limit; bodies are streamed."""
+    passage: Passage | None = None
+    """What becomes of requests and answers on their way; None: nothing."""
+    preflight: Policy | None = None
+    """Of what browsers ask before a request of another site's page, where that is let through unasked."""
     needs_caller: bool = False
     """Only who shows a token with each request is let in; no session is looked at."""
+    telling: Telling = OWN_HEADERS
     place: str = ""
     """`file:line` it was written at, for explanations."""
 
@@ -90,10 +110,6 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     name: bytes
     """Canonical: lower case, no trailing dot, no port."""
     title: str
-    passage: Passage | None = None
-    """What becomes of requests and answers on their way; None: nothing."""
-    preflight: Policy | None = None
-    """Of what browsers ask before a request of another site's page, where that is let through unasked."""
     clients: Mapping[str, str]
     """Client ID in paths → full name: the clients that have `/@ID/…` on this host."""
     sign_in: tuple[str, ...] = ()
@@ -120,6 +136,12 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Most segments any prefix has, so that a long path costs no more than a short one."""
     branding: Branding = PLAIN
     """How its pages look."""
+    families: tuple[str, ...] = ()
+    """The families of all its routes (`Telling`): an edge overwrites their headers on each."""
+    kinds: Mapping[str, str] = {}
+    """Kind of each client in `sign_in`, by full name: `github`, `oidc`."""
+    kept_claims: tuple[str, ...] = ()
+    """Names of the further claims that its clients keep."""
     place: str = ""
 
     @property
@@ -215,15 +237,38 @@ def routes_of(routes: Iterable[Route]) -> tuple[dict[bytes, Route], int]:
     return table, max((prefix.count(b"/") for prefix in table), default=0)
 
 
-def joined_by(table: RouteTable, more: Mapping[str, str], *, absent: Iterable[str] = ()) -> RouteTable:
+def joined_by(
+    table: RouteTable,
+    more: Mapping[str, str],
+    *,
+    absent: Iterable[str] = (),
+    kinds: Mapping[str, str] = {},
+    claims: Iterable[str] = (),
+) -> RouteTable:
     """The table with these clients at every host that takes more, behind those it has.
 
     `more`: redirect URLs, mostly empty, by ID, which is the full name, too. An ID that a host has already stays what it
-    is there. `absent`: IDs of those that are switched off, which rules go on to mean.
+    is there. `absent`: IDs of those that are switched off, which rules go on to mean. `kinds`: of those in `more`;
+    `claims`: the further ones they keep.
     """
     named = {name: name for name in (*absent, *more)}
-    hosts = [_joined(host, more, named) if host.takes_more else host for host in table.hosts.values()]
-    return RouteTable(hosts, is_whole=True)
+    kept = tuple(claims)
+    return RouteTable(
+        (
+            _keeping(_joined(host, more, named), kinds, kept) if host.takes_more else host
+            for host in table.hosts.values()
+        ),
+        is_whole=True,
+    )
+
+
+def _keeping(host: Host, kinds: Mapping[str, str], claims: tuple[str, ...]) -> Host:
+    """The host that knows of what kind those are that joined it, and what they keep."""
+    return replace(
+        host,
+        kinds={**kinds, **host.kinds},
+        kept_claims=tuple(dict.fromkeys((*host.kept_claims, *claims))),
+    )
 
 
 def _joined(host: Host, more: Mapping[str, str], named: Mapping[str, str]) -> Host:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from vestibule.core.route import HEALTH_PATH, Backend, RouteTable
+from vestibule.core.route import HEALTH_PATH, KEYS_PATH, POMERIUM_KEYS_PATH, Backend, RouteTable
 from vestibule.errors import BadRequest
 from vestibule.model import Allow, Session
 from vestibule.observe.log import Log
@@ -30,6 +30,13 @@ from vestibule.service.visit import Visit
 
 BLOCKS_MAX = 10_000
 _HEALTHY = (b"Content-Type: text/plain", b"Cache-Control: no-store")
+_KEYS = frozenset((KEYS_PATH.encode(), POMERIUM_KEYS_PATH.encode()))
+_KEY_SET = (
+    b"Content-Type: application/jwk-set+json",
+    b"Cache-Control: public, max-age=300",
+    b"X-Content-Type-Options: nosniff",
+)
+"""The one answer of the gateway's own that may be kept: keys are published long before they are used."""
 WHOLE_S = 10.0
 """How long a request waits at the start for the providers of the database."""
 
@@ -112,6 +119,9 @@ class Gateway:
         # 5. One match over the decision.
         ask, decision = judged.ask, judged.decision
         match decision:
+            case None if exchange.head.target.path in _KEYS and exchange.head.method in (b"GET", b"HEAD"):
+                exchange.decision = "own"
+                exchange.answer(b"HTTP/1.1 200 OK", list(_KEY_SET), self._teller.key_set)
             case None:
                 self._visit(exchange, ask, judged.session)
             case Allow():
@@ -143,16 +153,23 @@ class Gateway:
     def _fields(self, exchange: Exchange, judged: Judged) -> bytes:
         """The header lines as the backend gets them, from those that came; kept for a client that sends them again.
 
-        They are the same as long as these are: what came, who asks as a value, and what is told of the client.
+        They are the same as long as these are: what came, who asks as a value, what is told of the client, and how
+        the route tells of people.
         """
         ask = judged.ask
         kept, who = ask.kept, judged.caller or judged.session
-        if kept is not None and kept.who is who and self._now() < kept.good_until:
+        if (
+            kept is not None
+            and kept.who is who
+            and kept.telling is ask.route.telling
+            and self._now() < kept.good_until
+        ):
             return kept.block
         head = exchange.head
         lines, good_until = self._lines(head, judged)
         block = fields_bytes(head, lines)
-        ask.view.keep(head, Kept(exchange.peer, ask.told, ask.taken, who, good_until, block))
+        telling = ask.route.telling
+        ask.view.keep(head, Kept(exchange.peer, ask.told, ask.taken, who, telling, good_until, block))
         return block
 
     def _lines(self, head: RequestHead, judged: Judged) -> tuple[list[bytes], float]:
@@ -167,7 +184,7 @@ class Gateway:
         lines = [*came, *ask.told.lines]
         if ask.taken.rest:
             lines.append(b"Cookie: " + ask.taken.rest)
-        told = self._teller.told(judged.session, caller, ask.view.host)
+        told = self._teller.told(judged)
         return [*lines, *told.lines], told.good_until
 
     def _check_websocket(self, head: RequestHead, ask: Ask, session: Session | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from vestibule.core.route import Host, RouteTable, Site, site_of
+from vestibule.core.route import Host, RouteTable, Site, Telling, site_of
 from vestibule.errors import BadRequest
 from vestibule.model import Caller, Session
 from vestibule.protocol import cookie, forwarded
@@ -40,6 +40,7 @@ class Kept(NamedTuple):
     told: Told
     taken: cookie.Taken
     who: Session | Caller | None
+    telling: Telling
     good_until: float
     block: bytes
 

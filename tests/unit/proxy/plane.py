@@ -30,6 +30,7 @@ from vestibule.proxy.judge import Judge
 from vestibule.proxy.lasting import Lasting
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.teller import Teller
+from vestibule.service.assertion import Assertions
 from vestibule.service.sessions import SESSION, Sessions
 from vestibule.store.changes import Changes
 from vestibule.store.memory import Store
@@ -273,6 +274,7 @@ class Plane:
         self.lasting = Lasting(self.sessions, self.rechecks)
         table = RouteTable(hosts)
         self.callers = NoCallers()
+        self.assertions = Assertions(self.store.signing_keys, RING, self.log, are_wanted=True, now=self.now)
         self.judge = Judge(
             table=table,
             sessions=self.sessions,
@@ -286,7 +288,7 @@ class Plane:
         self.gateway = Gateway(
             table=table,
             judge=self.judge,
-            teller=Teller(RING, now=self.now),
+            teller=Teller(RING, self.assertions, now=self.now),
             pools=self.pools,
             answers=self.answers,
             control=self.control,

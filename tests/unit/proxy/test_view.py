@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vestibule.core.listener import ListenAddress
 from vestibule.core.policy import policy_of
-from vestibule.core.route import Backend, Host, Route
+from vestibule.core.route import OWN_HEADERS, Backend, Host, Route
 from vestibule.protocol.address import Networks
 from vestibule.protocol.cookie import Taken
 from vestibule.protocol.h1 import RequestHead, parse_request_head
@@ -44,7 +44,9 @@ def test_all_hosts_together_keep_no_more_than_one_budget() -> None:
         for one in views:
             block = b"GET / HTTP/1.1\r\nHost: %b\r\nX: %d %b" % (one.host.name, number, b"x" * 500)
             head = familiar(block)
-            one.keep(head, Kept("192.0.2.1", Told("", [], False), NOTHING, None, 1.0, b"y" * 600))
+            one.keep(
+                head, Kept("192.0.2.1", Told("", [], False), NOTHING, None, OWN_HEADERS, 1.0, b"y" * 600)
+            )
             kept = sum(len(fields) + len(made.block) for v in views for fields, made in v._fields.items())
             assert kept <= 100_000
 
@@ -53,7 +55,7 @@ def test_what_was_made_for_one_peer_is_not_told_of_another() -> None:
     known = view()
     head = familiar(b"GET / HTTP/1.1\r\nHost: app.example\r\nX: 1")
     told = known.told("192.0.2.1", head)
-    known.keep(head, Kept("192.0.2.1", told, NOTHING, None, 9e9, b"block"))
+    known.keep(head, Kept("192.0.2.1", told, NOTHING, None, OWN_HEADERS, 9e9, b"block"))
     assert known.kept(head, "192.0.2.1").block == b"block"
     assert known.kept(head, "192.0.2.2") is None
 
@@ -67,4 +69,4 @@ def test_two_clients_behind_one_trusted_peer_are_never_told_as_one() -> None:
         assert told.address == client.decode()
         kept = known.kept(head, "10.0.0.1")
         assert kept is None or kept.told.address == client.decode()
-        known.keep(head, Kept("10.0.0.1", told, NOTHING, None, 9e9, b"block"))
+        known.keep(head, Kept("10.0.0.1", told, NOTHING, None, OWN_HEADERS, 9e9, b"block"))
