@@ -193,7 +193,9 @@ def _backend(node: Node, written: tuple[Backend, ...], *, insecure: bool, trust:
     if first.internal:
         return first
     servers = [server for backend in written for server in backend.servers]
-    return Backend(servers=tuple(_server(server, node, "backend", insecure=insecure) for server in servers))
+    return Backend(
+        servers=tuple(_server(server, node, "backend", insecure=insecure, trust=trust) for server in servers)
+    )
 
 
 def _server(server: Server, node: Node, attribute: str, *, insecure: bool, trust: Trust = _USUAL) -> Server:

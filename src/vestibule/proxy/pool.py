@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Callable
-from functools import cache
 from typing import Protocol
 
 from vestibule.core.route import Backend, Server
 from vestibule.errors import BackendError
 from vestibule.proxy.task import Tasks
+from vestibule.proxy.trust import tls_context
 from vestibule.proxy.upstream import UpstreamConnection
 
 CONNECT_DEADLINE_S = 5.0
@@ -38,7 +37,7 @@ class ServerPool:
 
     def __init__(self, server: Server, clock: Callable[[], float]) -> None:
         if server.tls:
-            tls_context(server.verify)  # made now, at start: it takes some 30 ms
+            tls_context(server.verify, server.trust)  # made now, at start: it takes some 30 ms
         self.server = server
         self._clock = clock
         self._tick = clock()
@@ -77,14 +76,19 @@ class ServerPool:
         """It is closed; the idle row drops it when it comes to it."""
         self.all.discard(connection)
 
-    async def connect(self) -> UpstreamConnection:
+    async def connect(self, connect_s: float) -> UpstreamConnection:
         """A fresh connection. Raises BackendError, and leaves the server out for a while."""
         try:
-            async with asyncio.timeout(CONNECT_DEADLINE_S):
+            async with asyncio.timeout(connect_s):
                 connection = await self._open()
-        except (OSError, TimeoutError, ValueError) as exc:  # ValueError: a name that can't be one
-            self._fails += 1
-            self.down_until = self._clock() + min(DOWN_FIRST_S * 2 ** (self._fails - 1), DOWN_LIMIT_S)
+        except TimeoutError as exc:
+            self._leave_out()
+            detail = f"{self.server}: no connection within {connect_s:g} s"
+            raise BackendError(
+                "the backend did not answer in time", code="backend_timeout", status=504, detail=detail
+            ) from exc
+        except (OSError, ValueError) as exc:  # ValueError: a name that can't be one
+            self._leave_out()
             detail = f"{self.server}: {str(exc) or type(exc).__name__}"
             raise BackendError("the backend can't be reached", detail=detail) from exc
         self._fails = 0
@@ -92,11 +96,16 @@ class ServerPool:
         self.all.add(connection)
         return connection
 
+    def _leave_out(self) -> None:
+        """For a while, and longer each time."""
+        self._fails += 1
+        self.down_until = self._clock() + min(DOWN_FIRST_S * 2 ** (self._fails - 1), DOWN_LIMIT_S)
+
     async def _open(self) -> UpstreamConnection:
         loop = asyncio.get_running_loop()
         server = self.server
-        context = tls_context(server.verify) if server.tls else None
-        name = server.host if server.tls else None
+        context = tls_context(server.verify, server.trust) if server.tls else None
+        name = (server.trust.name or server.host) if server.tls else None
         if server.path:
             _, protocol = await loop.create_unix_connection(
                 lambda: UpstreamConnection(self), server.path, ssl=context, server_hostname=name
@@ -141,16 +150,16 @@ class Pool:
         self._next = (self._next + 1) % len(self.servers)
         return self._pick(()).take()
 
-    def connect(self, waiter: Waiter) -> None:
-        """Make a connection for *waiter*; each server is tried once, the ones believed dead last."""
-        self._tasks.spawn(self._connect(waiter, self._pick(())), "upstream connect")
+    def connect(self, waiter: Waiter, connect_s: float = CONNECT_DEADLINE_S) -> None:
+        """Make a connection for *waiter*; each server is tried once, for so long, the ones believed dead last."""
+        self._tasks.spawn(self._connect(waiter, self._pick(()), connect_s), "upstream connect")
 
-    async def _connect(self, waiter: Waiter, server: ServerPool) -> None:
+    async def _connect(self, waiter: Waiter, server: ServerPool, connect_s: float) -> None:
         tried: tuple[ServerPool, ...] = ()
         while True:
             tried = (*tried, server)
             try:
-                connection = await server.connect()
+                connection = await server.connect(connect_s)
             except BackendError as error:
                 if len(tried) == len(self.servers):
                     waiter.on_refused(error)
@@ -221,14 +230,3 @@ class Pools:
         """Close everything."""
         for pool in self._pools.values():
             pool.close()
-
-
-@cache
-def tls_context(verify: bool) -> ssl.SSLContext:  # noqa: FBT001 - a cache key
-    """The TLS context for outgoing connections: verified unless the operator wrote `insecure = true`."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

@@ -19,8 +19,8 @@ from vestibule.protocol import websocket
 from vestibule.protocol.cookie import sets_ours
 from vestibule.protocol.h1 import AnswerHead
 from vestibule.proxy.exchange import Exchange, Responder
-from vestibule.proxy.pool import Pool
-from vestibule.proxy.upstream import UpstreamConnection
+from vestibule.proxy.pool import CONNECT_DEADLINE_S, Pool
+from vestibule.proxy.upstream import ANSWER_DEADLINE_S, UpstreamConnection
 
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 
@@ -41,6 +41,8 @@ class Relay(Responder):
     _fresh = False
     _paused = False
     _tunnel = False
+    answer_s = ANSWER_DEADLINE_S
+    connect_s = CONNECT_DEADLINE_S
     on_answer: Callable[[AnswerHead], bool] | None = None
     """Asked before an answer is passed on; True takes it away (a calling interface that repeats after a 401)."""
 
@@ -61,7 +63,7 @@ class Relay(Responder):
 
     def _connect(self) -> None:
         self._fresh = True
-        self._pool.connect(self)
+        self._pool.connect(self, self.connect_s)
 
     def _send(self, connection: UpstreamConnection) -> None:
         self._connection = connection
@@ -70,7 +72,13 @@ class Relay(Responder):
         if self._paused:
             connection.pause()
         has_body = head.has_body
-        connection.send(self, self._request, is_head=head.method == b"HEAD", body_follows=has_body)
+        connection.send(
+            self,
+            self._request,
+            is_head=head.method == b"HEAD",
+            body_follows=has_body,
+            answer_s=self.answer_s,
+        )
         if has_body or head.upgrade:
             exchange.want_body()
 

@@ -81,6 +81,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_request_open",
         "_send_paused",
         "_unsent_bytes",
+        "answer_s",
         "client",
         "deadline",
         "idle_since",
@@ -100,6 +101,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = 0.0
         # per request
         self.client: Client | None = None
+        self.answer_s = ANSWER_DEADLINE_S
         self.keep = True
         self.is_head_request = False
         self._request_open = False
@@ -116,14 +118,23 @@ class UpstreamConnection(asyncio.Protocol):
 
     # -- the client's calls -------------------------------------------------------------------
 
-    def send(self, client: Client, data: bytes, *, is_head: bool, body_follows: bool) -> None:
-        """Send a request's head, with all of a body that is there already."""
+    def send(
+        self,
+        client: Client,
+        data: bytes,
+        *,
+        is_head: bool,
+        body_follows: bool,
+        answer_s: float = ANSWER_DEADLINE_S,
+    ) -> None:
+        """Send a request's head, with all of a body that is there already; its answer begins within `answer_s`."""
         self.client = client
+        self.answer_s = answer_s
         self.is_head_request = is_head
         self._request_open = body_follows
         self._answered = False
         self._head = None
-        self.deadline = 0.0 if body_follows else self.origin.now() + ANSWER_DEADLINE_S
+        self.deadline = 0.0 if body_follows else self.origin.now() + answer_s
         self.transport.write(data)
 
     def send_body(self, data: bytes) -> None:
@@ -138,7 +149,7 @@ class UpstreamConnection(asyncio.Protocol):
         """The request is whole."""
         self._request_open = False
         if self._head is None:
-            self.deadline = self.origin.now() + ANSWER_DEADLINE_S
+            self.deadline = self.origin.now() + self.answer_s
 
     def end_raw(self) -> None:
         """A switched connection: nothing more will be sent."""
@@ -209,7 +220,7 @@ class UpstreamConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._send_paused = False
         is_waiting = self._head is None and not self._request_open
-        self.deadline = self.origin.now() + ANSWER_DEADLINE_S if is_waiting else 0.0
+        self.deadline = self.origin.now() + self.answer_s if is_waiting else 0.0
         if self.client is not None:
             self.client.on_resume_body()
 

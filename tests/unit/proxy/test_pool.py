@@ -5,11 +5,14 @@ from __future__ import annotations
 import ssl
 
 import pytest
+import trustme
 
 from tests.helpers.transport import FakeLoop, FakeServer
-from vestibule.core.route import Backend, Server
+from vestibule.core.route import Backend, Server, Trust
 from vestibule.errors import BackendError
+from vestibule.model import Secret
 from vestibule.proxy.pool import DOWN_FIRST_S, IDLE_LIMIT, Pool, Pools
+from vestibule.proxy.trust import tls_context
 from vestibule.proxy.upstream import UpstreamConnection
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -149,7 +152,18 @@ def test_a_server_that_does_not_answer_the_connect_is_given_up_in_five_seconds(l
     loop.advance(4)
     assert waiter.error is None
     loop.advance(2)
-    assert waiter.error.code == "backend_unavailable"
+    assert (waiter.error.code, waiter.error.status) == ("backend_timeout", 504)
+    assert at.pool.servers[0].down_until
+
+
+def test_how_long_connecting_may_take_is_the_routes_to_say(loop):
+    at = Setting(loop, A)
+    at.network[0].is_silent = True
+    waiter = Waiter()
+    loop.run(at.pool.connect, waiter, 1.0)
+    assert waiter.error is None
+    loop.advance(2)
+    assert waiter.error.code == "backend_timeout"
 
 
 @pytest.mark.parametrize(
@@ -258,3 +272,33 @@ def test_closing_ends_connections_and_connects_under_way(loop):
     assert loop.network["127.0.0.1", 9001].open == []
     loop.advance(10)
     assert (waiting.connection, waiting.error) == (None, None)
+
+
+def test_tls_is_verified_by_the_name_and_the_authorities_that_are_written(loop):
+    ca = trustme.CA()
+    trust = Trust(authorities=ca.cert_pem.bytes().decode(), name="app.internal")
+    at = Setting(loop, Server(host="10.0.0.7", port=443, tls=True, trust=trust))
+    at.request()
+    transport = at.network[0].connections[0]
+    context = transport.get_extra_info("ssl")
+    assert transport.get_extra_info("name") == "app.internal"
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.cert_store_stats()["x509_ca"] == 1  # not the system's beside it
+
+
+def test_a_context_is_made_once_for_each_setting():
+    ca = trustme.CA()
+    issued = ca.issue_cert("gateway.example").private_key_and_cert_chain_pem.bytes().decode()
+    one, other = Trust(shown=Secret(issued)), Trust(shown=Secret(issued), name="x")
+    assert tls_context(True, one) is tls_context(True, Trust(shown=Secret(issued)))
+    assert tls_context(True, one) is not tls_context(True, other)
+    assert tls_context(True, one) is not tls_context(False, one)
+
+
+def test_servers_shown_other_certificates_share_no_connections():
+    ca = trustme.CA()
+    shown = Secret(ca.issue_cert("gateway.example").private_key_and_cert_chain_pem.bytes().decode())
+    plain = Server(host="api.example", port=443, tls=True)
+    known = Server(host="api.example", port=443, tls=True, trust=Trust(shown=shown))
+    pools = Pools(lambda: 0.0)
+    assert pools.of(Backend(servers=(plain,))) is not pools.of(Backend(servers=(known,)))

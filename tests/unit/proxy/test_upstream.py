@@ -377,6 +377,17 @@ def test_a_request_has_a_deadline_from_its_last_byte_to_the_answer(loop, at):
     assert at.transport.is_closed
 
 
+def test_a_route_may_give_the_answer_another_time(loop, at):
+    connection = at.connection
+    connection.send(at.asker, GET, is_head=False, body_follows=False, answer_s=5.0)
+    assert connection.deadline == loop.time() + 5
+    connection.send(at.asker, GET, is_head=False, body_follows=True, answer_s=7.0)
+    connection.end_body()
+    assert connection.deadline == loop.time() + 7
+    connection.send(at.asker, GET, is_head=False, body_follows=False)
+    assert connection.deadline == loop.time() + 60
+
+
 def test_a_body_under_way_has_no_deadline_for_the_answer(loop):
     at = Setting(loop, body_follows=True)
     assert not at.connection.deadline
