@@ -11,12 +11,14 @@ from vestibule.config.admin import admin_port, check_admin
 from vestibule.config.branding import check_brandings
 from vestibule.config.call import Interface, Sources, check_calls
 from vestibule.config.client import Client, check_kind, read_client
+from vestibule.config.domain import check_domains
 from vestibule.config.host import Scope, check_hosts, check_ids
 from vestibule.config.path import check_paths
 from vestibule.config.people import check_people
 from vestibule.config.place import Place, Report
 from vestibule.config.redirect import check_redirect_urls
 from vestibule.core.branding import Branding
+from vestibule.core.domain import Domain
 from vestibule.core.listener import ListenAddress
 from vestibule.core.registration import Rules
 from vestibule.providers.base import ProviderConfig
@@ -31,6 +33,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """Identity clients by full name, in the order written."""
     scopes: Mapping[str, Scope] = {}
     """Hosts by canonical name."""
+    domains: tuple[Domain, ...] = ()
     interfaces: tuple[Interface, ...] = ()
     sources: Mapping[str, ProviderConfig] = {}
     """Token sources of the app's own that calls use, by name."""
@@ -44,9 +47,9 @@ def check(config: schema.Config, report: Report) -> Checked:
     """All that is wrong goes to *report*; the result is whole only when nothing is."""
     _check_gateway(config, report)
     clients = _clients(config, report)
-    scopes = check_hosts(
-        config, clients, report, is_open=any(not one.is_loopback for one in listeners_of(config))
-    )
+    is_open = any(not one.is_loopback for one in listeners_of(config))
+    scopes = check_hosts(config, clients, report, is_open=is_open)
+    domains = check_domains(config, scopes, clients, report, is_open=is_open)
     check_redirect_urls(clients, scopes, report)
     sources = Sources(_sources(config, report))
     interfaces = check_calls(config, scopes, sources, report)
@@ -58,6 +61,7 @@ def check(config: schema.Config, report: Report) -> Checked:
     return Checked(
         clients=clients,
         scopes=scopes,
+        domains=domains,
         interfaces=interfaces,
         sources=sources.used,
         brandings=check_brandings(config, report),

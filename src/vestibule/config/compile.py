@@ -12,6 +12,7 @@ from vestibule.config.admin import admin_port, admin_socket
 from vestibule.config.branding import title_of
 from vestibule.config.call import Interface
 from vestibule.config.check import listeners_of
+from vestibule.config.domain import placed
 from vestibule.config.host import Scope
 from vestibule.config.load import Loaded
 from vestibule.config.path import beside, database, key_file, state_dir
@@ -57,8 +58,6 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     key_file: Path
     session_key: Secret | None
     """Stands for the key file where it is given."""
-    return_domain: str
-    """Hosts at and below this domain may be returned to after signing in; empty: the configured ones only."""
     lifetimes: Lifetimes
     people: Rules
     """Who may become a user."""
@@ -68,8 +67,9 @@ def compile_config(loaded: Loaded) -> Compiled:
     """The tables of a configuration that `load` has found good."""
     config, checked = loaded.config, loaded.checked
     gateway = config.gateway
+    table = RouteTable(placed(_host(scope, loaded), checked.domains) for scope in checked.scopes.values())
     return Compiled(
-        table=RouteTable(_host(scope, loaded) for scope in checked.scopes.values()),
+        table=table,
         listeners=tuple(_listener(listen, gateway, "http") for listen in listeners_of(config)),
         admin_socket=admin_socket(config),
         admin_port=admin_port(config),
@@ -78,12 +78,11 @@ def compile_config(loaded: Loaded) -> Compiled:
         fetch_timeout_s=gateway.fetch_timeout if gateway else schema.FETCH_TIMEOUT_S,
         clients={name: client.config for name, client in checked.clients.items()},
         token_sources=dict(checked.sources),
-        calls=tuple(_call(interface) for interface in checked.interfaces),
+        calls=tuple(_call(interface, table) for interface in checked.interfaces),
         state=state_dir(config),
         database=database(config),
         key_file=key_file(config),
         session_key=loaded.session_key,
-        return_domain=loaded.return_domain,
         lifetimes=_lifetimes(config),
         people=checked.people,
     )
@@ -221,7 +220,7 @@ def _listener(listen: ListenAddress, node: Node | None, attribute: str) -> Liste
 # -- calls ------------------------------------------------------------------------------------
 
 
-def _call(interface: Interface) -> Call:
+def _call(interface: Interface, table: RouteTable) -> Call:
     node = interface.node
     api = node.endpoint
     assert api is not None  # checked: `endpoint` is required
@@ -233,6 +232,9 @@ def _call(interface: Interface) -> Call:
         authority=api.authority,
         applied=interface.applied,
         hosts=frozenset(interface.hosts),
+        realms={
+            name: host.realm for name in interface.hosts if (host := table.host(name.encode())) and host.realm
+        },
         needs_session=bool(interface.hosts)
         or any(isinstance(one.credential, SessionCredential) for one in interface.applied),
         operations=tuple(_operation(operation) for operation in node.operation),

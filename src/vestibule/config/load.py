@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from vestibule.config import environment, hcl, surroundings
+from vestibule.config.auth_host import with_auth_hosts
 from vestibule.config.check import Checked, check
 from vestibule.config.place import Place, Report, in_order
 from vestibule.config.schema import Config, General
@@ -27,8 +28,6 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """What is legal but risky, each `file:line:col: message`."""
     session_key: Secret | None = None
     """`VESTIBULE_SESSION_KEY`: stands for the key file."""
-    return_domain: str = ""
-    """Hosts at and below this domain may be returned to after signing in; empty: the configured ones only."""
 
     @property
     def summary(self) -> str:
@@ -59,7 +58,7 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> Loaded:
     else:
         documents = [surroundings.document(variables, report)]
     torn = bool(report.faults)
-    root = environment.overridden(_joined(documents, report), environ, report)
+    root = environment.overridden(with_auth_hosts(_joined(documents, report)), environ, report)
     config = read(Config, root, report)
     # What a broken file should have held would only be reported missing.
     checked = Checked() if torn and not config.host else check(config, report)
@@ -72,7 +71,6 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> Loaded:
         files=files,
         warnings=in_order(report.warnings, files),
         session_key=key,
-        return_domain="" if variables is None else surroundings.return_domain(variables),
     )
 
 

@@ -116,6 +116,7 @@ _BLOCKS: tuple[tuple[str, type[Node], str, str], ...] = (
     ("access", schema.Access, "in `host` and `route`", ""),
     ("route", schema.Route, "in `host`", ""),
     ("header", schema.Header, "in `host` and `route`, as does `answer_header`", ""),
+    ("domain", schema.Domain, "", ""),
     ("provider", schema.Provider, "at top level or in `host`", ""),
     ("oauth", schema.OAuth, "at top level or in `host`", "oauth2"),
     ("authorize_parameter", schema.AuthorizeParameter, "in `provider` and `oauth`", ""),

@@ -11,6 +11,7 @@ from typing import ClassVar
 from vestibule.config.schema_branding import Branding
 from vestibule.config.schema_call import ApplyHeader, Auth, Call, Operation
 from vestibule.config.schema_client import AuthorizeParameter, OAuth, Provider
+from vestibule.config.schema_domain import Domain
 from vestibule.config.schema_host import EDGE, Access, Host, Route
 from vestibule.config.schema_passage import Header, Passing
 from vestibule.config.shape import Node
@@ -35,6 +36,7 @@ __all__ = [
     "Call",
     "ClientCredentials",
     "Config",
+    "Domain",
     "Gateway",
     "General",
     "Header",
@@ -241,7 +243,6 @@ class Config(Node, kw_only=True):
         "service_account_key": "service_account",
     }
     LATER: ClassVar[Mapping[str, str]] = {
-        "domain": "each host has a sign-in of its own",
         "acme": EDGE,
         "serve": "",
         "serving": "",
@@ -265,6 +266,7 @@ class Config(Node, kw_only=True):
     provider: tuple[Provider, ...] = ()
     oauth: tuple[OAuth, ...] = ()
     host: tuple[Host, ...] = ()
+    domain: tuple[Domain, ...] = ()
     call: tuple[Call, ...] = ()
     secret: tuple[SecretValue, ...] = ()
     client_credentials: tuple[ClientCredentials, ...] = ()

@@ -17,6 +17,7 @@ from vestibule.config.place import Place, Report, Unfit, nearest
 from vestibule.config.shape import Field
 from vestibule.config.value import host_name
 from vestibule.config.variables import PREFIX, Variables, items_of, named
+from vestibule.core.domain import is_within
 from vestibule.protocol.address import is_loopback
 
 #: settings that are not the provider's
@@ -25,13 +26,17 @@ OWN: Final = frozenset(
         "ALLOW_ALL_USERS",
         "ALLOWED_DOMAINS",
         "ALLOWED_EMAILS",
+        "APPS",
         "BACKEND",
+        "COOKIE",
         "DEMO_URL",
         "PORT",
         "PROVIDER_TYPE",
         "PUBLIC_URL",
         "ROOT_DOMAIN",
         "SESSION_KEY",
+        "SESSION_TOKEN",
+        "SSO",
     }
 )
 _WHAT: Final[Mapping[str, str]] = {
@@ -49,6 +54,10 @@ _NOTHING: Final = hcl.Block("", _HERE)
 _APP: Final = ("BACKEND", "PROVIDER_TYPE")
 _SERVICE: Final = ("ROOT_DOMAIN", "SESSION_KEY", "ALLOWED_DOMAINS", "PROVIDER_TYPE")
 _MARKS_SERVICE: Final = ("ROOT_DOMAIN", "ALLOW_ALL_USERS")
+#: what only the auth service of a domain has a use for
+_SHARED: Final = ("APPS", "COOKIE", "SESSION_TOKEN", "SSO")
+_NUON_COOKIE: Final = "X-Nuon-Auth"
+"""What services of that domain look for where the text on Nuon is followed."""
 
 
 def document(variables: Variables, report: Report) -> hcl.Block:
@@ -76,14 +85,6 @@ def _warn_unknown(variables: Variables, report: Report) -> None:
             report.warn(place, "has no effect here")
 
 
-def return_domain(variables: Variables) -> str:
-    """The domain below which a person may be sent after signing in; empty where there is none."""
-    try:
-        return host_name(variables.text("ROOT_DOMAIN")) if "ROOT_DOMAIN" in variables else ""
-    except Unfit:
-        return ""
-
-
 # -- in front of one app ----------------------------------------------------------------------
 
 
@@ -94,6 +95,12 @@ def _app(variables: Variables, report: Report) -> hcl.Block:
     if missing:
         _tell_missing(variables, missing, report)
         return _NOTHING
+    for name in _SHARED:
+        if name in variables:
+            root = f"{PREFIX}ROOT_DOMAIN"
+            report.fault(
+                variables.place(name), f"belongs to the auth service of a domain, which {root} makes this"
+            )
     public_url = variables.text("PUBLIC_URL")
     place = variables.place("PUBLIC_URL" if public_url else "BACKEND")
     name = public_url.partition("://")[2].partition("/")[0] or "localhost"
@@ -128,7 +135,8 @@ def _allow(variables: Variables, report: Report) -> hcl.Value:
 def _service(variables: Variables, report: Report) -> hcl.Block:
     """`auth.` and the root domain: no app behind it, and whoever may come in stands in the block `people`.
 
-    The address of each person must be in an allowed domain at every request, not only when they sign in.
+    The address of each person must be in an allowed domain at every request, not only when they sign in. So it must for
+    each app of the domain.
     """
     missing = _missing(variables, _SERVICE)
     if missing:
@@ -154,11 +162,52 @@ def _service(variables: Variables, report: Report) -> hcl.Block:
     rules = tuple(hcl.Value(f"domain:{item.data}", place) for item in domains)
     access = hcl.Block("access", place, (), named(allow=hcl.Value(rules, place)))
     host = hcl.Block("host", at, (hcl.Value(name, at),), attributes, (access,))
+    apps = _apps(variables, root, host, report)
+    domain = _domain(variables, root, name, has_apps=bool(apps))
     people = hcl.Block(
         "people", at, (), named(allow_all_users=_all(variables), allowed_domains=hcl.Value(domains, place))
     )
     gateway = _gateway(variables, is_open=not is_local)
-    return hcl.Block("", _HERE, (), {}, (gateway, people, provider, host))
+    return hcl.Block("", _HERE, (), {}, (gateway, people, provider, domain, host, *apps))
+
+
+def _domain(variables: Variables, root: str, auth: str, *, has_apps: bool) -> hcl.Block:
+    """One cookie for the domain, unless it is said otherwise or browsers take none for it."""
+    at = variables.place("ROOT_DOMAIN")
+    sso = variables.text("SSO") or ("handoff" if has_apps and "." not in root else "cookie")
+    attributes = named(auth_host=hcl.Value(auth, at), sso=hcl.Value(sso, variables.place("SSO")))
+    if "COOKIE" in variables:
+        attributes |= named(cookie=variables.value("COOKIE"))
+    elif variables.is_nuon and sso == "cookie":
+        attributes |= named(cookie=hcl.Value(_NUON_COOKIE, at))
+    if "SESSION_TOKEN" in variables:
+        attributes |= named(session_token=variables.value("SESSION_TOKEN"))
+    return hcl.Block("domain", at, (hcl.Value(root, at),), attributes)
+
+
+def _apps(variables: Variables, root: str, auth: hcl.Block, report: Report) -> tuple[hcl.Block, ...]:
+    """The hosts of the list: `NAME=BACKEND`, or `NAME` for one that an edge asks about; names below the root domain.
+
+    People sign in and are let in as at the auth host.
+    """
+    hosts = []
+    url = auth.attributes.get("public_url")
+    scheme, _, authority = str(url.value.data if url else "").partition("://")
+    port = authority.partition(":")[2]
+    for item in variables.items("APPS"):
+        label, equals, backend = (part.strip() for part in str(item.data).partition("="))
+        name = label if is_within(label, root) else f"{label}.{root}"
+        if not label or (equals and not backend):
+            report.fault(item.place, f"`{item.data}` is no app: app=127.0.0.1:3000")
+            continue
+        attributes = {"sign_in": auth.attributes["sign_in"]}
+        if backend:
+            attributes |= named(backend=hcl.Value(backend, item.place))
+        if scheme:
+            shown = f"{scheme}://{name}{':' if port else ''}{port}"
+            attributes |= named(public_url=hcl.Value(shown, item.place))
+        hosts.append(hcl.Block("host", item.place, (hcl.Value(name, item.place),), attributes, auth.blocks))
+    return tuple(hosts)
 
 
 def _root(variables: Variables, report: Report) -> str:

@@ -383,6 +383,7 @@ KINDS: Mapping[Any, Kind] = {
     Seconds: Kind("span of time", seconds, text=False),
     Size: Kind("size in bytes", size, text=False),
     Origin: Kind("URL", origin),
+    HostName: Kind("host name", host_name),
     Offered: Kind("name", offered),
     Method: Kind("method", method),
     HeaderName: Kind("header name", header_name),

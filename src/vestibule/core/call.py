@@ -93,6 +93,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     applied: tuple[Applied, ...] = ()
     hosts: frozenset[str] = frozenset()
     """Names of the hosts whose handles it takes."""
+    realms: Mapping[str, str] = {}
+    """Of those whose sessions are good for more than the host (`core.domain`), what they are good for."""
     needs_session: bool = False
     """True: a call without a good handle is refused. False: only the app's own credentials are applied."""
     operations: tuple[Operation, ...] = ()

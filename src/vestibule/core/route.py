@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from vestibule.core.branding import PLAIN, Branding
+from vestibule.core.domain import Domain, is_within
 from vestibule.core.credential import NOTHING, Accepted
 from vestibule.core.flow import split_redirect
 from vestibule.core.passage import Passage
@@ -124,6 +125,10 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens that people made on their account page are taken (`service.app_tokens`)."""
     realm: str = ""
     """What sessions are good for here, as `Session.host` has it; empty: this host alone, by its name."""
+    domain: Domain | None = None
+    """Whose sign-in it shares; None: it has its own."""
+    shared_cookies: frozenset[bytes] = frozenset()
+    """Lower-case names of the session cookies of all domains: whichever come, no backend sees them, nor sets them."""
     takes_more: bool = False
     """Every enabled provider of the database signs people in here, too (`joined_by`)."""
     callbacks: Mapping[bytes, tuple[str, ...]] = {}
@@ -169,8 +174,19 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str
     """`https://app.example` or `http://localhost:8000`, no trailing slash."""
     cookie: str
-    """Name of the session cookie; flow cookies are `<cookie>-flow-<id>`."""
+    """Name of the session cookie."""
     secure: bool
+    auth_url: str = ""
+    """Base URL of the domain's auth host, where people sign in for this one; empty: here."""
+    cookie_domain: str = ""
+    """What the session cookie is set for; empty: this host alone."""
+    own_cookie: str = ""
+    """What a session cookie of this host alone would be called, where `cookie` is the domain's."""
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its other cookies begin with, which are always this host's alone: `<prefix>-flow-<id>`."""
+        return self.own_cookie or self.cookie
 
 
 def site_of(host: Host, scheme: str, port: int) -> Site:
@@ -179,13 +195,32 @@ def site_of(host: Host, scheme: str, port: int) -> Site:
         secure = host.base_url.startswith("https://")
         shown = host.base_url.rpartition(":")[2]
         port = int(shown) if shown.isdigit() else 80
-        return Site(base_url=host.base_url, cookie=cookie_name(port, secure=secure), secure=secure)
+        return _site(host, host.base_url, port, secure=secure)
     secure = scheme == "https"
     shown = "" if port == (443 if secure else 80) else f":{port}"
+    return _site(host, f"{scheme}://{host.name.decode()}{shown}", port, secure=secure)
+
+
+def neighbour_url(base_url: str, name: bytes) -> str:
+    """The base URL of another host by the scheme and port of this one's."""
+    scheme, _, authority = base_url.partition("://")
+    _, colon, port = authority[authority.rfind("]") + 1 :].partition(":")
+    return f"{scheme}://{name.decode()}{colon}{port}"
+
+
+def _site(host: Host, base_url: str, port: int, *, secure: bool) -> Site:
+    own, domain = cookie_name(port, secure=secure), host.domain
+    if domain is None:
+        return Site(base_url=base_url, cookie=own, secure=secure)
+    auth_url = domain.auth_url or neighbour_url(base_url, domain.auth)
+    shares = domain.shares_cookie
     return Site(
-        base_url=f"{scheme}://{host.name.decode()}{shown}",
-        cookie=cookie_name(port, secure=secure),
+        base_url=base_url,
+        cookie=domain.cookie_name(port, secure=secure) if shares else own,
         secure=secure,
+        auth_url="" if domain.auth == host.name else auth_url,
+        cookie_domain=domain.cookie_domain,
+        own_cookie=own if shares else "",
     )
 
 
@@ -210,25 +245,32 @@ class RouteTable:
 
 
 class ReturnHosts(msgspec.Struct, frozen=True):
-    """Hosts a person may be sent to after signing in: those of the table and, with a domain, all at and below it.
+    """Hosts a person may be sent to after signing in: those of the table, and all of the domains that share a cookie.
 
-    Names are lower case; one with a port (`b.example:8443`) is another place, and below `localhost` only is it in here.
+    Names are lower case; one with a port (`b.example:8443`) is another place: it is in here where that is the port of a
+    host's `public_url`, and below `localhost`.
     """
 
     names: frozenset[str]
-    domain: str = ""
+    domains: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, table: RouteTable, domain: str = "") -> ReturnHosts:
-        """The table's hosts, and the domain."""
-        return cls(frozenset(name.decode("ascii") for name in table.hosts), domain)
+    def of(cls, table: RouteTable) -> ReturnHosts:
+        """The table's."""
+        names = {name.decode("ascii") for name in table.hosts}
+        shown = {host.base_url.partition("://")[2] for host in table.hosts.values() if host.base_url}
+        found = {host.domain for host in table.hosts.values() if host.domain is not None}
+        domains = sorted(domain.name for domain in found if domain.shares_cookie)
+        return cls(frozenset(names | shown), tuple(domains))
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str) or name in self.names:
             return name in self.names
         host, colon, _ = name.partition(":")
-        is_below = bool(self.domain) and f".{host}".endswith(f".{self.domain}")
-        return is_below and (not colon or self.domain.rpartition(".")[2] == "localhost")
+        return any(
+            is_within(host, domain) and (not colon or domain.rpartition(".")[2] == "localhost")
+            for domain in self.domains
+        )
 
 
 def routes_of(routes: Iterable[Route]) -> tuple[dict[bytes, Route], int]:

@@ -17,6 +17,7 @@ from vestibule.core.call import Applied, Call, Location, SecretCredential, Sessi
 from vestibule.core.handle import Handle, open_handle
 from vestibule.core.route import Backend
 from vestibule.core.seal import KeyRing
+from vestibule.core.session import owner_of
 from vestibule.errors import BadRequest, ClientError, VestibuleError
 from vestibule.model import Secret, Session, Tokens
 from vestibule.observe.log import Log
@@ -172,8 +173,10 @@ class Calling:
                 return None
             session = self._sessions.peek_id(opened.session_id)
             client = credential.clients.get(opened.host)
-            tokens = self._grants.peek(session.id, client) if session is not None and client else None
-            if session is None or session.host != opened.host or tokens is None:
+            if session is None or not self._is_of(session, opened.host) or not client:
+                return None
+            tokens = self._grants.peek(owner_of(session, client), client)
+            if tokens is None:
                 return None
             if self._rechecks.is_due(session):
                 return None
@@ -207,10 +210,14 @@ class Calling:
         session = self._sessions.peek_id(session_id) or await self._sessions.by_id(session_id)
         if session is not None:
             session = await self._rechecks.checked(session)
-        if session is None or session.host != host:
+        if session is None or not self._is_of(session, host):
             raise _unauthorized("session_ended")
         exchange.session_id = session.id
         return session, host
+
+    def _is_of(self, session: Session, host: str) -> bool:
+        """True while the session is good on the host that gave out its handle."""
+        return session.host == self.call.realms.get(host, host)
 
     async def _person_tokens(self, session: Session | None, client: str, rejected: Secret | None) -> Tokens:
         if session is None or not client:
