@@ -167,19 +167,19 @@ def test_how_long_connecting_may_take_is_the_routes_to_say(loop):
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "code"),
     [
-        UnicodeError("label too long"),
-        ssl.SSLCertVerificationError("expired"),
-        OSError("no route"),
-        TimeoutError(),
+        (UnicodeError("label too long"), "backend_unavailable"),
+        (ssl.SSLCertVerificationError("expired"), "backend_unavailable"),
+        (OSError("no route"), "backend_unavailable"),
+        (TimeoutError(), "backend_timeout"),
     ],
-    ids=lambda error: type(error).__name__,
+    ids=lambda value: type(value).__name__,
 )
-def test_however_connecting_fails_the_one_who_waits_is_told(loop, error):
+def test_however_connecting_fails_the_one_who_waits_is_told(loop, error, code):
     at = Setting(loop, A)
     at.network[0].error = error
-    assert at.request().error.code == "backend_unavailable"
+    assert at.request().error.code == code
 
 
 def test_a_closed_connection_is_never_taken(loop):
