@@ -25,7 +25,7 @@ from vestibule.core.postgres import Postgres
 from vestibule.core.route import Host, ReturnHosts, site_of
 from vestibule.core.seal import Key, KeyRing
 from vestibule.errors import StoreError, VestibuleError
-from vestibule.model import Secret
+from vestibule.model import Identity, Secret, User
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.providers.base import Provider, Refresh, TokenSource
@@ -43,12 +43,17 @@ from vestibule.proxy.listener import Listener
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.static import Directory
 from vestibule.proxy.teller import Teller
-from vestibule.service import assertion
+from vestibule.service import assertion, htpasswd
 from vestibule.service.assertion import Assertions
+from vestibule.service.basic import Passwords
+from vestibule.service.bearer import Signed
 from vestibule.service.caller import Callers
 from vestibule.service.grants import Grants
+from vestibule.service.htpasswd import PasswordFiles, files_of
+from vestibule.service.introspection import Opaque
 from vestibule.service.jobs import Job, Jobs, sweeping
 from vestibule.service.offer import Offer
+from vestibule.service.proof import Proofs
 from vestibule.service.recheck import Rechecks
 from vestibule.service.registry import LOOK_EVERY_S
 from vestibule.service.sessions import SESSION, Sessions
@@ -79,6 +84,10 @@ class Late:
     async def run(self, flow: Flow[T], *, trusted: bool = True) -> T:
         """Run the flow, once the control plane is there."""
         return await (await asyncio.shield(self._control)).driver.run(flow, trusted=trusted)
+
+    async def owner_of(self, identity: Identity) -> User | None:
+        """The user this account belongs to. Raises StoreError."""
+        return await (await asyncio.shield(self._control)).people.owner_of(identity)
 
 
 class App:
@@ -119,7 +128,11 @@ class App:
         self.rechecks = Rechecks(
             self.sessions, self.grants, changes, driver, log, every_s=compiled.lifetimes.restriction_s
         )
-        self.rechecks.use(providers, compiled.table.hosts.values())
+        self._offer = Offer(compiled.table, providers)
+        self._files = PasswordFiles(files_of(compiled.table), ring, log, changed=self._file_changed)
+        self._recheck()
+        for name in self._files.providers:
+            self.rechecks.look_again(name)  # nobody saw what became of it while this didn't run
         self._answers = Notices(self._pages)
         self._pools = Pools(loop.time)
         self._internals = Internals(Directory(self._answers, log), Echo(), Account(self._answers))
@@ -137,7 +150,14 @@ class App:
             failed=self._job_failed,
         )
         self._lasting = Lasting(self.sessions, self.rechecks)
-        self._callers = Callers()
+        self._proofs = Proofs(driver.owner_of, changes)
+        self.passwords = Passwords(self._files, self._proofs)
+        self._callers = Callers(
+            signed=Signed(self._proofs, driver),
+            opaque=Opaque(self._proofs, driver),
+            passwords=self.passwords,
+            is_known=self._files.has,
+        )
         self.gateway = self._gateway()
         changes.subscribe(SESSION, self._lasting.session_changed)
         tokens = OwnTokens(_sources(compiled), driver)
@@ -217,6 +237,7 @@ class App:
                 is_shared=False,
             ),
             Job(name="new signing key", every_s=assertion.ROTATE_EVERY_S, run=self.assertions.rotate),
+            Job(name="password files", every_s=htpasswd.LOOK_EVERY_S, run=self._files.look, is_shared=False),
             sweeping("dead sessions", store.sessions.sweep),
             sweeping("old grants", store.grants.sweep),
             sweeping("old marks", store.marks.sweep),
@@ -268,6 +289,7 @@ class App:
         with contextlib.suppress(StoreError):
             await self.sessions.flush()
         await self.grants.close()
+        self.passwords.close()
         if self._control.done() and not self._control.cancelled() and not self._control.exception():
             await self._control.result().close()
         else:
@@ -343,8 +365,20 @@ class App:
         """Other providers are in force: in this process at once."""
         refreshers = {name: one for name, one in offer.providers.items() if isinstance(one, Refresh)}
         self.grants.use(refreshers)
-        self.rechecks.use(offer.providers, offer.table.hosts.values())
+        self._offer = offer
+        self._recheck()
         self.gateway.use(offer.table)
+
+    def _recheck(self) -> None:
+        """Have people asked about at those who vouch for them now: providers, and password files."""
+        offer = self._offer
+        self.rechecks.use({**offer.providers, **self._files.providers}, offer.table.hosts.values())
+
+    def _file_changed(self, name: str) -> None:
+        """Another version of a password file is in force: whom it no longer has is out."""
+        self._proofs.forget_client(name)
+        self._recheck()
+        self._lasting.look()
 
     def _base_urls(self, host: Host) -> tuple[str, ...]:
         """Under which URLs people reach this host."""

@@ -16,6 +16,7 @@ import msgspec
 
 from vestibule.core.claim import LISTS
 from vestibule.core.credential import HTPASSWD, PasswordFile
+from vestibule.core.route import RouteTable
 from vestibule.core.seal import KeyRing
 from vestibule.errors import ClientError
 from vestibule.model import Identity, Tokens
@@ -211,6 +212,12 @@ class PasswordFiles:
 
 def _hash(person: Person) -> bytes:
     return person.hash.reveal().encode("ascii")
+
+
+def files_of(table: RouteTable) -> tuple[PasswordFile, ...]:
+    """The password files of all hosts, each once."""
+    files = (host.accepts.passwords for host in table.hosts.values())
+    return tuple({file.name: file for file in files if file is not None}.values())
 
 
 def _why(error: OSError | ValueError) -> str:

@@ -101,6 +101,10 @@ class Rechecks:
         self._restricted = frozenset(name for name, p in found.items() if p.is_restricted)
         self._fresh_hosts = frozenset(host.name.decode("ascii") for host in hosts if _is_fresh(host))
 
+    def look_again(self, client: str) -> None:
+        """Ask this one about everybody anew, before their sessions are used again."""
+        self._changed_at[client] = self._now()
+
     def tell(self, listener: Listener) -> None:
         """Have `listener` told from now on."""
         self._listener = listener
