@@ -135,6 +135,7 @@ async def stage() -> tuple[H1Connection, UpstreamConnection, str]:
         callers=cast("Any", None),
         lasting=Lasting(sessions, rechecks),
         trusted=Networks(()),
+        ring=KeyRing((Key("k", b"k" * 32),)),
         log=Log(),
     )
     gateway = Gateway(

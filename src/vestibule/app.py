@@ -196,6 +196,7 @@ class App:
             callers=self._callers,
             lasting=self._lasting,
             trusted=compiled.trusted_proxies,
+            ring=self._ring,
             log=self._log,
         )
         return Gateway(

@@ -17,6 +17,7 @@ import msgspec
 
 from vestibule.core.policy import decide
 from vestibule.core.route import Host, Route, RouteTable, Site
+from vestibule.core.seal import KeyRing
 from vestibule.errors import BadRequest, ClientError, ProviderUnavailable, StoreError
 from vestibule.model import (
     Allow,
@@ -108,6 +109,7 @@ class Judge:
         callers: Callers,
         lasting: Lasting,
         trusted: Networks,
+        ring: KeyRing,
         log: Log,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -119,6 +121,7 @@ class Judge:
         lasting.allows_credential = self._may_still_last
         self.trusted = trusted
         """The peers that are believed about who stands behind them."""
+        self._ring = ring
         self._log = log
         self._now = now
         self._tasks = Tasks()
@@ -128,7 +131,7 @@ class Judge:
     def use(self, table: RouteTable) -> None:
         """Judge by this table from now on; what lasts of those it lets in no more is broken off."""
         self._table = table
-        self._views = Views(table, self.trusted)
+        self._views = Views(table, self.trusted, self._ring)
         if table.is_whole:
             self._whole.set()
         self._lasting.look()

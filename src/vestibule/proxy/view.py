@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from vestibule.core import session_token
 from vestibule.core.route import Host, RouteTable, Site, Telling, site_of
+from vestibule.core.seal import KeyRing
 from vestibule.errors import BadRequest
 from vestibule.model import Caller, Session
 from vestibule.protocol import cookie, forwarded
@@ -75,6 +77,7 @@ class View:
         "_clients",
         "_cookies",
         "_fields",
+        "_ring",
         "_scheme",
         "_trusted",
         "host",
@@ -83,9 +86,12 @@ class View:
         "site",
     )
 
-    def __init__(self, host: Host, listener: Listener, trusted: Networks, budget: Budget) -> None:
+    def __init__(
+        self, host: Host, listener: Listener, trusted: Networks, budget: Budget, ring: KeyRing
+    ) -> None:
         budget.join(self)
         self._budget = budget
+        self._ring = ring
         self.host = host
         self.name = host.name.decode("ascii")
         self.realm = host.realm or self.name
@@ -120,16 +126,25 @@ class View:
         return told
 
     def taken(self, head: RequestHead) -> cookie.Taken:
-        """Our cookie, and the rest of the Cookie header for the backend."""
+        """The session's handle from our cookie, and the rest of the Cookie header for the backend."""
         if not head.cookies:
             return _NO_COOKIE
         line = head.cookies[0] if len(head.cookies) == 1 else b":" + b"; ".join(map(value_of, head.cookies))
         taken = self._cookies.get(line)
         if taken is None:
-            taken = cookie.take(value_of(line), self.site.cookie.encode("ascii"))
+            name, others = self.site.cookie.encode("ascii"), self.host.shared_cookies
+            taken = self._read(cookie.take(value_of(line), name, others))
             self._budget.spend(2 * len(line))
             self._cookies[line] = taken
         return taken
+
+    def _read(self, taken: cookie.Taken) -> cookie.Taken:
+        """With the handle that stands in a token, where the domain's cookie holds one."""
+        domain = self.host.domain
+        if taken.value is None or domain is None or not domain.is_token:
+            return taken
+        handle = session_token.read(self._ring, taken.value, domain=domain.name)
+        return taken._replace(value=handle.encode("ascii") if handle else None)
 
     def kept(self, head: RequestHead, peer: str) -> Kept | None:
         """What was made when these header lines came from this peer before; None when it must be made.
@@ -153,9 +168,10 @@ class NotYetKnown(Exception):
 class Views:
     """All hosts by all listeners, by one route table."""
 
-    def __init__(self, table: RouteTable, trusted: Networks) -> None:
+    def __init__(self, table: RouteTable, trusted: Networks, ring: KeyRing) -> None:
         self._table = table
         self._trusted = trusted
+        self._ring = ring
         self._views: dict[tuple[bytes, Listener], View] = {}
         self._budget = Budget()
 
@@ -171,5 +187,5 @@ class Views:
                 raise BadRequest("no such host here", code="unknown_host", status=421)
             if host.takes_more and not self._table.is_whole:
                 raise NotYetKnown
-            view = self._views[name, listener] = View(host, listener, self._trusted, self._budget)
+            view = self._views[name, listener] = View(host, listener, self._trusted, self._budget, self._ring)
         return view

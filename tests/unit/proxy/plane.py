@@ -282,6 +282,7 @@ class Plane:
             callers=self.callers,
             lasting=self.lasting,
             trusted=Networks.parse(trusted),
+            ring=RING,
             log=self.log,
             now=self.now,
         )

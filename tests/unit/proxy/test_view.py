@@ -5,12 +5,14 @@ from __future__ import annotations
 from vestibule.core.listener import ListenAddress
 from vestibule.core.policy import policy_of
 from vestibule.core.route import OWN_HEADERS, Backend, Host, Route
+from vestibule.core.seal import Key, KeyRing
 from vestibule.protocol.address import Networks
 from vestibule.protocol.cookie import Taken
 from vestibule.protocol.h1 import RequestHead, parse_request_head
 from vestibule.proxy.view import KEPT_LIMIT_BYTES, Budget, Kept, Told, View
 
 HANDLE = b"h" * 43
+RING = KeyRing((Key("k1", b"k" * 32),))
 NOTHING = Taken(None, is_repeated=False, rest=b"")
 
 
@@ -23,7 +25,8 @@ def familiar(block: bytes) -> RequestHead:
 def view(name: bytes = b"app.example", budget: Budget | None = None, trusted: Networks | None = None) -> View:
     route = Route(prefix=b"", backend=Backend(internal="echo"), policy=policy_of(allow=()))
     host = Host(name=name, title="App", clients={}, routes={b"": route})
-    return View(host, ListenAddress(host="127.0.0.1", port=8000), trusted or Networks(), budget or Budget())
+    listener = ListenAddress(host="127.0.0.1", port=8000)
+    return View(host, listener, trusted or Networks(), budget or Budget(), RING)
 
 
 def test_a_flood_of_cookies_nobody_sent_before_is_not_kept_for_ever() -> None:
