@@ -43,12 +43,6 @@ class Access(Node, kw_only=True):
     host's list applies on all its routes."""
 
 
-_REQUEST_LATER = {
-    "identity_headers": "the backend gets Proxy-… and User-… headers",
-    "assertion": "",
-}
-
-
 class Route(Passing, kw_only=True):
     """A part of a host's paths.
 
@@ -58,8 +52,6 @@ class Route(Passing, kw_only=True):
 
     LABEL: ClassVar[str] = "its path"
     EITHER: ClassVar[tuple[str, ...]] = ("backend",)
-    LATER: ClassVar[Mapping[str, str]] = _REQUEST_LATER
-
     methods: tuple[Method, ...] = ()
     """The methods it takes; any other is answered 405. Without it: all."""
     backend: tuple[Backend, ...] = ()
@@ -78,7 +70,6 @@ class Host(Passing, kw_only=True):
     LABEL: ClassVar[str] = "the host's name"
     ALIASES: ClassVar[Mapping[str, str]] = {"oauth_client": "oauth", "calling": "call"}
     LATER: ClassVar[Mapping[str, str]] = {
-        **_REQUEST_LATER,
         "atproto": "",
         "atproto_client": "",
         "credential": EDGE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from vestibule.config.shape import Node
-from vestibule.config.value import FilePath, Origin, Seconds
+from vestibule.config.value import Family, FilePath, Origin, Seconds
 from vestibule.model import Secret
 
 
@@ -43,6 +43,13 @@ class Passing(Node, kw_only=True):
     """How long the backend may take until its answer begins, then 504; without it a minute."""
     connect_timeout: Seconds | None = None
     """How long connecting to the backend may take, then 504; without it 5 seconds."""
+    identity_headers: tuple[Family, ...] | None = None
+    """Other products' names for the person, too, for a backend written for one of them: `oauth2-proxy`
+    (X-Forwarded-User …), `vouch` (X-Vouch-User …), `authelia` (Remote-User …), `pomerium`
+    (X-Pomerium-Claim-Email …), or a list of them. A route's replaces the host's."""
+    assertion: bool | None = None
+    """True: the backend gets `Proxy-Assertion`, too, a signed token (ES256) that says who asks, good for this
+    host alone; the keys are at `/@/jwks.json`."""
     host_header: str | None = None
     """What the backend gets as Host: `client` (as it was asked for; so without this attribute), `backend` (the
     backend's own name), or a name of your own."""

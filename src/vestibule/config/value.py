@@ -13,9 +13,10 @@ from typing import Any, NewType
 
 import msgspec
 
-from vestibule.config.place import Unfit
+from vestibule.config.place import Unfit, nearest
 from vestibule.config.rule import rule_of
 from vestibule.core import branding
+from vestibule.core.inject import FAMILIES, OWN
 from vestibule.core.listener import ListenAddress
 from vestibule.core.postgres import Postgres
 from vestibule.core.postgres import parse as parse_postgres
@@ -45,6 +46,8 @@ Network = NewType("Network", str)
 Colour = NewType("Colour", str)
 """`#rrggbb`, lower case."""
 LanguageTag = NewType("LanguageTag", str)
+Family = NewType("Family", str)
+"""Of `core.inject.FAMILIES`."""
 
 
 class StoreUrl(msgspec.Struct, frozen=True, kw_only=True):
@@ -359,6 +362,14 @@ def language_tag(data: str) -> LanguageTag:
     return LanguageTag(data)
 
 
+def family(data: str) -> Family:
+    """Whose names for the person a backend knows."""
+    known = [name for name in FAMILIES if name != OWN]
+    if data not in known:
+        raise Unfit(f"`{data}` is none of: {', '.join(known)}{nearest(data, known)}")
+    return Family(data)
+
+
 def plain(data: str) -> str:
     """The text itself."""
     return data
@@ -390,6 +401,7 @@ KINDS: Mapping[Any, Kind] = {
     FilePath: Kind("path of a file", plain),
     Colour: Kind("colour", colour),
     LanguageTag: Kind("language tag", language_tag),
+    Family: Kind("family of headers", family),
     StoreUrl: Kind("store", store_url),
     Network: Kind("address or range", network),
     ListenAddress: Kind("address to listen on", listener),

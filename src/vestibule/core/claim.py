@@ -101,10 +101,16 @@ def lists_of(
     return found
 
 
+def kept_names(mapping: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of the further claims this mapping keeps."""
+    return tuple(name for name in mapping if name not in TEXTS and name not in LISTS)
+
+
 def further(document: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
     """The further claims to keep, by the names the operator gave them."""
-    names = (name for name in mapping if name not in TEXTS and name not in LISTS)
-    found = {name: at(document, mapping[name]) for name in names if mapping[name] not in _NOT_KEPT}
+    found = {
+        name: at(document, mapping[name]) for name in kept_names(mapping) if mapping[name] not in _NOT_KEPT
+    }
     return {name: value for name, value in found.items() if value is not None and _is_storable(value)}
 
 

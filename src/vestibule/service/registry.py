@@ -18,6 +18,7 @@ import msgspec
 from vestibule.config.redirect import SHARED, shares_badly
 from vestibule.config.row import Row, joined, moved, patched, place_of, read_row, section_of, word_of
 from vestibule.core import flow as flows
+from vestibule.core.claim import kept_names
 from vestibule.core.route import Host, RouteTable, joined_by
 from vestibule.core.seal import NONCE_BYTES, KeyRing
 from vestibule.errors import Conflict, Invalid, NotFound, ProviderError, StoreError
@@ -149,6 +150,12 @@ class Registry:
             self._table,
             {row_id: _redirect_url(one.provider) for row_id, one in in_force.items()},
             absent=[kept.id for kept in rows if kept.id not in in_force],
+            kinds={row_id: one.provider.kind for row_id, one in in_force.items()},
+            claims=[
+                name
+                for one in in_force.values()
+                for name in kept_names(getattr(one.provider, "claims", None) or {})
+            ],
         )
         providers = {**self._providers, **{row_id: one.provider for row_id, one in in_force.items()}}
         configs = {**self._configs, **{row_id: one.row.config for row_id, one in in_force.items()}}
