@@ -12,9 +12,10 @@ import httptools
 import msgspec
 
 from vestibule.errors import BackendError, BadRequest
-from vestibule.protocol import headers, url
+from vestibule.protocol import caching, headers, url
 from vestibule.protocol.headers import (
     AUTHORIZATION,
+    CACHING,
     CALLER,
     CONNECTION,
     CONTENT_LENGTH,
@@ -320,6 +321,10 @@ def parse_answer_head(block: bytes) -> AnswerHead:
             if len(_answer_heads) >= _HEADS_MAX:
                 _answer_heads.clear()
             _answer_heads[block] = head
+    caching: list[bytes] = []
+    """Those of its lines that say what caches may do with it."""
+    is_private: bool = False
+    """They keep it from every cache that serves several people."""
     return head
 
 
@@ -355,7 +360,10 @@ def _answer_head(block: bytes) -> AnswerHead:
             "the backend's answer is malformed", code="bad_answer", detail=exc.message
         ) from exc
     if head.hop:
-        head.lines = [line for line in head.lines if line.partition(b":")[0].lower() not in head.hop]
+        head.lines = _without_hop(head, head.lines)
+        head.caching = _without_hop(head, head.caching)
+    if head.caching:
+        head.is_private = caching.is_private(head.caching)
     if not head.switches:
         head.upgrade = b""
     if head.chunked and head.content_length is not None:
@@ -367,6 +375,9 @@ def _status(line: bytes) -> tuple[int, int, bytes]:
     known = _statuses.get(line)
     if known is None:
         found = _STATUS.match(line)
+            elif kind == CACHING:
+                append(line)
+                head.caching = [*head.caching, line]
         if found is None:
             raise BadRequest("status line")
         status_line = b"HTTP/1.1 " + found[2] + b" " + (found[3] or b"")
@@ -385,6 +396,10 @@ def _apply_answer(head: AnswerHead, kind: int, line: bytes) -> None:
                 _lengths[line] = length
         if head.content_length not in (None, length):
             raise BadRequest("two lengths")
+def _without_hop(head: AnswerHead, lines: list[bytes]) -> list[bytes]:
+    return [line for line in lines if line.partition(b":")[0].lower() not in head.hop]
+
+
         head.content_length = length
         return
     value = value_of(line)

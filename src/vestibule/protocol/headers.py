@@ -17,6 +17,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from vestibule.errors import BadRequest
+from vestibule.protocol import caching
 
 LINE_LIMIT_BYTES = 32 * 1024
 NAME_LIMIT_BYTES = 256
@@ -40,6 +41,8 @@ SET_COOKIE = 12
 TRAILER = 13
 KEEP_ALIVE = 14
 """`Connection: keep-alive` and nothing else: the commonest of all."""
+CACHING = 15
+"""Of an answer: what caches may do with it."""
 
 _OWNED_NAMES = frozenset(
     (
@@ -117,6 +120,12 @@ _ANSWER_KINDS = {
     "proxy-assertion": DROP,
     "te": DROP,
 }
+    # said to the proxy right in front of the backend, which is this one: an edge behind it would act on them
+    "x-accel-redirect": DROP,
+    "x-sendfile": DROP,
+    "x-lighttpd-send-file": DROP,
+    "x-reproxy-url": DROP,
+    **dict.fromkeys((caching.SAYS, *caching.OVERRULES), CACHING),
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _BAD_VALUE = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
