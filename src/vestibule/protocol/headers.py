@@ -44,7 +44,7 @@ KEEP_ALIVE = 14
 CACHING = 15
 """Of an answer: what caches may do with it."""
 
-_OWNED_NAMES = frozenset(
+OWNED = frozenset(
     (
         # this gateway's and IO's
         *("proxy-session", "proxy-provider", "proxy-assertion", "proxy-version", "proxy-api", "proxy-host"),
@@ -65,6 +65,7 @@ _OWNED_NAMES = frozenset(
         *("x-real-ip", "forwarded", "x-forwarded"),
     )
 )
+"""Names only the gateway may set, lower case; beside them those that begin with one of `_OWNED_PREFIXES`."""
 _OWNED_PREFIXES = ("x-forwarded-", "x-original-", "x-rewrite-", "x-auth-request-", "x-vouch-", "x-pomerium-")
 _FRAMING = frozenset(
     (
@@ -119,13 +120,13 @@ _ANSWER_KINDS = {
     "proxy-session": DROP,
     "proxy-assertion": DROP,
     "te": DROP,
-}
     # said to the proxy right in front of the backend, which is this one: an edge behind it would act on them
     "x-accel-redirect": DROP,
     "x-sendfile": DROP,
     "x-lighttpd-send-file": DROP,
     "x-reproxy-url": DROP,
     **dict.fromkeys((caching.SAYS, *caching.OVERRULES), CACHING),
+}
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _BAD_VALUE = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
@@ -149,7 +150,7 @@ def class_of(name: str) -> str:
 def is_owned(name: str) -> bool:
     """True for every spelling of every name that only the gateway may set."""
     key = class_of(name)
-    return key in _OWNED_NAMES or key.startswith(_OWNED_PREFIXES)
+    return key in OWNED or key.startswith(_OWNED_PREFIXES)
 
 
 def request_kind(line: bytes) -> int:
@@ -185,7 +186,7 @@ def _request_kind(raw_name: bytes) -> int:
     if kind is not None:
         return kind
     key = class_of(name)
-    if key in _OWNED_NAMES or key.startswith(_OWNED_PREFIXES):
+    if key in OWNED or key.startswith(_OWNED_PREFIXES):
         return DROP
     # `Content_Length` reaches a CGI backend as CONTENT_LENGTH: an odd spelling of a framing name goes too.
     return DROP if key != name and (key in _FRAMING or key in _REQUEST_KINDS) else PASS
