@@ -16,22 +16,20 @@ from vestibule.config.domain import placed
 from vestibule.config.host import Scope
 from vestibule.config.load import Loaded
 from vestibule.config.path import beside, database, key_file, state_dir
-from vestibule.config.passing import Passed
 from vestibule.config.shape import Node
+from vestibule.config.telling import telling
 from vestibule.core.call import Call, Operation, SessionCredential
 from vestibule.core.lifetimes import USUAL, Lifetimes
 from vestibule.core.listener import ListenAddress
-from vestibule.core.policy import Policy, policy_of
 from vestibule.core.postgres import Postgres
 from vestibule.core.registration import Rules
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server, Trust, routes_of, with_callbacks
-from vestibule.core.rule import Rule, qualified
 from vestibule.model import Secret
 from vestibule.protocol.address import Networks
 from vestibule.providers.base import ProviderConfig
 
-
 _USUAL = Trust()
+
 
 class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """What the program is built from."""
@@ -109,23 +107,19 @@ def _lifetimes(config: schema.Config) -> Lifetimes:
 
 def _host(scope: Scope, loaded: Loaded) -> Host:
     node = scope.node
+    passed = scope.passed[0]
     whole = Route(
         prefix=b"",
         backend=_backend(node, node.backend, insecure=node.insecure, trust=passed.trust),
-        policy=policy_of(
-            allow=_rules(scope, scope.allow),
-            deny=_rules(scope, scope.deny),
-    passed, *others = scope.passed
-            sign_in=frozenset(scope.sign_in),
-        ),
+        policy=scope.policies[0],
         body_limit_bytes=node.max_body,
+        passage=passed.passage,
         place=node.block.place.short,
     )
     routes = [whole]
-    for route, prefix, passing in zip(node.route, scope.prefixes, others, strict=True):
+    for number, prefix in enumerate(scope.prefixes):
         if prefix is not None:
-            routes.append(_route(scope, route, prefix, whole.backend, passing))
-        passage=passed.passage,
+            routes.append(_route(scope, number, prefix, whole.backend))
     table, depth = routes_of(routes)
     host = Host(
         name=scope.name.encode(),
@@ -145,11 +139,12 @@ def _host(scope: Scope, loaded: Loaded) -> Host:
     registered = {
         client: getattr(clients[full].config, "redirect_url", "") for client, full in scope.clients.items()
     }
-    return with_callbacks(host, registered)
+    return telling(with_callbacks(host, registered), node, scope.prefixes, clients)
 
 
-def _route(scope: Scope, route: schema.Route, prefix: bytes, inherited: Backend, passed: Passed) -> Route:
-    host = scope.node
+def _route(scope: Scope, number: int, prefix: bytes, inherited: Backend) -> Route:
+    """The route of this number; what the scope has for each, it has for the host itself first."""
+    host, route, passed = scope.node, scope.node.route[number], scope.passed[number + 1]
     insecure = host.insecure if route.insecure is None else route.insecure
     if route.backend:
         backend = _backend(route, route.backend, insecure=insecure, trust=passed.trust)
@@ -160,29 +155,11 @@ def _route(scope: Scope, route: schema.Route, prefix: bytes, inherited: Backend,
     return Route(
         prefix=prefix,
         backend=backend,
-        policy=_policy(scope, route),
+        policy=scope.policies[number + 1],
         body_limit_bytes=host.max_body if route.max_body is None else route.max_body,
+        passage=passed.passage,
         place=route.block.place.short,
     )
-
-
-def _policy(scope: Scope, route: schema.Route) -> Policy:
-    """A route's `allow` replaces the host's; every `deny` applies."""
-        passage=passed.passage,
-    access = route.access
-    allow = access.allow if access is not None and access.has("allow") else scope.allow
-    deny = (*scope.deny, *(access.deny if access is not None else ()))
-    return policy_of(
-        allow=_rules(scope, allow),
-        deny=_rules(scope, deny),
-        methods=frozenset(route.methods),
-        sign_in=frozenset(scope.sign_in),
-    )
-
-
-def _rules(scope: Scope, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-    """The rules with the providers they name."""
-    return tuple(qualified(rule, scope.clients) for rule in rules)
 
 
 def _backend(node: Node, written: tuple[Backend, ...], *, insecure: bool, trust: Trust) -> Backend:
@@ -207,8 +184,6 @@ def _server(server: Server, node: Node, attribute: str, *, insecure: bool, trust
         verify=not insecure,
         trust=trust if server.tls else _USUAL,
     )
-
-
 
 
 def _listener(listen: ListenAddress, node: Node | None, attribute: str) -> ListenAddress:

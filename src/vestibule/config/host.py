@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from vestibule.config import schema
+from vestibule.config.access import Door, check_access, check_said, policies_of
 from vestibule.config.client import Client
 from vestibule.config.passing import Passed, names_of, passed_by
-from vestibule.config.place import Place, Report, Unfit, nearest
+from vestibule.config.place import Report, Unfit, nearest
+from vestibule.config.risk import warn_of_edge, warn_of_risks
+from vestibule.config.telling import check_telling
 from vestibule.config.value import client_id, host_name, prefix
-from vestibule.core.rule import FRESH, Rule, qualified
+from vestibule.core.policy import Policy
 from vestibule.protocol.address import is_loopback
 
 
@@ -27,33 +28,18 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """Client ID in paths → full name."""
     sign_in: tuple[str, ...]
     """Full names of the clients whose identities count, in the order of the buttons."""
-    allow: tuple[Rule, ...]
-    deny: tuple[Rule, ...]
+    policies: tuple[Policy, ...]
+    """Who gets in: of the host itself, then of the routes in their order."""
     takes_more: bool
     """Every enabled provider of the database signs people in here, too."""
     prefixes: tuple[bytes | None, ...]
     """Of the routes, in their order; None for one at fault."""
-
     passed: tuple[Passed, ...]
     """How requests pass: of the host itself, then of the routes in their order."""
 
-PUBLIC = Rule(kind="public", text="public")
+
 TAKES_MORE = "*"
 """In `sign_in`: every enabled provider of the database, too."""
-_USER_ID_RE = re.compile(r"[A-Za-z0-9_-]{22}")
-#: kinds at which anybody can have an account, and what lets in only some
-_FOR_ANYBODY = {
-    "google": "hosted_domain",
-    "github": "allowed_orgs",
-    "gitlab": "allowed_groups",
-    "bitbucket": "allowed_workspaces",
-    "slack": "allowed_workspaces",
-    "digitalocean": "allowed_teams",
-    "discord": "allowed_guilds",
-    **dict.fromkeys(
-        ("apple", "facebook", "indieauth", "linkedin", "logingov", "openstax", "sourcehut", "twitch"), ""
-    ),
-}
 
 
 def check_hosts(
@@ -64,7 +50,7 @@ def check_hosts(
     urls: dict[str, schema.Host] = {}
     for host in config.host:
         name = _name(host, scopes, report)
-        scope = _scope(host, name or host.label, clients, report)
+        scope = _scope(host, name or host.label, clients, config.gateway, report)
         _check_public_url(scope, urls, report, is_open=is_open)
         _check_backends(host, report)
         if name is not None:
@@ -89,7 +75,13 @@ def _name(host: schema.Host, scopes: Mapping[str, Scope], report: Report) -> str
     return name
 
 
-def _scope(host: schema.Host, name: str, clients: Mapping[str, Client], report: Report) -> Scope:
+def _scope(
+    host: schema.Host,
+    name: str,
+    clients: Mapping[str, Client],
+    gateway: schema.Gateway | None,
+    report: Report,
+) -> Scope:
     inline = {node.label: f"{host.label}/{node.label}" for node in (*host.provider, *host.oauth)}
     named = dict(inline)
     listed: list[str] = []
@@ -117,16 +109,17 @@ def _scope(host: schema.Host, name: str, clients: Mapping[str, Client], report: 
             )
     offered = listed if host.sign_in is not None else list(inline.values())
     sign_in = tuple(full for full in offered if full in clients and clients[full].identifies)
+    prefixes = _prefixes(host, named, report)
+    names = names_of(name, named, sign_in, clients, takes_more=takes_more)
+    door = Door(host=host, clients=named, sign_in=sign_in, takes_more=takes_more)
+    check_said(host, clients, report)
     scope = Scope(
         name=name,
         node=host,
-    prefixes = _prefixes(host, named, report)
-    names = names_of(name, named, sign_in, clients, takes_more=takes_more)
         clients=named,
         sign_in=sign_in,
         takes_more=takes_more,
-        allow=_allow(host, clients, report),
-        deny=host.access.deny if host.access else (),
+        policies=policies_of(door),
         prefixes=prefixes,
         passed=passed_by(host, prefixes, names, report),
     )
@@ -134,135 +127,19 @@ def _scope(host: schema.Host, name: str, clients: Mapping[str, Client], report: 
         host.sign_in is not None
     )
     if is_whole and all(full in clients for full in offered):
-        _check_access(scope, clients, report)
+        check_access(door, report)
+        check_telling(host, sign_in, takes_more=takes_more, report=report)
+        warn_of_risks(door, clients, report)
+        warn_of_edge(door, gateway, report)
         if host.app_tokens and not (sign_in or takes_more):
-            report.fault(host.at("app_tokens"), "nobody signs in on this host who could make one: add sign_in")
+            report.fault(
+                host.at("app_tokens"), "nobody signs in on this host who could make one: add sign_in"
+            )
     return scope
 
 
 def _how_to_add(wanted: str) -> str:
     return f'; add provider "{wanted}" {{ client_id = "…" client_secret = "…" }}'
-
-
-# -- who gets in ------------------------------------------------------------------------------
-
-
-def _allow(host: schema.Host, clients: Mapping[str, Client], report: Report) -> tuple[Rule, ...]:
-    """Fail closed: only a host with nothing but IO's own blocks lets everyone through unasked."""
-    if host.access is not None:
-        if not host.access.has("allow"):
-            report.fault(
-                host.access.block.place, f"this access says nobody gets in: add {_choice(host, clients)[1]}"
-            )
-        elif not host.access.allow and not report.faults:
-            report.warn(host.access.at("allow"), "nobody gets in: the list is empty")
-        return host.access.allow
-    if host.sign_in or host.provider:
-        anyone, some = _choice(host, clients)
-        report.fault(
-            host.block.place,
-            f'host "{host.label}" signs people in but does not say who gets in; write one of these into it:\n'
-            f"    access {{ {anyone} }}\n"
-            f"    access {{ {some} }}",
-        )
-        return ()
-    if host.oauth and host.sign_in is None:
-        return (PUBLIC,)
-    report.fault(
-        host.block.place,
-        f'host "{host.label}" does not say who gets in: write access {{ allow = ["public"] }} for everyone, '
-        "or sign_in and access",
-    )
-    return ()
-
-
-def _choice(host: schema.Host, clients: Mapping[str, Client]) -> tuple[str, str]:
-    """The two settings an operator mostly means."""
-    domain = ".".join(host.label.lower().rstrip(".").split(".")[-2:])
-    for wanted in host.sign_in or ():
-        config = getattr(clients.get(wanted), "config", None)
-        domain = getattr(config, "hosted_domain", "") or domain
-    if "." not in domain or is_loopback(domain):
-        domain = "example.com"
-    return 'allow = ["anyone"]', f'allow = ["domain:{domain}"]'
-
-
-def _check_access(scope: Scope, clients: Mapping[str, Client], report: Report) -> None:
-    """Rules that can never hold, and rules that hold for more people than it seems."""
-    host = scope.node
-    accesses = [host.access, *(route.access for route in host.route)]
-    for access in accesses:
-        if access is None:
-            continue
-        _check_deny(access, report)
-        for name, rules in (("allow", access.allow), ("deny", access.deny)):
-            for number, rule in enumerate(rules):
-                _check_named(scope, rule, access.at(name, number), report)
-        for number, rule in enumerate(access.allow):
-            place = access.at("allow", number)
-            if rule.kind == "public" and len(access.allow) > 1:
-                report.warn(place, "`public` lets everyone in; the other rules do nothing")
-            elif rule.kind != "public" and not scope.sign_in and not scope.takes_more:
-                report.fault(place, f"`{rule.text}` can never hold: {_nobody(scope)}")
-            elif rule.kind == "anyone":
-                _warn_anyone(scope, clients, place, report)
-            elif scope.takes_more and rule.kind in FRESH and "/" not in (rule.name or rule.value):
-                # Threat: whoever may add providers adds one that says it of them.
-                named = rule.text.replace(":", f":{next(iter(scope.clients), 'google')}/", 1)
-                report.warn(
-                    place,
-                    f"`{rule.text}`: every provider that is added may say that of anybody; {named} names one",
-                )
-
-
-def _check_deny(access: schema.Access, report: Report) -> None:
-    for number, rule in enumerate(access.deny):
-        if rule.kind in ("public", "anyone"):
-            who = "everyone" if rule.kind == "public" else "every signed-in person"
-            report.warn(access.at("deny", number), f"`{rule.text}` refuses {who}")
-
-
-def _nobody(scope: Scope) -> str:
-    if scope.clients:
-        names = ", ".join(f"`{name}`" for name in scope.clients)
-        return f"{names} gives credentials but not a person; add userinfo_url, or sign_in with a provider"
-    return "nobody can sign in on this host; add sign_in with a provider"
-
-
-def _check_named(scope: Scope, rule: Rule, place: Place, report: Report) -> None:
-    """Rules that seem to name a provider and don't: they would do nothing, and a deny that does nothing lets in."""
-    found = qualified(rule, scope.clients)
-    head, slash, _ = (rule.name if rule.kind == "claim" else rule.value).partition("/")
-    if found.provider:
-        if found.provider not in scope.sign_in:
-            report.fault(place, f"`{rule.text}`: `{head}` signs nobody in on this host")
-        return
-    if rule.kind in ("email", "domain", "user") and slash:
-        fault = report.warn if TAKES_MORE in (scope.node.sign_in or ()) else report.fault
-        fault(
-            place, f"`{rule.text}`: there is no provider `{head}` on this host{nearest(head, scope.clients)}"
-        )
-    elif rule.kind == "user" and not _USER_ID_RE.fullmatch(rule.value):
-        login = f"user:{next(iter(scope.clients), 'github')}/{rule.value}"
-        report.fault(
-            place, f"`{rule.text}` is no id of a person here; a login is named with its provider: {login}"
-        )
-    elif slash and (close := nearest(head, scope.clients)):
-        report.warn(
-            place, f"`{rule.text}`: `{head}` is no provider of this host, so this is the whole name{close}"
-        )
-
-
-def _warn_anyone(scope: Scope, clients: Mapping[str, Client], place: Place, report: Report) -> None:
-    for full in scope.sign_in:
-        client = clients[full]
-        provider: Any = client.config.open()
-        if client.kind not in _FOR_ANYBODY or getattr(provider, "is_restricted", False):
-            continue
-        where = f'{client.node.block.type} "{client.id}"'
-        narrower = f"; {_FOR_ANYBODY[client.kind]} in {where} narrows it" if _FOR_ANYBODY[client.kind] else ""
-        article = "an" if provider.title[0] in "AEIOU" else "a"
-        report.warn(place, f"`anyone` lets in whoever has {article} {provider.title} account{narrower}")
 
 
 # -- routes and addresses ---------------------------------------------------------------------

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from ipaddress import ip_network
 
 from vestibule.config.place import Unfit, nearest
 from vestibule.core import rule as rules
 from vestibule.core.rule import LISTED, Rule
+from vestibule.protocol.address import parse_network
 
 #: rules of later versions: refused, since a rule without effect would let in or keep out the wrong people
-_LATER = ("did", "handle", "network", "token", "machine")
+_LATER = ("did", "handle", "machine")
 _EMAIL_RE = re.compile(r"[^\s@/,]+@([^\s@/,]+)")
+#: RFC 6749 section 3.3: what a scope is made of
+_SCOPE_RE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _DOMAIN_RE = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
 
 
@@ -87,6 +91,27 @@ def _plain(value: str, text: str) -> str:
     return value
 
 
+def _network(value: str, text: str) -> str:
+    """The network in its one spelling."""
+    try:
+        return str(parse_network(value))
+    except ValueError as exc:
+        if "host bits" in str(exc):
+            raise Unfit(f"`{text}` has bits behind its mask: {_whole(value)}") from None
+        raise Unfit(f"`{text}` names no network: network:{_EXAMPLES['network']}") from None
+
+
+def _whole(value: str) -> str:
+    """Both that may be meant: the network an address is in, and the address alone."""
+    return f"write network:{ip_network(value, strict=False)}, or network:{value.partition('/')[0]} for one address"
+
+
+def _scope(value: str, text: str) -> str:
+    if not _SCOPE_RE.fullmatch(value) or "*" in value:
+        raise Unfit(f"`{text}` names no scope of a token: token:{_EXAMPLES['token']}")
+    return value
+
+
 def _after_provider(value: str, canonical: Callable[[str], str]) -> str:
     """The value with what stands behind the provider, if one is named, in its one form."""
     provider, slash, rest = value.rpartition("/")
@@ -99,6 +124,8 @@ _READ: dict[str, Callable[[str, str], str]] = {
     "user": _plain,
     "claim": _claim,
     **dict.fromkeys(LISTED, _plain),
+    "network": _network,
+    "token": _scope,
 }
 _EXAMPLES = {
     "email": "ann@example.com",
@@ -111,5 +138,7 @@ _EXAMPLES = {
     "project": "example/app",
     "repo": "example/app",
     "role": "admin",
+    "network": "10.0.0.0/8",
+    "token": "read",
 }
 _KNOWN = "`public`, `anyone`, " + ", ".join(f"`{kind}:`" for kind in _READ)

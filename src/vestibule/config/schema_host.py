@@ -25,21 +25,26 @@ EDGE = "let an edge proxy in front speak TLS, and write public_url into the host
 
 
 class Access(Node, kw_only=True):
-    """Who gets in. What no rule allows is denied.
+    """Who gets in. What no rule lets in is denied.
 
     Rules: `public` (no sign-in needed), `anyone` (any signed-in person), `email:ADDRESS`, `domain:NAME`
     (of the verified e-mail address), `group:NAME`, `org:NAME`, `team:ORG/TEAM`, `project:PATH`, `repo:OWNER/NAME`,
-    `role:NAME`, `claim:NAME=VALUE` (of a claim kept by the provider's `claims`), `user:ID` (the id here). Each value
-    may name a provider first, and then looks at that one's word only: `group:okta/admins`; `user:github/octocat` is
-    a login there.
+    `role:NAME`, `claim:NAME=VALUE` (of a claim kept by the provider's `claims`), `user:ID` (the id here),
+    `token:SCOPE` (who shows a token with this scope), `network:CIDR` (where a request comes from: it only narrows).
+    Each value but a network may name a provider first, and then looks at that one's word only: `group:okta/admins`;
+    `user:github/octocat` is a login there.
     """
 
     LATER: ClassVar[Mapping[str, str]] = _ACCESS_LATER
 
     allow: tuple[Rule, ...] = ()
-    """Rules; one that holds is enough. A route's list replaces the host's."""
+    """Rules; one that holds is enough. Networks among them let nobody in: the request must come from one of them,
+    too. A route's list replaces the host's."""
+    all: tuple[Rule, ...] = ()
+    """Rules; every one must hold, besides one of `allow`; where no `allow` is written, these are enough. A route's
+    list replaces the host's."""
     deny: tuple[Rule, ...] = ()
-    """Rules; one that holds refuses, whatever `allow` says, and so does one that can't be answered. A
+    """Rules; one that holds refuses, whatever the others say, and so does one that can't be answered. A
     host's list applies on all its routes."""
 
 

@@ -1,0 +1,220 @@
+"""Who gets in: the rules of hosts and routes checked, and made into policies.
+
+Each list of a route stands instead of the host's list of that name; `deny` adds to it. What is legal but risky is told
+by `config.risk`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from vestibule.config.client import Client
+from vestibule.config.place import Place, Report, nearest
+from vestibule.config.schema_host import Access, Host, Route
+from vestibule.core.policy import Policy, policy_of
+from vestibule.core.rule import Rule, qualified
+from vestibule.protocol.address import is_loopback
+
+PUBLIC = Rule(kind="public", text="public")
+_LISTS = ("allow", "all", "deny")
+_USER_ID_RE = re.compile(r"[A-Za-z0-9_-]{22}")
+#: rules that ask for nobody's identity
+_IMPERSONAL = frozenset({"public", "network", "token"})
+
+
+class Door(msgspec.Struct, frozen=True, kw_only=True):
+    """A host as its rules see it: whose word on people counts there."""
+
+    host: Host
+    clients: Mapping[str, str]
+    """ID → full name of those whom rules may name."""
+    sign_in: tuple[str, ...]
+    """Full names of the clients people sign in with."""
+    issuers: tuple[str, ...] = ()
+    """Names of those whose word on callers counts, too."""
+    takes_more: bool = False
+    """Every enabled provider of the database signs people in here, too."""
+    takes_tokens: bool = False
+    """Somebody may show a token here, instead of signing in."""
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A rule where it stands."""
+
+    access: Access
+    name: str
+    """Of the list."""
+    number: int
+    rule: Rule
+
+    @property
+    def place(self) -> Place:
+        """Where that is."""
+        return self.access.at(self.name, self.number)
+
+
+# -- policies ---------------------------------------------------------------------------------
+
+
+def policies_of(door: Door) -> tuple[Policy, ...]:
+    """The policy of the host itself, then those of its routes, in their order."""
+    return tuple(_policy(door, route) for route in (None, *door.host.route))
+
+
+def _policy(door: Door, route: Route | None) -> Policy:
+    accesses = (door.host.access, route.access if route is not None else None)
+    allow = _list(door, route, "allow")
+    if allow is None and door.host.access is None:
+        allow = (PUBLIC,) if is_unasked(door.host) else ()
+    return policy_of(
+        allow=allow,
+        all=_list(door, route, "all") or (),
+        deny=tuple(
+            rule for access in accesses if access is not None for rule in _rules(door, access, "deny")
+        ),
+        methods=frozenset(route.methods if route is not None else ()),
+        sign_in=frozenset(door.sign_in),
+        issuers=frozenset(door.issuers),
+    )
+
+
+def _list(door: Door, route: Route | None, name: str) -> tuple[Rule, ...] | None:
+    """The rules that hold under this name: the route's, else the host's; None where neither is written."""
+    access = written(door.host, route, name)
+    return None if access is None else _rules(door, access, name)
+
+
+def written(host: Host, route: Route | None, name: str) -> Access | None:
+    """The block whose list of this name holds for a route, or for the host itself."""
+    for access in (route.access if route is not None else None, host.access):
+        if access is not None and access.has(name):
+            return access
+    return None
+
+
+def _rules(door: Door, access: Access, name: str) -> tuple[Rule, ...]:
+    """The rules with the providers they name, and where they stand."""
+    rules: tuple[Rule, ...] = getattr(access, name)
+    return tuple(
+        msgspec.structs.replace(qualified(rule, door.clients), place=access.at(name, number).short)
+        for number, rule in enumerate(rules)
+    )
+
+
+# -- faults -----------------------------------------------------------------------------------
+
+
+def is_unasked(host: Host) -> bool:
+    """True for a host with nothing but IO's own blocks: it lets everyone through unasked."""
+    return bool(host.oauth) and host.access is None and host.sign_in is None and not host.provider
+
+
+def check_said(host: Host, clients: Mapping[str, Client], report: Report) -> None:
+    """Fail closed: a host says who gets in, or the operator is told what to write."""
+    anyone, some = _choice(host, clients)
+    if host.access is not None:
+        if not host.access.has("allow") and not host.access.has("all"):
+            report.fault(host.access.block.place, f"this access says nobody gets in: add {some}")
+    elif host.sign_in or host.provider:
+        report.fault(
+            host.block.place,
+            f'host "{host.label}" signs people in but does not say who gets in; write one of these into it:\n'
+            f"    access {{ {anyone} }}\n"
+            f"    access {{ {some} }}",
+        )
+    elif not is_unasked(host):
+        report.fault(
+            host.block.place,
+            f'host "{host.label}" does not say who gets in: write access {{ allow = ["public"] }} for everyone, '
+            "or sign_in and access",
+        )
+
+
+def _choice(host: Host, clients: Mapping[str, Client]) -> tuple[str, str]:
+    """The two settings an operator mostly means."""
+    domain = ".".join(host.label.lower().rstrip(".").split(".")[-2:])
+    for wanted in host.sign_in or ():
+        config = getattr(clients.get(wanted), "config", None)
+        domain = getattr(config, "hosted_domain", "") or domain
+    if "." not in domain or is_loopback(domain):
+        domain = "example.com"
+    return 'allow = ["anyone"]', f'allow = ["domain:{domain}"]'
+
+
+def check_access(door: Door, report: Report) -> None:
+    """Rules that can never hold, and lists that let nobody in."""
+    for one in rules_of(door.host):
+        _check_named(door, one.rule, one.place, report)
+        if one.name != "deny":
+            _check_possible(door, one.rule, one.place, report)
+    for route in (None, *door.host.route):
+        if route is None or route.access is not None:
+            _check_enters(door, route, report)
+
+
+def rules_of(host: Host) -> Iterator[Written]:
+    """Every rule of a host and its routes."""
+    for access in (host.access, *(route.access for route in host.route)):
+        if access is not None:
+            for name in _LISTS:
+                for number, rule in enumerate(getattr(access, name)):
+                    yield Written(access, name, number, rule)
+
+
+def _check_possible(door: Door, rule: Rule, place: Place, report: Report) -> None:
+    if rule.kind not in _IMPERSONAL and not door.sign_in and not door.takes_more and not door.issuers:
+        report.fault(place, f"`{rule.text}` can never hold: {_nobody(door)}")
+
+
+def _check_enters(door: Door, route: Route | None, report: Report) -> None:
+    """Networks narrow: a list of nothing else lets nobody in, and was meant to."""
+    access = written(door.host, route, "allow") or written(door.host, route, "all")
+    if access is None or report.faults:
+        return
+    name = "allow" if access.has("allow") else "all"
+    rules: tuple[Rule, ...] = getattr(access, name)
+    if not rules:
+        report.warn(access.at(name), "nobody gets in: the list is empty")
+    elif all(rule.kind == "network" for rule in rules):
+        others = ", ".join(f'"{rule.text}"' for rule in rules)
+        report.fault(
+            access.at(name),
+            "networks only narrow who gets in, so nobody does: add who, as in "
+            f'{name} = ["anyone", {others}], or "public" for everybody there',
+        )
+
+
+def _nobody(door: Door) -> str:
+    if door.clients:
+        names = ", ".join(f"`{name}`" for name in door.clients)
+        return f"{names} gives credentials but not a person; add userinfo_url, or sign_in with a provider"
+    return "nobody can sign in on this host; add sign_in with a provider"
+
+
+def _check_named(door: Door, rule: Rule, place: Place, report: Report) -> None:
+    """Rules that seem to name a provider and don't: they would do nothing, and a deny that does nothing lets in."""
+    if rule.kind == "network":
+        return
+    found = qualified(rule, door.clients)
+    head, slash, _ = (rule.name if rule.kind == "claim" else rule.value).partition("/")
+    if found.provider:
+        if found.provider not in door.sign_in and found.provider not in door.issuers:
+            report.fault(place, f"`{rule.text}`: `{head}` signs nobody in on this host")
+        return
+    if rule.kind in ("email", "domain", "user") and slash:
+        fault = report.warn if door.takes_more else report.fault
+        fault(
+            place, f"`{rule.text}`: there is no provider `{head}` on this host{nearest(head, door.clients)}"
+        )
+    elif rule.kind == "user" and not _USER_ID_RE.fullmatch(rule.value):
+        login = f"user:{next(iter(door.clients), 'github')}/{rule.value}"
+        report.fault(
+            place, f"`{rule.text}` is no id of a person here; a login is named with its provider: {login}"
+        )
+    elif slash and (close := nearest(head, door.clients)):
+        report.warn(
+            place, f"`{rule.text}`: `{head}` is no provider of this host, so this is the whole name{close}"
+        )
