@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from vestibule.config import schema
 from vestibule.config.admin import admin_port, admin_socket
@@ -40,6 +41,9 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """Of the admin API, for who can open it."""
     admin_port: ListenAddress | None
     """Of the admin API, for who has a token."""
+    forward_auth: tuple[ListenAddress, ...]
+    """Where edges ask by HTTP."""
+    forward_auth_grpc: tuple[ListenAddress, ...]
     trusted_proxies: Networks
     fetch_allow: Networks
     """Where URLs that the operator did not write may lead, besides public addresses."""
@@ -71,6 +75,8 @@ def compile_config(loaded: Loaded) -> Compiled:
         listeners=tuple(_listener(listen, gateway, "http") for listen in listeners_of(config)),
         admin_socket=admin_socket(config),
         admin_port=admin_port(config),
+        forward_auth=_edge_listeners(gateway, "forward_auth"),
+        forward_auth_grpc=_edge_listeners(gateway, "forward_auth_grpc"),
         trusted_proxies=Networks.parse(gateway.trusted_proxies if gateway else ()),
         fetch_allow=Networks.parse(gateway.fetch_allow if gateway else ()),
         fetch_timeout_s=gateway.fetch_timeout if gateway else schema.FETCH_TIMEOUT_S,
@@ -163,6 +169,8 @@ def _route(scope: Scope, number: int, prefix: bytes, inherited: Backend) -> Rout
 
 
 def _backend(node: Node, written: tuple[Backend, ...], *, insecure: bool, trust: Trust) -> Backend:
+    if not written:
+        return Backend()
     first = written[0]
     if first.static_dir:
         return Backend(static_dir=str(beside(node, "backend", first.static_dir)))
@@ -184,6 +192,11 @@ def _server(server: Server, node: Node, attribute: str, *, insecure: bool, trust
         verify=not insecure,
         trust=trust if server.tls else _USUAL,
     )
+
+
+def _edge_listeners(gateway: schema.Gateway | None, attribute: str) -> tuple[ListenAddress, ...]:
+    written: tuple[ListenAddress, ...] = getattr(gateway, attribute, ())
+    return tuple(replace(_listener(listen, gateway, attribute), group=True) for listen in written)
 
 
 def _listener(listen: ListenAddress, node: Node | None, attribute: str) -> ListenAddress:

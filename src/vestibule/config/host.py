@@ -9,6 +9,7 @@ import msgspec
 from vestibule.config import schema
 from vestibule.config.access import Door, check_access, check_said, policies_of
 from vestibule.config.client import Client
+from vestibule.config.edge import check_without_backend, is_asked
 from vestibule.config.passing import Passed, names_of, passed_by
 from vestibule.config.place import Report, Unfit, nearest
 from vestibule.config.risk import warn_of_edge, warn_of_risks
@@ -53,6 +54,8 @@ def check_hosts(
         scope = _scope(host, name or host.label, clients, config.gateway, report)
         _check_public_url(scope, urls, report, is_open=is_open)
         _check_backends(host, report)
+        signs_in = bool(scope.clients or scope.takes_more)
+        check_without_backend(host, report, is_asked=is_asked(config), signs_in=signs_in)
         if name is not None:
             scopes[name] = scope
     if not config.host and not report.faults:

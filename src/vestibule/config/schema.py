@@ -64,9 +64,9 @@ class Gateway(Node, kw_only=True):
     May be split: several `gateway` blocks, in one file or many, are read as one.
     """
 
+    EITHER: ClassVar[tuple[str, ...]] = ("forward_auth", "forward_auth_grpc")
     LATER: ClassVar[Mapping[str, str]] = {
         "https": EDGE,
-        "forward_auth": "",
         "log": "",
         "proxy_protocol": "",
     }
@@ -75,11 +75,18 @@ class Gateway(Node, kw_only=True):
     """Addresses to listen on, as in `["127.0.0.1:8000"]`. A port that is not on loopback takes plain
     HTTP from other machines: then an edge proxy in front must speak TLS, and each host with sign-in
     needs `public_url`."""
+    forward_auth: tuple[ListenAddress, ...] = ()
+    """Address (or list of addresses) where an edge proxy asks whether a request may go on: nginx at `/@/validate`,
+    Traefik and Caddy at `/@/forward`, Envoy at `/@/ext_authz/`. As in `"127.0.0.1:4181"`, or `"unix:edge.sock"`, which
+    the group of the file may open. On loopback and on a socket whoever connects is taken for an edge; elsewhere only
+    `trusted_proxies` are."""
+    forward_auth_grpc: tuple[ListenAddress, ...] = ()
+    """The same for Envoy's gRPC, `envoy.service.auth.v3.Authorization`; always an address of its own."""
     workers: int = 1
     """Number of processes; 1 in this version."""
     trusted_proxies: tuple[Network, ...] = ()
     """Addresses or ranges (`["10.0.0.0/8"]`) of the edge proxies in front, whose `X-Forwarded-For` and
-    `Forwarded` are believed. Empty: nobody's."""
+    `Forwarded` are believed, and who may ask what edges ask on `http`, too. Empty: nobody's."""
     fetch_allow: tuple[Network, ...] = ()
     """Addresses or ranges (`["10.0.0.0/8"]`) that the gateway may also call for URLs you did not write: those a
     provider's discovery document names on another host, redirects, providers kept in the database, web addresses

@@ -12,8 +12,8 @@ import msgspec
 from msgspec.structs import replace
 
 from vestibule.core.branding import PLAIN, Branding
-from vestibule.core.domain import Domain, is_within
 from vestibule.core.credential import NOTHING, Accepted
+from vestibule.core.domain import Domain, is_within
 from vestibule.core.flow import split_redirect
 from vestibule.core.passage import Passage
 from vestibule.core.policy import Policy, joined
@@ -65,7 +65,10 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Backend(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a route leads: servers (balanced), a directory, or a built-in application; exactly one of the three."""
+    """Where a route leads: servers (balanced), a directory, or a built-in application; at most one of the three.
+
+    None of them: nowhere. An edge asks about its requests, and sends them on itself.
+    """
 
     servers: tuple[Server, ...] = ()
     static_dir: str = ""

@@ -135,6 +135,28 @@ def parse_request_head(block: bytes, *, slashes: bool = False) -> RequestHead:
     return head
 
 
+def head_about(head: RequestHead, *, method: bytes, target: bytes, authority: bytes) -> RequestHead:
+    """The head of another request than this, which came with the same header lines: the one an edge asks about.
+
+    What belongs to the asking itself is left out: the body's framing, what is told of the client.
+
+    Raises BadRequest, also for a target that is not canonical: whoever holds the request forwards it as it came.
+    Threat: a decision on one path and a backend that reads another (CVE-2021-32637).
+    """
+    first = method + b" " + target + b" HTTP/1.1"
+    line = _request_lines[False].get(first) or _request_line(first, slashes=False)
+    if line.target.came or line.target.path[:1] != b"/":
+        raise BadRequest("the address asked about is not in its canonical form", code="bad_target")
+    about: RequestHead = head.__copy__()  # type: ignore[attr-defined] # msgspec has it, its stubs don't
+    about.method, about.target = line.method, line.target
+    about.host_line = b"Host: " + authority
+    _check_host(about)
+    about.fields, about.is_familiar = b"", False
+    about.content_length, about.chunked, about.expect_continue = None, False, False
+    about.forwarded = []
+    return about
+
+
 class RequestLine(msgspec.Struct, frozen=True):
     """A request line taken apart."""
 
@@ -299,6 +321,10 @@ class AnswerHead(msgspec.Struct, kw_only=True):
     hop: list[bytes] = []
     """What Connection names: fields of that hop only."""
     set_cookies: bool = False
+    caching: list[bytes] = []
+    """Those of its lines that say what caches may do with it."""
+    is_private: bool = False
+    """They keep it from every cache that serves several people."""
     is_verbatim: bool = False
     """Nothing in it has to change for a client of HTTP/1.1 whose connection stays open."""
 
@@ -321,10 +347,6 @@ def parse_answer_head(block: bytes) -> AnswerHead:
             if len(_answer_heads) >= _HEADS_MAX:
                 _answer_heads.clear()
             _answer_heads[block] = head
-    caching: list[bytes] = []
-    """Those of its lines that say what caches may do with it."""
-    is_private: bool = False
-    """They keep it from every cache that serves several people."""
     return head
 
 
@@ -350,6 +372,9 @@ def _answer_head(block: bytes) -> AnswerHead:
             elif kind == CONTENT_LENGTH:
                 is_verbatim = is_verbatim and head.content_length is None
                 _apply_answer(head, kind, line)
+            elif kind == CACHING:
+                append(line)
+                head.caching = [*head.caching, line]
             else:
                 is_verbatim = False
                 if kind != DROP:
@@ -371,13 +396,14 @@ def _answer_head(block: bytes) -> AnswerHead:
     return head
 
 
+def _without_hop(head: AnswerHead, lines: list[bytes]) -> list[bytes]:
+    return [line for line in lines if line.partition(b":")[0].lower() not in head.hop]
+
+
 def _status(line: bytes) -> tuple[int, int, bytes]:
     known = _statuses.get(line)
     if known is None:
         found = _STATUS.match(line)
-            elif kind == CACHING:
-                append(line)
-                head.caching = [*head.caching, line]
         if found is None:
             raise BadRequest("status line")
         status_line = b"HTTP/1.1 " + found[2] + b" " + (found[3] or b"")
@@ -396,10 +422,6 @@ def _apply_answer(head: AnswerHead, kind: int, line: bytes) -> None:
                 _lengths[line] = length
         if head.content_length not in (None, length):
             raise BadRequest("two lengths")
-def _without_hop(head: AnswerHead, lines: list[bytes]) -> list[bytes]:
-    return [line for line in lines if line.partition(b":")[0].lower() not in head.hop]
-
-
         head.content_length = length
         return
     value = value_of(line)
