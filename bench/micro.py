@@ -146,6 +146,7 @@ async def stage() -> tuple[H1Connection, UpstreamConnection, str]:
         answers=cast("Any", None),
         control=cast("Any", None),
         internal=cast("Any", None),
+        edges=cast("Any", None),
         traffic=Traffic(),
         log=Log(),
     )

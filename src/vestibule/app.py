@@ -35,6 +35,8 @@ from vestibule.proxy.admin import Admin
 from vestibule.proxy.asgi import Application, Control
 from vestibule.proxy.calling import Calling
 from vestibule.proxy.echo import Echo
+from vestibule.proxy.forward.edges import Edges, OwnListener
+from vestibule.proxy.forward.verdict import Verdicts
 from vestibule.proxy.gateway import Gateway
 from vestibule.proxy.internal import Internals
 from vestibule.proxy.judge import Judge
@@ -162,12 +164,21 @@ class App:
         changes.subscribe(SESSION, self._lasting.session_changed)
         tokens = OwnTokens(_sources(compiled), driver)
         self._sites = [Listener(at, self.gateway, clock=loop.time) for at in compiled.listeners]
-        self.listeners = list(self._sites)
+        self.listeners = [*self._sites, *self._edge_listeners()]
         self.listeners += [
             Listener(call.listen, self._calling(call, tokens), clock=loop.time, slashes=True)
             for call in compiled.calls
         ]
         self.listeners += self._admin_listeners()
+
+    def _edge_listeners(self) -> list[Listener]:
+        """Where edges ask, if they do."""
+        clock = asyncio.get_running_loop().time
+        site = self._sites[0]
+        return [
+            Listener(at, OwnListener(self._edges, site, is_closed=at.is_loopback), clock=clock)
+            for at in self._compiled.forward_auth
+        ]
 
     def _admin_listeners(self) -> list[Listener]:
         """The socket of the admin API, and its port where it has one."""
@@ -199,14 +210,23 @@ class App:
             ring=self._ring,
             log=self._log,
         )
+        teller = Teller(self._ring, self.assertions, handle_s=compiled.lifetimes.handle_s)
+        self._edges = Edges(
+            Verdicts(judge, teller),
+            trusted=compiled.trusted_proxies,
+            answers=self._answers,
+            traffic=self.traffic,
+            log=self._log,
+        )
         return Gateway(
             table=compiled.table,
             judge=judge,
-            teller=Teller(self._ring, self.assertions, handle_s=compiled.lifetimes.handle_s),
+            teller=teller,
             pools=self._pools,
             answers=self._answers,
             control=Control(self._application()),
             internal=self._internals,
+            edges=self._edges,
             traffic=self.traffic,
             log=self._log,
         )

@@ -23,6 +23,12 @@ def test_a_unix_socket_is_the_owners_and_replaces_a_stale_one(state_dir):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_unix_socket_for_edges_is_its_groups_too(state_dir):
+    path = state_dir / "s.sock"
+    open_socket(ListenAddress(path=str(path), group=True)).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+
+
 async def test_a_unix_socket_that_somebody_listens_on_is_left_to_them(state_dir):
     address = ListenAddress(path=str(state_dir / "s.sock"))
     first = open_socket(address)

@@ -12,6 +12,7 @@ from vestibule.config.branding import check_brandings
 from vestibule.config.call import Interface, Sources, check_calls
 from vestibule.config.client import Client, check_kind, read_client
 from vestibule.config.domain import check_domains
+from vestibule.config.edge import check_edges, edge_listeners
 from vestibule.config.host import Scope, check_hosts, check_ids
 from vestibule.config.path import check_paths
 from vestibule.config.people import check_people
@@ -56,6 +57,7 @@ def check(config: schema.Config, report: Report) -> Checked:
     _check_clashes(config, interfaces, report)
     check_paths(config, report)
     check_admin(config, report)
+    check_edges(config, report)
     _check_names(config.secret, "secrets", report)
     _warn_unused(config, scopes, report)
     return Checked(
@@ -161,6 +163,8 @@ def _check_clashes(config: schema.Config, interfaces: tuple[Interface, ...], rep
     taken: list[tuple[ListenAddress, Place]] = []
     for number, listen in enumerate(listeners_of(config)):
         place = gateway.at("http", number) if gateway and gateway.http else config.block.place
+        _take(listen, place, taken, report)
+    for listen, place in edge_listeners(gateway):
         _take(listen, place, taken, report)
     for interface in interfaces:
         node = interface.node

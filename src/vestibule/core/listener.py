@@ -15,6 +15,8 @@ class ListenAddress(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     """0: any free one."""
     path: str = ""
+    group: bool = False
+    """Of a Unix socket: who is in the group of its file may open it, not its owner alone."""
     scheme: str = "http"
 
     @property

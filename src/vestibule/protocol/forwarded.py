@@ -37,19 +37,21 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     """The host (with port) that a trusted peer was asked for; empty when none told."""
 
 
-def client_of(peer: str, lines: Iterable[bytes], trusted: Networks) -> Client:
+def client_of(
+    peer: str, lines: Iterable[bytes], trusted: Networks, *, is_believed: bool = False
+) -> Client:
     """The client behind the connection's `peer`.
 
     `peer` is the IP address of the other end, empty for a Unix socket. `lines` are the request's
     X-Forwarded-For, -Proto, -Host and Forwarded lines (`b"Name: value"`), others are passed over; they are
-    not looked at unless the peer is trusted.
+    not looked at unless the peer is trusted. `is_believed`: this peer is, though it may stand in no list.
 
     Raises: ValueError when `peer` is no address. Spec: RFC 7239 sections 5 and 7. Threat: an address, scheme
     or host made up by the client.
     """
     # The kernel adds a zone id to link-local peers: told without it, but in no list, which can't name zones.
     own = address.normalise(peer.partition("%")[0]) if peer else ""
-    if not trusted or peer not in trusted:
+    if not is_believed and (not trusted or peer not in trusted):
         return Client(address=own, hops=(own or UNKNOWN,))
     return _told_by(own, _by_name(lines), trusted)
 

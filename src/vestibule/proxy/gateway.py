@@ -20,6 +20,7 @@ from vestibule.protocol import cookie, websocket
 from vestibule.protocol.h1 import RequestHead, fields_bytes
 from vestibule.protocol.headers import value_of
 from vestibule.proxy.exchange import Exchange, record_of
+from vestibule.proxy.forward.edges import Edges
 from vestibule.proxy.judge import Ask, Judge, Judged, check_origin
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.refusal import Answer, Answers, Refusals, id_of
@@ -75,6 +76,7 @@ class Gateway:
         answers: Answers,
         control: Control,
         internal: Internal,
+        edges: Edges,
         traffic: Traffic,
         log: Log,
         now: Callable[[], float] = time.time,
@@ -84,6 +86,7 @@ class Gateway:
         self._pools = pools
         self._control = control
         self._internal = internal
+        self._edges = edges
         self._traffic = traffic
         self._now = now
         self._refusals = Refusals(answers, traffic, log, now=now)
@@ -105,6 +108,10 @@ class Gateway:
 
     def handle(self, exchange: Exchange) -> None:
         """Answer it. Whatever goes wrong on the way is a refusal."""
+        target = exchange.head.target
+        if (target.path[:3] == b"/@/" or target.came) and self._edges.takes(target):
+            self._edges.handle(exchange, exchange.listener)
+            return
         exchange.on_end = self._record
         # 1 to 4. Client, route, who asks, decision.
         self._judge.judge(exchange, self._act, self._fail)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from vestibule.core.route import Backend
-from vestibule.errors import BackendError
+from vestibule.errors import BackendError, NotFound
 from vestibule.proxy.account import Account
 from vestibule.proxy.echo import Echo
 from vestibule.proxy.exchange import Exchange
 from vestibule.proxy.static import Directory
+
+_NOWHERE = Backend()
 
 
 class Internals:
@@ -19,7 +21,12 @@ class Internals:
         self._account = account
 
     def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes]) -> None:
-        """Answer the exchange. Raises BackendError for a backend that is none of them."""
+        """Answer the exchange.
+
+        Raises NotFound where there is no backend at all, BackendError for one that is none of them.
+        """
+        if backend == _NOWHERE:
+            raise NotFound("requests to this host are its edge's to send on", code="no_backend")
         if backend.static_dir:
             self._directory.begin(exchange, backend, lines)
         elif backend.internal == "echo":

@@ -112,7 +112,7 @@ def _bind(bound: socket.socket, address: ListenAddress) -> None:
                 raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
             path.unlink()
         bound.bind(address.path)
-        path.chmod(0o600)
+        path.chmod(0o660 if address.group else 0o600)
         return
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if bound.family == socket.AF_INET6:

@@ -37,6 +37,14 @@ def test_an_untrusted_peer_is_itself_whatever_it_says(peer: str, trusted: Networ
     assert client == Client(address=address, hops=(address or "unknown",))
 
 
+def test_a_peer_that_is_believed_for_where_it_stands_is_asked_about_its_own_client_only() -> None:
+    lines = [b"X-Forwarded-For: 6.6.6.6, 127.0.0.3"]
+    client = client_of("127.0.0.2", lines, Networks(), is_believed=True)
+    assert client == Client(address="127.0.0.3", hops=("6.6.6.6", "127.0.0.3", "127.0.0.2"))
+    assert client_of("", lines, Networks(), is_believed=True).address == "127.0.0.3"
+    assert client_of("127.0.0.2", [], Networks(), is_believed=True).address == "127.0.0.2"
+
+
 @pytest.mark.parametrize(
     ("lines", "address", "hops"),
     [

@@ -294,3 +294,59 @@ def test_what_a_connection_refuses_is_refused_each_time(name):
     for _ in range(2):
         with pytest.raises(BadRequest):
             parse_request_head(data.partition(b"\r\n\r\n")[0])
+
+
+ASKING = (
+    *(b"Cookie: a=b", b"Authorization: Basic x", b"Accept: */*", b"X-Forwarded-For: 192.0.2.1"),
+    *(b"Content-Length: 5", b"Expect: 100-continue"),
+)
+
+
+def about(*, method: bytes = b"POST", target: bytes = b"/x?y", authority: bytes = b"b.example:8443"):
+    asking = head(*ASKING)
+    return asking, h1.head_about(asking, method=method, target=target, authority=authority)
+
+
+def test_a_request_asked_about_has_the_lines_of_the_question_and_nothing_else_of_it():
+    asking, found = about()
+    assert (found.method, found.target.path, found.target.query) == (b"POST", b"/x", b"y")
+    assert (found.host, found.host_line) == (b"b.example", b"Host: b.example:8443")
+    assert (found.lines, found.cookies) == (asking.lines, asking.cookies)
+    assert found.authorization == b"Authorization: Basic x"
+    assert (found.forwarded, found.content_length, found.expect_continue) == ([], None, False)
+    assert (asking.host, asking.target.full, asking.content_length) == (b"app.example", b"/a?b", 5)
+
+
+def test_what_is_remembered_of_a_question_is_not_taken_for_what_it_is_about():
+    for _ in range(3):
+        asking, found = about()
+    assert asking.is_familiar
+    assert not found.is_familiar
+    assert found.fields == b""
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *(
+            {"target": target}
+            for target in (b"", b"*", b"x", b"/a/../b", b"//a", b"/%61", b"/a b", b"/a#b", b"/a%")
+        ),
+        *(
+            {"target": target}
+            for target in (b"/a%00", b"/a\\b", b"/..;/b", b"/a\r\nX: y", b"http://b.example/x")
+        ),
+        *({"method": method} for method in (b"", b"get", b"GET /public", b"TRACE", b"CONNECT", b"G\r\nX: y")),
+        *(
+            {"authority": host}
+            for host in (b"", b"a,b", b"a b", b"u@b.example", b"b.example:0", b"a\r\nX: y", b"127.1")
+        ),
+        {"method": b"GET /public", "target": b"HTTP/1.1"},
+        {"method": b"GET", "target": b"/" + b"a" * h1.TARGET_LIMIT_BYTES},
+    ],
+    ids=str,
+)
+def test_what_could_be_read_in_another_way_is_never_asked_about(wrong):
+    """Attack CVE-2021-32637: a malformed address that an authorization endpoint answers with 200."""
+    with pytest.raises(BadRequest):
+        about(**wrong)

@@ -25,6 +25,8 @@ from vestibule.model import Account, Caller, Device, Identity, Session, User
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol.address import Networks
+from vestibule.proxy.forward.edges import Edges
+from vestibule.proxy.forward.verdict import Verdicts
 from vestibule.proxy.gateway import Gateway
 from vestibule.proxy.judge import Judge
 from vestibule.proxy.lasting import Lasting
@@ -286,14 +288,24 @@ class Plane:
             log=self.log,
             now=self.now,
         )
+        teller = Teller(RING, self.assertions, now=self.now)
+        self.edges = Edges(
+            Verdicts(self.judge, teller),
+            trusted=self.judge.trusted,
+            answers=self.answers,
+            traffic=self.traffic,
+            log=self.log,
+            now=self.now,
+        )
         self.gateway = Gateway(
             table=table,
             judge=self.judge,
-            teller=Teller(RING, self.assertions, now=self.now),
+            teller=teller,
             pools=self.pools,
             answers=self.answers,
             control=self.control,
             internal=PlainInternal(),
+            edges=self.edges,
             traffic=self.traffic,
             log=self.log,
             now=self.now,

@@ -1,0 +1,246 @@
+"""Edges that ask by HTTP: who may, by which contract, and the one way from a question to its answer.
+
+What an edge says of a request is believed for where it stands: at a listener that was made for it, or in
+`trusted_proxies`. Anybody else could say anything, and is told nothing but which setting decides that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from vestibule.core.route import HEALTH_PATH
+from vestibule.errors import BadRequest, NotFound
+from vestibule.observe.log import Log
+from vestibule.observe.traffic import Traffic
+from vestibule.protocol.address import Networks
+from vestibule.protocol.forwarded import UNKNOWN, client_of
+from vestibule.protocol.h1 import RequestHead, head_about
+from vestibule.protocol.url import Target
+from vestibule.proxy.exchange import Exchange, Listener
+from vestibule.proxy.forward import ext_authz, forward, validate
+from vestibule.proxy.forward.question import Asked, Question
+from vestibule.proxy.forward.verdict import Verdicts
+from vestibule.proxy.judge import Judged
+from vestibule.proxy.refusal import Answer, Answers, Refusals
+from vestibule.proxy.teller import Told
+
+KNOWN_MAX = 1024
+GRANTED_MAX = 4096
+_OK = b"HTTP/1.1 200 OK"
+_FORBIDDEN = b"HTTP/1.1 403 Forbidden"
+_PLAIN = [b"Content-Type: text/plain; charset=utf-8", b"Cache-Control: no-store"]
+_HEALTH = HEALTH_PATH.encode()
+
+
+class Edge(NamedTuple):
+    """One contract."""
+
+    read: Callable[[RequestHead], Asked]
+    """What is asked about. Raises BadRequest."""
+    written: Callable[[bytes, list[bytes], bytes], Answer]
+    """A refusal in this edge's own statuses."""
+    refusals: Refusals
+
+
+class Known(NamedTuple):
+    """What header lines that came before were found to ask about."""
+
+    head: RequestHead
+    address: str
+
+
+class Granted(NamedTuple):
+    """The answer that lets a request of somebody pass."""
+
+    told: Told
+    lines: list[bytes]
+    raw: bytes
+
+
+class Edges:
+    """Takes the questions of all edges that ask by HTTP."""
+
+    def __init__(
+        self,
+        verdicts: Verdicts,
+        *,
+        trusted: Networks,
+        answers: Answers,
+        traffic: Traffic,
+        log: Log,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._verdicts = verdicts
+        self._trusted = trusted
+        self._traffic = traffic
+        self._log = log = log.bind(listener="forward_auth")
+        self._now = now
+        # Nobody reads what nginx is answered: whoever has to sign in is told where, a person or not.
+        curt = self._curt = Refusals(_Curt(answers), traffic, log, as_json=True, now=now)
+        full = Refusals(answers, traffic, log, now=now)
+        self._edges = {
+            validate.PATH: Edge(validate.read, validate.written, curt),
+            forward.PATH: Edge(forward.read, forward.written, full),
+            ext_authz.PATH: Edge(ext_authz.read, ext_authz.written, full),
+        }
+        self._peers: dict[str, bool] = {}
+        self._known: dict[tuple[str, bytes, bytes, bytes], Known] = {}
+        self._granted: OrderedDict[int, Granted] = OrderedDict()
+
+    def takes(self, target: Target) -> bool:
+        """True for the addresses of edges, and for what only looked like one of them as it came."""
+        return _edge_path(target) in self._edges or ext_authz.PREFIX in target.came
+
+    def handle(self, exchange: Exchange, site: Listener, *, is_believed: bool = False) -> None:
+        """Answer a question.
+
+        `site`: the listener by which people reach hosts without a `public_url`. `is_believed`: who reaches the one it
+        came by is an edge.
+        """
+        asking = Asking(exchange, site, self._curt, self)
+        exchange.on_end = asking.end
+        if not (is_believed or self._trusts(exchange.peer)):
+            self._refuse_stranger(asking)
+            return
+        try:
+            edge = asking.edge = self._edge_at(exchange.head.target)
+            asking.refusals = edge.refusals
+            known = self._known_of(edge, exchange, is_believed=is_believed)
+            asking.head = known.head
+            asking.peer = asking.address = known.address
+        except Exception as error:  # noqa: BLE001 - the boundary: an unforeseen fault must not let anyone through
+            self._verdicts.refuse(asking, error)
+            return
+        self._verdicts.on(asking)
+
+    def refuse(self, exchange: Exchange | None, error: BadRequest, peer: str) -> Answer:
+        """The answer to a question that is no good request."""
+        return self._curt.unread(exchange, error, peer)
+
+    def _trusts(self, peer: str) -> bool:
+        found = self._peers.get(peer)
+        if found is None:
+            if len(self._peers) >= KNOWN_MAX:
+                self._peers.clear()
+            found = self._peers[peer] = peer in self._trusted
+        return found
+
+    def _edge_at(self, target: Target) -> Edge:
+        edge = self._edges.get(_edge_path(target))
+        if edge is None:
+            raise NotFound("there is nothing at this address but what edges ask")
+        return edge
+
+    def _known_of(self, edge: Edge, exchange: Exchange, *, is_believed: bool) -> Known:
+        """What is asked about, and for whom. Raises BadRequest."""
+        head, peer = exchange.head, exchange.peer
+        key = (peer, head.fields, head.method, head.target.full)
+        known = self._known.get(key)
+        if known is None:
+            asked = edge.read(head)
+            about = head_about(head, method=asked.method, target=asked.target, authority=asked.authority)
+            if not about.upgrade and about.value(b"sec-websocket-key"):
+                about.upgrade = b"websocket"  # edges keep Upgrade to themselves
+            client = client_of(peer, head.forwarded, self._trusted, is_believed=is_believed)
+            # The edge's own address is nobody's: a rule on networks is not to take the one for the other.
+            is_told = len(client.hops) > 1 and client.hops[-2] != UNKNOWN
+            known = Known(about, client.address if is_told else "")
+            if head.is_familiar:
+                if len(self._known) >= KNOWN_MAX:
+                    self._known.clear()
+                self._known[key] = known
+        return known
+
+    def grant(self, told: Told) -> Granted:
+        """The answer that lets a request pass: every header there may be, so that the edge overwrites them all."""
+        granted = self._granted.get(id(told))
+        if granted is None:
+            lines = [f"{name}: {value}".encode() for name, value in told.pairs]
+            lines.append(b"Cache-Control: no-store")
+            raw = b"\r\n".join((_OK, *lines, b"Content-Length: 0", b"", b""))
+            granted = self._granted[id(told)] = Granted(told, lines, raw)  # which keeps that id taken
+            if len(self._granted) > GRANTED_MAX:
+                self._granted.popitem(last=False)
+        return granted
+
+    def record(self, asking: Asking) -> None:
+        """Note an answered question."""
+        self._traffic.add(asking.record(self._now()))
+
+    def _refuse_stranger(self, asking: Asking) -> None:
+        asking.decision = "untrusted_edge"
+        self._log.info("refused", status=403, code="untrusted_edge", peer=asking.exchange.peer)
+        who = asking.exchange.peer or "unix"
+        said = (
+            f"edges ask on gateway.forward_auth, or stand in gateway.trusted_proxies, where {who} does not\n"
+        )
+        asking.exchange.answer(_FORBIDDEN, _PLAIN, said.encode())
+
+
+class Asking(Question):
+    """A question that came as an exchange."""
+
+    def __init__(self, exchange: Exchange, site: Listener, refusals: Refusals, edges: Edges) -> None:
+        super().__init__(exchange.head, site, exchange.peer, refusals, exchange.began_at_mono)
+        self.exchange = exchange
+        self.edge: Edge | None = None
+        self._edges = edges
+
+    def allow(self, judged: Judged, told: Told) -> None:
+        granted = self._edges.grant(told)
+        self.exchange.answer(_OK, granted.lines, b"", granted.raw)
+
+    def answer(self, status_line: bytes, lines: Sequence[bytes], body: bytes = b"") -> None:
+        if self.edge is not None:
+            status_line, lines, body = self.edge.written(status_line, list(lines), body)
+        self.exchange.answer(status_line, lines, body)
+
+    def abort(self) -> None:
+        self.exchange.abort()
+
+    @property
+    def is_over(self) -> bool:
+        return self.exchange.is_over
+
+    def end(self, exchange: Exchange) -> None:
+        """The answer is out, or can't be any more."""
+        self.status, self.bytes_out = exchange.status, exchange.bytes_out
+        self._edges.record(self)
+
+
+class OwnListener:
+    """The handler of a listener that is for edges alone."""
+
+    def __init__(self, edges: Edges, site: Listener, *, is_closed: bool) -> None:
+        """`is_closed`: only this machine reaches it, so whoever asks is an edge; else the list decides."""
+        self._edges = edges
+        self._site = site
+        self._is_closed = is_closed
+        self.refuse = edges.refuse
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer it; nothing here is for people."""
+        target = exchange.head.target
+        if target.path == _HEALTH and not target.came:
+            exchange.answer(_OK, _PLAIN, b"ok\n")
+        else:
+            self._edges.handle(exchange, self._site, is_believed=self._is_closed)
+
+
+class _Curt:
+    """Answers for whoever hands on no more than a status: the way in is told to all, and to no one in a page."""
+
+    def __init__(self, answers: Answers) -> None:
+        self.make = answers.make
+
+    def is_navigation(self, head: RequestHead) -> bool:
+        """True: the way in is a `Location`."""
+        return True
+
+
+def _edge_path(target: Target) -> bytes:
+    path = target.path
+    return ext_authz.PATH if path.startswith(ext_authz.PATH) else path

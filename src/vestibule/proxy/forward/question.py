@@ -1,0 +1,132 @@
+"""A request that an edge holds and asks about: judged as if it had come here, answered to the edge."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from vestibule.core.route import Host, Site
+from vestibule.errors import BadRequest
+from vestibule.observe.traffic import Record
+from vestibule.protocol.h1 import RequestHead
+from vestibule.protocol.headers import value_of
+from vestibule.proxy.exchange import Listener, Responder
+from vestibule.proxy.judge import Judged
+from vestibule.proxy.refusal import Refusals
+from vestibule.proxy.teller import Told
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a question is about, in the edge's own words."""
+
+    method: bytes
+    target: bytes
+    authority: bytes
+
+
+class Question(ABC):
+    """One question. To the judge it is a case, to the refusals something that can be refused."""
+
+    host: Host | None = None
+    site: Site | None = None
+    session_id = ""
+    decision = ""
+    request_id = ""
+    status = 0
+    bytes_out = 0
+    responder: Responder | None = None
+
+    def __init__(
+        self, head: RequestHead, listener: Listener, address: str, refusals: Refusals, began_at_mono: float
+    ) -> None:
+        self.head = head
+        """Of the request asked about; until that is known, of the question itself."""
+        self.listener = listener
+        """Where people reach the gateway itself: the edge sends them there with all below `/@/`."""
+        self.peer = self.address = address
+        """The client's, as the edge tells; empty when it doesn't."""
+        self.refusals = refusals
+        self._began_at_mono = began_at_mono
+
+    @abstractmethod
+    def allow(self, judged: Judged, told: Told) -> None:
+        """Let the request go on, and tell the edge who asks."""
+
+    @abstractmethod
+    def answer(self, status_line: bytes, lines: Sequence[bytes], body: bytes = b"") -> None:
+        """What the client is to get in the backend's place."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Break off in a way that no edge takes for leave."""
+
+    @property
+    @abstractmethod
+    def is_over(self) -> bool:
+        """True when nobody waits for the answer any more."""
+
+    def record(self, at: float) -> Record:
+        """The one record of it, once it is answered."""
+        return Record(
+            at,
+            self.host.name if self.host is not None else b"",
+            self.head.method,
+            self.head.target.path,
+            self.status,
+            time.monotonic() - self._began_at_mono,
+            self.address,
+            self.session_id,
+            self.decision,
+            self.request_id,
+            self.bytes_out,
+        )
+
+
+# -- what an edge says of the request -----------------------------------------------------------
+
+_SCHEMES = frozenset((b"http", b"https", b"ws", b"wss"))
+
+
+def said(lines: Iterable[bytes], *names: bytes) -> list[bytes]:
+    """The values of these headers (lower-case names), all there and each once.
+
+    Raises BadRequest. Threat: an edge that sets one of two and hands the client's other on.
+    """
+    found: dict[bytes, bytes] = {}
+    for line in lines:
+        name = line[: line.find(b":")].lower()
+        if name not in names:
+            continue
+        if name in found:
+            raise _bad(f"{name.decode()} came twice")
+        found[name] = value_of(line)
+    missing = [name for name in names if not found.get(name)]
+    if missing:
+        raise _bad(f"{missing[0].decode()} is missing")
+    return [found[name] for name in names]
+
+
+def is_said(lines: Iterable[bytes], *names: bytes) -> bool:
+    """True when any of these headers (lower-case names) came."""
+    return any(line[: line.find(b":")].lower() in names for line in lines)
+
+
+def check_scheme(scheme: bytes) -> None:
+    """Nothing, for a scheme that requests come by: what is decided is the same by each. Raises BadRequest."""
+    if scheme.lower() not in _SCHEMES:
+        raise _bad("the scheme is no scheme of requests")
+
+
+def by_forwarded(head: RequestHead) -> Asked:
+    """What X-Forwarded-Method, -Proto, -Host and -Uri say, all four of them. Raises BadRequest."""
+    names = b"x-forwarded-method", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-uri"
+    method, scheme, authority, target = said(head.forwarded, *names)
+    check_scheme(scheme)
+    return Asked(method, target, authority)
+
+
+def _bad(why: str) -> BadRequest:
+    return BadRequest("the edge doesn't say what it asks about", code="bad_question", detail=why)

@@ -1,0 +1,41 @@
+"""`/@/validate`: nginx's auth_request and HAProxy's Lua. 200, 401 or 403, never a redirect, and nobody reads bodies.
+
+nginx takes any other status for its own failure (500), and drops every header of the answer that its configuration
+doesn't name. On a 401 `Location` says where signing in begins.
+"""
+
+from __future__ import annotations
+
+from vestibule.errors import BadRequest
+from vestibule.protocol.h1 import RequestHead
+from vestibule.proxy.forward.question import Asked, by_forwarded, check_scheme, is_said, said
+from vestibule.proxy.refusal import Answer
+
+PATH = b"/@/validate"
+_CHALLENGE = b'WWW-Authenticate: Vestibule realm="sign-in"'
+
+
+def read(head: RequestHead) -> Asked:
+    """X-Original-Method and X-Original-URL, or the four X-Forwarded-…, never something of both.
+
+    Raises BadRequest. Threat: an edge that writes one of the two, and hands on the other as the client wrote it.
+    """
+    if not is_said(head.forwarded, b"x-original-method", b"x-original-url"):
+        return by_forwarded(head)
+    if is_said(head.forwarded, b"x-forwarded-method", b"x-forwarded-uri"):
+        raise BadRequest("X-Original-… and X-Forwarded-… both say what is asked about", code="bad_question")
+    method, url = said(head.forwarded, b"x-original-method", b"x-original-url")
+    scheme, _, rest = url.partition(b"://")
+    authority, slash, path = rest.partition(b"/")
+    check_scheme(scheme)
+    return Asked(method, slash + path, authority)
+
+
+def written(status_line: bytes, lines: list[bytes], body: bytes) -> Answer:
+    """The refusal in the statuses nginx knows; a failure of ours stays one."""
+    status = int(status_line[9:12])
+    if status in (302, 303):
+        return b"HTTP/1.1 401 Unauthorized", [*lines, _CHALLENGE], b""
+    if 400 <= status < 500 and status != 401:
+        return b"HTTP/1.1 403 Forbidden", lines, body
+    return status_line, lines, body

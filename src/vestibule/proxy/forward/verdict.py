@@ -1,0 +1,41 @@
+"""What becomes of a question, whatever way it came: judged like the request itself, then allowed or refused."""
+
+from __future__ import annotations
+
+from vestibule.errors import ClientError
+from vestibule.model import Allow
+from vestibule.proxy.forward.question import Question
+from vestibule.proxy.judge import Judge, Judged, check_origin
+from vestibule.proxy.teller import Teller
+
+
+class Verdicts:
+    """Gives verdicts; one for all edges."""
+
+    def __init__(self, judge: Judge, teller: Teller) -> None:
+        self._judge = judge
+        self._teller = teller
+
+    def on(self, question: Question) -> None:
+        """Answer the question, now or later. Whatever goes wrong on the way is a refusal."""
+        self._judge.judge(question, self._act, self.refuse)
+
+    def refuse(self, question: Question, error: Exception) -> None:
+        """Answer with what went wrong."""
+        question.refusals.by_failure(question, error)
+
+    def _act(self, question: Question, judged: Judged) -> None:
+        match judged.decision:
+            case None:
+                # Threat: the backend's own `/@/…`, which nobody has decided on.
+                raise ClientError(
+                    "the edge sends this address to the gateway itself", code="own_path", status=403
+                )
+            case Allow() as allowed:
+                if question.head.upgrade:
+                    check_origin(question.head, judged.ask, judged.session)
+                told = self._teller.told(judged)
+                question.decision = allowed.reason
+                question.allow(judged, told)
+            case _:
+                question.refusals.by_judgement(question, judged)
