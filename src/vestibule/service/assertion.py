@@ -73,6 +73,7 @@ class Assertions:
         self._random = random
         self._opened: tuple[_Opened, ...] = ()
         self._unopened: frozenset[str] = frozenset()
+        self._last = 0
         self._kept: OrderedDict[tuple[str, ...], tuple[Session | Caller, float, str]] = OrderedDict()
         self._turn = asyncio.Lock()
         self.key_set = _key_set(())
@@ -137,13 +138,16 @@ class Assertions:
 
     async def begin(self) -> None:
         """Read the keys, and make the first if one is wanted. Raises StoreError."""
-        await self.look()
-        await self.rotate()
+        if self._are_wanted:
+            await self.rotate()
+        else:
+            await self.look()
 
     async def look(self, _now: float = 0.0, _fence: int = 0) -> None:
         """Read the keys anew: a job of each process. Raises StoreError."""
         async with self._turn:
             rows = await self._keys.all()
+            self._last = max((row.number for row in rows), default=0)
             known = {one.key.kid: one for one in self._opened}
             opened = tuple(
                 found for row in rows if (found := known.get(row.id) or self._open(row)) is not None
@@ -165,28 +169,22 @@ class Assertions:
         """
         if not self._are_wanted:
             return
+        await self.look()
         now = self._now()
         signs_at = assertion.next_signs_at(self._opened, now)
         if signs_at is not None:
-            rows = await self._keys.all()
-            number = max((row.number for row in rows), default=0) + 1
-            key_id = self._random(8).hex()
-            made = _new_key()
-            row = base.SigningKeyRow(
-                number=number,
-                id=key_id,
-                sealed=self._ring.seal(
-                    _PURPOSE, made, aad=_bound(number, key_id), nonce=self._random(NONCE_BYTES)
-                ),
-                created_at=now,
-                signs_at=signs_at,
-            )
-            if await self._keys.add(row):
-                self._log.info("signing_key_made", key=key_id)
+            await self._add(self._last + 1, now, signs_at)
             await self.look()
         for gone in assertion.outlived(self._opened, now):
             await self._keys.delete(gone.number)
-        await self.look()
+            await self.look()
+
+    async def _add(self, number: int, now: float, signs_at: float) -> None:
+        key_id, nonce = self._random(8).hex(), self._random(NONCE_BYTES)
+        sealed = self._ring.seal(_PURPOSE, _new_key(), aad=_bound(number, key_id), nonce=nonce)
+        row = base.SigningKeyRow(number=number, id=key_id, sealed=sealed, created_at=now, signs_at=signs_at)
+        if await self._keys.add(row):
+            self._log.info("signing_key_made", key=key_id)
 
     def _open(self, row: base.SigningKeyRow) -> _Opened | None:
         plain = self._ring.open(_PURPOSE, row.sealed, aad=_bound(row.number, row.id))
