@@ -74,7 +74,7 @@ class Assertions:
         self._opened: tuple[_Opened, ...] = ()
         self._unopened: frozenset[str] = frozenset()
         self._last = 0
-        self._kept: OrderedDict[tuple[str, ...], tuple[Session | Caller, float, str]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, ...], tuple[Known, float, str]] = OrderedDict()
         self._turn = asyncio.Lock()
         self.key_set = _key_set(())
         """The public keys, as `/@/jwks.json` has them."""
@@ -84,7 +84,7 @@ class Assertions:
     def own(self, who: Session | Caller, host: Host, issuer: str, now: float) -> tuple[str, float]:
         """A `Proxy-Assertion` for the backend of *host*, and until when it may be sent; `issuer` is a base URL.
 
-        The same one for a minute, while who asks is the same value: a signature costs 45 µs.
+        The same one for a minute, while the same is known of who asks: a signature costs 45 µs.
         Raises StoreError while there is no key.
         """
 
@@ -120,7 +120,7 @@ class Assertions:
             raise StoreError("There is no key to sign with yet.", detail="no signing key")
         place = (*shape, type(who).__name__, who.id, name, current.key.kid)
         kept = self._kept.get(place)
-        if kept is not None and kept[0] is who and now < kept[1]:
+        if kept is not None and kept[0] == known and now < kept[1]:
             return kept[2], kept[1]
         # A session's own id never leaves.
         session = ""
@@ -128,7 +128,7 @@ class Assertions:
             session = base64url.encode(self._ring.mac(_SESSION, f"{name}\0{who.id}".encode())[:16])
         token = current.key.sign(claims(known, session), kind=assertion.TYPE).reveal()
         until = now + assertion.REUSE_S
-        self._kept[place] = who, until, token
+        self._kept[place] = known, until, token
         self._kept.move_to_end(place)
         if len(self._kept) > KEPT_MAX:
             self._kept.popitem(last=False)

@@ -95,7 +95,7 @@ async def test_the_same_one_serves_for_a_minute(one, clock):
     who = session(clock)
     first = one.own(who, HOST, BASE, clock.now())
     clock.move(REUSE_S - 1)
-    assert one.own(who, HOST, BASE, clock.now()) == first
+    assert one.own(replace(who, seen_at=clock.now()), HOST, BASE, clock.now()) == first
     clock.move(1)
     assert one.own(who, HOST, BASE, clock.now())[0] != first[0]
 
