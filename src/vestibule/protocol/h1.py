@@ -14,6 +14,7 @@ import msgspec
 from vestibule.errors import BackendError, BadRequest
 from vestibule.protocol import caching, headers, url
 from vestibule.protocol.headers import (
+    ALIAS,
     AUTHORIZATION,
     CACHING,
     CALLER,
@@ -80,6 +81,8 @@ class RequestHead(msgspec.Struct, kw_only=True):
     authorization: bytes = b""
     caller: bytes = b""
     """Value of `Proxy-Session`; means something on a calling interface only."""
+    has_alias: bool = False
+    """A line came under another spelling of an owned name. It is dropped here; an edge that asks would hand it on."""
     forwarded: list[bytes] = []
     """X-Forwarded-For, -Proto, -Host, -Method, -Uri, X-Original-Method, -URL and Forwarded lines: for a trusted peer
     only."""
@@ -251,6 +254,8 @@ def _apply(head: RequestHead, special: list[tuple[int, bytes]]) -> list[bytes]:
             if value_of(line).lower() != b"100-continue":
                 raise BadRequest("this expectation can't be met", code="bad_expect", status=417)
             head.expect_continue = True
+        elif kind == ALIAS:
+            head.has_alias = True
         elif kind == TRAILER:
             head.lines.append(line)
     return connection

@@ -41,6 +41,8 @@ SET_COOKIE = 12
 TRAILER = 13
 KEEP_ALIVE = 14
 """`Connection: keep-alive` and nothing else: the commonest of all."""
+ALIAS = 15
+"""Dropped like DROP: another spelling of a name that the gateway owns or acts on, which some backends take for it."""
 CACHING = 15
 """Of an answer: what caches may do with it."""
 
@@ -187,9 +189,9 @@ def _request_kind(raw_name: bytes) -> int:
         return kind
     key = class_of(name)
     if key in OWNED or key.startswith(_OWNED_PREFIXES):
-        return DROP
+        return DROP if key == name else ALIAS
     # `Content_Length` reaches a CGI backend as CONTENT_LENGTH: an odd spelling of a framing name goes too.
-    return DROP if key != name and (key in _FRAMING or key in _REQUEST_KINDS) else PASS
+    return ALIAS if key != name and (key in _FRAMING or key in _REQUEST_KINDS) else PASS
 
 
 @lru_cache(_CACHE_NAMES)

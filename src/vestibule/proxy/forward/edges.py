@@ -21,7 +21,7 @@ from vestibule.protocol.h1 import RequestHead, head_about
 from vestibule.protocol.url import Target
 from vestibule.proxy.exchange import Exchange, Listener
 from vestibule.proxy.forward import ext_authz, forward, validate
-from vestibule.proxy.forward.question import Asked, Question
+from vestibule.proxy.forward.question import Asked, Question, passed_on
 from vestibule.proxy.forward.verdict import Verdicts
 from vestibule.proxy.judge import Judged
 from vestibule.proxy.refusal import Answer, Answers, Refusals
@@ -58,6 +58,7 @@ class Granted(NamedTuple):
     told: Told
     lines: list[bytes]
     raw: bytes
+    """The same as it goes out, but for the last lines."""
 
 
 class Edges:
@@ -141,6 +142,11 @@ class Edges:
         known = self._known.get(key)
         if known is None:
             asked = edge.read(head)
+            if head.has_alias:
+                # Threat: attacks.md H2: `User_Id`, which the edge hands on and the backend reads as `User-Id`.
+                raise BadRequest(
+                    "a header is an odd spelling of one that only the gateway sets", code="bad_header"
+                )
             about = head_about(head, method=asked.method, target=asked.target, authority=asked.authority)
             if not about.upgrade and about.value(b"sec-websocket-key"):
                 about.upgrade = b"websocket"  # edges keep Upgrade to themselves
@@ -160,7 +166,7 @@ class Edges:
         if granted is None:
             lines = [f"{name}: {value}".encode() for name, value in told.pairs]
             lines.append(b"Cache-Control: no-store")
-            raw = b"\r\n".join((_OK, *lines, b"Content-Length: 0", b"", b""))
+            raw = b"\r\n".join((_OK, *lines, b""))
             granted = self._granted[id(told)] = Granted(told, lines, raw)  # which keeps that id taken
             if len(self._granted) > GRANTED_MAX:
                 self._granted.popitem(last=False)
@@ -191,7 +197,14 @@ class Asking(Question):
 
     def allow(self, judged: Judged, told: Told) -> None:
         granted = self._edges.grant(told)
-        self.exchange.answer(_OK, granted.lines, b"", granted.raw)
+        cookie, authorization = passed_on(self.head, judged)
+        raw = b"%bCookie: %b\r\nAuthorization: %b\r\nContent-Length: 0\r\n\r\n" % (
+            granted.raw,
+            cookie,
+            authorization,
+        )
+        lines = [*granted.lines, b"Cookie: " + cookie, b"Authorization: " + authorization]
+        self.exchange.answer(_OK, lines, b"", raw)
 
     def answer(self, status_line: bytes, lines: Sequence[bytes], body: bytes = b"") -> None:
         if self.edge is not None:

@@ -85,6 +85,14 @@ class Question(ABC):
         )
 
 
+def passed_on(head: RequestHead, judged: Judged) -> tuple[bytes, bytes]:
+    """Cookie and Authorization for the backend: without the gateway's own cookies, and without what it accepted."""
+    authorization = (
+        b"" if judged.caller is not None or not head.authorization else value_of(head.authorization)
+    )
+    return judged.ask.taken.rest, authorization
+
+
 # -- what an edge says of the request -----------------------------------------------------------
 
 _SCHEMES = frozenset((b"http", b"https", b"ws", b"wss"))
