@@ -56,7 +56,7 @@ class Route(Passing, kw_only=True):
     """
 
     LABEL: ClassVar[str] = "its path"
-    EITHER: ClassVar[tuple[str, ...]] = ("backend",)
+    EITHER: ClassVar[tuple[str, ...]] = ("backend", "identity_headers")
     methods: tuple[Method, ...] = ()
     """The methods it takes; any other is answered 405. Without it: all."""
     backend: tuple[Backend, ...] = ()
@@ -84,7 +84,7 @@ class Host(Passing, kw_only=True):
         "require_jwt": "",
         "aliases": "write a host block for each name",
     }
-    EITHER: ClassVar[tuple[str, ...]] = ("backend",)
+    EITHER: ClassVar[tuple[str, ...]] = ("backend", "identity_headers")
 
     name: str = ""
     """For people; without it the host's name."""

@@ -25,13 +25,13 @@ def telling(
     made: core.Host, node: Host, prefixes: Sequence[bytes | None], clients: Mapping[str, Client]
 ) -> core.Host:
     """The compiled host with what its backends are told; `clients` by full name."""
-    own = _telling(node, OWN_HEADERS)
-    tellings = {b"": own}
     # One value for all that tell alike, by which the gateway knows them.
-    alike = {one: one for one in (OWN_HEADERS, own)}
+    alike = {OWN_HEADERS: OWN_HEADERS}
+    found = _telling(node, OWN_HEADERS)
+    tellings = {b"": alike.setdefault(found, found)}
     for route, prefix in zip(node.route, prefixes, strict=True):
         if prefix is not None:
-            found = _telling(route, own)
+            found = _telling(route, tellings[b""])
             tellings[prefix] = alike.setdefault(found, found)
     families = {family for one in tellings.values() for family in one.families}
     callbacks = dict(made.callbacks)

@@ -83,7 +83,7 @@ class Teller:
         """
         view, route = judged.ask.view, judged.ask.route
         who = judged.caller or judged.session
-        issuer = view.site.base_url if route.telling.assertion else ""
+        issuer = (view.site.auth_url or view.site.base_url) if route.telling.assertion else ""
         key = (_name_of(who), view.name, route.telling, issuer)
         now = self._now()
         kept = self._kept.get(key)
