@@ -46,6 +46,7 @@ from vestibule.proxy.pool import Pools
 from vestibule.proxy.static import Directory
 from vestibule.proxy.teller import Teller
 from vestibule.service import assertion, htpasswd
+from vestibule.service.app_tokens import CREDENTIAL, Bearers, Found
 from vestibule.service.assertion import Assertions
 from vestibule.service.basic import Passwords
 from vestibule.service.bearer import Signed
@@ -86,6 +87,10 @@ class Late:
     async def run(self, flow: Flow[T], *, trusted: bool = True) -> T:
         """Run the flow, once the control plane is there."""
         return await (await asyncio.shield(self._control)).driver.run(flow, trusted=trusted)
+
+    async def find_token(self, token_hash: bytes, now: float) -> Found | None:
+        """The app token with this hash, if it is good. Raises StoreError."""
+        return await (await asyncio.shield(self._control)).app_tokens.find(token_hash, now)
 
     async def owner_of(self, identity: Identity) -> User | None:
         """The user this account belongs to. Raises StoreError."""
@@ -154,7 +159,9 @@ class App:
         self._lasting = Lasting(self.sessions, self.rechecks)
         self._proofs = Proofs(driver.owner_of, changes)
         self.passwords = Passwords(self._files, self._proofs)
+        self.bearers = Bearers(driver.find_token, changes, grace_s=compiled.lifetimes.grace_s)
         self._callers = Callers(
+            app_tokens=self.bearers,
             signed=Signed(self._proofs, driver),
             opaque=Opaque(self._proofs, driver),
             passwords=self.passwords,
@@ -162,6 +169,7 @@ class App:
         )
         self.gateway = self._gateway()
         changes.subscribe(SESSION, self._lasting.session_changed)
+        changes.subscribe(CREDENTIAL, self._lasting.credential_changed)
         tokens = OwnTokens(_sources(compiled), driver)
         self._sites = [Listener(at, self.gateway, clock=loop.time) for at in compiled.listeners]
         self.listeners = [*self._sites, *self._edge_listeners()]
@@ -264,6 +272,7 @@ class App:
             sweeping("old marks", store.marks.sweep),
             sweeping("old leases", store.leases.sweep),
             sweeping("what nobody came back for", store.parking.sweep),
+            sweeping("old app tokens", self._sweep_tokens, every_s=3600.0),
         )
 
     @classmethod
@@ -308,11 +317,11 @@ class App:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with contextlib.suppress(StoreError):
-            await self.sessions.flush()
+            await self._flush()
         await self.grants.close()
         self.passwords.close()
-        if self._control.done() and not self._control.cancelled() and not self._control.exception():
-            await self._control.result().close()
+        if (control := self._built) is not None:
+            await control.close()
         else:
             self._control.cancel()
         await self._store.close()
@@ -331,7 +340,7 @@ class App:
                 parking=self._store.parking,
                 changes=self._changes,
                 people=self._compiled.people,
-                invitation_s=self._compiled.lifetimes.invitation_s,
+                lifetimes=self._compiled.lifetimes,
                 ring=self._ring,
                 database=self._compiled.database,
                 table=self._compiled.table,
@@ -340,7 +349,6 @@ class App:
                 hosts=ReturnHosts.of(self._compiled.table),
                 base_urls=self._base_urls,
                 use=self._use,
-                flow_life_s=self._compiled.lifetimes.flow_s,
                 fetch_allow=self._compiled.fetch_allow,
                 fetch_timeout_s=self._compiled.fetch_timeout_s,
                 pages=self._pages,
@@ -355,6 +363,16 @@ class App:
             self._log.error("control_plane_failed", error=repr(error))
             self._control.set_exception(error)
             self.failed.set()
+
+    @property
+    def _built(self) -> ControlPlane | None:
+        """The control plane, once it is there."""
+        control = self._control
+        return (
+            control.result()
+            if control.done() and not control.cancelled() and not control.exception()
+            else None
+        )
 
     async def _application(self) -> Application:
         return (await asyncio.shield(self._control)).application
@@ -388,6 +406,7 @@ class App:
         self.grants.use(refreshers)
         self._offer = offer
         self._recheck()
+        self.bearers.forget()
         self.gateway.use(offer.table)
 
     def _recheck(self) -> None:
@@ -405,8 +424,13 @@ class App:
         """Under which URLs people reach this host."""
         return tuple({site_of(host, one.scheme, one.port).base_url: None for one in self._sites})
 
-    async def _flush(self, _now: float, _fence: int) -> None:
+    async def _flush(self, _now: float = 0.0, _fence: int = 0) -> None:
         await self.sessions.flush()
+        if (control := self._built) is not None:
+            await self.bearers.flush(control.app_tokens.seen)
+
+    async def _sweep_tokens(self, now: float, limit: int) -> int:
+        return await control.app_tokens.sweep(now, limit) if (control := self._built) is not None else 0
 
     def _job_failed(self, name: str, error: VestibuleError) -> None:
         self._log.error("job_failed", job=name, code=error.code, detail=error.detail or error.message)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from vestibule.core.lifetimes import Lifetimes
 from vestibule.core.postgres import Postgres
 from vestibule.core.registration import Rules
 from vestibule.core.route import Host, RouteTable
@@ -22,15 +23,19 @@ from vestibule.protocol.address import Networks
 from vestibule.providers.base import Provider, ProviderConfig
 from vestibule.proxy.asgi import Application
 from vestibule.service.admin import AdminTokens
+from vestibule.service.app_tokens import AppTokens
 from vestibule.service.flow import Driver
 from vestibule.service.grants import Grants
 from vestibule.service.keys import KeySets
+from vestibule.service.locker import Locker
+from vestibule.service.minting import Minting
 from vestibule.service.offer import Offer
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
 from vestibule.service.registry import Registry
 from vestibule.service.sessions import Sessions
 from vestibule.service.signin import SignIn
+from vestibule.service.standing import standing_of
 from vestibule.store import base, records
 from vestibule.web.api import app as api
 from vestibule.web.api.office import Office
@@ -48,7 +53,6 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     parking: base.Parking
     changes: base.Changes
     people: Rules
-    invitation_s: float
     ring: KeyRing
     database: Path | Postgres
     table: RouteTable
@@ -61,7 +65,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Under which URLs people reach a host."""
     use: Callable[[Offer], None]
     """Takes what is in force whenever it changes."""
-    flow_life_s: float
+    lifetimes: Lifetimes
     fetch_allow: Networks
     fetch_timeout_s: float
     pages: Pages
@@ -87,8 +91,16 @@ class ControlPlane:
             parts.sessions,
             parts.changes,
             rules=parts.people,
-            invitation_s=parts.invitation_s,
+            invitation_s=parts.lifetimes.invitation_s,
         )
+        parts.rechecks.tell(self.people)
+        self.app_tokens = AppTokens(
+            self._records.app_tokens,
+            self.people,
+            parts.changes,
+            life_max_s=parts.lifetimes.app_token_s,
+        )
+        self._minting = Minting(Locker(parts.parking, parts.ring), self.app_tokens, parts.table)
         self.registry = Registry(
             rows=self._records.identity_providers,
             keys=parts.ring,
@@ -102,6 +114,7 @@ class ControlPlane:
             base_urls=parts.base_urls,
             allow=parts.fetch_allow,
         )
+        self._judge_by(self.registry.offer)
         self._signin = SignIn(
             sessions=parts.sessions,
             grants=parts.grants,
@@ -113,14 +126,17 @@ class ControlPlane:
             driver=self.driver,
             providers=parts.providers,
             hosts=parts.hosts,
-            flow_life_s=parts.flow_life_s,
+            flow_life_s=parts.lifetimes.flow_s,
         )
-        self.application: Application = build(self._signin, self.people, parts.pages, log=parts.log)
+        self.application: Application = build(
+            self._signin, self.people, self._minting, parts.pages, log=parts.log
+        )
         self.admin: Application = api.build(
             Office(
                 people=self.people,
                 registry=self.registry,
                 tokens=AdminTokens(self._records.admin_tokens),
+                app_tokens=self.app_tokens,
                 ring=parts.ring,
                 log=parts.log,
             )
@@ -129,7 +145,13 @@ class ControlPlane:
     def _use(self, offer: Offer) -> None:
         """Other providers are in force."""
         self._signin.use(offer.providers, self._parts.hosts)
+        self._minting.use(offer.table)
+        self._judge_by(offer)
         self._parts.use(offer)
+
+    def _judge_by(self, offer: Offer) -> None:
+        """By these providers old words about people are judged."""
+        self.people.judge_by(standing_of(offer, holds_s=self._parts.lifetimes.absolute_s))
 
     async def close(self) -> None:
         """Close in reverse."""

@@ -61,6 +61,11 @@ class Lasting:
         else:
             self._cut(session_id, session)
 
+    def credential_changed(self, name: str) -> None:
+        """Look again at what lasts by the credential of this name (`KIND:ID`)."""
+        for exchange in [one for one in self._by_credential if one.session_id == name]:
+            self._tasks.spawn(self._check_credential(exchange), "lasting")
+
     def look(self) -> None:
         """Look at all sessions that something lasts of."""
         for session_id in list(self._by_session):

@@ -20,16 +20,18 @@ from vestibule.core.lifetimes import USUAL
 from vestibule.core.limit import Limit
 from vestibule.core.route import Host
 from vestibule.core.session import ID_BYTES, SEEN_EVERY_S, hash_of
-from vestibule.errors import ClientError, Conflict, Invalid, NotFound, StoreError
+from vestibule.errors import Conflict, CredentialRefused, Invalid, NotFound, StoreError, TooManyTries
 from vestibule.model import AppToken, Bounds, Caller, Identity, Secret
 from vestibule.protocol import base64url
-from vestibule.protocol.authorization import basic_of, bearer_of, token_in
+from vestibule.protocol.authorization import bearer_of
 from vestibule.service.people import KNOWN, People
 from vestibule.service.sessions import UNCONFIRMED_S, USER
 from vestibule.store import base
 
 KIND: Final = "app_token"
 """Of a `Caller`."""
+CREDENTIAL: Final = "credential"
+"""Kind of change: the credential `KIND:ID` of callers was revoked."""
 AT_MOST: Final = 100
 """How many one person may have, those that have expired and are still listed among them."""
 LISTED_S: Final = 30 * 24 * 3600.0
@@ -68,13 +70,16 @@ class AppTokens:
         self._random = random
         self.life_max_s = life_max_s
 
+    def faults_of(self, wish: Wish) -> dict[str, str]:
+        """What is wrong with a wish, as `core.app_token.faults_of` says."""
+        return app_token.faults_of(wish, life_max_s=self.life_max_s)
+
     async def mint(self, user_id: str, wish: Wish, now: float) -> tuple[AppToken, Secret]:
         """A new token as it is listed, and the token itself, which is nowhere else; durable on return.
 
         Raises Invalid, Conflict `too_many_tokens`. Does NOT check that the person may make one for that host.
         """
-        faults = app_token.faults_of(wish, life_max_s=self.life_max_s)
-        if faults:
+        if faults := self.faults_of(wish):
             raise Invalid(tuple(faults.items()))
         token = AppToken(
             id=base64url.encode(self._random(ID_BYTES)),
@@ -101,6 +106,7 @@ class AppTokens:
         """End a user's token at once and everywhere. Raises NotFound."""
         was_there = await self._store.delete(user_id, token_id)
         self._changes.publish(KNOWN, user_id)
+        self._changes.publish(CREDENTIAL, f"{KIND}:{token_id}")
         if not was_there:
             raise NotFound("There is no such app token.")
 
@@ -184,7 +190,7 @@ class Bearers:
         return cached.caller
 
     async def load(self, host: Host, authorization: bytes, address: str, now: float) -> Caller:
-        """The bearer. Raises ClientError 401 `invalid_token`, 429 `too_many_tries`, StoreError.
+        """The bearer. Raises CredentialRefused, TooManyTries, StoreError.
 
         While the store is away, one that was known less than `grace_s` ago is still answered.
         """
@@ -195,10 +201,8 @@ class Bearers:
             raise _invalid()
         if not app_token.is_token(text):
             raise self._refusal(token_hash, address, now)
-        if key not in self._cached and self._failures.wait_s(address, now):
-            raise ClientError(
-                "too many wrong tokens came from this address", code="too_many_tries", status=429
-            )
+        if key not in self._cached and (wait_s := self._failures.wait_s(address, now)):
+            raise TooManyTries("too many wrong tokens came from this address", wait_s=wait_s)
         forgotten = self._forgotten
         try:
             found = await self._find(token_hash, now)
@@ -238,7 +242,7 @@ class Bearers:
         caller = Caller(
             id=token.id,
             kind=KIND,
-            identities=tuple(one for one in found.identities if one.client in host.sign_in),
+            identities=tuple(one for one in found.identities if one.client in host.believed),
             user_id=token.user_id,
             scopes=frozenset(token.scopes),
             expires_at=token.expires_at,
@@ -285,7 +289,7 @@ class Bearers:
         for key in tuple(self._of_user.get(user_id, ())):
             self._drop(key)
 
-    def _refusal(self, token_hash: bytes, address: str, now: float) -> ClientError:
+    def _refusal(self, token_hash: bytes, address: str, now: float) -> CredentialRefused:
         """The refusal of a wrong token; one that a forgotten script shows again and again is counted once a window."""
         self._failures.add(address, now)
         self._wrong.pop(token_hash, None)
@@ -295,16 +299,14 @@ class Bearers:
         return _invalid()
 
 
-def _invalid() -> ClientError:
-    return ClientError(
-        "this app token does not exist, has expired or was revoked", code="invalid_token", status=401
-    )
+def _invalid() -> CredentialRefused:
+    return CredentialRefused("this app token does not exist, has expired or was revoked")
 
 
 def _token_in(authorization: bytes) -> str:
-    """What looks like an app token in this value of Authorization; empty where nothing does."""
+    """What looks like an app token in this value of Authorization; empty where nothing does.
+
+    One that came by Basic is shown here as Bearer (`service.caller`).
+    """
     text = bearer_of(authorization)
-    if not text:
-        basic = basic_of(authorization)
-        text = token_in(basic) if basic is not None else ""
     return text if text.startswith(app_token.PREFIX) else ""

@@ -1,4 +1,4 @@
-"""By what old words of providers are judged: what each of those in force is, in a few letters."""
+"""By what old words of providers and password files are judged: what each of those in force is, in a few letters."""
 
 from __future__ import annotations
 
@@ -21,13 +21,18 @@ _FOR_SHOW: Final = frozenset({"title", "redirect_url"})
 def standing_of(offer: Offer, *, holds_s: float) -> Standing:
     """What is in force. `holds_s`: how long what was said of lists and claims holds."""
     providers = offer.providers
+    passwords = [host.accepts.passwords for host in offer.table.hosts.values()]
+    files = {file.name: _digest((file.name, file.path)) for file in passwords if file is not None}
+    words = {
+        name: _word(provider, offer.configs[name])
+        for name, provider in providers.items()
+        if name in offer.configs
+    }
     return Standing(
-        words={
-            name: _word(provider, offer.configs[name])
-            for name, provider in providers.items()
-            if name in offer.configs
-        },
-        restricted=frozenset(name for name, provider in providers.items() if _is_restricted(provider)),
+        words={**files, **words},
+        restricted=frozenset(
+            (*files, *(name for name, provider in providers.items() if _is_restricted(provider)))
+        ),
         holds_s=holds_s,
     )
 
@@ -41,6 +46,10 @@ def _word(provider: Provider, config: ProviderConfig) -> str:
     if _is_restricted(provider) and isinstance(config, msgspec.Struct):
         fields = msgspec.structs.asdict(config)
         rests_on = {name: value for name, value in fields.items() if name not in _FOR_SHOW}
+    return _digest(rests_on)
+
+
+def _digest(rests_on: Any) -> str:
     told = msgspec.json.encode(rests_on, enc_hook=_told, order="sorted")
     return base64url.encode(hashlib.sha256(told).digest()[:16])
 

@@ -6,13 +6,13 @@ or stolen, is not enough to take an account over, or away.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 from starlette.responses import Response
 
 from vestibule.core.route import ACCOUNT_PATH, SIGN_IN_PATH, SIGN_OUT_PATH, SIGNED_OUT_PATH
-from vestibule.errors import BadRequest, ClientError, Conflict, VestibuleError
+from vestibule.errors import BadRequest, Conflict, VestibuleError
 from vestibule.model import Account, Identity, Session, User
 from vestibule.protocol import cookie
 from vestibule.service.linking import is_fresh
@@ -23,7 +23,9 @@ from vestibule.web.blocks import Action, Fact, Item
 from vestibule.web.form import answers_json, told
 from vestibule.web.page import iso
 from vestibule.web.pages import with_query
+from vestibule.web.person import back, person, sign_in_again
 from vestibule.web.signin import ADDRESS_WRONG
+from vestibule.web.tokens import TOKENS_PATH, described, line
 
 LINK_PATH: Final = f"{ACCOUNT_PATH}/link"
 UNLINK_PATH: Final = f"{ACCOUNT_PATH}/unlink"
@@ -42,16 +44,18 @@ async def account(desk: Desk, ask: Ask) -> Response:
     user = await desk.people.user(session.user_id)
     accounts = await desk.people.accounts_of(user.id)
     offers = _offers(desk, ask, accounts)
+    tokens = await desk.minting.tokens.of_user(user.id)
     if ask.wants_json:
-        return answer(
-            desk.pages.json(200, _described(desk, ask, session, user=user, accounts=accounts, offers=offers))
-        )
+        found = _described(desk, ask, session, user=user, accounts=accounts, offers=offers)
+        return answer(desk.pages.json(200, {**found, "app_tokens": [described(token) for token in tokens]}))
     page = desk.pages.account(
         ask.scene(),
         facts=_facts(user, _own(ask, session)),
         items=[_item(desk, session, known, is_last=len(accounts) == 1) for known in accounts],
         offers=[_offer(offer) for offer in offers],
         actions=_ways(ask),
+        tokens=[line(token, ask.visit.now) for token in tokens],
+        new_token=_new_token(desk, ask),
     )
     return answer(page)
 
@@ -61,9 +65,9 @@ async def account(desk: Desk, ask: Ask) -> Response:
 
 async def link(desk: Desk, ask: Ask) -> Response:
     """POST `/@/account/link/ID`: off to the provider, to prove an account; nothing is linked by that."""
-    session = _person(desk, ask)
+    session = person(ask)
     if not is_fresh(session, ask.visit.now):
-        return _sign_in_again(desk, ask, session)
+        return sign_in_again(desk, ask, session)
     # The same provider again means another account there.
     same = any(identity.client == ask.visit.host.clients[ask.client] for identity in session.identities)
     sent = told(ask)
@@ -90,7 +94,7 @@ async def link(desk: Desk, ask: Ask) -> Response:
 
 async def link_page(desk: Desk, ask: Ask) -> Response:
     """What the provider vouched for, and the question whether to link it."""
-    session = _person(desk, ask)
+    session = person(ask)
     key = ask.params.get("key", "")
     found = await desk.signin.links.found(ask.visit, key)
     title = desk.signin.title_of(found.identity.client)
@@ -114,17 +118,17 @@ async def link_page(desk: Desk, ask: Ask) -> Response:
 
 async def confirm_link(desk: Desk, ask: Ask) -> Response:
     """POST of that question's button: links it, once."""
-    session = _person(desk, ask)
+    session = person(ask)
     await desk.signin.links.confirm(ask.visit, told(ask).get("key", ""))
     note(desk, ask, "account_linked", session)
-    return _back(desk, ask, {"linked": True})
+    return back(desk, ask, {"linked": True})
 
 
 async def unlink(desk: Desk, ask: Ask) -> Response:
     """Takes a linked account away: neither the last one nor the one this session came by."""
-    session = _person(desk, ask)
+    session = person(ask)
     if not is_fresh(session, ask.visit.now):
-        return _sign_in_again(desk, ask, session)
+        return sign_in_again(desk, ask, session)
     sent = told(ask)
     issuer, subject = sent.get("issuer", ""), sent.get("subject", "")
     if not issuer or not subject:
@@ -133,7 +137,7 @@ async def unlink(desk: Desk, ask: Ask) -> Response:
         raise Conflict("This is the account you are signed in with.", code="account_in_use")
     await desk.people.unlink(session.user_id, issuer, subject)
     note(desk, ask, "account_unlinked", session)
-    return _back(desk, ask, {"unlinked": True})
+    return back(desk, ask, {"unlinked": True})
 
 
 # Data
@@ -141,12 +145,13 @@ async def unlink(desk: Desk, ask: Ask) -> Response:
 
 async def export(desk: Desk, ask: Ask) -> Response:
     """Everything that is kept of the person, as a file; tokens and ids of sessions are no data of theirs."""
-    session = _person(desk, ask)
+    session = person(ask)
     user = await desk.people.user(session.user_id)
     whole = {
         "exported_at": iso(ask.visit.now),
         "user": _user(user),
         "accounts": [_account(known) for known in await desk.people.accounts_of(user.id)],
+        "app_tokens": [described(token) for token in await desk.minting.tokens.of_user(user.id)],
         "sessions": [_session(one) for one in await desk.people.sessions_of(user.id)],
         "invitations": [
             {"email": one.email, "issuer": one.issuer, "subject": one.subject, "used_at": iso(one.used_at)}
@@ -159,9 +164,9 @@ async def export(desk: Desk, ask: Ask) -> Response:
 
 async def delete_page(desk: Desk, ask: Ask) -> Response:
     """Asks once more."""
-    session = _person(desk, ask)
+    session = person(ask)
     if not is_fresh(session, ask.visit.now):
-        return _sign_in_again(desk, ask, session, rd=DELETE_PATH)
+        return sign_in_again(desk, ask, session, rd=DELETE_PATH)
     page = desk.pages.message(
         ask.scene(),
         "delete",
@@ -175,9 +180,9 @@ async def delete_page(desk: Desk, ask: Ask) -> Response:
 
 async def delete(desk: Desk, ask: Ask) -> Response:
     """Deletes the person with all that is kept of them, and signs them out everywhere."""
-    session = _person(desk, ask)
+    session = person(ask)
     if not is_fresh(session, ask.visit.now):
-        return _sign_in_again(desk, ask, session, rd=DELETE_PATH)
+        return sign_in_again(desk, ask, session, rd=DELETE_PATH)
     await desk.people.delete(session.user_id, ask.visit.now)
     note(desk, ask, "user_deleted", session)
     if answers_json(ask):
@@ -188,7 +193,7 @@ async def delete(desk: Desk, ask: Ask) -> Response:
 
 async def sign_out_all(desk: Desk, ask: Ask) -> Response:
     """Ends every session of the person, this one too."""
-    session = _person(desk, ask)
+    session = person(ask)
     await desk.people.end_sessions(session.user_id, ask.visit.now)
     note(desk, ask, "signed_out_everywhere", session)
     if answers_json(ask):
@@ -199,31 +204,8 @@ async def sign_out_all(desk: Desk, ask: Ask) -> Response:
 # Who may
 
 
-def _person(desk: Desk, ask: Ask) -> Session:
-    """The session, which has a person. Raises ClientError `sign_in_required`."""
-    del desk
-    session = ask.visit.session
-    if session is None or not session.user_id:
-        raise ClientError("nobody is signed in", code="sign_in_required", status=401)
-    return session
-
-
-def _sign_in_again(desk: Desk, ask: Ask, session: Session, *, rd: str = ACCOUNT_PATH) -> Response:
-    """Asks to sign in once more, by the client the person came by, and back."""
-    ids = {full: client for client, full in ask.visit.host.clients.items()}
-    known = [ids[identity.client] for identity in session.identities if identity.client in ids]
-    path = f"/@{known[0]}/signin" if known else SIGN_IN_PATH
-    again = with_query(path, prompt="login", rd=rd)
-    error = ClientError("this needs a fresh sign-in", code="sign_in_again", status=403)
-    return failure(desk, ask, error, ask.scene(again=again))
-
-
 def _is_in_use(session: Session, issuer: str, subject: str) -> bool:
     return any((known.issuer, known.subject) == (issuer, subject) for known in session.identities)
-
-
-def _back(desk: Desk, ask: Ask, done: Mapping[str, Any]) -> Response:
-    return answer(desk.pages.json(200, done)) if answers_json(ask) else redirect(ACCOUNT_PATH)
 
 
 def _gone(ask: Ask) -> tuple[str, ...]:
@@ -248,6 +230,11 @@ def _ways(ask: Ask) -> list[Action]:
         Action(href=SIGN_OUT_ALL_PATH, label="sign_out_all", post=True),
         Action(href=DELETE_PATH, label="delete_account", danger=True),
     ]
+
+
+def _new_token(desk: Desk, ask: Ask) -> Action | None:
+    """The way to make an app token, where some host takes them."""
+    return Action(href=TOKENS_PATH, label="new_token") if desk.minting.hosts(ask.visit.host) else None
 
 
 def _offers(desk: Desk, ask: Ask, accounts: Iterable[Account]) -> list[Choice]:

@@ -13,6 +13,7 @@ from vestibule.core.route import SIGN_IN_PATH
 from vestibule.errors import ClientError, ProviderRefused, VestibuleError
 from vestibule.model import RETRY_AFTER_S, Session
 from vestibule.observe.log import Log
+from vestibule.service.minting import Minting
 from vestibule.service.people import People
 from vestibule.service.signin import SignIn
 from vestibule.web.asking import Ask
@@ -35,6 +36,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
 
     signin: SignIn
     people: People
+    minting: Minting
     pages: Pages
     log: Log
 

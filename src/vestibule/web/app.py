@@ -20,9 +20,10 @@ from starlette.types import Scope
 
 from vestibule.errors import BadRequest, ClientError, VestibuleError
 from vestibule.observe.log import Log
+from vestibule.service.minting import Minting
 from vestibule.service.people import People
 from vestibule.service.signin import SignIn
-from vestibule.web import account, callback, registration, session, signin, signout
+from vestibule.web import account, callback, registration, session, signin, signout, tokens
 from vestibule.web.answers import Desk, answer, crash, failure
 from vestibule.web.asking import Ask, ask_of, check_post
 from vestibule.web.pages import Pages
@@ -57,6 +58,8 @@ PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
         "/@/account/link": {"GET": account.link_page, "POST": account.confirm_link},
         "/@/account/link/{client}": {"POST": account.link},
         "/@/account/unlink": {"POST": account.unlink},
+        "/@/account/tokens": {"GET": tokens.tokens, "POST": tokens.make},
+        "/@/account/tokens/revoke": {"POST": tokens.revoke},
         "/@/account/export": {"GET": account.export},
         "/@/account/delete": {"GET": account.delete_page, "POST": account.delete},
         "/@/account/signout": {"POST": account.sign_out_all},
@@ -70,9 +73,9 @@ PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
 _ANY_ORIGIN = frozenset({callback.form_post, callback.registered_form_post})
 
 
-def build(signin: SignIn, people: People, pages: Pages, *, log: Log) -> Starlette:
+def build(signin: SignIn, people: People, minting: Minting, pages: Pages, *, log: Log) -> Starlette:
     """The ASGI application. `log` gets one line for every error, with the `id` that the page shows."""
-    desk = Desk(signin=signin, people=people, pages=pages, log=log)
+    desk = Desk(signin=signin, people=people, minting=minting, pages=pages, log=log)
     routes = [
         Route(path, _endpoint(desk, handlers), methods=list(handlers), name=path)
         for path, handlers in PATHS.items()

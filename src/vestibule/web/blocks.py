@@ -52,6 +52,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     """As it was sent, where the form is shown again. Of a checkbox: empty, or anything for checked (`yes`)."""
     type: str = "text"
     """`text`, `email` or `checkbox`, which is sent as `yes`."""
+    options: tuple[str, ...] = ()
+    """What to choose from, as it is shown and sent; empty: it is typed."""
     hint: str = ""
     """How to fill it in."""
     fault: str = ""
@@ -80,4 +82,19 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     kind: str = ""
     """A provider's kind, whose mark it bears."""
+    actions: tuple[Action, ...] = ()
+
+
+class TokenLine(msgspec.Struct, frozen=True, kw_only=True):
+    """An app token on its owner's page."""
+
+    title: str
+    where: str
+    """Host and path it is good for."""
+    only_reads: bool
+    until: str
+    """The day it expires."""
+    is_over: bool
+    used: str = ""
+    """The day it was last used; empty: never."""
     actions: tuple[Action, ...] = ()

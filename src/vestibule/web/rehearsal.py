@@ -11,7 +11,8 @@ from typing import TypeAlias
 
 from vestibule.core.branding import Branding
 from vestibule.errors import ConfigError
-from vestibule.web.blocks import Action, Choice, Fact, Field, Item
+from vestibule.model import Secret
+from vestibule.web.blocks import Action, Choice, Fact, Field, Item, TokenLine
 from vestibule.web.look import BrokenTemplate
 from vestibule.web.page import Page
 from vestibule.web.pages import Pages, Scene
@@ -33,6 +34,23 @@ _OFFERS = (Item(title="Example Corporation", kind="oidc", actions=(_REMOVE,)),)
 _FACTS = (
     Fact(label="account.name", value="Alice Liddell"),
     Fact(label="account.email", value="alice@example.com"),
+)
+_TOKENS = (
+    TokenLine(
+        title="Laptop",
+        where="git.example.com/alice/repo",
+        only_reads=True,
+        until="2027-02-20",
+        is_over=False,
+        used="2026-11-22",
+        actions=(_REMOVE,),
+    ),
+    TokenLine(title="Old phone", where="dav.example.com", only_reads=False, until="2026-11-01", is_over=True),
+)
+_TOKEN_FIELDS = (
+    Field(name="name", label="token_form.name", hint="token_form.name_hint"),
+    Field(name="host", label="token_form.host", options=("git.example.com", "dav.example.com")),
+    Field(name="days", label="token_form.days", options=("7", "30"), value="30", fault="form.invalid"),
 )
 _FIELDS = (
     Field(name="address", label="address.label", hint="address.example", autocomplete="url", keyboard="url"),
@@ -69,7 +87,19 @@ SAMPLES: Mapping[str, Sample] = MappingProxyType(
             scene, "signed_in", action="/@/do", fields=_FIELDS, status=422
         ),
         "account": lambda pages, scene: pages.account(
-            scene, facts=_FACTS, items=_ITEMS, offers=_OFFERS, actions=[_REMOVE]
+            scene,
+            facts=_FACTS,
+            items=_ITEMS,
+            offers=_OFFERS,
+            actions=[_REMOVE],
+            tokens=_TOKENS,
+            new_token=Action(href="/@/account/tokens", label="new_token"),
+        ),
+        "new token": lambda pages, scene: pages.form(
+            scene, "token_form", action="/@/account/tokens", fields=_TOKEN_FIELDS, submit="make_token"
+        ),
+        "token": lambda pages, scene: pages.token(
+            scene, line=_TOKENS[0], text=Secret("vst_app_" + "0" * 49), actions=[_REMOVE]
         ),
         "register": lambda pages, scene: pages.form(
             scene,

@@ -75,6 +75,8 @@ TEXTS: dict[str, Text] = {
     "sign_in_again": Text(403, (_SIGN_IN_AGAIN, _ACCOUNT), shows_reason=False),
     "last_account": Text(409, (_ACCOUNT,), shows_reason=False),
     "account_in_use": Text(409, (_ACCOUNT,), shows_reason=False),
+    "too_many_tokens": Text(409, (_ACCOUNT,), shows_reason=False),
+    "token_form_expired": Text(400, (_ACCOUNT,), shows_reason=False),
     # A sign-in that can't go on. All of them lead back to signing in.
     "flow_expired": Text(400, (_SIGN_IN_AGAIN,)),
     "flow_replayed": Text(400, (("home", "to_site"), _SIGN_IN_AGAIN)),

@@ -105,6 +105,7 @@ class World:
     def __init__(self, clock: Clock, store: Store, changes: Heartbeats) -> None:
         self.clock = clock
         self.store = store
+        self.changes = changes
         dice = random.Random(7)
         self.ops = {
             "google": Op("google", end="https://op.example/end"),

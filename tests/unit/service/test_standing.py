@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from vestibule.core.route import RouteTable
+from vestibule.core.credential import Accepted, PasswordFile
+from vestibule.core.route import Host, RouteTable
+from vestibule.core.vouched import Standing
 from vestibule.model import Secret
 from vestibule.providers.base import ProviderConfig
 from vestibule.providers.github import GitHubConfig
@@ -62,6 +64,16 @@ def test_who_lets_in_only_some_is_told_of():
     assert standing.restricted == {"github"}
     assert standing.holds_s == 60.0
     assert set(standing.words) == {"github", "corp"}
+
+
+def test_a_password_file_is_the_one_at_its_path():
+    def standing(path: str) -> Standing:
+        accepts = Accepted(passwords=PasswordFile(name="htpasswd", path=path))
+        table = RouteTable((Host(name=b"app.example", title="", clients={}, accepts=accepts),))
+        return standing_of(Offer(table, {}), holds_s=1.0)
+
+    assert standing("/a").words != standing("/b").words
+    assert standing("/a").restricted == {"htpasswd"}
 
 
 def test_what_was_made_of_nothing_known_has_no_word():

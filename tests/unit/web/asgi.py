@@ -11,9 +11,13 @@ from urllib.parse import quote
 
 import msgspec
 
-from vestibule.core.route import Host, Site
+from vestibule.core.route import Host, RouteTable, Site
+from vestibule.core.seal import Key, KeyRing
 from vestibule.model import Identity, Session
 from vestibule.observe.log import Log
+from vestibule.service.app_tokens import AppTokens
+from vestibule.service.locker import Locker
+from vestibule.service.minting import Minting
 from vestibule.service.people import People
 from vestibule.service.sessions import Sessions
 from vestibule.service.signin import Begun, Choice, Failed, Finished, SignedOut, SignIn
@@ -145,6 +149,12 @@ class Reply(msgspec.Struct, frozen=True):
         return msgspec.json.decode(self.body)
 
 
+def minting(store: Store, people: People, changes: Changes, *hosts: Host) -> Minting:
+    """Forms for app tokens, over a store in memory."""
+    tokens = AppTokens(store.app_tokens, people, changes)
+    return Minting(Locker(store.parking, KeyRing((Key("k1", b"1" * 32),))), tokens, RouteTable(hosts))
+
+
 class Desk:
     """The application with its fakes around it."""
 
@@ -157,6 +167,7 @@ class Desk:
         self.app = build(
             self.signin,
             self.people,
+            minting(store, self.people, changes),
             PAGES,
             log=Log(self._log),
         )
@@ -219,6 +230,8 @@ _TAGS = {
     "source",
     "input",
     "label",
+    "select",
+    "option",
     "html",
     "head",
     "meta",
@@ -253,6 +266,7 @@ _ATTRIBUTES = {
     "autocapitalize",
     "autocomplete",
     "checked",
+    "selected",
     "for",
     "id",
     "inputmode",

@@ -11,7 +11,7 @@ import msgspec
 
 from tests.unit.service.conftest import Clock, Heartbeats
 from tests.unit.service.test_signin import BASE, Browser, World
-from tests.unit.web.asgi import PAGES, Desk, Reply
+from tests.unit.web.asgi import PAGES, Desk, Reply, minting
 from vestibule.core.registration import Rules
 from vestibule.observe.log import Log
 from vestibule.store.memory import Store
@@ -30,7 +30,8 @@ class Lobby(Desk):
         self.people = self.world.people
         self.people.use(rules or Rules())
         self._log = io.StringIO()
-        self.app = build(self.world.signin, self.people, PAGES, log=Log(self._log))
+        self.minting = minting(self.world.store, self.people, self.world.changes)
+        self.app = build(self.world.signin, self.people, self.minting, PAGES, log=Log(self._log))
 
     def browser(self) -> Browser:
         """A new one."""

@@ -25,6 +25,7 @@ POSTS = (
     "/@/account/link",
     "/@/account/link/github",
     "/@/account/unlink",
+    "/@/account/tokens/revoke",
     "/@/account/delete",
     "/@/account/signout",
 )
@@ -130,7 +131,7 @@ async def test_the_export_is_a_file_without_secrets(lobby: Lobby, alice: Browser
     reply = await lobby.get(alice, "/@/account/export")
     assert reply.headers["content-disposition"] == 'attachment; filename="account.json"'
     assert reply.headers["cache-control"] == "no-store"
-    assert set(reply.json) == {"exported_at", "user", "accounts", "sessions", "invitations"}
+    assert set(reply.json) == {"exported_at", "user", "accounts", "app_tokens", "sessions", "invitations"}
     assert [one["subject"] for one in reply.json["accounts"]] == ["alice", "octocat"]
     session = await alice.session()
     assert alice.handle is not None

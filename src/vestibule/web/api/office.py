@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from vestibule.core.seal import KeyRing
 from vestibule.observe.log import Log
 from vestibule.service.admin import AdminTokens, Asker
+from vestibule.service.app_tokens import AppTokens
 from vestibule.service.people import People
 from vestibule.service.registry import Registry
 
@@ -29,6 +30,7 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     people: People
     registry: Registry
     tokens: AdminTokens
+    app_tokens: AppTokens
     ring: KeyRing
     """Signs cursors."""
     log: Log

@@ -17,6 +17,7 @@ from vestibule.errors import ProviderUnavailable
 from vestibule.model import Identity, User
 from vestibule.observe.log import Log
 from vestibule.service.admin import AdminTokens, Asker
+from vestibule.service.app_tokens import AppTokens
 from vestibule.service.people import People
 from vestibule.service.registry import Registry
 from vestibule.service.sessions import Sessions
@@ -74,8 +75,16 @@ class ApiDesk:
             random=random,
         )
         self.tokens = AdminTokens(store.admin_tokens, random=random)
+        self.app_tokens = AppTokens(store.app_tokens, self.people, changes, random=random)
         self.app = build(
-            Office(people=self.people, registry=self.registry, tokens=self.tokens, ring=RING, log=log)
+            Office(
+                people=self.people,
+                registry=self.registry,
+                tokens=self.tokens,
+                app_tokens=self.app_tokens,
+                ring=RING,
+                log=log,
+            )
         )
 
     @property
