@@ -22,6 +22,8 @@ from vestibule.config.telling import telling
 from vestibule.core.call import Call, Operation, SessionCredential
 from vestibule.core.lifetimes import USUAL, Lifetimes
 from vestibule.core.listener import ListenAddress
+from vestibule.core.passage import preflight_policy
+from vestibule.core.policy import Policy
 from vestibule.core.postgres import Postgres
 from vestibule.core.registration import Rules
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server, Trust, routes_of, with_callbacks
@@ -118,6 +120,7 @@ def _host(scope: Scope, loaded: Loaded) -> Host:
         prefix=b"",
         backend=_backend(node, node.backend, insecure=node.insecure, trust=passed.trust),
         policy=scope.policies[0],
+        preflight=_preflight(scope, 0),
         body_limit_bytes=node.max_body,
         passage=passed.passage,
         place=node.block.place.short,
@@ -162,10 +165,15 @@ def _route(scope: Scope, number: int, prefix: bytes, inherited: Backend) -> Rout
         prefix=prefix,
         backend=backend,
         policy=scope.policies[number + 1],
+        preflight=_preflight(scope, number + 1),
         body_limit_bytes=host.max_body if route.max_body is None else route.max_body,
         passage=passed.passage,
         place=route.block.place.short,
     )
+
+
+def _preflight(scope: Scope, number: int) -> Policy | None:
+    return preflight_policy(scope.policies[number]) if scope.passed[number].lets_preflight else None
 
 
 def _backend(node: Node, written: tuple[Backend, ...], *, insecure: bool, trust: Trust) -> Backend:

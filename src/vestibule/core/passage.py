@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 
+from vestibule.core.policy import Policy, policy_of
+from vestibule.core.rule import Rule
 from vestibule.core.template import NOBODY, Person, Template
 from vestibule.errors import ClientError
 from vestibule.protocol.h1 import RequestHead
@@ -127,9 +131,14 @@ def fault_of(name: str, *, is_removed: bool, is_answer: bool) -> str:
 # -- header lines ---------------------------------------------------------------------------------
 
 
-def without(lines: list[bytes], classes: frozenset[str]) -> list[bytes]:
+def without(lines: Sequence[bytes], classes: frozenset[str]) -> list[bytes]:
     """The header lines less those of these classes, in whatever spelling a backend could take for them."""
-    return [line for line in lines if class_of(line.partition(b":")[0].decode("latin-1")) not in classes]
+    return [line for line in lines if _class_of(line.partition(b":")[0]) not in classes]
+
+
+@lru_cache(1024)
+def _class_of(name: bytes) -> str:
+    return class_of(name.decode("latin-1"))
 
 
 def classes_of(headings: tuple[Heading, ...]) -> frozenset[str]:
@@ -159,3 +168,19 @@ def is_preflight(head: RequestHead) -> bool:
         and bool(head.value(b"origin"))
         and bool(head.value(b"access-control-request-method"))
     )
+
+
+def preflight_policy(policy: Policy) -> Policy:
+    """The policy for preflights where they pass unasked: nobody needs to be known; networks narrow as ever.
+
+    A browser sends them without any credential, and the request that follows is decided on by itself.
+    """
+    return policy_of(
+        allow=(Rule(kind="public", text="preflight"), *_networks(policy.allow or ())),
+        all=_networks(policy.all),
+        deny=_networks(policy.deny),
+    )
+
+
+def _networks(rules: Sequence[Rule]) -> tuple[Rule, ...]:
+    return tuple(rule for rule in rules if rule.kind == "network")

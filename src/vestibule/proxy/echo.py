@@ -18,23 +18,31 @@ from typing import Any
 import msgspec
 
 from vestibule.core.route import Backend
+from vestibule.protocol.caching import NOT_KEPT
 from vestibule.protocol.headers import class_of
+from vestibule.protocol.url import Target
 from vestibule.proxy.exchange import Exchange, Responder
+from vestibule.proxy.passing import Way
 
 BODY_LIMIT_BYTES = 64 * 1024
 SHOWN_CHARS = 6
 
-_LINES = (b"Content-Type: application/json", b"Cache-Control: no-store", b"X-Content-Type-Options: nosniff")
+_LINES = (b"Content-Type: application/json", *NOT_KEPT, b"X-Content-Type-Options: nosniff")
 _MASKED = frozenset(("proxy-session",))
 
 
 class Echo:
     """Answers exchanges with themselves."""
 
-    def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes]) -> None:
-        """Answer the exchange once its body is whole; `lines` are the headers a backend would have got."""
+    def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes], way: Way | None = None) -> None:
+        """Answer the exchange once its body is whole; `lines` are the headers a backend would have got.
+
+        `way` is what its route makes of it.
+        """
         head = exchange.head
-        answer = Repetition(exchange, lines)
+        host_line = (way.passage.host_line if way is not None else b"") or head.host_line
+        target = way.target if way is not None else head.target
+        answer = Repetition(exchange, [host_line, *lines], target)
         exchange.responder = answer
         if not head.has_body:
             answer.on_body_end(())
@@ -47,10 +55,11 @@ class Echo:
 class Repetition(Responder):
     """One exchange's answer: counts the body and keeps its beginning."""
 
-    __slots__ = ("_exchange", "_kept", "_length", "_lines")
+    __slots__ = ("_exchange", "_kept", "_length", "_lines", "_target")
 
-    def __init__(self, exchange: Exchange, lines: list[bytes]) -> None:
+    def __init__(self, exchange: Exchange, lines: list[bytes], target: Target) -> None:
         self._exchange = exchange
+        self._target = target
         self._lines = lines
         self._kept = bytearray()
         self._length = 0
@@ -65,9 +74,9 @@ class Repetition(Responder):
         head = self._exchange.head
         shown: dict[str, Any] = {
             "method": head.method.decode("latin-1"),
-            "path": head.target.path.decode("latin-1"),
-            "query": head.target.query.decode("latin-1"),
-            "headers": _headers([head.host_line, *self._lines, *_framing(self._exchange)]),
+            "path": self._target.path.decode("latin-1"),
+            "query": self._target.query.decode("latin-1"),
+            "headers": _headers([*self._lines, *_framing(self._exchange)]),
             "length": self._length,
             **_body(bytes(self._kept), is_whole=self._length <= BODY_LIMIT_BYTES),
         }

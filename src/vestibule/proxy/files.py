@@ -133,13 +133,14 @@ class Reply(msgspec.Struct, kw_only=True):
             os.close(descriptor)
 
 
-def prepare(directory: str, head: RequestHead, *, is_public: bool) -> Reply:
+def prepare(directory: str, head: RequestHead, path: bytes, *, is_public: bool) -> Reply:
     """The answer to a GET or HEAD for a path in the directory, its first piece read.
 
+    `path` is canonical as the one asked for is, and is that one unless a route makes another of it.
     Raises OSError when the file system fails.
     """
     try:
-        found = _find(directory, head.target.path)
+        found = _find(directory, path)
         if found is None:
             return Reply(status=404, lines=[])
         real, is_directory = found

@@ -11,26 +11,30 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from vestibule.core.passage import without
 from vestibule.core.route import HEALTH_PATH, KEYS_PATH, POMERIUM_KEYS_PATH, Backend, RouteTable
 from vestibule.errors import BadRequest
 from vestibule.model import Allow, Session
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol import cookie, websocket
+from vestibule.protocol.caching import NOT_KEPT
 from vestibule.protocol.h1 import RequestHead, fields_bytes
 from vestibule.protocol.headers import value_of
 from vestibule.proxy.exchange import Exchange, record_of
 from vestibule.proxy.forward.edges import Edges
 from vestibule.proxy.judge import Ask, Judge, Judged, check_origin
+from vestibule.proxy.passing import Way
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.refusal import Answer, Answers, Refusals, id_of
-from vestibule.proxy.relay import Relay
+from vestibule.proxy.relay import CLOSED, UNLESS_SAID, Relay
 from vestibule.proxy.teller import Teller
 from vestibule.proxy.view import Kept
 from vestibule.service.visit import Visit
 
 BLOCKS_MAX = 10_000
-_HEALTHY = (b"Content-Type: text/plain", b"Cache-Control: no-store")
+_HEALTHY = (b"Content-Type: text/plain", *NOT_KEPT)
+_AUTHORIZATION = frozenset(("authorization",))
 _KEYS = frozenset((KEYS_PATH.encode(), POMERIUM_KEYS_PATH.encode()))
 _KEY_SET = (
     b"Content-Type: application/jwk-set+json",
@@ -59,8 +63,8 @@ class Control(Protocol):
 class Internal(Protocol):
     """Answers for backends that are no servers: directories and built-in applications."""
 
-    def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes]) -> None:
-        """Answer the exchange; `lines` are the headers a backend would have got."""
+    def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes], way: Way | None = None) -> None:
+        """Answer the exchange; `lines` are the headers a backend would have got, `way` what its route makes of it."""
 
 
 class Gateway:
@@ -148,51 +152,63 @@ class Gateway:
                 raise BadRequest("the body is too large", code="body_too_large", status=413)
         if head.upgrade:
             self._check_websocket(head, ask, judged.session)
-        backend = ask.route.backend
+        passage, backend = ask.route.passage, ask.route.backend
+        way = None if passage is None else Way(passage, exchange, judged)
         if not backend.servers:
-            self._internal.begin(exchange, backend, self._lines(head, judged)[0])
+            self._internal.begin(exchange, backend, self._lines(head, judged, way)[0], way)
             return
-        request = head.method + b" " + head.target.full + b" HTTP/1.1\r\n" + self._fields(exchange, judged)
+        target = head.target if way is None else way.target
+        request = head.method + b" " + target.full + b" HTTP/1.1\r\n" + self._fields(exchange, judged, way)
         relay = Relay(exchange, self._pools.of(backend), request, self._refusals.by_error)
+        if not ask.route.policy.public:
+            relay.privacy = CLOSED
+        elif judged.session is not None or judged.caller is not None:
+            relay.privacy = UNLESS_SAID
+        if way is not None:
+            way.fit(relay)
         exchange.responder = relay
         relay.begin()
 
-    def _fields(self, exchange: Exchange, judged: Judged) -> bytes:
+    def _fields(self, exchange: Exchange, judged: Judged, way: Way | None) -> bytes:
         """The header lines as the backend gets them, from those that came; kept for a client that sends them again.
 
         They are the same as long as these are: what came, who asks as a value, what is told of the client, and how
-        the route tells of people.
+        the route tells of people and does with header lines.
         """
         ask = judged.ask
+        passage = None if way is None else way.passage
         kept, who = ask.kept, judged.caller or judged.session
         if (
             kept is not None
             and kept.who is who
             and kept.telling is ask.route.telling
+            and kept.passage is passage
             and self._now() < kept.good_until
         ):
             return kept.block
         head = exchange.head
-        lines, good_until = self._lines(head, judged)
-        block = fields_bytes(head, lines)
+        lines, good_until = self._lines(head, judged, way)
+        block = fields_bytes(head, lines, b"" if passage is None else passage.host_line)
         telling = ask.route.telling
-        ask.view.keep(head, Kept(exchange.peer, ask.told, ask.taken, who, telling, good_until, block))
+        if not judged.is_preflight and (passage is None or not passage.is_of_request):
+            kept = Kept(exchange.peer, ask.told, ask.taken, who, telling, good_until, block, passage)
+            ask.view.keep(head, kept)
         return block
 
-    def _lines(self, head: RequestHead, judged: Judged) -> tuple[list[bytes], float]:
+    def _lines(self, head: RequestHead, judged: Judged, way: Way | None) -> tuple[list[bytes], float]:
         """What came, without the gateway's cookies and what it accepted; what is told of client and person.
 
         And until when they may be sent again.
         """
-        ask, caller = judged.ask, judged.caller
-        came = (
-            head.lines if caller is None else [line for line in head.lines if line is not head.authorization]
-        )
+        ask, came = judged.ask, head.lines
+        if judged.caller is not None or judged.is_preflight:
+            came = without(came, _AUTHORIZATION)
         lines = [*came, *ask.told.lines]
         if ask.taken.rest:
             lines.append(b"Cookie: " + ask.taken.rest)
         told = self._teller.told(judged)
-        return [*lines, *told.lines], told.good_until
+        lines += told.lines
+        return lines if way is None else way.lines(lines), told.good_until
 
     def _check_websocket(self, head: RequestHead, ask: Ask, session: Session | None) -> None:
         """A good handshake, and no page of another site behind it. Spec: RFC 6455 section 4.2.1."""

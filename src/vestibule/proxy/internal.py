@@ -7,6 +7,7 @@ from vestibule.errors import BackendError, NotFound
 from vestibule.proxy.account import Account
 from vestibule.proxy.echo import Echo
 from vestibule.proxy.exchange import Exchange
+from vestibule.proxy.passing import Way
 from vestibule.proxy.static import Directory
 
 _NOWHERE = Backend()
@@ -20,17 +21,17 @@ class Internals:
         self._echo = echo
         self._account = account
 
-    def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes]) -> None:
-        """Answer the exchange.
+    def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes], way: Way | None = None) -> None:
+        """Answer the exchange; `way` is what its route makes of it.
 
         Raises NotFound where there is no backend at all, BackendError for one that is none of them.
         """
         if backend == _NOWHERE:
             raise NotFound("requests to this host are its edge's to send on", code="no_backend")
         if backend.static_dir:
-            self._directory.begin(exchange, backend, lines)
+            self._directory.begin(exchange, backend, lines, way)
         elif backend.internal == "echo":
-            self._echo.begin(exchange, backend, lines)
+            self._echo.begin(exchange, backend, lines, way)
         elif backend.internal == "account":
             self._account.begin(exchange)
         else:

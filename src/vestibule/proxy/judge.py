@@ -15,7 +15,8 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from vestibule.core.policy import decide
+from vestibule.core.passage import is_preflight
+from vestibule.core.policy import Policy, decide
 from vestibule.core.route import Host, Route, RouteTable, Site
 from vestibule.core.seal import KeyRing
 from vestibule.errors import BadRequest, ClientError, ProviderUnavailable, StoreError
@@ -37,7 +38,7 @@ from vestibule.protocol.headers import value_of
 from vestibule.proxy.exchange import Exchange, Listener
 from vestibule.proxy.lasting import Lasting
 from vestibule.proxy.task import Tasks
-from vestibule.proxy.view import Kept, NotYetKnown, Told, View, Views
+from vestibule.proxy.view import NO_COOKIE, Kept, NotYetKnown, Told, View, Views
 from vestibule.service.recheck import Rechecks
 from vestibule.service.sessions import Sessions
 
@@ -92,6 +93,8 @@ class Judged(msgspec.Struct, frozen=True, gc=False):
     caller: Caller | None
     decision: Decision | None
     """None: the path is the gateway's own, where anybody may ask."""
+    is_preflight: bool = False
+    """What a browser asks before a request of another site's page, let through unasked: nobody's credentials go on."""
 
 
 C = TypeVar("C", bound=Case)
@@ -182,6 +185,9 @@ class Judge:
         # 3. Who asks: by a credential of their own that this host takes, else by the session of the cookie.
         taken = view.taken(head) if kept is None else kept.taken
         ask = Ask(view, route, taken, told, kept)
+        if route.preflight is not None and is_preflight(head) and not is_own(target.path, host):
+            self._let_preflight(case, ask, route.preflight, then)
+            return
         if host.takes_callers and head.authorization and not is_own(target.path, host):
             authorization = value_of(head.authorization)
             if self._callers.takes(host, authorization):
@@ -283,6 +289,12 @@ class Judge:
             asker = Asker(session.identities, session.user_id, case.address)
         then(case, Judged(ask, session, None, decide(ask.route.policy, head.method, asker)))
 
+    def _let_preflight(self, case: C, ask: Ask, policy: Policy, then: Callable[[C, Judged], None]) -> None:
+        """For a browser's question, whoever sits before it: no session and no credential is looked at."""
+        bare = Ask(ask.view, ask.route, NO_COOKIE, ask.told, None)
+        decision = decide(policy, case.head.method, Asker(address=case.address))
+        then(case, Judged(bare, None, None, decision, is_preflight=True))
+
     def _decide_for(self, case: C, ask: Ask, caller: Caller, then: Callable[[C, Judged], None]) -> None:
         """For somebody who showed a credential of their own."""
         if case.is_over:
@@ -352,12 +364,16 @@ def is_own(path: bytes, host: Host) -> bool:
 
 
 def check_origin(head: RequestHead, ask: Ask, session: Session | None) -> None:
-    """Nothing, where no page of another site is behind a WebSocket. Raises BadRequest. Spec: RFC 6455 section 10.2.
+    """Nothing, where no page of another site is behind a WebSocket, or one that is listed. Raises BadRequest.
 
-    Threat: cross-site WebSocket hijacking: browsers send cookies with it and ask no CORS.
+    Spec: RFC 6455 section 10.2. Threat: cross-site WebSocket hijacking: browsers send cookies with it, the app's own
+    too, and ask no CORS. Who sends no Origin is no browser.
     """
     origin = head.value(b"origin")
-    if session is not None and origin and not websocket.is_own_origin(origin, ask.view.site.base_url):
+    carries = session is not None or head.cookies or head.authorization
+    passage = ask.route.passage
+    listed = passage.origins if passage is not None else frozenset[str]()
+    if carries and origin and not websocket.is_own_origin(origin, ask.view.site.base_url, listed):
         raise BadRequest("a page of another site may not open this", code="foreign_origin", status=403)
 
 

@@ -14,15 +14,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from vestibule.core.passage import without
 from vestibule.errors import BackendError, VestibuleError
 from vestibule.protocol import websocket
+from vestibule.protocol.caching import PRIVATE, made_private
 from vestibule.protocol.cookie import sets_ours
 from vestibule.protocol.h1 import AnswerHead
 from vestibule.proxy.exchange import Exchange, Responder
 from vestibule.proxy.pool import CONNECT_DEADLINE_S, Pool
 from vestibule.proxy.upstream import ANSWER_DEADLINE_S, UpstreamConnection
 
+# What a cache that serves several people may do with an answer (`protocol.caching`).
+OPEN = 0
+"""What the backend says of it."""
+UNLESS_SAID = 1
+"""Nothing, unless the backend says something of it."""
+CLOSED = 2
+"""Nothing, whatever the backend says: it can't know who stands in front of it."""
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
+_AND_PRIVATE = b"\r\n" + PRIVATE + b"\r\n"
 
 
 class Failed(Protocol):
@@ -43,6 +53,13 @@ class Relay(Responder):
     _tunnel = False
     answer_s = ANSWER_DEADLINE_S
     connect_s = CONNECT_DEADLINE_S
+    privacy = OPEN
+    """What is made of answers that a cache between here and the client could give to somebody else."""
+    answer_lines: Callable[[list[bytes]], list[bytes]] | None = None
+    """What the route makes of an answer's header lines."""
+    trailers_not_passed: frozenset[str] = frozenset()
+    """Classes of header names that may not come behind the body either."""
+    answer_trailers_not_passed: frozenset[str] = frozenset()
     on_answer: Callable[[AnswerHead], bool] | None = None
     """Asked before an answer is passed on; True takes it away (a calling interface that repeats after a 401)."""
 
@@ -122,7 +139,8 @@ class Relay(Responder):
             return
         head = self._exchange.head
         if head.chunked:
-            connection.send_body(b"\r\n".join((b"0", *trailers, b"", b"")))
+            passed = without(trailers, self.trailers_not_passed) if self.trailers_not_passed else trailers
+            connection.send_body(b"\r\n".join((b"0", *passed, b"", b"")))
         if head.has_body:
             connection.end_body()
 
@@ -152,7 +170,12 @@ class Relay(Responder):
         if self.on_answer is not None and self.on_answer(head):
             return
         self._ended = True
-        self._exchange.answer(head.status_line, _lines(head), body, raw)
+        lines = _lines(head)
+        if self.privacy and not head.is_private:
+            lines, raw = self._closed(head, lines, raw)
+        if self.answer_lines is not None:
+            lines, raw = self.answer_lines(lines), b""
+        self._exchange.answer(head.status_line, lines, body, raw)
 
     def on_head(self, head: AnswerHead, length: int | None) -> None:
         if self.on_answer is not None and self.on_answer(head):
@@ -163,7 +186,7 @@ class Relay(Responder):
         self._started = True
         if head.status == 304 and length is not None:
             length = None  # a length of what is not sent; some clients wait for it
-        self._exchange.start(head.status_line, _lines(head), length)
+        self._exchange.start(head.status_line, self._lines(head), length)
 
     def on_data(self, data: bytes) -> None:
         self._exchange.write(data)
@@ -174,7 +197,8 @@ class Relay(Responder):
         if self._tunnel:
             self._exchange.close_tunnel()
         else:
-            self._exchange.finish([line for line in trailers if not _sets_our_cookie(line)])
+            passed = [line for line in trailers if not _sets_our_cookie(line)]
+            self._exchange.finish(without(passed, self.answer_trailers_not_passed))
 
     def on_switched(self, head: AnswerHead) -> None:
         """Spec: RFC 6455 section 4.1. Threat: a backend that switches to what was not asked for."""
@@ -195,7 +219,9 @@ class Relay(Responder):
             return
         self._started = True
         self._tunnel = True
-        exchange.upgrade(head.status_line, [*_lines(head), b"Upgrade: websocket", b"Connection: Upgrade"])
+        exchange.upgrade(
+            head.status_line, [*self._lines(head), b"Upgrade: websocket", b"Connection: Upgrade"]
+        )
 
     def on_lost(self, error: BackendError, *, answered: bool) -> None:
         self._connection = None
@@ -215,6 +241,19 @@ class Relay(Responder):
 
     def on_resume_body(self) -> None:
         self._exchange.resume_body()
+
+    def _lines(self, head: AnswerHead) -> list[bytes]:
+        """The answer's lines as the client gets them."""
+        lines = _lines(head)
+        if self.privacy and not head.is_private:
+            lines, _ = self._closed(head, lines, b"")
+        return lines if self.answer_lines is None else self.answer_lines(lines)
+
+    def _closed(self, head: AnswerHead, lines: list[bytes], raw: bytes) -> tuple[list[bytes], bytes]:
+        """Lines, and the same answer as bytes where it can go on so, kept from caches that serve several people."""
+        if not head.caching:
+            return [*lines, PRIVATE], raw and raw.replace(b"\r\n", _AND_PRIVATE, 1)
+        return (lines, raw) if self.privacy == UNLESS_SAID else (made_private(lines), b"")
 
 
 def _lines(head: AnswerHead) -> list[bytes]:

@@ -21,6 +21,7 @@ from vestibule.core.route import Backend
 from vestibule.observe.log import Log
 from vestibule.proxy.exchange import Exchange, Responder
 from vestibule.proxy.files import PIECE_BYTES, File, Reply, prepare, reply_of
+from vestibule.proxy.passing import Way
 from vestibule.proxy.refusal import Answers, id_of
 
 THREADS = 8
@@ -92,21 +93,24 @@ class Directory:
         self._threads = threads or ThreadPoolExecutor(THREADS, thread_name_prefix="static")
         self._memory = Memory()
 
-    def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes]) -> None:
-        """Answer the exchange, now or later; the path in the directory is the whole path asked for."""
+    def begin(self, exchange: Exchange, backend: Backend, lines: list[bytes], way: Way | None = None) -> None:
+        """Answer the exchange, now or later; the path in the directory is the whole path asked for.
+
+        `way` is what its route makes of it: another path, and other header lines.
+        """
         head = exchange.head
         if head.method not in (b"GET", b"HEAD"):
             self._refuse(exchange, 405, [b"Allow: GET, HEAD"])
             return
         directory, is_public = backend.static_dir, exchange.decision == "public"
         now = asyncio.get_running_loop().time()
-        transfer = Transfer(exchange, self)
+        transfer = Transfer(exchange, self, way)
         exchange.responder = transfer
-        file = self._memory.get(directory, head.target.path, now)
+        file = self._memory.get(directory, transfer.path, now)
         if file is not None:
             self._answer(transfer, reply_of(file, head, is_public=is_public))
         else:
-            work = partial(prepare, directory, head, is_public=is_public)
+            work = partial(prepare, directory, head, transfer.path, is_public=is_public)
             self.run(work, partial(self._on_prepared, transfer, directory))
 
     def close(self) -> None:
@@ -133,7 +137,7 @@ class Directory:
             return
         if reply.file is not None:
             now = asyncio.get_running_loop().time()
-            self._memory.keep(directory, exchange.head.target.path, reply.file, now)
+            self._memory.keep(directory, transfer.path, reply.file, now)
         if transfer.is_gone:
             reply.close()
         else:
@@ -165,10 +169,13 @@ class Directory:
 class Transfer(Responder):
     """One file on its way to one client."""
 
-    __slots__ = ("_directory", "_paused", "_reading", "_reply", "exchange", "is_gone")
+    __slots__ = ("_directory", "_paused", "_reading", "_reply", "_way", "exchange", "is_gone", "path")
 
-    def __init__(self, exchange: Exchange, directory: Directory) -> None:
+    def __init__(self, exchange: Exchange, directory: Directory, way: Way | None) -> None:
         self.exchange = exchange
+        self.path = exchange.head.target.path if way is None else way.target.path
+        """In the directory."""
+        self._way = way
         self.is_gone = False
         self._directory = directory
         self._reply: Reply | None = None
@@ -194,11 +201,12 @@ class Transfer(Responder):
     def answer(self, reply: Reply) -> None:
         """Send it: at once where all of it is there, else in pieces."""
         exchange = self.exchange
+        lines = reply.lines if self._way is None else self._way.answer_lines(reply.lines)
         if len(reply.body) == reply.length:
-            exchange.answer(_STATUS_LINES[reply.status], reply.lines, reply.body)
+            exchange.answer(_STATUS_LINES[reply.status], lines, reply.body)
             return
         self._reply = reply
-        exchange.start(_STATUS_LINES[reply.status], reply.lines, reply.length)
+        exchange.start(_STATUS_LINES[reply.status], lines, reply.length)
         if exchange.head.method == b"HEAD":
             exchange.finish()
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from vestibule.core import session_token
+from vestibule.core.passage import Passage
 from vestibule.core.route import Host, RouteTable, Site, Telling, site_of
 from vestibule.core.seal import KeyRing
 from vestibule.errors import BadRequest
@@ -23,7 +24,7 @@ KEPT_LIMIT_BYTES = 8 * 1024 * 1024
 """Of all that is kept of all hosts, together: anybody may send lines that nobody sent before."""
 ENTRY_BYTES = 512
 """What an entry takes beside its lines, about."""
-_NO_COOKIE = cookie.Taken(None, is_repeated=False, rest=b"")
+NO_COOKIE = cookie.Taken(None, is_repeated=False, rest=b"")
 
 
 class Told(NamedTuple):
@@ -45,6 +46,8 @@ class Kept(NamedTuple):
     telling: Telling
     good_until: float
     block: bytes
+    passage: Passage | None = None
+    """Of the route they were made for."""
 
 
 class Budget:
@@ -128,7 +131,7 @@ class View:
     def taken(self, head: RequestHead) -> cookie.Taken:
         """The session's handle from our cookie, and the rest of the Cookie header for the backend."""
         if not head.cookies:
-            return _NO_COOKIE
+            return NO_COOKIE
         line = head.cookies[0] if len(head.cookies) == 1 else b":" + b"; ".join(map(value_of, head.cookies))
         taken = self._cookies.get(line)
         if taken is None:

@@ -136,7 +136,7 @@ class PlainControl:
 
 
 class PlainInternal:
-    def begin(self, exchange, backend, lines) -> None:
+    def begin(self, exchange, backend, lines, way=None) -> None:
         exchange.answer(b"HTTP/1.1 200 OK", [], b"\n".join(lines))
 
 

@@ -120,7 +120,7 @@ class Noted:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def begin(self, exchange, backend, lines):
+    def begin(self, exchange, backend, lines, way):
         self.asked.append(backend.static_dir)
 
     def close(self):

@@ -281,9 +281,9 @@ def looks(monkeypatch) -> list[bytes]:
     """The paths that were looked for by a thread."""
     looked: list[bytes] = []
 
-    def noted(directory, head, **options):
-        looked.append(head.target.path)
-        return prepare(directory, head, **options)
+    def noted(directory, head, path, **options):
+        looked.append(path)
+        return prepare(directory, head, path, **options)
 
     monkeypatch.setattr("vestibule.proxy.static.prepare", noted)
     return looked
