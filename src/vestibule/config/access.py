@@ -19,6 +19,7 @@ from vestibule.core.rule import Rule, qualified
 from vestibule.protocol.address import is_loopback
 
 PUBLIC = Rule(kind="public", text="public")
+ANYONE = Rule(kind="anyone", text="anyone")
 _LISTS = ("allow", "all", "deny")
 _USER_ID_RE = re.compile(r"[A-Za-z0-9_-]{22}")
 #: rules that ask for nobody's identity
@@ -35,6 +36,8 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     """Full names of the clients people sign in with."""
     issuers: tuple[str, ...] = ()
     """Names of those whose word on callers counts, too."""
+    demanded: tuple[str, ...] = ()
+    """The one without whose token nobody gets in, of the host, then of its routes; empty: none."""
     takes_more: bool = False
     """Every enabled provider of the database signs people in here, too."""
     takes_tokens: bool = False
@@ -61,14 +64,19 @@ class Written(msgspec.Struct, frozen=True):
 
 def policies_of(door: Door) -> tuple[Policy, ...]:
     """The policy of the host itself, then those of its routes, in their order."""
-    return tuple(_policy(door, route) for route in (None, *door.host.route))
+    nodes = (None, *door.host.route)
+    demanded = door.demanded or ("",) * len(nodes)
+    return tuple(_policy(door, node, issuer) for node, issuer in zip(nodes, demanded, strict=True))
 
 
-def _policy(door: Door, route: Route | None) -> Policy:
+def _policy(door: Door, route: Route | None, demanded: str) -> Policy:
     accesses = (door.host.access, route.access if route is not None else None)
     allow = _list(door, route, "allow")
     if allow is None and door.host.access is None:
-        allow = (PUBLIC,) if is_unasked(door.host) else ()
+        is_asked = demanded or door.host.apikey_auth is not None
+        allow = (ANYONE,) if is_asked else (PUBLIC,) if is_unasked(door.host) else ()
+    if demanded:  # what is public elsewhere takes such a token here
+        allow = allow and tuple(ANYONE if rule.kind == "public" else rule for rule in allow)
     return policy_of(
         allow=allow,
         all=_list(door, route, "all") or (),
@@ -76,8 +84,8 @@ def _policy(door: Door, route: Route | None) -> Policy:
             rule for access in accesses if access is not None for rule in _rules(door, access, "deny")
         ),
         methods=frozenset(route.methods if route is not None else ()),
-        sign_in=frozenset(door.sign_in),
-        issuers=frozenset(door.issuers),
+        sign_in=frozenset() if demanded else frozenset(door.sign_in),
+        issuers=frozenset({demanded} if demanded else door.issuers),
     )
 
 
@@ -118,14 +126,14 @@ def check_said(host: Host, clients: Mapping[str, Client], report: Report) -> Non
     if host.access is not None:
         if not host.access.has("allow") and not host.access.has("all"):
             report.fault(host.access.block.place, f"this access says nobody gets in: add {some}")
-    elif host.sign_in or host.provider:
+    elif host.sign_in or host.provider or host.htpasswd or host.issuers:
         report.fault(
             host.block.place,
-            f'host "{host.label}" signs people in but does not say who gets in; write one of these into it:\n'
+            f'host "{host.label}" says who people are but not who gets in; write one of these into it:\n'
             f"    access {{ {anyone} }}\n"
             f"    access {{ {some} }}",
         )
-    elif not is_unasked(host):
+    elif not is_unasked(host) and host.apikey_auth is None and host.require_jwt is None:
         report.fault(
             host.block.place,
             f'host "{host.label}" does not say who gets in: write access {{ allow = ["public"] }} for everyone, '

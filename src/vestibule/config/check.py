@@ -192,3 +192,7 @@ def _warn_unused(config: schema.Config, scopes: Mapping[str, Scope], report: Rep
     for node in (*config.provider, *config.oauth):
         if node.label not in used and not report.faults:
             report.warn(node.label_at, f"`{node.label}` serves no host: list it in a host's sign_in")
+    listed = {label for host in config.host for label in host.issuers}
+    for issuer in config.issuer:
+        if issuer.label not in listed and not report.faults:
+            report.warn(issuer.label_at, f"no host takes tokens of `{issuer.label}`: list it in a host's issuers")

@@ -169,7 +169,7 @@ def _values(cls: type[msgspec.Struct], node: Node, report: Report) -> dict[str, 
     for child in node.block.blocks:
         field = shape.attributes.get(child.type)
         if field is not None and field.mapped and not child.labels and field.name not in values:
-            values[field.name] = _entries(field, child, report)
+            values[field.name] = entries_of(field, child, report)
         elif child.type not in own.blocks:
             unknown(type(node), everything, child.type, child.place, report, block=True)
     parameters = getattr(node, "authorize_parameter", ())
@@ -177,15 +177,6 @@ def _values(cls: type[msgspec.Struct], node: Node, report: Report) -> dict[str, 
         _check_parameters(parameters, report)
         values[_PARAMETERS] = tuple((parameter.name, parameter.value) for parameter in parameters)
     return values
-
-
-def _entries(field: Field, block: hcl.Block, report: Report) -> dict[str, Any]:
-    """An object written as a block: `claims { groups = "roles" }`."""
-    for child in block.blocks:
-        report.fault(child.place, f'`{block.type}` holds attributes only: name = "…"')
-    data = {name: attribute.value for name, attribute in block.attributes.items()}
-    written = hcl.Attribute(block.type, hcl.Value(data, block.place), block.place)
-    return value_of(field, written, report) or {}
 
 
 def _check_parameters(parameters: tuple[AuthorizeParameter, ...], report: Report) -> None:

@@ -123,6 +123,7 @@ def _host(scope: Scope, loaded: Loaded) -> Host:
         preflight=_preflight(scope, 0),
         body_limit_bytes=node.max_body,
         passage=passed.passage,
+        needs_caller=bool(scope.taken.demanded[0]),
         place=node.block.place.short,
     )
     routes = [whole]
@@ -135,10 +136,12 @@ def _host(scope: Scope, loaded: Loaded) -> Host:
         title=title_of(node, loaded.config) or node.name or scope.name,
         branding=loaded.checked.brandings[node.label],
         clients=dict(scope.clients),
-        sign_in=scope.sign_in,
+        sign_in=(*scope.sign_in, *scope.taken.sign_in),
+        issuers=tuple(dict.fromkeys((*scope.taken.issuers, *filter(None, scope.taken.demanded)))),
+        accepts=scope.taken.accepted,
         takes_more=scope.takes_more,
         app_tokens=node.app_tokens,
-        takes_callers=node.app_tokens,
+        takes_callers=node.app_tokens or scope.taken.is_anything,
         base_url=node.public_url,
         routes=table,
         depth=depth,
@@ -168,6 +171,7 @@ def _route(scope: Scope, number: int, prefix: bytes, inherited: Backend) -> Rout
         preflight=_preflight(scope, number + 1),
         body_limit_bytes=host.max_body if route.max_body is None else route.max_body,
         passage=passed.passage,
+        needs_caller=bool(scope.taken.demanded[number + 1]),
         place=route.block.place.short,
     )
 

@@ -8,6 +8,7 @@ import msgspec
 
 from vestibule.config import schema
 from vestibule.config.access import Door, check_access, check_said, policies_of
+from vestibule.config.caller import Issuers, Taken, read_issuers, taken_by
 from vestibule.config.client import Client
 from vestibule.config.edge import check_without_backend, is_asked
 from vestibule.config.passing import Passed, names_of, passed_by
@@ -37,6 +38,13 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """Of the routes, in their order; None for one at fault."""
     passed: tuple[Passed, ...]
     """How requests pass: of the host itself, then of the routes in their order."""
+    taken: Taken = Taken()
+    """Credentials it takes from callers."""
+
+    @property
+    def is_shown_secrets(self) -> bool:
+        """True where sessions, tokens or passwords come with requests."""
+        return bool(self.clients or self.takes_more or self.taken.is_anything)
 
 
 TAKES_MORE = "*"
@@ -49,12 +57,13 @@ def check_hosts(
     """Hosts by canonical name. `is_open`: some listener takes plain http from other machines."""
     scopes: dict[str, Scope] = {}
     urls: dict[str, schema.Host] = {}
+    issuers = read_issuers(config.issuer, report)
     for host in config.host:
         name = _name(host, scopes, report)
-        scope = _scope(host, name or host.label, clients, config.gateway, report)
+        scope = _scope(host, name or host.label, clients, issuers, config.gateway, report)
         _check_public_url(scope, urls, report, is_open=is_open)
         _check_backends(host, report)
-        signs_in = bool(scope.clients or scope.takes_more)
+        signs_in = scope.is_shown_secrets
         check_without_backend(host, report, is_asked=is_asked(config), signs_in=signs_in)
         if name is not None:
             scopes[name] = scope
@@ -82,6 +91,7 @@ def _scope(
     host: schema.Host,
     name: str,
     clients: Mapping[str, Client],
+    issuers: Issuers,
     gateway: schema.Gateway | None,
     report: Report,
 ) -> Scope:
@@ -113,8 +123,17 @@ def _scope(
     offered = listed if host.sign_in is not None else list(inline.values())
     sign_in = tuple(full for full in offered if full in clients and clients[full].identifies)
     prefixes = _prefixes(host, named, report)
-    names = names_of(name, named, sign_in, clients, takes_more=takes_more)
-    door = Door(host=host, clients=named, sign_in=sign_in, takes_more=takes_more)
+    taken = taken_by(host, name, issuers, named, report)
+    names = names_of(name, named, sign_in, clients, takes_more=takes_more, tokens=taken.claims())
+    door = Door(
+        host=host,
+        clients={**named, **taken.names},
+        sign_in=(*sign_in, *taken.sign_in),
+        issuers=taken.issuers,
+        demanded=taken.demanded,
+        takes_more=takes_more,
+        takes_tokens=bool(taken.accepted.issuers) or host.app_tokens,
+    )
     check_said(host, clients, report)
     scope = Scope(
         name=name,
@@ -125,6 +144,7 @@ def _scope(
         policies=policies_of(door),
         prefixes=prefixes,
         passed=passed_by(host, prefixes, names, report),
+        taken=taken,
     )
     is_whole = len(listed) + takes_more == len(host.sign_in or ()) and host.has("sign_in") == (
         host.sign_in is not None
@@ -134,7 +154,7 @@ def _scope(
         check_telling(host, sign_in, takes_more=takes_more, report=report)
         warn_of_risks(door, clients, report)
         warn_of_edge(door, gateway, report)
-        if host.app_tokens and not (sign_in or takes_more):
+        if host.app_tokens and not (door.sign_in or takes_more):
             report.fault(
                 host.at("app_tokens"), "nobody signs in on this host who could make one: add sign_in"
             )
@@ -201,16 +221,17 @@ def _check_public_url(scope: Scope, urls: dict[str, schema.Host], report: Report
     url = host.public_url
     name = url.partition("://")[2]
     if not url:
-        if is_open and (scope.clients or scope.takes_more) and not host.has("public_url"):
+        if is_open and scope.is_shown_secrets and not host.has("public_url"):
             report.fault(
                 host.block.place,
-                f'host "{host.label}" signs people in on a port that takes plain http from other machines: '
+                f'host "{host.label}" {"signs people in" if scope.clients or scope.takes_more else "takes credentials"} '
+                "on a port that takes plain http from other machines: '
                 f'let an edge proxy in front speak TLS and write public_url = "https://{scope.name}", '
                 "or listen on 127.0.0.1",
             )
         return
     if url.startswith("http://") and not is_loopback(name.partition(":")[0]):
-        say = report.fault if is_open and (scope.clients or scope.takes_more) else report.warn
+        say = report.fault if is_open and scope.is_shown_secrets else report.warn
         say(
             host.at("public_url"),
             "plain http shows every session to the network; public_url must be https://",

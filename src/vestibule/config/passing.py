@@ -71,9 +71,14 @@ def names_of(
     clients: Mapping[str, Client],
     *,
     takes_more: bool,
+    tokens: Iterable[Mapping[str, str]] = (),
 ) -> Names:
-    """What templates may name at a host with these clients; `sign_in`: full names of those that say who has come."""
+    """What templates may name at a host with these clients; `sign_in`: full names of those that say who has come.
+
+    `tokens`: what is kept of callers' tokens.
+    """
     kept = [getattr(clients[full].config, "claims", None) or {} for full in sign_in if full in clients]
+    kept += tokens
     claims = None if takes_more else frozenset(claim for mapping in kept for claim in mapping)
     return Names(host=name, clients=named, takes_more=takes_more, claims=claims)
 

@@ -212,7 +212,8 @@ def _warn_anyone(door: Door, route: Route | None, clients: Mapping[str, Client],
     for number, rule in enumerate(getattr(access, name)):
         if rule.kind == "anyone":
             for full in door.sign_in:
-                _warn_anybody(clients[full], access.at(name, number), report)
+                if full in clients:
+                    _warn_anybody(clients[full], access.at(name, number), report)
 
 
 def _warn_anybody(client: Client, place: Place, report: Report) -> None:

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from vestibule.config.schema_branding import Branding
 from vestibule.config.schema_call import ApplyHeader, Auth, Call, Operation
+from vestibule.config.schema_caller import ApikeyAuth, Issuer, RequireJwt
 from vestibule.config.schema_client import AuthorizeParameter, OAuth, Provider
 from vestibule.config.schema_domain import Domain
 from vestibule.config.schema_host import EDGE, Access, Host, Route
@@ -29,6 +30,7 @@ __all__ = [
     "FETCH_TIMEOUT_S",
     "Access",
     "Admin",
+    "ApikeyAuth",
     "ApplyHeader",
     "Auth",
     "AuthorizeParameter",
@@ -41,6 +43,7 @@ __all__ = [
     "General",
     "Header",
     "Host",
+    "Issuer",
     "Lifetimes",
     "Named",
     "OAuth",
@@ -49,6 +52,7 @@ __all__ = [
     "People",
     "PeopleField",
     "Provider",
+    "RequireJwt",
     "Route",
     "SecretValue",
     "ServiceAccount",
@@ -272,6 +276,7 @@ class Config(Node, kw_only=True):
     branding: Branding | None = None
     provider: tuple[Provider, ...] = ()
     oauth: tuple[OAuth, ...] = ()
+    issuer: tuple[Issuer, ...] = ()
     host: tuple[Host, ...] = ()
     domain: tuple[Domain, ...] = ()
     call: tuple[Call, ...] = ()

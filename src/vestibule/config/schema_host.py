@@ -7,10 +7,12 @@ from typing import ClassVar
 
 from vestibule.config.schema_branding import Branding
 from vestibule.config.schema_call import Call
+from vestibule.config.schema_caller import ApikeyAuth, RequireJwt
 from vestibule.config.schema_client import OAuth, Provider
 from vestibule.config.schema_passage import Passing
 from vestibule.config.shape import Node
 from vestibule.config.value import (
+    FilePath,
     Method,
     Offered,
     Origin,
@@ -67,6 +69,8 @@ class Route(Passing, kw_only=True):
     """As in `host`."""
     access: Access | None = None
     """Who gets in here: `allow` replaces the host's, `deny` adds to it."""
+    require_jwt: RequireJwt | None = None
+    """Nobody gets in here without such a JWT."""
 
 
 class Host(Passing, kw_only=True):
@@ -80,8 +84,6 @@ class Host(Passing, kw_only=True):
         "credential": EDGE,
         "compat": "",
         "session": "lifetimes stand in a block `lifetimes` at top level",
-        "apikey_auth": "",
-        "require_jwt": "",
         "aliases": "write a host block for each name",
     }
     EITHER: ClassVar[tuple[str, ...]] = ("backend", "identity_headers")
@@ -106,9 +108,19 @@ class Host(Passing, kw_only=True):
     app_tokens: bool = False
     """True: people make tokens on their account page for programs that can't sign in (scripts, Git, WebDAV), which are
     taken here as `Authorization: Bearer` and as the password of Basic, and act as whoever made them."""
+    htpasswd: FilePath = FilePath("")
+    """File of people with passwords, as `htpasswd -B` writes it (bcrypt, argon2, SHA-512-crypt; apr1 and {SHA} are
+    read, and warned of). They sign in by a form on the sign-in page, and programs show user name and password with
+    each request (Basic). It is read again when it changes: who is gone from it, or has another password, is out."""
+    apikey_auth: ApikeyAuth | None = None
+    """Users with keys, for programs; IO's."""
+    issuers: tuple[str, ...] = ()
+    """IDs of the `issuer` blocks whose tokens programs may show here, as `Authorization: Bearer`."""
+    require_jwt: RequireJwt | None = None
+    """Nobody gets in without such a JWT; IO's."""
     access: Access | None = None
-    """Who gets in. May be left out only where nothing but IO's `oauth` blocks stand: then everyone
-    does, and the app sees who is signed in."""
+    """Who gets in. May be left out only where nothing but IO's `oauth`, `apikey_auth` or `require_jwt` blocks stand:
+    then everyone does, and the app sees who is signed in; with one of the latter two, whoever has such a credential."""
     route: tuple[Route, ...] = ()
     """Parts of the paths with settings of their own."""
     provider: tuple[Provider, ...] = ()

@@ -146,8 +146,12 @@ def read(cls: type[N], block: hcl.Block, report: Report, *, label: str = "") -> 
         if value is not None:
             found[field.name] = value
     for child in block.blocks:
-        field = shape.blocks.get(child.type)
-        if field is None:
+        field = shape.blocks.get(child.type) or shape.attributes.get(child.type)
+        if field is not None and field.mapped and not child.labels and field.name not in written:
+            written.add(field.name)
+            found[field.name] = entries_of(field, child, report)
+            continue
+        if field is None or field.node is None:
             if not cls.OPEN:
                 unknown(cls, shape, child.type, child.place, report, block=True)
             continue
@@ -205,6 +209,15 @@ def value_of(field: Field, attribute: hcl.Attribute, report: Report, *, either: 
         report.fault(value.place, f"`{field.name}` is a list: {attribute.name} = {shown}")
         return None
     return tuple(None if item.data == hcl.BROKEN else _single(field, item, report) for item in value.data)
+
+
+def entries_of(field: Field, block: hcl.Block, report: Report) -> dict[str, Any]:
+    """An object written as a block: `claims { groups = "roles" }`."""
+    for child in block.blocks:
+        report.fault(child.place, f'`{block.type}` holds attributes only: name = "…"')
+    data = {name: attribute.value for name, attribute in block.attributes.items()}
+    written = hcl.Attribute(block.type, hcl.Value(data, block.place), block.place)
+    return value_of(field, written, report) or {}
 
 
 def _single(field: Field, value: hcl.Value, report: Report) -> Any:
