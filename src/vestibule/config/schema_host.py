@@ -86,7 +86,7 @@ class Host(Passing, kw_only=True):
         "session": "lifetimes stand in a block `lifetimes` at top level",
         "aliases": "write a host block for each name",
     }
-    EITHER: ClassVar[tuple[str, ...]] = ("backend", "identity_headers")
+    EITHER: ClassVar[tuple[str, ...]] = ("backend", "identity_headers", "issuers")
 
     name: str = ""
     """For people; without it the host's name."""
