@@ -132,7 +132,7 @@ def _looked_at(
 def _decisive(question: Question, known: Sequence[Identity], asker: Asker) -> Rule:
     """The rule that holds; where none does, one is like the other."""
     found = question.ask(question, known, asker)
-    return found or next(iter(question.rules.values()))
+    return found if isinstance(found, Rule) else next(iter(question.rules.values()))
 
 
 def _condition(name: str, rule: Rule, known: Sequence[Identity], asker: Asker) -> Condition:

@@ -6,19 +6,29 @@ import base64
 import secrets
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote_from_bytes
 
+from vestibule.core.explain import CONDITIONS_LOGGED_MAX, explain
 from vestibule.core.route import SIGN_IN_PATH, Host, Site
 from vestibule.errors import BadRequest, ClientError, StoreError, VestibuleError
-from vestibule.model import RETRY_AFTER_S, Deny, Session, SignIn, StepUp, Unavailable
+from vestibule.model import (
+    RETRY_AFTER_S,
+    Asker,
+    Caller,
+    Deny,
+    Session,
+    SignIn,
+    StepUp,
+    Unavailable,
+)
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Record, Traffic
-from vestibule.protocol import cookie
 from vestibule.protocol.h1 import RequestHead
 from vestibule.proxy.exchange import Responder
 from vestibule.proxy.judge import Judged
+from vestibule.service.cookies import without_session
 
 Answer = tuple[bytes, list[bytes], bytes]
 
@@ -109,7 +119,8 @@ class Refusals:
                 self.by_decision(exchange, Unavailable(decision.reason, code="no_sign_in_yet"), session)
             case Deny():
                 exchange.decision = decision.code
-                self.by_decision(exchange, decision, session, methods=ask.route.policy.methods)
+                methods, why = ask.route.policy.methods, _why(exchange, judged, decision)
+                self.by_decision(exchange, decision, session, methods=methods, why=why)
             case Unavailable():
                 exchange.decision = "unavailable"
                 self.by_decision(exchange, decision, session)
@@ -123,8 +134,12 @@ class Refusals:
         session: Session | None,
         *,
         methods: frozenset[bytes] = frozenset(),
+        why: Mapping[str, Any] = {},
     ) -> None:
-        """Answer with a decision against the request; `methods` are those that a 405 says are taken."""
+        """Answer with a decision against the request; `methods` are those that a 405 says are taken.
+
+        `why`: what the log says of it, and nobody else is told.
+        """
         more: list[bytes] = []
         kinds: tuple[str, ...] = ()
         if isinstance(decision, Deny):
@@ -133,7 +148,7 @@ class Refusals:
                 more = [_allow(methods)]
         else:
             status, code, more = 503, decision.code, [b"Retry-After: %d" % decision.retry_after_s]
-        self._log.info("refused", status=status, code=code, reason=decision.reason, **_of(exchange))
+        self._log.info("refused", status=status, code=code, reason=decision.reason, **_of(exchange), **why)
         self._answer(exchange, status, code, session=session, decided_by=kinds, more=more)
 
     def by_failure(self, exchange: Refusable, error: Exception) -> None:
@@ -197,8 +212,8 @@ class Refusals:
         """Send a person to the sign-in page and back; tell a program where it is."""
         head = exchange.head
         sign_in = site.base_url + SIGN_IN_PATH
-        cleared = cookie.clear(site.cookie, secure=site.secure).encode("ascii")
-        more = [b"Set-Cookie: " + cleared] if clears_cookie else []
+        cleared = without_session(site) if clears_cookie else ()
+        more = [b"Set-Cookie: " + value.encode("ascii") for value in cleared]
         if not self._answers.is_navigation(head):
             reason = decision.reason
             self._answer(
@@ -255,6 +270,25 @@ def id_of(exchange: Refusable) -> str:
     if not exchange.request_id:
         exchange.request_id = new_id()
     return exchange.request_id
+
+
+def _why(exchange: Refusable, judged: Judged, decision: Deny) -> dict[str, Any]:
+    """What a log line says of a denial: the route, and each condition with what it saw.
+
+    No conditions where it wasn't the rules that refused.
+    """
+    route, who = judged.ask.route, judged.caller or judged.session
+    why: dict[str, Any] = {"route": route.prefix or b"/", "place": route.place}
+    policy = route.preflight if judged.is_preflight else route.policy
+    asker = Asker(address=exchange.address)
+    if who is not None:
+        scopes = who.scopes if isinstance(who, Caller) else None
+        asker = Asker(who.identities, who.user_id, exchange.address, scopes)
+    if policy is not None:
+        found = explain(policy, exchange.head.method, asker, most=CONDITIONS_LOGGED_MAX)
+        if found.decision == decision:
+            why["conditions"] = found.brief()
+    return why
 
 
 def _of(exchange: Refusable) -> dict[str, Any]:
