@@ -222,10 +222,10 @@ def _check_public_url(scope: Scope, urls: dict[str, schema.Host], report: Report
     name = url.partition("://")[2]
     if not url:
         if is_open and scope.is_shown_secrets and not host.has("public_url"):
+            does = "signs people in" if scope.clients or scope.takes_more else "takes credentials"
             report.fault(
                 host.block.place,
-                f'host "{host.label}" {"signs people in" if scope.clients or scope.takes_more else "takes credentials"} '
-                "on a port that takes plain http from other machines: '
+                f'host "{host.label}" {does} on a port that takes plain http from other machines: '
                 f'let an edge proxy in front speak TLS and write public_url = "https://{scope.name}", '
                 "or listen on 127.0.0.1",
             )

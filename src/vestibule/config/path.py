@@ -62,9 +62,9 @@ def check_paths(config: schema.Config, report: Report) -> None:
         report.fault(
             config.store.at("key_file") if config.store else config.block.place, "is the database itself"
         )
-    kept |= {
-        "the password file": beside(host, "htpasswd", host.htpasswd) for host in config.host if host.htpasswd
-    }
+    for host in config.host:
+        if host.htpasswd:
+            kept[f"the password file of {host.label}"] = beside(host, "htpasswd", host.htpasswd)
     for folder, place in _static_dirs(config):
         inside = [what for what, path in kept.items() if path.is_relative_to(folder)]
         if inside:
