@@ -15,10 +15,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from vestibule import providers
-from vestibule.config import hcl
 from vestibule.config.place import Report, nearest
 from vestibule.config.schema import AuthorizeParameter, OAuth, Provider
-from vestibule.config.shape import Field, Node, Shape, field_of, shape_of, unknown, value_of
+from vestibule.config.shape import Node, Shape, entries_of, field_of, shape_of, unknown, value_of
 from vestibule.protocol.address import is_loopback
 from vestibule.protocol.oauth2 import RESERVED
 from vestibule.providers.base import ProviderConfig, RedirectLogin
