@@ -154,7 +154,8 @@ def _algorithms(node: IssuerNode | RequireJwt, report: Report) -> tuple[str, ...
 def taken_by(host: Host, name: str, issuers: Issuers, clients: Mapping[str, str], report: Report) -> Taken:
     """What the host takes. `name`: its canonical one; `clients`: ID → full name of those people sign in with."""
     listed = _listed(host, issuers, report)
-    demanded = tuple(_demanded(node, name, report) for node in (host, *host.route))
+    nodes: tuple[Host | Route, ...] = (host, *host.route)
+    demanded = tuple(_demanded(node, name, report) for node in nodes)
     passwords = _passwords(host, name, report)
     names = {label: issuer.name for label, issuer in listed.items()}
     if passwords is not None:

@@ -195,4 +195,6 @@ def _warn_unused(config: schema.Config, scopes: Mapping[str, Scope], report: Rep
     listed = {label for host in config.host for label in host.issuers}
     for issuer in config.issuer:
         if issuer.label not in listed and not report.faults:
-            report.warn(issuer.label_at, f"no host takes tokens of `{issuer.label}`: list it in a host's issuers")
+            report.warn(
+                issuer.label_at, f"no host takes tokens of `{issuer.label}`: list it in a host's issuers"
+            )

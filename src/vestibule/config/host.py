@@ -60,7 +60,7 @@ def check_hosts(
     issuers = read_issuers(config.issuer, report)
     for host in config.host:
         name = _name(host, scopes, report)
-        scope = _scope(host, name or host.label, clients, issuers, config.gateway, report)
+        scope = _scope(host, name or host.label, clients, config.gateway, report, issuers=issuers)
         _check_public_url(scope, urls, report, is_open=is_open)
         _check_backends(host, report)
         signs_in = scope.is_shown_secrets
@@ -91,9 +91,10 @@ def _scope(
     host: schema.Host,
     name: str,
     clients: Mapping[str, Client],
-    issuers: Issuers,
     gateway: schema.Gateway | None,
     report: Report,
+    *,
+    issuers: Issuers,
 ) -> Scope:
     inline = {node.label: f"{host.label}/{node.label}" for node in (*host.provider, *host.oauth)}
     named = dict(inline)
