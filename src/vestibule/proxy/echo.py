@@ -28,7 +28,7 @@ BODY_LIMIT_BYTES = 64 * 1024
 SHOWN_CHARS = 6
 
 _LINES = (b"Content-Type: application/json", *NOT_KEPT, b"X-Content-Type-Options: nosniff")
-_MASKED = frozenset(("proxy-session",))
+_MASKED = frozenset(("proxy-session", "proxy-assertion", "x-pomerium-jwt-assertion"))
 
 
 class Echo:

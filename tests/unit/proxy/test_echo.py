@@ -54,8 +54,14 @@ def test_headers_that_repeat_are_all_shown_in_their_order():
     assert json.loads(exchange.body)["headers"][1:] == [["A", "1"], ["B", "2"], ["a", "3"]]
 
 
-@pytest.mark.parametrize("name", [b"Proxy-Session", b"proxy_session", b"PROXY-SESSION"])
-def test_the_handle_for_calls_is_masked(name):
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(b"Proxy-Session", b"proxy_session", b"PROXY-SESSION"),
+        *(b"Proxy-Assertion", b"X-Pomerium-Jwt-Assertion"),
+    ],
+)
+def test_what_only_the_gateway_can_make_is_masked(name):
     exchange = echoed(get(b"/"), name + b": " + HANDLE)
     assert HANDLE[:6] in exchange.body
     assert HANDLE[6:] not in exchange.body
