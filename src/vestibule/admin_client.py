@@ -84,6 +84,19 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     token: str | None = None
 
 
+class AppToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A token that a user made for their programs."""
+
+    id: str
+    name: str
+    host: str
+    paths: tuple[str, ...]
+    methods: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime
+    seen_at: datetime | None
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was tried at a provider."""
 
@@ -156,6 +169,14 @@ class AdminClient:
     def delete_identity(self, user_id: str, identity_id: str) -> None:
         """Take an identity from a user."""
         self._call("DELETE", f"/users/{_segment(user_id)}/identities/{_segment(identity_id)}")
+
+    def user_tokens(self, user_id: str) -> Iterator[AppToken]:
+        """A user's app tokens, without themselves."""
+        return self._list(f"/users/{_segment(user_id)}/tokens", {}, AppToken)
+
+    def revoke_user_token(self, user_id: str, token_id: str) -> None:
+        """End an app token of a user."""
+        self._call("DELETE", f"/users/{_segment(user_id)}/tokens/{_segment(token_id)}")
 
     def identities(self, *, user: str = "", issuer: str = "", client: str = "") -> Iterator[Identity]:
         """The identities, fetched page by page."""
@@ -245,7 +266,7 @@ class AdminClient:
 
     def _list(self, path: str, filters: Mapping[str, str | bool | None], of: Any) -> Iterator[Any]:
         query = {name: _text(value) for name, value in filters.items() if value not in {None, ""}}
-        if path not in {"/identity-providers", "/tokens"}:
+        if path.rpartition("/")[2] not in {"identity-providers", "tokens"}:
             query["limit"] = str(PAGE)
         while True:
             asked = f"{path}?{urlencode(query)}" if query else path

@@ -23,10 +23,22 @@ _IDENTITIES = (
     Column("SEEN", lambda identity: day(identity.seen_at)),
 )
 
+_TOKENS = (
+    Column("ID", lambda token: token.id),
+    Column("NAME", lambda token: token.name, may_shrink=True),
+    Column(
+        "GOOD AT",
+        lambda token: ", ".join(token.host + path for path in token.paths or ("",)),
+        may_shrink=True,
+    ),
+    Column("EXPIRES", lambda token: day(token.expires_at)),
+    Column("USED", lambda token: day(token.seen_at)),
+)
+
 
 @click.group()
 def users() -> None:
-    """List, show, block and delete users.
+    """List, show, block and delete users; list and revoke their app tokens.
 
     They come by signing in, or by invitation. USER is an id or an e-mail address.
     """
@@ -59,7 +71,7 @@ def show(remote: Remote, user: str) -> None:
 def block(remote: Remote, user: str) -> None:
     """Block a user.
 
-    All their sessions end at once, and nobody signs in as them.
+    All their sessions and app tokens end at once, and nobody signs in as them.
     """
     found = remote.client.block_user(_id_of(remote, user))
     remote.done(f"{found.id} is blocked; all their sessions are over.", found)
@@ -79,11 +91,30 @@ def unblock(remote: Remote, user: str) -> None:
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @asks_gateway
 def delete(remote: Remote, *, user: str, yes: bool) -> None:
-    """Delete a user with all identities, credentials and sessions."""
+    """Delete a user with all identities, credentials, app tokens and sessions."""
     user_id = _id_of(remote, user)
     confirm(f"Delete {user} for good?", yes=yes)
     remote.client.delete_user(user_id)
     remote.done(f"{user_id} is deleted.")
+
+
+@users.command("tokens")
+@click.argument("user")
+@asks_gateway
+def list_tokens(remote: Remote, user: str) -> None:
+    """List the app tokens a user has made for programs, the expired ones too."""
+    found = remote.client.user_tokens(_id_of(remote, user))
+    remote.show_list(found, _TOKENS, 0, "No app tokens.")
+
+
+@users.command("revoke-token")
+@click.argument("user")
+@click.argument("token_id", metavar="ID")
+@asks_gateway
+def revoke_token(remote: Remote, user: str, token_id: str) -> None:
+    """End an app token of a user at once."""
+    remote.client.revoke_user_token(_id_of(remote, user), token_id)
+    remote.done(f"{token_id} is revoked.")
 
 
 def _id_of(remote: Remote, user: str) -> str:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
+from vestibule import model
 from vestibule.errors import NotFound
 from vestibule.model import User
 from vestibule.web.api import identities
@@ -62,6 +63,35 @@ class WholePerson(Person):
     identities: list[Identity]
 
 
+class AppToken(Model):
+    """A token that a user made for their programs: not the token itself."""
+
+    model_config = example(
+        {
+            "id": "9nUtJjTbUu5pxGhRkhwUSw",
+            "name": "laptop",
+            "host": "git.example.com",
+            "paths": ["/alice/repo"],
+            "methods": [],
+            "created_at": "2026-11-22T05:14:00Z",
+            "expires_at": "2027-02-20T05:14:00Z",
+            "seen_at": None,
+        }
+    )
+
+    id: str
+    name: str
+    host: str
+    paths: list[str]
+    """It is good at these and below them; empty: on the whole host."""
+    methods: list[str]
+    """Empty: all."""
+    created_at: datetime
+    expires_at: datetime
+    seen_at: datetime | None
+    """When it was last used, to the minute; null: never."""
+
+
 class Asked(Paging):
     """Which users are wanted; all filters apply."""
 
@@ -85,7 +115,7 @@ class Changes(Model):
     profile: Annotated[dict[Line, Line | None], _PROFILE] | None = None
     """Members to set, and with null to remove; null: all of them are removed."""
     disabled: Annotated[bool, Field(strict=True)] = False
-    """True blocks the user and ends all their sessions at once."""
+    """True blocks the user and ends all their sessions and app tokens at once."""
 
 
 @router.get("", operation_id="listUsers", responses=errors())
@@ -129,7 +159,7 @@ async def update(at: At, id: Id, changes: Changes) -> WholePerson:  # noqa: A002
 
 @router.delete("/{id}", operation_id="deleteUser", status_code=204, responses=errors(404))
 async def delete(at: At, id: Id) -> Response:  # noqa: A002 - the name in the path
-    """Delete a user with all identities, credentials and sessions."""
+    """Delete a user with all identities, credentials, app tokens and sessions."""
     await at.office.people.delete(id, at.now)
     at.note("user.delete", id)
     return Response(status_code=204)
@@ -137,7 +167,7 @@ async def delete(at: At, id: Id) -> Response:  # noqa: A002 - the name in the pa
 
 @router.post("/{id}/block", operation_id="blockUser", responses=errors(404))
 async def block(at: At, id: Id) -> Person:  # noqa: A002 - the name in the path
-    """Block a user; all their sessions end at once."""
+    """Block a user; all their sessions and app tokens end at once."""
     return Person(**_shown(await _set_disabled(at, id, to=True)))
 
 
@@ -171,6 +201,21 @@ async def delete_identity(at: At, id: Id, identity: Id) -> Response:  # noqa: A0
     raise NotFound("This user has no such identity.")
 
 
+@router.get("/{id}/tokens", operation_id="listUserTokens", responses=errors(404))
+async def list_tokens(at: At, id: Id) -> Listing[AppToken]:  # noqa: A002 - the name in the path
+    """A user's app tokens, the oldest first, those that have expired in the last 30 days too, in one page."""
+    await at.office.people.user(id)
+    return Listing(items=[_token(token) for token in await at.office.app_tokens.of_user(id)], next=None)
+
+
+@router.delete("/{id}/tokens/{token}", operation_id="revokeUserToken", status_code=204, responses=errors(404))
+async def revoke_token(at: At, id: Id, token: Id) -> Response:  # noqa: A002 - the name in the path
+    """End an app token of a user at once."""
+    await at.office.app_tokens.revoke(id, token)
+    at.note("user.token.revoke", f"{id}/{token}")
+    return Response(status_code=204)
+
+
 async def _set_disabled(at: ApiCall, user_id: str, *, to: bool) -> User:
     user = await at.office.people.set_disabled(user_id, to, at.now)
     at.note("user.block" if to else "user.unblock", user_id)
@@ -190,6 +235,19 @@ async def _identities(at: ApiCall, user_id: str) -> list[Identity]:
 
 async def _whole(at: ApiCall, user: User) -> WholePerson:
     return WholePerson(**_shown(user), identities=await _identities(at, user.id))
+
+
+def _token(token: model.AppToken) -> AppToken:
+    return AppToken(
+        id=token.id,
+        name=token.name,
+        host=token.host,
+        paths=list(token.prefixes),
+        methods=list(token.methods),
+        created_at=moment(token.created_at),
+        expires_at=moment(token.expires_at),
+        seen_at=moment_or_none(token.seen_at),
+    )
 
 
 def _shown(user: User) -> dict[str, Any]:

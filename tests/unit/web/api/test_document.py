@@ -18,6 +18,8 @@ OPERATIONS = {
     "unblockUser": "POST /api/v1/users/{id}/unblock",
     "listUserIdentities": "GET /api/v1/users/{id}/identities",
     "deleteUserIdentity": "DELETE /api/v1/users/{id}/identities/{identity}",
+    "listUserTokens": "GET /api/v1/users/{id}/tokens",
+    "revokeUserToken": "DELETE /api/v1/users/{id}/tokens/{token}",
     "listIdentities": "GET /api/v1/identities",
     "createInvitation": "POST /api/v1/invitations",
     "listInvitations": "GET /api/v1/invitations",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from vestibule.core.app_token import DAY_S, Wish
 from vestibule.model import Account, Device
 
 
@@ -201,12 +202,47 @@ def test_a_deleted_user_is_gone_with_sessions_and_identities(api):
         ("POST", "/unblock"),
         ("GET", "/identities"),
         ("DELETE", "/identities/x"),
+        ("GET", "/tokens"),
+        ("DELETE", "/tokens/x"),
     ],
 )
 def test_nobody_is_404(api, method, path):
     value = {"name": "x"} if method == "PATCH" else None
     answer = api.call(method, f"/users/nobody{path}", value)
     assert (answer.status, answer.json["code"]) == (404, "not_found")
+
+
+def minted(api, user, **more) -> str:
+    wish = Wish(name="laptop", host="git.example.com", life_s=DAY_S, **more)
+    token, _ = api.do(api.app_tokens.mint(user.id, wish, api.now))
+    return token.id
+
+
+def test_app_tokens_are_listed_without_themselves(api):
+    user = api.person(1)
+    token_id = minted(api, user, prefixes=("/alice/repo",), methods=("GET",))
+    page = api.call("GET", f"/users/{user.id}/tokens")
+    assert page.status == 200
+    [token] = page.json["items"]
+    assert token == {
+        "id": token_id,
+        "name": "laptop",
+        "host": "git.example.com",
+        "paths": ["/alice/repo"],
+        "methods": ["GET"],
+        "created_at": token["created_at"],
+        "expires_at": token["expires_at"],
+        "seen_at": None,
+    }
+
+
+def test_an_app_token_is_revoked_for_its_user_only(api):
+    alice, bob = api.person(1), api.person(2)
+    token_id = minted(api, alice)
+    assert api.call("DELETE", f"/users/{bob.id}/tokens/{token_id}").status == 404
+    assert api.call("DELETE", f"/users/{alice.id}/tokens/{token_id}").status == 204
+    assert api.call("GET", f"/users/{alice.id}/tokens").json["items"] == []
+    assert api.changes == [("socket", "user.token.revoke", f"{alice.id}/{token_id}")]
 
 
 def second(api, user) -> None:
