@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from vestibule.core.passage import without
 from vestibule.core.route import HEALTH_PATH, KEYS_PATH, POMERIUM_KEYS_PATH, Backend, RouteTable
-from vestibule.errors import BadRequest
-from vestibule.model import Allow, Session
+from vestibule.errors import BadRequest, ClientError
+from vestibule.model import Allow, Session, SignIn
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol import cookie, websocket
@@ -153,7 +155,13 @@ class Gateway:
         if head.upgrade:
             self._check_websocket(head, ask, judged.session)
         passage, backend = ask.route.passage, ask.route.backend
-        way = None if passage is None else Way(passage, exchange, judged)
+        way = None
+        if passage is not None:
+            try:
+                way = Way(passage, exchange, judged)
+            except ClientError as error:
+                self._refuse_way(exchange, judged, error)
+                return
         if not backend.servers:
             self._internal.begin(exchange, backend, self._lines(head, judged, way)[0], way)
             return
@@ -168,6 +176,14 @@ class Gateway:
             way.fit(relay)
         exchange.responder = relay
         relay.begin()
+
+    def _refuse_way(self, exchange: Exchange, judged: Judged, error: ClientError) -> None:
+        """The path needs what isn't known of the person; of nobody, nothing is known yet."""
+        if judged.session is None and judged.caller is None and judged.ask.view.host.sign_in:
+            decision = SignIn(error.detail)
+            self._refusals.by_judgement(exchange, msgspec.structs.replace(judged, decision=decision))
+        else:
+            self._refusals.by_error(exchange, error)
 
     def _fields(self, exchange: Exchange, judged: Judged, way: Way | None) -> bytes:
         """The header lines as the backend gets them, from those that came; kept for a client that sends them again.

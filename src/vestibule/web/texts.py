@@ -61,6 +61,7 @@ TEXTS: dict[str, Text] = {
     "denied_unknown": Text(403, (_OTHER, _SIGN_OUT), shows_reason=False),
     "outside_network": Text(403, (_AGAIN,), shows_reason=False),
     "token_required": Text(401, shows_reason=False),
+    "claim_missing": Text(403, (_OTHER, _SIGN_OUT), shows_reason=False),
     "no_sign_in": Text(403, (_HOME,)),
     "no_sign_in_yet": Text(503, (_AGAIN,)),
     "forbidden": Text(403, (_HOME,)),
