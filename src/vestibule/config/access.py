@@ -127,9 +127,10 @@ def check_said(host: Host, clients: Mapping[str, Client], report: Report) -> Non
         if not host.access.has("allow") and not host.access.has("all"):
             report.fault(host.access.block.place, f"this access says nobody gets in: add {some}")
     elif host.sign_in or host.provider or host.htpasswd or host.issuers:
+        does = "takes tokens" if host.issuers and not (host.sign_in or host.provider) else "signs people in"
         report.fault(
             host.block.place,
-            f'host "{host.label}" says who people are but not who gets in; write one of these into it:\n'
+            f'host "{host.label}" {does} but does not say who gets in; write one of these into it:\n'
             f"    access {{ {anyone} }}\n"
             f"    access {{ {some} }}",
         )
