@@ -126,6 +126,7 @@ class ControlPlane:
             driver=self.driver,
             providers=parts.providers,
             hosts=parts.hosts,
+            table=parts.table,
             flow_life_s=parts.lifetimes.flow_s,
         )
         self.application: Application = build(
@@ -144,7 +145,7 @@ class ControlPlane:
 
     def _use(self, offer: Offer) -> None:
         """Other providers are in force."""
-        self._signin.use(offer.providers, self._parts.hosts)
+        self._signin.use(offer.providers, self._parts.hosts, offer.table)
         self._minting.use(offer.table)
         self._judge_by(offer)
         self._parts.use(offer)

@@ -21,6 +21,7 @@ from vestibule.model import Secret
 
 # Paths of the gateway's own that answers lead to; all of them stand in `web.app`.
 SIGN_IN_PATH = "/@/signin"
+ENTER_PATH = "/@/enter"
 HEALTH_PATH = "/@/healthz"
 """Platforms ask it under whatever name they have for a machine, so it is answered under any."""
 KEYS_PATH = "/@/jwks.json"

@@ -7,10 +7,12 @@ credentials only            Enter, no person     AddCredentials         AddCrede
 the same account            Enter                Adopt                  Renew
 that issuer's other one     Enter                Adopt                  Replace
 another issuer's account    Enter                Adopt                  AddCredentials
+the same, and wanted        Enter                Adopt                  Widen
 ==========================  ===================  =====================  =================
 
 An identity counts only from a client the host signs people in with; from any other it is credentials, and
-then a second account of the person's issuer is refused. Every step but Refuse ends in a new handle.
+then a second account of the person's issuer is refused. It is wanted where it was asked for because whoever is here is
+nobody on the host they want to go to (`service.handoff`). Every step but Refuse ends in a new handle.
 """
 
 from __future__ import annotations
@@ -47,6 +49,12 @@ class Replace(msgspec.Struct, frozen=True):
     identity: Identity
 
 
+class Widen(msgspec.Struct, frozen=True):
+    """A further identity of the person who is here, if the account is theirs; else as Replace."""
+
+    identity: Identity
+
+
 class AddCredentials(msgspec.Struct, frozen=True):
     """Keep the tokens in the session; who is signed in stays as it is."""
 
@@ -58,11 +66,15 @@ class Refuse(msgspec.Struct, frozen=True):
     reason: str
 
 
-Step: TypeAlias = Enter | Adopt | Renew | Replace | AddCredentials | Refuse
+Step: TypeAlias = Enter | Adopt | Renew | Replace | Widen | AddCredentials | Refuse
 
 
-def next_step(session: Session | None, identity: Identity | None, *, signs_in: bool) -> Step:
+def next_step(
+    session: Session | None, identity: Identity | None, *, signs_in: bool, is_wanted: bool = False
+) -> Step:
     """What to do with what a flow yielded; `signs_in` is true for the clients in the host's `sign_in`.
+
+    `is_wanted`: whoever is here is nobody where this sign-in leads to.
 
     Does NOT check whether the access rules admit the person (every request does), nor whether the account was
     switched off here (`service.people` does).
@@ -89,8 +101,8 @@ def next_step(session: Session | None, identity: Identity | None, *, signs_in: b
     # 5. Another account at the same issuer is somebody else.
     if is_another_account(session, identity):
         return Replace(identity)
-    # 6. An account at another issuer: the person's further credentials, never an identity.
-    return AddCredentials()
+    # 6. An account at another issuer: the person's further credentials, and no identity unless one is wanted.
+    return Widen(identity) if is_wanted else AddCredentials()
 
 
 def adopted(session: Session, identity: Identity, user_id: str, *, now: float, check_at: float) -> Session:
@@ -106,6 +118,15 @@ def renewed(session: Session, identity: Identity, *, now: float, check_at: float
     return msgspec.structs.replace(session, identities=identities, signed_in_at=now, check_at=check_at)
 
 
+def widened(session: Session, identity: Identity, *, now: float, check_at: float) -> Session:
+    """The session with a further identity of its person."""
+    others = tuple(known for known in session.identities if known.client != identity.client)
+    checks = [at for at in (session.check_at, check_at) if at]
+    return msgspec.structs.replace(
+        session, identities=(*others, identity), signed_in_at=now, check_at=min(checks, default=0.0)
+    )
+
+
 def without_account(session: Session, issuer: str, subject: str) -> Session:
     """The session without what this account vouches for; the person goes with the last identity."""
     identities = tuple(
@@ -114,6 +135,13 @@ def without_account(session: Session, issuer: str, subject: str) -> Session:
     return msgspec.structs.replace(
         session, identities=identities, user_id=session.user_id if identities else ""
     )
+
+
+def without_own(child: Session, client: str) -> Session:
+    """What was handed on without what it has of its own by that client; it stays its parent's."""
+    clients = tuple(name for name in child.clients if name != client)
+    identities = tuple(known for known in child.identities if known.client != client)
+    return msgspec.structs.replace(child, clients=clients, identities=identities)
 
 
 def signed_out_of(session: Session, client: str) -> Session | None:

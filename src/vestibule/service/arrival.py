@@ -34,7 +34,9 @@ SAME_HANDLE_S: Final = 30.0
 """For how long siblings are given the handle that one of them was given."""
 _MEMORY_MAX: Final = 20_000
 #: the steps that bring a person
-_PERSONAL: Final = (rules.Enter, rules.Adopt, rules.Renew, rules.Replace)
+_PERSONAL: Final = (rules.Enter, rules.Adopt, rules.Renew, rules.Replace, rules.Widen)
+WANTED: Final = "wanted"
+"""Purpose of a flow: whoever is here is nobody where it leads to (`core.signin.Widen`)."""
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +62,13 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """The host's `sign_in`, each with the domains within which it is believed about addresses (empty: all)."""
     form: Filled | None = None
     """What a newcomer filled in."""
+    realm: str = ""
+    """What its session is good for (`core.route.Host`); empty: the flow's host."""
+
+    @property
+    def good_for(self) -> str:
+        """What `Session.host` is to be."""
+        return self.realm or self.flow.host
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -113,7 +122,12 @@ class Arrivals:
         async with self._turns.of(arrival.siblings | {arrival.flow.id}):
             while True:
                 session = await self._session_here(arrival)
-                step = rules.next_step(session, arrival.result.identity, signs_in=arrival.signs_in)
+                step = rules.next_step(
+                    session,
+                    arrival.result.identity,
+                    signs_in=arrival.signs_in,
+                    is_wanted=arrival.flow.purpose == WANTED,
+                )
                 user = None
                 if isinstance(step, _PERSONAL) and step.identity is not None:
                     user = await self._admit(step.identity, arrival)
@@ -148,7 +162,7 @@ class Arrivals:
 
     async def _here(self, session_id: str, arrival: Arrival) -> Session | None:
         session = await self._sessions.by_id(session_id) if session_id else None
-        return session if session is not None and session.host == arrival.flow.host else None
+        return session if session is not None and session.host == arrival.good_for else None
 
     async def _admit(self, identity: Identity, arrival: Arrival) -> User | None:
         return await self._people.admit(
@@ -170,6 +184,8 @@ class Arrivals:
                 return await self._renew(session, identity, user, arrival)
             case rules.Replace(identity), Session(), User():
                 return await self._replace(session, identity, user, arrival)
+            case rules.Widen(identity), Session(), User():
+                return await self._widen(session, identity, user, arrival)
             case rules.AddCredentials(), Session(), _:
                 return await self._change(session, arrival, lambda current: current)
             case _:
@@ -182,7 +198,7 @@ class Arrivals:
             identity = shown(identity, user)
         tokens = arrival.result.tokens
         session, handle = await self._sessions.start(
-            host=arrival.flow.host,
+            host=arrival.good_for,
             user_id=user.id if user else "",
             identities=(identity,) if identity else (),
             clients=(arrival.client,) if tokens else (),
@@ -215,6 +231,17 @@ class Arrivals:
         now, check_at = arrival.now, arrival.check_at
         return await self._change(
             session, arrival, lambda current: rules.renewed(current, identity, now=now, check_at=check_at)
+        )
+
+    async def _widen(
+        self, session: Session, identity: Identity, user: User, arrival: Arrival
+    ) -> tuple[Session, str] | None:
+        if user.id != session.user_id:
+            return await self._replace(session, identity, user, arrival)
+        identity = shown(identity, user)
+        now, check_at = arrival.now, arrival.check_at
+        return await self._change(
+            session, arrival, lambda current: rules.widened(current, identity, now=now, check_at=check_at)
         )
 
     async def _replace(

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from vestibule.core.lifetimes import USUAL
 from vestibule.core.person import is_same_person
 from vestibule.core.route import Host
+from vestibule.core.session import owner_of
 from vestibule.errors import (
     ClientError,
     CredentialGone,
@@ -99,7 +100,7 @@ class Rechecks:
         self._seen |= found  # those that are switched off, too: they may come back changed
         self._providers = found
         self._restricted = frozenset(name for name, p in found.items() if p.is_restricted)
-        self._fresh_hosts = frozenset(host.name.decode("ascii") for host in hosts if _is_fresh(host))
+        self._fresh_hosts = frozenset(name for host in hosts if _is_fresh(host) for name in _looked_at(host))
 
     def look_again(self, client: str) -> None:
         """Ask this one about everybody anew, before their sessions are used again."""
@@ -117,7 +118,8 @@ class Rechecks:
         provider = self._providers.get(client)
         if provider is None:
             return 0.0
-        return now + self._every_s if provider.is_restricted or _is_fresh(host) else 0.0
+        is_fresh = _is_fresh(host) or not self._fresh_hosts.isdisjoint(_looked_at(host))
+        return now + self._every_s if provider.is_restricted or is_fresh else 0.0
 
     def is_due(self, session: Session) -> bool:
         """True when the session may not be used before `checked`."""
@@ -142,12 +144,17 @@ class Rechecks:
     async def checked(self, session: Session) -> Session | None:
         """The session as it may be used now; None when it has ended, perhaps by this.
 
+        What was handed on is looked at with its parent: who it is, its parent says.
         Raises ProviderUnavailable where the provider could not be asked for too long, StoreError.
         """
         if not self.is_due(session):
             return session
         if self._now() < self._retry_at.get(session.id, 0.0):
             return self._as_it_was(session)
+        if session.parent_id:
+            parent = await self._sessions.by_id(session.parent_id)
+            if parent is None or await self.checked(parent) is None:
+                return None
         return await self._flights.share(session.id, partial(self._check, session.id), name="recheck")
 
     def refreshed(self, session_id: str) -> None:
@@ -171,14 +178,17 @@ class Rechecks:
         session = await self._sessions.by_id(session_id)
         if session is None or not self.is_due(session):
             return session
+        own = [one for one in session.identities if owner_of(session, one.client) == session_id]
+        if session.parent_id and not own:
+            return session
         try:
             async with asyncio.timeout(HARD_S):
-                found = [await self._asked(session, identity) for identity in session.identities]
+                found = [await self._asked(session, identity) for identity in own]
         except TimeoutError:
             return self._failed(session, ProviderUnavailable("the provider did not answer in time"))
         except (ClientError, ProviderRefused) as error:
             await self._end(session, error)
-            await self._tell(session, ())
+            await self._tell(replace(session, identities=tuple(own)), ())
             return None
         except ProviderError as error:
             return self._failed(session, error)
@@ -239,6 +249,12 @@ class Rechecks:
         if self._now() < since + self._grace_s:
             return session
         raise ProviderUnavailable("The provider can't be asked whether you may still come in.")
+
+
+def _looked_at(host: Host) -> tuple[str, ...]:
+    """What sessions are good for (`Session.host`) that this host's rules look at: its own, or its auth host's, too."""
+    own = host.realm or host.name.decode("ascii")
+    return (own, host.domain.auth.decode("ascii")) if host.domain is not None else (own,)
 
 
 def _is_fresh(host: Host) -> bool:

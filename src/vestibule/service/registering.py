@@ -103,6 +103,7 @@ class Registrations:
             now=visit.now,
             check_at=self._check_at(client, visit.host, visit.now),
             form=form,
+            realm=visit.host.realm,
         )
         try:
             settled = await self._arrivals.settle(arrival)
@@ -137,8 +138,13 @@ class Registrations:
         self._leaving.revoke({newcomer.flow.client: newcomer.tokens}, now)
 
 
+def is_waiting(visit: Visit) -> bool:
+    """True where this browser says that a newcomer waits on this host; whether one does, `newcomer` knows."""
+    return _cookie(visit) in visit.cookies
+
+
 def _cookie(visit: Visit) -> str:
-    return f"{visit.site.cookie}-register"
+    return f"{visit.site.prefix}-register"
 
 
 def _host(visit: Visit) -> str:

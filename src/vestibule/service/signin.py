@@ -14,20 +14,23 @@ from vestibule.core import signin as rules
 from vestibule.core.flow import Flow
 from vestibule.core.limit import Limit
 from vestibule.core.registration import Filled
-from vestibule.core.route import ACCOUNT_PATH, REGISTER_PATH, SIGN_IN_PATH, SIGNED_OUT_PATH, Host
+from vestibule.core.route import ACCOUNT_PATH, REGISTER_PATH, SIGN_IN_PATH, SIGNED_OUT_PATH, Host, RouteTable
 from vestibule.core.seal import KeyRing
+from vestibule.core.session import owner_of
 from vestibule.errors import ClientError, FlowError
-from vestibule.model import Device, Session
-from vestibule.protocol import cookie
+from vestibule.model import Device, Session, Tokens
 from vestibule.protocol.url import safe_return
 from vestibule.providers import kit
 from vestibule.providers.base import Answer, Provider, RedirectLogin, Start, WithinDomains
 from vestibule.service import linking
-from vestibule.service.arrival import Arrival, Arrivals
+from vestibule.service.arrival import WANTED, Arrival, Arrivals
+from vestibule.service.cookies import Cookies, without_flow, without_session
 from vestibule.service.grants import Grants
+from vestibule.service.handoff import FLOW_TEXTS, Handoffs, leads_away, suffices
 from vestibule.service.leaving import Leaving
 from vestibule.service.linking import Links
 from vestibule.service.locker import Locker
+from vestibule.service.outcome import Begun, Failed, Finished, SignedOut
 from vestibule.service.people import People
 from vestibule.service.posted import Posted
 from vestibule.service.recheck import Rechecks
@@ -35,6 +38,18 @@ from vestibule.service.registering import Registrations
 from vestibule.service.sessions import Sessions
 from vestibule.service.visit import Visit
 from vestibule.store import base
+
+__all__ = [
+    "PARKED",
+    "STARTS_MAX",
+    "STARTS_WINDOW_S",
+    "Begun",
+    "Choice",
+    "Failed",
+    "Finished",
+    "SignIn",
+    "SignedOut",
+]
 
 STARTS_MAX: Final = 20
 """Sign-ins by a web address of the person's own that one client address may begin in a window."""
@@ -44,46 +59,6 @@ HINTS: Final = frozenset({"login_hint", "prompt", "hd", "acr_values", "ui_locale
 PARKED: Final = "parked"
 """The callback's parameter that holds the key of an answer that came by form."""
 _HINT_MAX_CHARS: Final = 320
-
-_FLOW_TEXTS: Final[Mapping[str, str]] = {
-    "flow_expired": "This sign-in took too long. Please start again.",
-    "flow_replayed": "This sign-in has already been used. Please start again.",
-    "flow_other_browser": "This sign-in was started in another browser. Please start again.",
-    "flow_unknown": "This sign-in isn't known here. Please start again.",
-}
-
-
-class Begun(msgspec.Struct, frozen=True):
-    """A flow has begun: send the browser (303) to `url` with these Set-Cookie values."""
-
-    url: str
-    set_cookies: tuple[str, ...]
-
-
-class Finished(msgspec.Struct, frozen=True):
-    """A flow has ended well: send the browser (303) to `location`, a checked path or URL of ours."""
-
-    location: str
-    set_cookies: tuple[str, ...]
-    session: Session | None = None
-    """What it ended in; None when it had ended before, and only its address was asked for again."""
-
-
-class SignedOut(msgspec.Struct, frozen=True):
-    """The session (or one client's part) is over. `location`: the provider's own sign-out page, else ours."""
-
-    location: str
-    set_cookies: tuple[str, ...]
-
-
-class Failed(msgspec.Struct, frozen=True):
-    """What the page of a failed callback needs."""
-
-    again_url: str
-    """Path that starts the same sign-in anew, with its destination: `/@ID/signin?rd=…`."""
-    set_cookies: tuple[str, ...]
-    rd: str = ""
-    """That destination, checked; empty where there is none."""
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -118,6 +93,7 @@ class SignIn:
         driver: kit.Driver,
         providers: Mapping[str, Provider],
         hosts: Container[str] = frozenset(),
+        table: RouteTable | None = None,
         flow_life_s: float = flows.LIFE_S,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -132,17 +108,34 @@ class SignIn:
         self._life_s = flow_life_s
         self._starts = Limit(STARTS_MAX, STARTS_WINDOW_S)
         self._leaving = Leaving(grants, driver)
+        self._cookies = Cookies(keys, flow_life_s)
         locker = Locker(parking, keys, random=random)
         self._posted = Posted(locker)
         self.registrations = Registrations(
             locker, self._arrivals, self._leaving, check_at=rechecks.next_at, clients=self._believed
         )
         self.links = Links(locker, people)
+        self.handoffs = Handoffs(
+            locker,
+            sessions,
+            self._cookies,
+            keys,
+            return_to=self.return_to,
+            life_s=flow_life_s,
+            random=random,
+        )
         people.before_end(self._give_up)
-        self.use(providers, hosts)
+        self.use(providers, hosts, table)
 
-    def use(self, providers: Mapping[str, Provider], hosts: Container[str]) -> None:
-        """Take providers by full name, and the hosts a return address may name, from a new configuration."""
+    def use(
+        self, providers: Mapping[str, Provider], hosts: Container[str], table: RouteTable | None = None
+    ) -> None:
+        """Take providers by full name, and the hosts a return address may name, from a new configuration.
+
+        `table`: the hosts that hand people on to each other; None: as they were.
+        """
+        if table is not None:
+            self.handoffs.use(table)
         self._kinds = {name: provider.kind for name, provider in providers.items()}
         self._titles = {name: provider.title for name, provider in providers.items()}
         self._domains = {
@@ -153,18 +146,27 @@ class SignIn:
         self._hosts = hosts
 
     def chooser(
-        self, visit: Visit, *, rd: str = "", hints: Mapping[str, str] | None = None
+        self,
+        visit: Visit,
+        *,
+        rd: str = "",
+        hints: Mapping[str, str] | None = None,
+        within: Host | None = None,
     ) -> tuple[Choice, ...]:
         """The host's providers in their order; one choice: go straight to its url.
 
         A host that signs nobody in, only takes credentials (IO's inline blocks), offers its clients.
         The hint `provider` (an ID or full name) leaves that one only, where the host has it.
+        `within`: only what that host of the same domain has, too.
         """
-        offered = visit.host.sign_in or tuple(visit.host.clients.values())
-        names = [name for name in offered if name in self._logins]
+        host = within or visit.host
+        named = (hints or {}).get("provider", "")
+        offered = host.sign_in or tuple(host.clients.values())
+        if within is not None and host.clients.get(named, offered[0]) not in offered:
+            offered = (host.clients[named],)
         ids = {full: client for client, full in visit.host.clients.items()}
-        wanted = (hints or {}).get("provider", "")
-        chosen = [name for name in names if wanted in (name, ids.get(name))] or names
+        names = [name for name in offered if name in self._logins and name in ids]
+        chosen = [name for name in names if named in (name, ids[name])] or names
         passed = _passed_on(hints)
         rd = self.return_to(visit, rd)
         return tuple(
@@ -175,8 +177,29 @@ class SignIn:
     async def begin(
         self, visit: Visit, client: str, *, rd: str = "", hints: Mapping[str, str] | None = None
     ) -> Begun:
-        """Start a flow. `rd` may be anything a client sent: it is checked here. Raises ProviderError."""
-        return await self._begin(visit, client, rd=self.return_to(visit, rd) or "/", hints=hints or {})
+        """Start a flow, here or at the auth host. `rd` may be anything a client sent: it is checked here.
+
+        Raises ProviderError.
+        """
+        rd = self.return_to(visit, rd) or "/"
+        if leads_away(visit, self._client(visit, client)):
+            return self.lead(visit, rd=rd, hints={**(hints or {}), "provider": client})
+        purpose = "" if self._is_known(visit, rd) else WANTED
+        return await self._begin(visit, client, rd=rd, hints=hints or {}, purpose=purpose)
+
+    def lead(self, visit: Visit, *, rd: str = "", hints: Mapping[str, str] | None = None) -> Begun:
+        """Send somebody to this host's auth host."""
+        passed = _passed_on(hints)
+        provider = (hints or {}).get("provider", "")
+        if provider in visit.host.clients:
+            passed["provider"] = provider
+        return self.handoffs.lead(visit, rd=self.return_to(visit, rd) or "/", hints=passed)
+
+    def _is_known(self, visit: Visit, rd: str) -> bool:
+        """False where somebody is signed in who is nobody on the host that this sign-in leads to."""
+        session, host = visit.session, self.handoffs.destination(visit, rd)
+        is_person = session is not None and bool(session.user_id)
+        return not is_person or not host.sign_in or suffices(session, host)
 
     async def begin_link(self, visit: Visit, client: str, *, hints: Mapping[str, str] | None = None) -> Begun:
         """Start a flow that adds an account to the person of this session, which has been checked to be fresh."""
@@ -224,7 +247,7 @@ class SignIn:
             hints=_passed_on(hints),
         )
         url = await self._driver.run(provider.start(start), trusted=provider.is_trusted)
-        return Begun(url, self._flow_cookies(visit, flow))
+        return Begun(url, self._cookies.of_flow(visit, flow)[1])
 
     async def park_answer(self, visit: Visit, client: str, params: Mapping[str, str]) -> str:
         """Where to go on with an answer that came by form: a GET of the callback, which takes it once, soon.
@@ -236,9 +259,9 @@ class SignIn:
         raw = params.get("state", "")
         state = flows.parse_state(self._keys, raw, client=name, host=_host(visit))
         if state is None:
-            raise FlowError(_FLOW_TEXTS["flow_unknown"], code="flow_unknown")
+            raise FlowError(FLOW_TEXTS["flow_unknown"], code="flow_unknown")
         if not flows.is_alive(state.issued_at, visit.now, self._life_s):
-            raise FlowError(_FLOW_TEXTS["flow_expired"], code="flow_expired")
+            raise FlowError(FLOW_TEXTS["flow_expired"], code="flow_expired")
         key = await self._posted.park(state.flow_id, params, visit)
         query = urlencode({PARKED: key, "state": raw})
         return f"/@{quote(client, safe='')}/callback?{query}"
@@ -247,7 +270,7 @@ class SignIn:
         """What came by form for this flow; once."""
         sent = await self._posted.take(flow.id, params[PARKED], now)
         if sent is None:
-            raise FlowError(_FLOW_TEXTS["flow_expired"], code="flow_expired")
+            raise FlowError(FLOW_TEXTS["flow_expired"], code="flow_expired")
         return sent
 
     async def finish(self, visit: Visit, client: str, params: Mapping[str, str]) -> Finished:
@@ -259,47 +282,48 @@ class SignIn:
         """
         name, provider = self._login(visit, client)
         state = flows.parse_state(self._keys, params.get("state", ""), client=name, host=_host(visit))
-        flow = self._flow_of(visit, state)
+        flow = self._cookies.flow_of(visit, state)
         done = self._arrivals.done(state.flow_id) if state else None
         if done is not None and visit.session is not None and visit.session.id == done.session_id:
-            return Finished(self.return_to(visit, done.rd) or "/", _clear_flow(visit, flow))
+            return Finished(self.return_to(visit, done.rd) or "/", without_flow(visit, flow))
         fault = flows.fault_of(state, flow, is_finished=done is not None, now=visit.now, life_s=self._life_s)
         if fault:
-            raise FlowError(_FLOW_TEXTS[fault], code=fault)
+            raise FlowError(FLOW_TEXTS[fault], code=fault)
         assert flow is not None, "fault_of says so"
         if PARKED in params:
             params = await self._unparked(flow, params, visit.now)
         if not await self._consume(flow, visit.now):
             if visit.session is None:
-                raise FlowError(_FLOW_TEXTS["flow_replayed"], code="flow_replayed")
-            return Finished(self.return_to(visit, flow.rd) or "/", _clear_flow(visit, flow))
+                raise FlowError(FLOW_TEXTS["flow_replayed"], code="flow_replayed")
+            return Finished(self.return_to(visit, flow.rd) or "/", without_flow(visit, flow))
         self._arrivals.spend(flow, visit.now)
         answer = self._answer(visit, client, flow, params)
         result = await self._driver.run(provider.finish(answer), trusted=provider.is_trusted)
         if flow.purpose == linking.PURPOSE:
             location = await self.links.arrived(visit, flow, result.identity, provider.kind)
-            return Finished(location, _clear_flow(visit, flow))
+            return Finished(location, without_flow(visit, flow))
         arrival = Arrival(
             client=name,
             signs_in=name in visit.host.sign_in,
             result=result,
             flow=flow,
-            siblings=self._siblings(visit, flow),
+            siblings=self._cookies.siblings(visit, flow),
             session_id=visit.session.id if visit.session else "",
             device=Device(user_agent=visit.user_agent, address=visit.address),
             now=visit.now,
             check_at=self._rechecks.next_at(name, visit.host, visit.now),
             kind=provider.kind,
             clients=self._believed(visit.host),
+            realm=visit.host.realm,
         )
         settled = await self._arrivals.settle(arrival)
         if settled is None:
             set_cookies = await self.registrations.wait(visit, arrival)
-            return Finished(REGISTER_PATH, (*set_cookies, *_clear_flow(visit, flow)))
+            return Finished(REGISTER_PATH, (*set_cookies, *without_flow(visit, flow)))
         session, handle = settled
         return Finished(
             self.return_to(visit, flow.rd) or "/",
-            (_session_cookie(visit, session, handle), *_clear_flow(visit, flow)),
+            (self._cookies.of_session(visit, session, handle), *without_flow(visit, flow)),
             session,
         )
 
@@ -321,18 +345,18 @@ class SignIn:
         if name is None:
             return Failed(SIGN_IN_PATH, ())
         state = flows.parse_state(self._keys, params.get("state", ""), client=name, host=_host(visit))
-        flow = self._flow_of(visit, state)
+        flow = self._cookies.flow_of(visit, state)
         rd = self.return_to(visit, flow.rd) if flow else ""
         if flow is not None and flow.purpose == linking.PURPOSE:
-            return Failed(ACCOUNT_PATH, _clear_flow(visit, flow), rd)
-        return Failed(_signin_path(client, rd, {}), _clear_flow(visit, flow), rd)
+            return Failed(ACCOUNT_PATH, without_flow(visit, flow), rd)
+        return Failed(_signin_path(client, rd, {}), without_flow(visit, flow), rd)
 
     async def register(self, visit: Visit, form: Filled) -> Finished:
         """Make the newcomer's account as they filled it in, and the session. Raises as `Registrations.complete`."""
         session, handle, newcomer = await self.registrations.complete(visit, form)
         return Finished(
             self.return_to(visit, newcomer.flow.rd) or "/",
-            (_session_cookie(visit, session, handle), *self.registrations.forgotten(visit)),
+            (self._cookies.of_session(visit, session, handle), *self.registrations.forgotten(visit)),
             session,
         )
 
@@ -356,14 +380,23 @@ class SignIn:
             if await self._sign_out_of(session, name, visit.now):
                 return SignedOut(back or "/", ())
         elif client is None and session is not None:
-            tokens = await self._leaving.tokens_of(session)
-            await self._arrivals.end(session.id)
-            return_to = f"{visit.site.base_url}{SIGNED_OUT_PATH}"
-            back = await self._leaving.sign_out_url(session, tokens, return_to) or back
-            self._leaving.revoke(tokens, visit.now)
-        return SignedOut(
-            back or SIGNED_OUT_PATH, (cookie.clear(visit.site.cookie, secure=visit.site.secure),)
-        )
+            back = await self._end(visit, session) or back
+        return SignedOut(back or SIGNED_OUT_PATH, without_session(visit.site))
+
+    async def _end(self, visit: Visit, session: Session) -> str | None:
+        """End the session with all that was handed on with it; the provider's own sign-out page."""
+        root = session.parent_id or session.id
+        family = [
+            one for one in await self._sessions.of_user(session.user_id) if root in (one.id, one.parent_id)
+        ]
+        tokens: dict[str, Tokens | None] = {}
+        for one in {one.id: one for one in (*family, session)}.values():
+            tokens |= await self._leaving.tokens_of(one)
+        await self._arrivals.end(root)
+        return_to = f"{visit.site.auth_url or visit.site.base_url}{SIGNED_OUT_PATH}"
+        page = await self._leaving.sign_out_url(session, tokens, return_to)
+        self._leaving.revoke(tokens, visit.now)
+        return page
 
     def return_to(self, visit: Visit, rd: str) -> str:
         """The checked form of a return address that a client sent; empty where there is none or it leads away."""
@@ -397,33 +430,6 @@ class SignIn:
             raise ClientError("There is no such sign-in here.", code="client_unknown", status=404)
         return name, provider
 
-    # Flow cookies
-
-    def _flow_cookies(self, visit: Visit, flow: Flow) -> tuple[str, ...]:
-        """Set-Cookie values: the new flow's, and deletions of what is expired or too much."""
-        site = visit.site
-        name = flows.cookie_name(site.cookie, flow.id)
-        value = flows.cookie_value(self._keys, name, flow)
-        known = flows.under_way(self._keys, site.cookie, visit.cookies, flow.host)
-        alive = [other for other in known if flows.is_alive(other.issued_at, visit.now, self._life_s)]
-        gone = flows.surplus(site.cookie, visit.cookies, alive, value)
-        return (
-            cookie.build(name, value, secure=site.secure, max_age_s=int(self._life_s)),
-            *(cookie.clear(old, secure=site.secure) for old in gone),
-        )
-
-    def _flow_of(self, visit: Visit, state: flows.State | None) -> Flow | None:
-        if state is None:
-            return None
-        name = flows.cookie_name(visit.site.cookie, state.flow_id)
-        value = visit.cookies.get(name)
-        return flows.parse_cookie(self._keys, name, value) if value else None
-
-    def _siblings(self, visit: Visit, flow: Flow) -> frozenset[str]:
-        """The flows this very browser has under way: their signed cookies came along."""
-        known = flows.under_way(self._keys, visit.site.cookie, visit.cookies, flow.host)
-        return frozenset(other.id for other in known if other.id != flow.id)
-
     async def _consume(self, flow: Flow, now: float) -> bool:
         until = flow.issued_at + 2 * self._life_s + 60.0
         return await self._marks.consume("flow", flow.id.encode(), now, until)
@@ -443,17 +449,30 @@ class SignIn:
     # Out of the session
 
     async def _sign_out_of(self, session: Session, name: str, now: float) -> bool:
-        """Drop one client; False when that was the last of the session, which has ended."""
-        tokens = {name: await self._grants.tokens_of(session.id, name)}
-        if rules.signed_out_of(session, name) is not None:
-            left = await self._sessions.update(session.id, lambda s: rules.signed_out_of(s, name) or s)
-            if left is not None and rules.signed_out_of(left, name) == left:
-                await self._grants.drop(session.id, name)
-                self._leaving.revoke(tokens, now)
-                return True
+        """Drop one client; False when that was the last of the session, which has ended.
+
+        What was handed on has its parent's credentials dropped there, for all that share them.
+        """
+        holder = owner_of(session, name)
+        tokens = {name: await self._grants.tokens_of(holder, name)}
+        if holder == session.parent_id:
+            session = await self._sessions.by_id(holder) or session
+        if await self._is_left(session, name):
+            await self._grants.drop(holder, name)
+            self._leaving.revoke(tokens, now)
+            return True
         await self._arrivals.end(session.id)
         self._leaving.revoke(tokens, now)
         return False
+
+    async def _is_left(self, session: Session, name: str) -> bool:
+        """Take the client out of the session; False where it was the last one."""
+        if session.parent_id:
+            return await self._sessions.update(session.id, lambda s: rules.without_own(s, name)) is not None
+        if rules.signed_out_of(session, name) is None:
+            return False
+        left = await self._sessions.update(session.id, lambda s: rules.signed_out_of(s, name) or s)
+        return left is not None and rules.signed_out_of(left, name) == left
 
     async def _give_up(self, session: Session, now: float, *, for_good: bool) -> None:
         """A session is about to end with its user: no token of it is to stay good."""
@@ -475,15 +494,3 @@ def _passed_on(hints: Mapping[str, str] | None) -> dict[str, str]:
         for name, value in (hints or {}).items()
         if name in HINTS and 0 < len(value) <= _HINT_MAX_CHARS and value.isprintable()
     }
-
-
-def _session_cookie(visit: Visit, session: Session, handle: str) -> str:
-    left_s = max(0, int(session.expires_at - visit.now))
-    return cookie.build(visit.site.cookie, handle, secure=visit.site.secure, max_age_s=left_s)
-
-
-def _clear_flow(visit: Visit, flow: Flow | None) -> tuple[str, ...]:
-    if flow is None:
-        return ()
-    name = flows.cookie_name(visit.site.cookie, flow.id)
-    return (cookie.clear(name, secure=visit.site.secure),)

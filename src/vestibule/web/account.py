@@ -14,7 +14,7 @@ from starlette.responses import Response
 from vestibule.core.route import ACCOUNT_PATH, SIGN_IN_PATH, SIGN_OUT_PATH, SIGNED_OUT_PATH
 from vestibule.errors import BadRequest, Conflict, VestibuleError
 from vestibule.model import Account, Identity, Session, User
-from vestibule.protocol import cookie
+from vestibule.service.cookies import without_session
 from vestibule.service.linking import is_fresh
 from vestibule.service.signin import Choice
 from vestibule.web.answers import Desk, answer, failure, note, problem, redirect
@@ -209,7 +209,7 @@ def _is_in_use(session: Session, issuer: str, subject: str) -> bool:
 
 
 def _gone(ask: Ask) -> tuple[str, ...]:
-    return (cookie.clear(ask.visit.site.cookie, secure=ask.visit.site.secure),)
+    return without_session(ask.visit.site)
 
 
 # What is shown

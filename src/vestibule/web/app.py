@@ -23,8 +23,8 @@ from vestibule.observe.log import Log
 from vestibule.service.minting import Minting
 from vestibule.service.people import People
 from vestibule.service.signin import SignIn
-from vestibule.web import account, callback, registration, session, signin, signout, tokens
-from vestibule.web.answers import Desk, answer, crash, failure
+from vestibule.web import account, callback, domain, registration, session, signin, signout, tokens
+from vestibule.web.answers import Desk, answer, crash, failure, redirect
 from vestibule.web.asking import Ask, ask_of, check_post
 from vestibule.web.pages import Pages
 
@@ -48,6 +48,7 @@ async def health(_desk: Desk, _ask: Ask) -> Response:
 PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
     {
         "/@/signin": {"GET": signin.sign_in},
+        "/@/enter": {"GET": domain.enter},
         "/@/signout": {"GET": signout.sign_out, "POST": signout.sign_out_by_post},
         "/@/signedout": {"GET": signout.signed_out},
         "/@/session": {"GET": session.session},
@@ -114,6 +115,8 @@ async def _guarded(desk: Desk, request: Request, handler: Handler) -> Response:
     except BadRequest as error:
         return failure(desk, ask_of(_without_query(request)), error)
     try:
+        if there := domain.elsewhere(ask):
+            return redirect(there)
         if ask.method not in {"GET", "HEAD"}:
             if handler not in _ANY_ORIGIN:
                 check_post(ask)

@@ -250,10 +250,12 @@ class Pages:
         status: int = 200,
         actions: Iterable[Action] = (),
         hidden: Iterable[tuple[str, str]] = (),
+        leads_to: str = "",
         **places: str,
     ) -> Page:
         """A page with a form that POSTs to `action`; `submit` is its button's text, `hidden` goes along unseen.
 
+        `leads_to`: the one other origin that its answer may lead on to.
         Shown again with what was sent and what is wrong with it, its status is the caller's 422.
         """
         return self._form(
@@ -267,6 +269,7 @@ class Pages:
             actions=list(actions),
             hidden=list(hidden),
             places=places,
+            form_action=f"'self' {leads_to}".strip(),
         )
 
     def list(

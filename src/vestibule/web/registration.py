@@ -78,6 +78,7 @@ def _form(
         submit="register",
         status=422 if faults else 200,
         actions=[*links, Action(href=CANCEL_PATH, label="cancel", post=True)],
+        leads_to=desk.signin.handoffs.origin_of(ask.visit, newcomer.flow.rd),
         provider=desk.signin.title_of(newcomer.flow.client),
         who=newcomer.identity.email or newcomer.identity.login or newcomer.identity.name,
     )

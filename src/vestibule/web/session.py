@@ -21,12 +21,12 @@ async def session(desk: Desk, ask: Ask) -> Response:
 
 
 def describe(session: Session, host: Host) -> dict[str, Any]:
-    """The session in public. `user` is null where only plain OAuth credentials were given.
+    """The session in public. `user` is null where only plain OAuth credentials were given, or by other hosts' clients.
 
     `providers` are IDs as in paths, `Proxy-Provider` and `session:ID`.
     """
     ids = {full: client for client, full in host.clients.items()}
-    person = session.identities[0] if session.identities else None
+    person = next((known for known in session.identities if known.client in host.sign_in), None)
     return {
         "user": {
             "id": session.user_id,

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
 from starlette.responses import Response
 
-from vestibule.errors import ClientError, VestibuleError
+from vestibule.core.route import SIGN_IN_PATH
+from vestibule.errors import ClientError, FlowError, VestibuleError
 from vestibule.model import Session
 from vestibule.protocol import cookie
+from vestibule.service import signin as service
+from vestibule.service.handoff import leads_away, suffices
 from vestibule.service.visit import Visit
 from vestibule.web import pages
 from vestibule.web.answers import Desk, answer, failure, redirect
@@ -15,7 +21,7 @@ from vestibule.web.blocks import Choice
 from vestibule.web.page import Page
 
 #: parameters of ours; every other one is a hint, of which a provider takes those it knows
-_OWN = {"rd", "switch"}
+_OWN = {"rd", "switch", "for", "state", "bind"}
 _LAST_S = 365 * 86400
 
 
@@ -30,20 +36,48 @@ ADDRESS_WRONG = {
 
 async def sign_in(desk: Desk, ask: Ask) -> Response:
     """`/@/signin`: one button per provider; straight on where there is one, or where nobody need choose."""
-    hints = hints_of(ask)
+    visit, hints = ask.visit, hints_of(ask)
+    if "for" in ask.params:
+        return await _sign_in_for_another(desk, ask, hints)
     # 1. Somebody is signed in and did not ask for another account: there is nothing to do here.
-    if "prompt" not in hints and is_signed_in(ask.visit.session, ask.visit.host.sign_in):
-        return redirect(desk.signin.return_to(ask.visit, ask.rd) or "/")
-    choices = desk.signin.chooser(ask.visit, rd=ask.rd, hints=hints)
+    rd = desk.signin.return_to(visit, ask.rd)
+    host = desk.signin.handoffs.destination(visit, rd)
+    if "prompt" not in hints and is_signed_in(visit.session, host.sign_in):
+        return redirect(rd or "/")
+    # 2. People of this host sign in at its auth host, but for those by a client of its own.
+    choices = desk.signin.chooser(visit, rd=ask.rd, hints=hints, within=None if host is visit.host else host)
+    if choices and all(leads_away(visit, visit.host.clients[choice.client]) for choice in choices):
+        begun = desk.signin.lead(visit, rd=ask.rd, hints=hints)
+        return redirect(begun.url, begun.set_cookies)
+    return await _choose(desk, ask, choices)
+
+
+async def _sign_in_for_another(desk: Desk, ask: Ask, hints: Mapping[str, str]) -> Response:
+    """For another host of the domain: a code for it as soon as somebody is signed in whom it knows."""
+    visit = ask.visit
+    try:
+        asked = desk.signin.handoffs.asked(visit, ask.params)
+    except FlowError as error:
+        return failure(desk, ask, error, ask.scene(again=SIGN_IN_PATH))
+    if asked.is_late:
+        return redirect(asked.start_url)
+    session = visit.session
+    if session is not None and "prompt" not in hints and suffices(session, asked.host, asked.provider):
+        return redirect(await desk.signin.handoffs.give(visit, asked, session))
+    choices = desk.signin.chooser(visit, rd=asked.again, hints=hints, within=asked.host)
+    return await _choose(desk, replace(ask, params={**ask.params, "rd": asked.again}), choices)
+
+
+async def _choose(desk: Desk, ask: Ask, choices: Sequence[service.Choice]) -> Response:
     if not choices and ask.visit.host.takes_more:
         raise ClientError("nobody has added a provider yet", code="no_sign_in_yet", status=503)
     if not choices:
         raise ClientError("this site has no sign-in", code="no_choices", status=404)
-    # 2. One provider, or one named in the hints: straight on.
+    # 3. One provider, or one named in the hints: straight on.
     if len(choices) == 1:
         only = choices[0]
         return await _begin(desk, ask, only.client, only.url)
-    # 3. The person chooses.
+    # 4. The person chooses.
     last = last_used(ask.visit)
     buttons = [
         Choice(title=c.title, href=c.url, client=c.client, kind=c.kind, is_last_used=c.client == last)
@@ -109,7 +143,7 @@ def remember(visit: Visit, client: str) -> str:
 
 def _last_name(visit: Visit) -> str:
     """Begins as the session's does, so that no backend sees it (`protocol.cookie.is_ours`)."""
-    return f"{visit.site.cookie}-last"
+    return f"{visit.site.prefix}-last"
 
 
 def has_other_ways(ask: Ask) -> bool:

@@ -8,6 +8,8 @@ import pytest
 
 from vestibule.config.compile import Compiled, compile_config
 from vestibule.config.load import load
+from vestibule.core.domain import Domain
+from vestibule.core.route import ReturnHosts
 from vestibule.errors import ConfigError
 
 KEY = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -149,7 +151,13 @@ def test_the_service_answers_as_auth_and_the_domain() -> None:
     assert [rule.text for rule in route.policy.allow] == ["domain:example.com", "domain:example.org"]
     assert found.people.allowed_domains == ("example.com", "example.org")
     assert found.people.allow_all_users is False
-    assert found.return_domain == "byoc.org.co"
+    assert host.domain == Domain(
+        name="byoc.org.co",
+        auth=b"auth.byoc.org.co",
+        auth_url="https://auth.byoc.org.co",
+        shares_cookie=True,
+    )
+    assert "app.byoc.org.co" in ReturnHosts.of(found.table)
     assert found.session_key is not None
     assert [str(one) for one in found.listeners] == ["0.0.0.0:8000"]
 
@@ -267,7 +275,6 @@ def test_beside_a_file_only_the_key_is_read(tmp_path: Any) -> None:
     file.write_text('host "a.example" {\n  backend = "localhost:1"\n  access { allow = ["public"] }\n}\n')
     loaded = load([file], {**NUON, "VESTIBULE_SESSION_KEY": KEY, "VESTIBULE_CLIENT_ID": "x"})
     assert loaded.session_key is not None
-    assert loaded.return_domain == ""
     assert [warning.partition(":")[0] for warning in loaded.warnings if "_" in warning] == [
         "VESTIBULE_CLIENT_ID"
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from vestibule.core.domain import Domain
 from vestibule.core.policy import decide, policy_of
 from vestibule.core.route import (
     Backend,
@@ -212,5 +213,15 @@ def test_clients_that_registered_one_path_share_it() -> None:
     ],
 )
 def test_people_may_return_to_hosts_at_and_below_the_domain(domain: str, name: str, expected: bool) -> None:
-    hosts = ReturnHosts.of(RouteTable([host()]), domain)
+    shared = Domain(name=domain, auth=b"auth", shares_cookie=True) if domain else None
+    hosts = ReturnHosts.of(RouteTable([replace(host(), domain=shared)]))
     assert (name in hosts) is expected
+
+
+def test_a_domain_that_hands_people_on_is_no_more_than_its_hosts() -> None:
+    domain = Domain(name="app.example", auth=b"auth.app.example")
+    hosts = ReturnHosts.of(RouteTable([replace(host(base_url="https://app.example:8443"), domain=domain)]))
+    assert "app.example" in hosts
+    assert "app.example:8443" in hosts
+    assert "app.example:1" not in hosts
+    assert "x.app.example" not in hosts

@@ -18,6 +18,7 @@ from vestibule.observe.log import Log
 from vestibule.service.app_tokens import AppTokens
 from vestibule.service.locker import Locker
 from vestibule.service.minting import Minting
+from vestibule.service.handoff import Handoffs
 from vestibule.service.people import People
 from vestibule.service.sessions import Sessions
 from vestibule.service.signin import Begun, Choice, Failed, Finished, SignedOut, SignIn
@@ -86,9 +87,16 @@ class FakeSignIn(SignIn):
         self.raising: Exception | None = None
         self.sign_out_location = ""
         self._hosts = frozenset({"wiki.example"})
+        none: Any = None
+        self.handoffs = Handoffs(none, none, none, none, return_to=self.return_to)
 
     def chooser(
-        self, visit: Visit, *, rd: str = "", hints: Mapping[str, str] | None = None
+        self,
+        visit: Visit,
+        *,
+        rd: str = "",
+        hints: Mapping[str, str] | None = None,
+        within: Host | None = None,
     ) -> tuple[Choice, ...]:
         titles = {"google": "Google", "github": "GitHub"}
         wanted = (hints or {}).get("provider", "")
