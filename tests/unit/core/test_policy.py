@@ -244,3 +244,117 @@ def test_a_rule_that_looks_at_what_changes_elsewhere_is_known_as_such():
     assert not is_fresh("email:a@b.example", "domain:b.example", "user:u1")
     for text in ("group:x", "org:x", "team:x/y", "project:x", "repo:x/y", "role:x", "claim:a=b"):
         assert is_fresh(text), text
+
+
+# Networks narrow, `all` adds, tokens are shown: every list against every asker
+
+HOME, AWAY, NOWHERE = "10.0.0.7", "203.0.113.9", ""
+NETWORK = "network:10.0.0.0/8"
+STAFF = (member("okta", email="ada@app.example", groups=("staff",)),)
+GUEST = (member("okta", email="eve@else.example", groups=()),)
+ASKERS = {
+    "nobody at home": Asker((), "", HOME),
+    "nobody away": Asker((), "", AWAY),
+    "nobody nowhere": Asker((), "", NOWHERE),
+    "staff at home": Asker(STAFF, "u1", HOME),
+    "staff away": Asker(STAFF, "u1", AWAY),
+    "staff nowhere": Asker(STAFF, "u1", NOWHERE),
+    "guest at home": Asker(GUEST, "u2", HOME),
+    "guest away": Asker(GUEST, "u2", AWAY),
+    "robot at home": Asker((), "", HOME, frozenset({"read"})),
+    "robot without scope": Asker((), "", HOME, frozenset()),
+    "staff with a token": Asker(STAFF, "u1", AWAY, frozenset({"read"})),
+}
+OUTSIDE = "outside_network"
+# allow (None: not written), all, deny → the answer to each asker, in their order
+LISTS_TOGETHER = [
+    (("public", NETWORK), (), (), ["in", OUTSIDE, OUTSIDE, "in", OUTSIDE, OUTSIDE, "in", OUTSIDE, "in", "in", OUTSIDE]),
+    (("public",), (NETWORK,), (), ["in", OUTSIDE, OUTSIDE, "in", OUTSIDE, OUTSIDE, "in", OUTSIDE, "in", "in", OUTSIDE]),
+    (("anyone", NETWORK), (), (), ["sign_in", OUTSIDE, OUTSIDE, "in", OUTSIDE, OUTSIDE, "in", OUTSIDE, "not_allowed", "not_allowed", OUTSIDE]),
+    (("group:staff", NETWORK), (), (), ["sign_in", OUTSIDE, OUTSIDE, "in", OUTSIDE, OUTSIDE, "not_allowed", OUTSIDE, "not_allowed", "not_allowed", OUTSIDE]),
+    (("group:staff", NETWORK, "network:203.0.113.0/24"), (), (), ["sign_in", "sign_in", OUTSIDE, "in", "in", OUTSIDE, "not_allowed", "not_allowed", "not_allowed", "not_allowed", "in"]),
+    (("group:staff",), (NETWORK, "network:10.0.0.0/16"), (), ["sign_in", OUTSIDE, OUTSIDE, "in", OUTSIDE, OUTSIDE, "not_allowed", OUTSIDE, "not_allowed", "not_allowed", OUTSIDE]),
+    ((NETWORK,), (), (), ["sign_in", OUTSIDE, OUTSIDE, "not_allowed", OUTSIDE, OUTSIDE, "not_allowed", OUTSIDE, "not_allowed", "not_allowed", OUTSIDE]),
+    (None, (NETWORK,), (), ["sign_in", OUTSIDE, OUTSIDE, "not_allowed", OUTSIDE, OUTSIDE, "not_allowed", OUTSIDE, "not_allowed", "not_allowed", OUTSIDE]),
+    (("anyone",), (), (NETWORK,), ["denied", "sign_in", "denied_unknown", "denied", "in", "denied_unknown", "denied", "in", "denied", "denied", "in"]),
+    (("public",), (), (NETWORK, "email:eve@else.example"), ["denied", "sign_in", "denied_unknown", "denied", "in", "denied_unknown", "denied", "denied", "denied", "denied", "in"]),
+    (("anyone",), ("group:staff",), (), ["sign_in"] * 3 + ["in"] * 3 + ["not_allowed"] * 4 + ["in"]),
+    (("public",), ("group:staff",), (), ["sign_in"] * 3 + ["in"] * 3 + ["not_allowed"] * 4 + ["in"]),
+    (None, ("group:staff",), (), ["sign_in"] * 3 + ["in"] * 3 + ["not_allowed"] * 4 + ["in"]),
+    (None, ("group:staff", "domain:else.example"), (), ["sign_in"] * 3 + ["not_allowed"] * 8),
+    (None, ("public",), (), ["in"] * 11),
+    ((), ("group:staff",), (), ["sign_in"] * 3 + ["not_allowed"] * 8),
+    (None, (), (), ["sign_in"] * 3 + ["not_allowed"] * 8),
+    (("anyone",), ("org:example",), (), ["sign_in"] * 3 + ["not_allowed"] * 8),
+    (("token:read",), (), (), ["token_required"] * 3 + ["not_allowed"] * 5 + ["in", "not_allowed", "in"]),
+    (("token:read", "group:staff"), (), (), ["sign_in"] * 3 + ["in"] * 3 + ["not_allowed"] * 2 + ["in", "not_allowed", "in"]),
+    (("anyone",), ("token:read",), (), ["token_required"] * 3 + ["not_allowed"] * 7 + ["in"]),
+    (("public",), (), ("token:read",), ["in"] * 8 + ["denied", "in", "denied"]),
+    (("public",), (), ("email:x@app.example",), ["sign_in"] * 3 + ["in"] * 5 + ["denied_unknown"] * 2 + ["in"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("who", ASKERS)
+@pytest.mark.parametrize(("allow", "every", "deny", "answers"), LISTS_TOGETHER)
+def test_the_lists_together(allow, every, deny, answers, who):
+    def rules(texts: tuple[str, ...]) -> tuple[Rule, ...]:
+        return tuple(rule(*text.split(":", 1), text=text) for text in texts)
+
+    policy = policy_of(
+        allow=None if allow is None else rules(allow),
+        all=rules(every),
+        deny=rules(deny),
+        sign_in=frozenset({"okta"}),
+    )
+    decision = decide(policy, GET, ASKERS[who])
+    answer = "in" if isinstance(decision, Allow) else getattr(decision, "code", "sign_in")
+    assert answer == answers[list(ASKERS).index(who)]
+
+
+@pytest.mark.parametrize(
+    ("allow", "issuers", "answer"),
+    [
+        (ANYONE, (), (403, "no_sign_in")),
+        (ANYONE, ("ci",), (401, "token_required")),
+        (rule("token", "read", text="token:read"), (), (401, "token_required")),
+    ],
+)
+def test_where_nobody_can_sign_in_a_token_is_asked_for_if_one_could_help(allow, issuers, answer):
+    decision = decide(policy_of(allow=(allow,), issuers=frozenset(issuers)), GET, Asker())
+    assert (decision.status, decision.code) == answer
+
+
+def test_whom_an_issuer_vouches_for_is_somebody_though_nobody_signs_in_with_it():
+    robot = person("ada@app.example", client="ci")
+    policy = policy_of(allow=(ADA,), sign_in=frozenset({"google"}), issuers=frozenset({"ci"}))
+    assert decide(policy, GET, Asker((robot,), "", "", frozenset())) == Allow(ADA.text)
+    assert isinstance(decide(policy, GET, Asker((person("ada@app.example", client="cd"),))), SignIn)
+
+
+def test_a_thousand_rules_are_asked_as_one():
+    many = tuple(rule("email", f"x{number}@app.example") for number in range(1000))
+    policy = policy_of(allow=(*many, ADA), deny=many, sign_in=SIGN_IN)
+    assert (len(policy.lets_in), len(policy.refuses)) == (1, 1)
+    assert decide(policy, GET, Asker(WHO["ada"])) == Allow(ADA.text)
+    refused = decide(policy, GET, Asker(WHO["eve"]))
+    assert refused.reason.endswith("and 991 more")
+    assert len(refused.reason) < 400
+
+
+def test_a_reason_names_the_rules_of_all_that_do_not_hold():
+    policy = policy_of(
+        allow=(ANYONE,), all=(ADA, DOMAIN, rule("group", "x", text="group:x")), sign_in=SIGN_IN
+    )
+    refused = decide(policy, GET, Asker((person("bob@app.example"),)))
+    assert refused.reason == "all must hold, and these don't: email:ada@app.example, group:x"
+    assert refused.kinds == ("email", "group")
+
+
+@pytest.mark.parametrize(
+    "texts", [("anyone",), ("anyone", "email:ada@app.example"), ("email:ada@app.example", "anyone")]
+)
+def test_anyone_among_others_lets_everybody_who_is_known_in_and_nobody_else(texts):
+    policy = policy_of(allow=tuple(rule(*t.split(":", 1), text=t) for t in texts), sign_in=SIGN_IN)
+    assert isinstance(decide(policy, GET, Asker(WHO["eve"])), Allow)
+    assert isinstance(decide(policy, GET, Asker()), SignIn)
+    assert isinstance(decide(policy, GET, Asker(scopes=frozenset({"read"}))), Deny)
