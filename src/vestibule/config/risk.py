@@ -201,6 +201,8 @@ def _rules(door: Door, route: Route | None, name: str) -> tuple[Rule, ...]:
 
 
 def _warn_anyone(door: Door, route: Route | None, clients: Mapping[str, Client], report: Report) -> None:
+    if any(backend.internal == "account" for backend in door.host.backend):
+        return  # there is nothing to be let into
     name = "allow" if written(door.host, route, "allow") else "all"
     access = written(door.host, route, name)
     if access is None or any(

@@ -163,14 +163,14 @@ class Relay(Responder):
     # -- the upstream's calls -----------------------------------------------------------------
 
     def on_interim(self, head: AnswerHead) -> None:
-        self._exchange.inform(head.status_line, _lines(head))
+        self._exchange.inform(head.status_line, self._passed(head))
 
     def on_whole(self, head: AnswerHead, body: bytes, raw: bytes) -> None:
         self._connection = None
         if self.on_answer is not None and self.on_answer(head):
             return
         self._ended = True
-        lines = _lines(head)
+        lines = self._passed(head)
         if self.privacy and not head.is_private:
             lines, raw = self._closed(head, lines, raw)
         if self.answer_lines is not None:
@@ -197,7 +197,7 @@ class Relay(Responder):
         if self._tunnel:
             self._exchange.close_tunnel()
         else:
-            passed = [line for line in trailers if not _sets_our_cookie(line)]
+            passed = [line for line in trailers if not _sets_our_cookie(line, self._own_cookies)]
             self._exchange.finish(without(passed, self.answer_trailers_not_passed))
 
     def on_switched(self, head: AnswerHead) -> None:
@@ -244,10 +244,22 @@ class Relay(Responder):
 
     def _lines(self, head: AnswerHead) -> list[bytes]:
         """The answer's lines as the client gets them."""
-        lines = _lines(head)
+        lines = self._passed(head)
         if self.privacy and not head.is_private:
             lines, _ = self._closed(head, lines, b"")
         return lines if self.answer_lines is None else self.answer_lines(lines)
+
+    def _passed(self, head: AnswerHead) -> list[bytes]:
+        """The answer's lines, without cookies that would take the place of the gateway's own."""
+        if not head.set_cookies:
+            return head.lines
+        return [line for line in head.lines if not _sets_our_cookie(line, self._own_cookies)]
+
+    @property
+    def _own_cookies(self) -> frozenset[bytes]:
+        """Those of the gateway's that an operator named."""
+        host = self._exchange.host
+        return host.shared_cookies if host is not None else frozenset()
 
     def _closed(self, head: AnswerHead, lines: list[bytes], raw: bytes) -> tuple[list[bytes], bytes]:
         """Lines, and the same answer as bytes where it can go on so, kept from caches that serve several people."""
@@ -256,13 +268,6 @@ class Relay(Responder):
         return (lines, raw) if self.privacy == UNLESS_SAID else (made_private(lines), b"")
 
 
-def _lines(head: AnswerHead) -> list[bytes]:
-    """The answer's lines, without cookies that would take the place of the gateway's own."""
-    if not head.set_cookies:
-        return head.lines
-    return [line for line in head.lines if not _sets_our_cookie(line)]
-
-
-def _sets_our_cookie(line: bytes) -> bool:
+def _sets_our_cookie(line: bytes, also: frozenset[bytes]) -> bool:
     name, _, value = line.partition(b":")
-    return len(name) == 10 and name.lower() == b"set-cookie" and sets_ours(value)
+    return len(name) == 10 and name.lower() == b"set-cookie" and sets_ours(value, also)

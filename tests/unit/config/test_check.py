@@ -72,7 +72,7 @@ def only(faults: list[str], start: str) -> None:
         ('admin { listen = "unix:a.sock" }', "v.hcl:1:18: there is a Unix socket already, admin.sock in the state"),
         ('admin { listen = "127.0.0.1:8000" }', "v.hcl:1:18: 127.0.0.1:8000 is taken by the default address of the gateway"),
         ('gateway { state = "' + "s" * 120 + '" }', "v.hcl:1:19: the path of the admin socket, "),
-        ('domain "x" { }', "v.hcl:1:1: `domain` is not in this version yet"),
+        ('domain "example.com" { }', 'v.hcl:1:1: domain "example.com" has no `auth_host`: auth_host = "…"'),
         ('serve "x" { }', "v.hcl:1:1: `serve` is not in this version yet"),
         ('lifetimes { session_idle = "1 week" }', 'v.hcl:1:28: `session_idle` is a span of time: "30s"'),
         ("lifetimes { session_idle = 0 }", "v.hcl:1:28: `session_idle` must be longer than nothing"),
