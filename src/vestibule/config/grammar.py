@@ -100,6 +100,11 @@ def tree_of(text: str) -> Tree[Token]:
         raise _token_fault(text, exc) from None
 
 
+def tokens_of(text: str) -> tuple[Token, ...]:
+    """Every token with where it begins and ends, of a text that `tree_of` takes."""
+    return tuple(_parser().lex(text + "\n"))
+
+
 def _character_message(text: str, exc: UnexpectedCharacters) -> str:
     start = cast("int", exc.pos_in_stream)  # lark declares it as None
     char = text[start : start + 1]

@@ -97,6 +97,10 @@ def _value(header: Header, value: HeaderValue, type_: str, notes: Notes) -> Text
     elif value.claim and type_ == "answer_header":
         notes.add(About.NONE, at, "who is signed in is told to the backend, and to pages at `/@/session`")
     elif value.claim:
+        if value.claim == "user":
+            notes.add(
+                About.CHANGED, at, "holds the login; oauth2-proxy's `user` was `sub` with most providers"
+            )
         return value.prefix.replace("{", "{{").replace("}", "}}") + _place(value.claim)
     elif isinstance(value.secret, str) and value.is_inline:
         return _inline(header, notes)

@@ -211,7 +211,7 @@ def _same_for_all(found: Read, made: Made, way: Paths, issuers: tuple[Block, ...
     """What every host has."""
     attributes: dict[str, Value] = {"sign_in": (made.id,), "compat": (headers.FAMILY,)}
     if headers.wants_family(found):
-        attributes["identity_headers"] = headers.FAMILY
+        attributes["identity_headers"] = (headers.FAMILY,)
     if password_file := found.options.reference("htpasswd_file"):
         attributes["htpasswd"] = password_file
     if issuers:

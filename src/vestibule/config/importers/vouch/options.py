@@ -90,8 +90,12 @@ VOUCH: Final[tuple[Option, ...]] = (
         usual=("access_token",),
     ),
     dropped("vouch.headers.redirect", "Vouch itself doesn't use it", quiet=True),
-    carried("vouch.headers.claims", "`claims` of the provider, and a `header` block for each", many=True),
-    carried("vouch.headers.claimheader", "the names of those `header` blocks"),
+    carried(
+        "vouch.headers.claims",
+        "`claims` of the provider; their headers come with `identity_headers`",
+        many=True,
+    ),
+    carried("vouch.headers.claimheader", "a `header` block for each claim, where it is a name of your own"),
     dropped(
         "vouch.headers.accesstoken",
         "a provider's token never reaches a backend; to call an API with it, the backend uses a `call`",

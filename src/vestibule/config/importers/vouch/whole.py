@@ -21,6 +21,7 @@ _HEAD: Final = """\
 Made by `vestibule import vouch`. Check it: vestibule check FILE
 What became of which option stands at the end."""
 _FAMILY: Final = "vouch"
+_CLAIMS: Final = "X-Vouch-IdP-Claims-"
 _USUAL: Final = "0.0.0.0:9090"
 _USUAL_MINUTES: Final = 240
 _NO_ACCOUNT: Final = frozenset({"homeassistant"})
@@ -238,13 +239,15 @@ def _host(site: Site, name: str, made: Made, inside: tuple[Block, ...], *, told:
         attributes["public_url"] = url
     attributes |= {"sign_in": (made.id,), "compat": (_FAMILY,)}
     if told:
-        attributes["identity_headers"] = _FAMILY
+        attributes["identity_headers"] = (_FAMILY,)
     return Block("host", name, attributes, inside)
 
 
 def _headers(options: Options) -> tuple[Block, ...]:
-    """A header for each claim that Vouch passed on, by the name it gave it."""
-    front = options.text("vouch.headers.claimheader") or "X-Vouch-IdP-Claims-"
+    """A header for each claim that Vouch passed on under a name of one's own; `identity_headers` has its usual ones."""
+    front = options.text("vouch.headers.claimheader")
+    if front in ("", _CLAIMS):
+        return ()
     found = []
     for claim in options.items("vouch.headers.claims"):
         bare = re.sub(r"^https?://", "", claim)
