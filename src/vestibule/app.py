@@ -35,13 +35,15 @@ from vestibule.proxy.admin import Admin
 from vestibule.proxy.asgi import Application, Control
 from vestibule.proxy.calling import Calling
 from vestibule.proxy.echo import Echo
-from vestibule.proxy.forward.edges import Edges, OwnListener
+from vestibule.proxy.forward.check import Checks
+from vestibule.proxy.forward.edges import Edges
+from vestibule.proxy.forward.listeners import edge_listeners
 from vestibule.proxy.forward.verdict import Verdicts
 from vestibule.proxy.gateway import Gateway
 from vestibule.proxy.internal import Internals
 from vestibule.proxy.judge import Judge
 from vestibule.proxy.lasting import Lasting
-from vestibule.proxy.listener import Listener
+from vestibule.proxy.listener import Listener, Listening
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.static import Directory
 from vestibule.proxy.teller import Teller
@@ -172,21 +174,15 @@ class App:
         changes.subscribe(CREDENTIAL, self._lasting.credential_changed)
         tokens = OwnTokens(_sources(compiled), driver)
         self._sites = [Listener(at, self.gateway, clock=loop.time) for at in compiled.listeners]
-        self.listeners = [*self._sites, *self._edge_listeners()]
+        self.listeners: list[Listening] = [*self._sites]
+        self.listeners += edge_listeners(
+            compiled.forward_auth, compiled.forward_auth_grpc, self._edges, self._checks, self._sites[0]
+        )
         self.listeners += [
             Listener(call.listen, self._calling(call, tokens), clock=loop.time, slashes=True)
             for call in compiled.calls
         ]
         self.listeners += self._admin_listeners()
-
-    def _edge_listeners(self) -> list[Listener]:
-        """Where edges ask, if they do."""
-        clock = asyncio.get_running_loop().time
-        site = self._sites[0]
-        return [
-            Listener(at, OwnListener(self._edges, site, is_closed=at.is_loopback), clock=clock)
-            for at in self._compiled.forward_auth
-        ]
 
     def _admin_listeners(self) -> list[Listener]:
         """The socket of the admin API, and its port where it has one."""
@@ -219,13 +215,9 @@ class App:
             log=self._log,
         )
         teller = Teller(self._ring, self.assertions, handle_s=compiled.lifetimes.handle_s)
-        self._edges = Edges(
-            Verdicts(judge, teller),
-            trusted=compiled.trusted_proxies,
-            answers=self._answers,
-            traffic=self.traffic,
-            log=self._log,
-        )
+        verdicts, trusted = Verdicts(judge, teller), compiled.trusted_proxies
+        self._edges = Edges(verdicts, trusted, self._answers, self.traffic, self._log)
+        self._checks = Checks(verdicts, trusted, self._answers, self.traffic, self._log)
         return Gateway(
             table=compiled.table,
             judge=judge,

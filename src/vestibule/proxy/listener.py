@@ -7,8 +7,9 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Protocol
 
 from vestibule.core.listener import ListenAddress
 from vestibule.errors import ConfigError
@@ -28,6 +29,29 @@ _SOCKET_ADVICE = {
     errno.EACCES: "this user may not write there",
     errno.ENOENT: "there is no such directory",
 }
+
+
+class Listening(Protocol):
+    """A listener, of whatever protocol."""
+
+    port: int
+    address: ListenAddress
+
+    @property
+    def open(self) -> Collection[object]:
+        """Its connections."""
+
+    async def start(self) -> None:
+        """Listen. Raises ConfigError when the address can't be had."""
+
+    def sweep(self, now: float) -> None:
+        """End what has waited past its deadline."""
+
+    def stop(self) -> None:
+        """Accept nothing more."""
+
+    def abort(self) -> None:
+        """Close what is still open."""
 
 
 class Listener:
@@ -56,12 +80,7 @@ class Listener:
     async def start(self) -> None:
         """Listen. Raises ConfigError when the address can't be had."""
         loop = asyncio.get_running_loop()
-        try:
-            bound = open_socket(self.address)
-        except OSError as exc:
-            advice = _SOCKET_ADVICE if self.address.path else _ADVICE
-            why = advice.get(exc.errno or 0) or exc.strerror or str(exc)
-            raise ConfigError((f"can't listen on {self.address}: {why}",)) from exc
+        bound = bound_socket(self.address)
         self._is_bound = True
         if not self.address.path:
             self.port = bound.getsockname()[1]
@@ -89,6 +108,16 @@ class Listener:
         """Close what is still open."""
         for connection in list(self.open):
             connection.abort()
+
+
+def bound_socket(address: ListenAddress) -> socket.socket:
+    """The bound socket. Raises ConfigError, with what to do about it."""
+    try:
+        return open_socket(address)
+    except OSError as exc:
+        advice = _SOCKET_ADVICE if address.path else _ADVICE
+        why = advice.get(exc.errno or 0) or exc.strerror or str(exc)
+        raise ConfigError((f"can't listen on {address}: {why}",)) from exc
 
 
 def open_socket(address: ListenAddress) -> socket.socket:

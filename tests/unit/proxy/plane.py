@@ -291,10 +291,10 @@ class Plane:
         teller = Teller(RING, self.assertions, now=self.now)
         self.edges = Edges(
             Verdicts(self.judge, teller),
-            trusted=self.judge.trusted,
-            answers=self.answers,
-            traffic=self.traffic,
-            log=self.log,
+            self.judge.trusted,
+            self.answers,
+            self.traffic,
+            self.log,
             now=self.now,
         )
         self.gateway = Gateway(

@@ -67,11 +67,11 @@ class Edges:
     def __init__(
         self,
         verdicts: Verdicts,
-        *,
         trusted: Networks,
         answers: Answers,
         traffic: Traffic,
         log: Log,
+        *,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._verdicts = verdicts

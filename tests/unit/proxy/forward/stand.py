@@ -103,10 +103,10 @@ class Stand:
         self.plane = plane = Plane(loop, trusted=trusted, hosts=hosts)
         self.edges = Edges(
             Verdicts(plane.judge, Teller(RING, plane.assertions, now=plane.now)),
-            trusted=plane.judge.trusted,
-            answers=Notices(PAGES),
-            traffic=plane.traffic,
-            log=plane.log,
+            plane.judge.trusted,
+            Notices(PAGES),
+            plane.traffic,
+            plane.log,
             now=plane.now,
         )
         own = OwnListener(self.edges, plane.listener, is_closed=is_closed)
