@@ -18,6 +18,7 @@ from vestibule.core.flow import split_redirect
 from vestibule.core.passage import Passage
 from vestibule.core.policy import Policy, joined
 from vestibule.model import Secret
+from vestibule.protocol.url import Target
 
 # Paths of the gateway's own that answers lead to; all of them stand in `web.app`.
 SIGN_IN_PATH = "/@/signin"
@@ -170,6 +171,28 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
                 return route
             key = key[: key.rfind(b"/")]
         return routes[b""]
+
+
+def is_own(path: bytes, host: Host) -> bool:
+    """True for `/@/…`, for `/@ID/…` of this host's clients, and for paths they come back to.
+
+    Every other path is the backend's, `/@alice` too.
+    """
+    if path[:2] != b"/@":
+        return path in host.callbacks
+    end = path.find(b"/", 2)
+    return end > 0 and (end == 2 or path[2:end].decode("latin-1") in host.clients)
+
+
+def has_one_meaning(host: Host, target: Target) -> bool:
+    """False where some backends would read the target as another route's.
+
+    Threat: `/admin;x/y`, which they serve as `/admin/y` and a prefix rule would not know.
+    """
+    path, plain = target.path, target.plain
+    if plain is path or plain == path:
+        return True
+    return host.route(plain) is host.route(path) and is_own(plain, host) == is_own(path, host)
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):

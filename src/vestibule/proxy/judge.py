@@ -17,7 +17,7 @@ import msgspec
 
 from vestibule.core.passage import is_preflight
 from vestibule.core.policy import Policy, decide
-from vestibule.core.route import Host, Route, RouteTable, Site
+from vestibule.core.route import Host, Route, RouteTable, Site, has_one_meaning, is_own
 from vestibule.core.seal import KeyRing
 from vestibule.errors import BadRequest, ClientError, ProviderUnavailable, StoreError
 from vestibule.model import (
@@ -178,8 +178,8 @@ class Judge:
         # 2. Which route.
         target = head.target
         route = host.route(target.path)
-        if target.plain is not target.path and target.plain != target.path:
-            _check_one_meaning(host, route, head)
+        if target.plain is not target.path and not has_one_meaning(host, target):
+            raise BadRequest("the address can be read in two ways", code="bad_target")
         if head.upgrade and head.upgrade != b"websocket":
             head.upgrade = b""  # nothing else is upgraded; RFC 9110 section 7.8 lets a server go on without
         # 3. Who asks: by a credential of their own that this host takes, else by the session of the cookie.
@@ -352,17 +352,6 @@ def is_within(bounds: Bounds, host: str, path: bytes, method: bytes) -> bool:
     )
 
 
-def is_own(path: bytes, host: Host) -> bool:
-    """True for `/@/…`, for `/@ID/…` of this host's clients, and for paths they come back to.
-
-    Every other path is the backend's, `/@alice` too.
-    """
-    if path[:2] != b"/@":
-        return path in host.callbacks
-    end = path.find(b"/", 2)
-    return end > 0 and (end == 2 or path[2:end].decode("latin-1") in host.clients)
-
-
 def check_origin(head: RequestHead, ask: Ask, session: Session | None) -> None:
     """Nothing, where no page of another site is behind a WebSocket, or one that is listed. Raises BadRequest.
 
@@ -375,11 +364,3 @@ def check_origin(head: RequestHead, ask: Ask, session: Session | None) -> None:
     listed = passage.origins if passage is not None else frozenset[str]()
     if carries and origin and not websocket.is_own_origin(origin, ask.view.site.base_url, listed):
         raise BadRequest("a page of another site may not open this", code="foreign_origin", status=403)
-
-
-def _check_one_meaning(host: Host, route: Route, head: RequestHead) -> None:
-    """Threat: `/admin;x/y`, which some backends serve as `/admin/y` and a prefix rule would not know."""
-    if host.route(head.target.plain) is not route or is_own(head.target.plain, host) != is_own(
-        head.target.path, host
-    ):
-        raise BadRequest("the address can be read in two ways", code="bad_target")

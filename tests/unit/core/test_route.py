@@ -15,6 +15,8 @@ from vestibule.core.route import (
     RouteTable,
     Server,
     cookie_name,
+    has_one_meaning,
+    is_own,
     joined_by,
     routes_of,
     site_of,
@@ -22,6 +24,7 @@ from vestibule.core.route import (
 )
 from vestibule.core.rule import Rule
 from vestibule.model import Asker, Deny, Identity
+from vestibule.protocol import url
 
 
 def route(prefix: bytes) -> Route:
@@ -225,3 +228,38 @@ def test_a_domain_that_hands_people_on_is_no_more_than_its_hosts() -> None:
     assert "app.example:8443" in hosts
     assert "app.example:1" not in hosts
     assert "x.app.example" not in hosts
+
+
+@pytest.mark.parametrize(
+    ("path", "owns"),
+    [
+        ("/@/signin", True),
+        ("/@/", True),
+        ("/@google/callback", True),
+        ("/@alice", False),
+        ("/@alice/callback", False),
+        ("/@google", False),
+        ("/a/@/signin", False),
+        ("/oauth2/callback", True),
+        ("/oauth2/callback/", False),
+    ],
+)
+def test_which_paths_are_the_gateways_own(path, owns):
+    callbacks = {b"/oauth2/callback": ("google",)}
+    of = replace(host(), clients={"google": "google"}, callbacks=callbacks)
+    assert is_own(path.encode(), of) is owns
+
+
+@pytest.mark.parametrize(
+    ("target", "has_one"),
+    [
+        ("/admin/x", True),
+        ("/x;a=b/y", True),
+        ("/admin;x/y", False),
+        ("/admin%3Bx/y", False),
+        ("/@;x/signin", False),
+        ("/a;x/admin/y", True),
+    ],
+)
+def test_a_target_that_is_another_routes_to_some_has_two_meanings(target, has_one):
+    assert has_one_meaning(host(b"/admin"), url.canonical(target.encode())) is has_one
