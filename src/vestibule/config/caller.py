@@ -40,6 +40,8 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """Full name of the password file, where the sign-in page has a form for it."""
     demanded: tuple[str, ...] = ()
     """The issuer without whose token nobody gets in: of the host, then of its routes; empty for none."""
+    is_whole: bool = True
+    """False where something of it is at fault."""
 
     @property
     def is_anything(self) -> bool:
@@ -153,6 +155,7 @@ def _algorithms(node: IssuerNode | RequireJwt, report: Report) -> tuple[str, ...
 
 def taken_by(host: Host, name: str, issuers: Issuers, clients: Mapping[str, str], report: Report) -> Taken:
     """What the host takes. `name`: its canonical one; `clients`: ID → full name of those people sign in with."""
+    before = len(report.faults)
     listed = _listed(host, issuers, report)
     nodes: tuple[Host | Route, ...] = (host, *host.route)
     demanded = tuple(_demanded(node, name, report) for node in nodes)
@@ -176,7 +179,13 @@ def taken_by(host: Host, name: str, issuers: Issuers, clients: Mapping[str, str]
         ),
         sign_in=(passwords.name,) if passwords is not None and has_form else (),
         demanded=tuple(issuer.name if issuer else "" for issuer in _inherited(demanded)),
+        is_whole=len(report.faults) == before and len(listed) == len(host.issuers) and not _is_empty(host),
     )
+
+
+def _is_empty(host: Host) -> bool:
+    """True where a password file is named by an empty text."""
+    return host.has("htpasswd") and not host.htpasswd
 
 
 def _inherited(demanded: tuple[Issuer | None, ...]) -> tuple[Issuer | None, ...]:
@@ -267,7 +276,7 @@ def _passwords(host: Host, name: str, report: Report) -> PasswordFile | None:
         _check_people(node.users.reveal(), node.at("users"), APIKEY, report, is_inline=True)
         return PasswordFile(name=f"{APIKEY}:{name}", text=node.users, has_form=False)
     if not host.htpasswd:
-        if host.has("htpasswd") and not report.faults:
+        if _is_empty(host) and not report.faults:
             report.fault(host.at("htpasswd"), '`htpasswd` is empty: htpasswd = "users.htpasswd"')
         return None
     path = beside(host, "htpasswd", host.htpasswd)

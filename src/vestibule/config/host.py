@@ -150,7 +150,7 @@ def _scope(
     is_whole = len(listed) + takes_more == len(host.sign_in or ()) and host.has("sign_in") == (
         host.sign_in is not None
     )
-    if is_whole and all(full in clients for full in offered):
+    if is_whole and taken.is_whole and all(full in clients for full in offered):
         check_access(door, report)
         check_telling(host, sign_in, takes_more=takes_more, report=report)
         warn_of_risks(door, clients, report)
