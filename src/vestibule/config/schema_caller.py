@@ -15,7 +15,6 @@ class Issuer(Node, kw_only=True):
     LABEL: ClassVar[str] = "the issuer's ID"
     REQUIRED: ClassVar[tuple[str, ...]] = ("url",)
     EITHER: ClassVar[tuple[str, ...]] = ("audience", "algorithms", "email_domains")
-    ALIASES: ClassVar[Mapping[str, str]] = {"issuer": "url", "algorithm": "algorithms"}
 
     url: str = ""
     """The issuer's URL, exactly as its tokens have it in `iss`. Its keys are found by its metadata
@@ -50,7 +49,6 @@ class RequireJwt(Node, kw_only=True):
     """
 
     EITHER: ClassVar[tuple[str, ...]] = ("audience", "algorithms")
-    ALIASES: ClassVar[Mapping[str, str]] = {"algorithm": "algorithms"}
 
     jwks_url: str = ""
     """Where the keys are. Without it: where the metadata of `issuer` says."""
