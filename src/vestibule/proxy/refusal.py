@@ -12,7 +12,14 @@ from urllib.parse import quote_from_bytes
 
 from vestibule.core.explain import CONDITIONS_LOGGED_MAX, explain
 from vestibule.core.route import SIGN_IN_PATH, Host, Site
-from vestibule.errors import BadRequest, ClientError, StoreError, VestibuleError
+from vestibule.errors import (
+    BadRequest,
+    ClientError,
+    CredentialRefused,
+    StoreError,
+    TooManyTries,
+    VestibuleError,
+)
 from vestibule.model import (
     RETRY_AFTER_S,
     Asker,
@@ -165,9 +172,12 @@ class Refusals:
         detail = error.detail or error.message
         write("refused", status=error.status, code=error.code, detail=detail, **_of(exchange))
         more = [b"Retry-After: %d" % RETRY_AFTER_S] if isinstance(error, StoreError) else []
+        if isinstance(error, TooManyTries):
+            more.append(b"Retry-After: %d" % error.retry_after_s)
         if error.status == 405:
             more.append(_allow(_METHODS))
-        reason = error.message if self._as_json else ""
+        is_told = self._as_json or isinstance(error, CredentialRefused)
+        reason = error.message if is_told else ""
         self._answer(exchange, error.status, error.public_code, reason=reason, more=more)
 
     def by_fault(self, exchange: Refusable, error: Exception) -> None:
@@ -252,7 +262,22 @@ class Refusals:
             decided_by=decided_by,
             as_json=self._as_json,
         )
+        if status == 401 and exchange.host is not None:
+            lines = [*lines, *_challenges(exchange.host, exchange.head, code, reason)]
         exchange.answer(status_line, [*lines, *(more or ())], body)
+
+
+def _challenges(host: Host, head: RequestHead, code: str, why: str) -> list[bytes]:
+    """What a 401 owes: which credentials the host takes in Authorization (RFC 9110 section 11.6.1)."""
+    found = challenges(
+        host.accepts,
+        host.name.decode("ascii"),
+        app_tokens=host.app_tokens,
+        is_browser=bool(head.value(b"sec-fetch-mode")),
+        code=code,
+        why=why,
+    )
+    return [b"WWW-Authenticate: " + value.encode("ascii") for value in found]
 
 
 def _allow(methods: frozenset[bytes]) -> bytes:

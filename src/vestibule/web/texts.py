@@ -101,6 +101,10 @@ TEXTS: dict[str, Text] = {
     "handle_foreign": Text(401, section="program"),
     "session_ended": Text(401, section="program"),
     "no_credential": Text(401, section="program"),
+    # Who shows a credential of their own; programs read these, too.
+    "invalid_token": Text(401, section="program"),
+    "bad_credentials": Text(401, section="program"),
+    "out_of_bounds": Text(403, section="program"),
     "operation_unknown": Text(403, section="program"),
     "foreign_host": Text(403, section="program"),
     "browser_call": Text(403, section="program"),
