@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote_from_bytes
 
+from vestibule.core.credential import challenges
 from vestibule.core.explain import CONDITIONS_LOGGED_MAX, explain
 from vestibule.core.route import SIGN_IN_PATH, Host, Site
 from vestibule.errors import (
