@@ -313,8 +313,8 @@ def test_nor_does_one_made_to(text, groups):
 
 def check(text: str, groups: list[str]) -> None:
     """Each reader sees as many items as there are, and who decodes sees what was said."""
-    who = identity(name=text, login="ada", groups=tuple(groups), claims={"team": text, "teams": groups})
-    at = replace(HOST, families=OTHERS, kept_claims=("team", "teams"))
+    who = identity(name=text, login="ada", groups=tuple(groups), claims={"team": text, "squads": groups})
+    at = replace(HOST, families=OTHERS, kept_claims=("team", "squads"))
     pairs = told(session(who), at, route(*OTHERS), PROOFS)
     for line in lines_of(pairs):
         assert not re.search(rb"[\x00-\x1f\x7f]", line), line
@@ -326,9 +326,9 @@ def check(text: str, groups: list[str]) -> None:
     assert unquote(found["Remote-Name"]) == whole
     assert found["Remote-Name"] == found["Remote-Name"].strip()
     assert [unquote(item) for item in found["User-Groups"].split(",")] == items
-    for name in (*PLAIN_LISTS, "X-Pomerium-Claim-Teams"):
+    for name in (*PLAIN_LISTS, "X-Pomerium-Claim-Squads"):
         parts = found[name].split(",")
         assert [unquote(part.strip()) for part in parts] == items, name
-    for name in ("X-Vouch-IdP-Claims-Groups", "X-Vouch-IdP-Claims-Teams"):
+    for name in ("X-Vouch-IdP-Claims-Groups", "X-Vouch-IdP-Claims-Squads"):
         assert found[name].count(",") == len(groups) - 1
         assert json.loads(f"[{found[name]}]") == groups
