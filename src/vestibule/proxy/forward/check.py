@@ -18,7 +18,7 @@ from vestibule.protocol.address import Networks
 from vestibule.protocol.ext_authz import Check, Header, allowed, denied, read_check
 from vestibule.protocol.forwarded import client_of
 from vestibule.protocol.h1 import RequestHead, head_about, parse_request_head
-from vestibule.protocol.headers import CALLER, DROP, FORWARDED, request_kind, value_of
+from vestibule.protocol.headers import ALIAS, CALLER, DROP, FORWARDED, request_kind, value_of
 from vestibule.proxy.exchange import Listener
 from vestibule.proxy.forward.question import Question, check_scheme, passed_on
 from vestibule.proxy.forward.verdict import Verdicts
@@ -28,7 +28,7 @@ from vestibule.proxy.teller import Told
 
 _ENVOYS_OWN = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"te"))
 """What Envoy itself writes for the backend. Another spelling of one is nobody's."""
-_NOBODYS = frozenset((DROP, CALLER, FORWARDED))
+_NOBODYS = frozenset((ALIAS, CALLER, DROP, FORWARDED))
 _NO_HEAD = RequestHead(lines=[])
 
 
