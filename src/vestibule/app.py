@@ -328,6 +328,7 @@ class App:
                 sessions=self.sessions,
                 grants=self.grants,
                 rechecks=self.rechecks,
+                passwords=self.passwords,
                 marks=self._store.marks,
                 parking=self._store.parking,
                 changes=self._changes,

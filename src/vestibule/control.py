@@ -24,6 +24,7 @@ from vestibule.providers.base import Provider, ProviderConfig
 from vestibule.proxy.asgi import Application
 from vestibule.service.admin import AdminTokens
 from vestibule.service.app_tokens import AppTokens
+from vestibule.service.basic import Passwords
 from vestibule.service.flow import Driver
 from vestibule.service.grants import Grants
 from vestibule.service.keys import KeySets
@@ -49,6 +50,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     sessions: Sessions
     grants: Grants
     rechecks: Rechecks
+    passwords: Passwords
     marks: base.Marks
     parking: base.Parking
     changes: base.Changes
@@ -124,6 +126,7 @@ class ControlPlane:
             parking=parts.parking,
             keys=parts.ring,
             driver=self.driver,
+            passwords=parts.passwords,
             providers=parts.providers,
             hosts=parts.hosts,
             table=parts.table,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
+from urllib.parse import quote
 
 import msgspec
 
@@ -281,7 +282,8 @@ def _passwords(host: Host, name: str, report: Report) -> PasswordFile | None:
         return None
     path = beside(host, "htpasswd", host.htpasswd)
     _check_file(path, host.at("htpasswd"), report)
-    return PasswordFile(name=f"{HTPASSWD}:{path}", path=str(path))
+    # Without a slash: people of it are those of all hosts that name it, as those of a provider at top level.
+    return PasswordFile(name=f"{HTPASSWD}:{quote(str(path), safe='')}", path=str(path))
 
 
 def _check_file(path: Path, place: Place, report: Report) -> None:

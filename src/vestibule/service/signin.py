@@ -14,16 +14,17 @@ from vestibule.core import signin as rules
 from vestibule.core.flow import Flow
 from vestibule.core.limit import Limit
 from vestibule.core.registration import Filled
-from vestibule.core.route import ACCOUNT_PATH, REGISTER_PATH, SIGN_IN_PATH, SIGNED_OUT_PATH, Host, RouteTable
+from vestibule.core.route import ACCOUNT_PATH, SIGN_IN_PATH, SIGNED_OUT_PATH, Host, RouteTable
 from vestibule.core.seal import KeyRing
 from vestibule.core.session import owner_of
 from vestibule.errors import ClientError, FlowError
-from vestibule.model import Device, Session, Tokens
+from vestibule.model import Session, Tokens
 from vestibule.protocol.url import safe_return
 from vestibule.providers import kit
 from vestibule.providers.base import Answer, Provider, RedirectLogin, Start, WithinDomains
 from vestibule.service import linking
-from vestibule.service.arrival import WANTED, Arrival, Arrivals
+from vestibule.service.arrival import WANTED, Arrivals
+from vestibule.service.basic import Passwords
 from vestibule.service.cookies import Cookies, without_flow, without_session
 from vestibule.service.grants import Grants
 from vestibule.service.handoff import FLOW_TEXTS, Handoffs, leads_away, suffices
@@ -36,6 +37,7 @@ from vestibule.service.posted import Posted
 from vestibule.service.recheck import Rechecks
 from vestibule.service.registering import Registrations
 from vestibule.service.sessions import Sessions
+from vestibule.service.settling import PasswordForm, Settling
 from vestibule.service.visit import Visit
 from vestibule.store import base
 
@@ -91,6 +93,7 @@ class SignIn:
         parking: base.Parking,
         keys: KeyRing,
         driver: kit.Driver,
+        passwords: Passwords,
         providers: Mapping[str, Provider],
         hosts: Container[str] = frozenset(),
         table: RouteTable | None = None,
@@ -114,6 +117,15 @@ class SignIn:
         self.registrations = Registrations(
             locker, self._arrivals, self._leaving, check_at=rechecks.next_at, clients=self._believed
         )
+        self._settling = Settling(
+            self._arrivals,
+            self.registrations,
+            self._cookies,
+            check_at=rechecks.next_at,
+            clients=self._believed,
+            return_to=self.return_to,
+        )
+        self.form = PasswordForm(passwords, self._settling, keys, random=random)
         self.links = Links(locker, people)
         self.handoffs = Handoffs(
             locker,
@@ -302,30 +314,7 @@ class SignIn:
         if flow.purpose == linking.PURPOSE:
             location = await self.links.arrived(visit, flow, result.identity, provider.kind)
             return Finished(location, without_flow(visit, flow))
-        arrival = Arrival(
-            client=name,
-            signs_in=name in visit.host.sign_in,
-            result=result,
-            flow=flow,
-            siblings=self._cookies.siblings(visit, flow),
-            session_id=visit.session.id if visit.session else "",
-            device=Device(user_agent=visit.user_agent, address=visit.address),
-            now=visit.now,
-            check_at=self._rechecks.next_at(name, visit.host, visit.now),
-            kind=provider.kind,
-            clients=self._believed(visit.host),
-            realm=visit.host.realm,
-        )
-        settled = await self._arrivals.settle(arrival)
-        if settled is None:
-            set_cookies = await self.registrations.wait(visit, arrival)
-            return Finished(REGISTER_PATH, (*set_cookies, *without_flow(visit, flow)))
-        session, handle = settled
-        return Finished(
-            self.return_to(visit, flow.rd) or "/",
-            (self._cookies.of_session(visit, session, handle), *without_flow(visit, flow)),
-            session,
-        )
+        return await self._settling.finish(visit, flow, result, provider.kind)
 
     def client_of(self, visit: Visit, clients: tuple[str, ...], state: str) -> str:
         """Which of these clients (IDs), who share a redirect URL, the state was issued for; the first if for none."""
