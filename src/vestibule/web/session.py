@@ -14,10 +14,12 @@ from vestibule.web.page import iso
 
 
 async def session(desk: Desk, ask: Ask) -> Response:
-    """`/@/session`: who, by which clients, until when; 401 when nobody is. Never a token."""
-    if ask.visit.session is None:
+    """`/@/session`: who, by which clients, until when; 401 when nobody is whom this host knows. Never a token."""
+    visit = ask.visit
+    described = describe(visit.session, visit.host) if visit.session is not None else {}
+    if not described.get("user") and not described.get("providers"):
         return answer(problem(desk, ask, 401, "sign_in_required"))
-    return answer(desk.pages.json(200, describe(ask.visit.session, ask.visit.host)))
+    return answer(desk.pages.json(200, described))
 
 
 def describe(session: Session, host: Host) -> dict[str, Any]:
