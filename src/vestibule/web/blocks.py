@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from vestibule.protocol.authorization import USER_LIMIT_CHARS
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """One button of the sign-in page."""
@@ -51,7 +52,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     value: str = ""
     """As it was sent, where the form is shown again. Of a checkbox: empty, or anything for checked (`yes`)."""
     type: str = "text"
-    """`text`, `email` or `checkbox`, which is sent as `yes`."""
+    """`text`, `password`, `email` or `checkbox`, which is sent as `yes`."""
     options: tuple[str, ...] = ()
     """What to choose from, as it is shown and sent; empty: it is typed."""
     hint: str = ""
@@ -65,6 +66,21 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     required: bool = True
     limit_chars: int = 0
     """0: none."""
+
+
+def password_fields(user: str = "") -> tuple[Field, ...]:
+    """The form of user name and password; `user`: as it was sent. What was sent as password is never shown again."""
+    return (
+        Field(
+            name="user",
+            label="signin_form.user",
+            value=user,
+            autocomplete="username",
+            keyboard="text",
+            limit_chars=USER_LIMIT_CHARS,
+        ),
+        Field(name="password", label="signin_form.password", type="password", autocomplete="current-password"),
+    )
 
 
 class Fact(msgspec.Struct, frozen=True):

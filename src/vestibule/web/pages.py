@@ -165,8 +165,20 @@ class Pages:
         """Any JSON answer, with the headers of the gateway's answers."""
         return json_page(status, value, media_type=media_type)
 
-    def signin(self, choices: Iterable[Choice], scene: Scene) -> Page:
-        """The sign-in page: one button a choice."""
+    def signin(
+        self,
+        choices: Iterable[Choice],
+        scene: Scene,
+        *,
+        form: Iterable[Field] = (),
+        fault: str = "",
+        leads_to: str = "",
+        status: int = 200,
+    ) -> Page:
+        """The sign-in page: one button a choice, and the `form` of user name and password where there is one.
+
+        `fault`: the name of a text, what is wrong with what was filled in. `leads_to` as in `form`.
+        """
         look = self._look(scene)
         buttons = [
             {
@@ -179,7 +191,19 @@ class Pages:
             }
             for choice in choices
         ]
-        return self.page("signin.html", scene, "signin", choices=buttons, text=scene.branding.text)
+        return self.page(
+            "signin.html",
+            scene,
+            "signin" if buttons else "signin_form",
+            status=status,
+            form_action=f"'self' {leads_to}".strip(),
+            choices=buttons,
+            fields=[*form],
+            fault=fault,
+            action=SIGN_IN_PATH,
+            hidden=[("rd", scene.rd)],
+            text=scene.branding.text,
+        )
 
     def signed_out(self, scene: Scene, *, can_sign_in: bool = True) -> Page:
         """The landing page after signing out; says so when somebody is (still, or again) signed in."""

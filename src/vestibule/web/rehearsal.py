@@ -12,7 +12,7 @@ from typing import TypeAlias
 from vestibule.core.branding import Branding
 from vestibule.errors import ConfigError
 from vestibule.model import Secret
-from vestibule.web.blocks import Action, Choice, Fact, Field, Item, TokenLine
+from vestibule.web.blocks import Action, Choice, Fact, Field, Item, TokenLine, password_fields
 from vestibule.web.look import BrokenTemplate
 from vestibule.web.page import Page
 from vestibule.web.pages import Pages, Scene
@@ -64,6 +64,10 @@ _FIELDS = (
 SAMPLES: Mapping[str, Sample] = MappingProxyType(
     {
         "sign-in": lambda pages, scene: pages.signin(_CHOICES, scene),
+        "sign-in with a form": lambda pages, scene: pages.signin(_CHOICES, scene, form=password_fields()),
+        "sign-in by form, again": lambda pages, scene: pages.signin(
+            (), scene, form=password_fields("alice"), fault="signin_form.wrong", status=403
+        ),
         "not allowed": lambda pages, scene: pages.error(403, "not_allowed", scene=scene),
         "provider refused": lambda pages, scene: pages.error(
             403, "provider_refused", answered="consent_required", scene=scene
