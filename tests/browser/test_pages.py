@@ -117,10 +117,10 @@ async def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser, ga
     async with window(browser) as page:
         for name in SAMPLES:
             await page.goto(gallery.page(name, "full"))
-            wanted = await page.locator("a, button, input:not([type=hidden])").count()
+            wanted = await page.locator("a, button, select, input:not([type=hidden])").count()
             for reached in range(wanted):
                 await page.keyboard.press("Tab")
-                ring = "(e => [Array.from(document.querySelectorAll('a, button, input:not([type=hidden])')).indexOf(e), getComputedStyle(e).outlineStyle, getComputedStyle(e).outlineWidth])(document.activeElement)"
+                ring = "(e => [Array.from(document.querySelectorAll('a, button, select, input:not([type=hidden])')).indexOf(e), getComputedStyle(e).outlineStyle, getComputedStyle(e).outlineWidth])(document.activeElement)"
                 assert await page.evaluate(ring) == [reached, "solid", "3px"], name
 
 

@@ -45,6 +45,7 @@ provider "club" {
 host "app.localhost" {
   backend = "BACKEND"
   sign_in = ["op", "club"]
+  app_tokens = true
   access {
     allow = ["anyone"]
   }
