@@ -10,7 +10,7 @@ import msgspec
 from starlette.responses import Response
 
 from vestibule.core.route import SIGN_IN_PATH
-from vestibule.errors import ClientError, ProviderRefused, VestibuleError
+from vestibule.errors import ClientError, ProviderRefused, TooManyTries, VestibuleError
 from vestibule.model import RETRY_AFTER_S, Session
 from vestibule.observe.log import Log
 from vestibule.service.minting import Minting
@@ -69,6 +69,27 @@ def failure(
 ) -> Response:
     """The answer to an error raised on purpose, as a page or as JSON, and one line in the log."""
     code, status = _code_and_status(error)
+    write_refusal(desk, ask, error)
+    if code not in TEXTS:
+        code = error.public_code
+    # Threat: text of somebody else's choosing on a page of ours.
+    reason = "" if code in TEXTS else error.message
+    answered = _answered(error, code)
+    if ask.wants_json:
+        page = problem(desk, ask, status, code, reason=reason, answered=answered)
+    else:
+        shown = scene or ask.scene(again=_again(ask))
+        page = desk.pages.error(status, code, reason=reason, answered=answered, scene=shown)
+    if status == 503:
+        page = page.with_headers(("retry-after", str(RETRY_AFTER_S)))
+    if isinstance(error, TooManyTries):
+        page = page.with_headers(("retry-after", str(error.retry_after_s)))
+    return answer(page, set_cookies)
+
+
+def write_refusal(desk: Desk, ask: Ask, error: VestibuleError) -> None:
+    """The one line in the log."""
+    code, status = _code_and_status(error)
     write = desk.log.info if isinstance(error, ClientError) else desk.log.warning
     write(
         "refused",
@@ -82,19 +103,6 @@ def failure(
         path=ask.path,
         address=ask.visit.address,
     )
-    if code not in TEXTS:
-        code = error.public_code
-    # Threat: text of somebody else's choosing on a page of ours.
-    reason = "" if code in TEXTS else error.message
-    answered = _answered(error, code)
-    if ask.wants_json:
-        page = problem(desk, ask, status, code, reason=reason, answered=answered)
-    else:
-        shown = scene or ask.scene(again=_again(ask))
-        page = desk.pages.error(status, code, reason=reason, answered=answered, scene=shown)
-    if status == 503:
-        page = page.with_headers(("retry-after", str(RETRY_AFTER_S)))
-    return answer(page, set_cookies)
 
 
 def note(desk: Desk, ask: Ask, event: str, session: Session) -> None:

@@ -47,7 +47,7 @@ async def health(_desk: Desk, _ask: Ask) -> Response:
 #: path → handler by method; HEAD is answered as GET, what stands nowhere is 404 and any other method 405
 PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
     {
-        "/@/signin": {"GET": signin.sign_in},
+        "/@/signin": {"GET": signin.sign_in, "POST": signin.by_password},
         "/@/enter": {"GET": domain.enter},
         "/@/signout": {"GET": signout.sign_out, "POST": signout.sign_out_by_post},
         "/@/signedout": {"GET": signout.signed_out},

@@ -201,7 +201,7 @@ class Pages:
             fields=[*form],
             fault=fault,
             action=SIGN_IN_PATH,
-            hidden=[("rd", scene.rd)],
+            hidden=[("rd", scene.rd)] if scene.rd else [],
             text=scene.branding.text,
         )
 

@@ -79,7 +79,7 @@ def _form(
         status=422 if faults else 200,
         actions=[*links, Action(href=CANCEL_PATH, label="cancel", post=True)],
         leads_to=desk.signin.handoffs.origin_of(ask.visit, newcomer.flow.rd),
-        provider=desk.signin.title_of(newcomer.flow.client),
+        provider=desk.signin.title_of(newcomer.flow.client) or ask.visit.host.title,
         who=newcomer.identity.email or newcomer.identity.login or newcomer.identity.name,
     )
     return answer(page)

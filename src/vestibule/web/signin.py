@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 from starlette.responses import Response
 
-from vestibule.core.route import SIGN_IN_PATH
-from vestibule.errors import ClientError, FlowError, VestibuleError
-from vestibule.model import Session
+from vestibule.core.route import SIGN_IN_PATH, Host
+from vestibule.errors import ClientError, CredentialRefused, FlowError, TooManyTries, VestibuleError
+from vestibule.model import Secret, Session
 from vestibule.protocol import cookie
 from vestibule.service import signin as service
 from vestibule.service.handoff import leads_away, suffices
 from vestibule.service.visit import Visit
 from vestibule.web import pages
-from vestibule.web.answers import Desk, answer, failure, redirect
+from vestibule.web.answers import Desk, answer, failure, note, redirect, write_refusal
 from vestibule.web.asking import Ask
-from vestibule.web.blocks import Choice
+from vestibule.web.blocks import Choice, password_fields
+from vestibule.web.form import answers_json, told
 from vestibule.web.page import Page
 
 #: parameters of ours; every other one is a hint, of which a provider takes those it knows
@@ -45,11 +46,13 @@ async def sign_in(desk: Desk, ask: Ask) -> Response:
     if "prompt" not in hints and is_signed_in(visit.session, host.sign_in):
         return redirect(rd or "/")
     # 2. People of this host sign in at its auth host, but for those by a client of its own.
-    choices = desk.signin.chooser(visit, rd=ask.rd, hints=hints, within=None if host is visit.host else host)
-    if choices and all(leads_away(visit, visit.host.clients[choice.client]) for choice in choices):
+    within = None if host is visit.host else host
+    choices = desk.signin.chooser(visit, rd=ask.rd, hints=hints, within=within)
+    ways = [visit.host.clients[choice.client] for choice in choices] or visit.host.sign_in
+    if ways and all(leads_away(visit, way) for way in ways):
         begun = desk.signin.lead(visit, rd=ask.rd, hints=hints)
         return redirect(begun.url, begun.set_cookies)
-    return await _choose(desk, ask, choices)
+    return await _choose(desk, ask, choices, within)
 
 
 async def _sign_in_for_another(desk: Desk, ask: Ask, hints: Mapping[str, str]) -> Response:
@@ -65,10 +68,45 @@ async def _sign_in_for_another(desk: Desk, ask: Ask, hints: Mapping[str, str]) -
     if session is not None and "prompt" not in hints and suffices(session, asked.host, asked.provider):
         return redirect(await desk.signin.handoffs.give(visit, asked, session))
     choices = desk.signin.chooser(visit, rd=asked.again, hints=hints, within=asked.host)
-    return await _choose(desk, replace(ask, params={**ask.params, "rd": asked.again}), choices)
+    again = replace(ask, params={**ask.params, "rd": asked.again})
+    return await _choose(desk, again, choices, asked.host)
 
 
-async def _choose(desk: Desk, ask: Ask, choices: Sequence[service.Choice]) -> Response:
+async def by_password(desk: Desk, ask: Ask) -> Response:
+    """`/@/signin`, filled in: signed in, or the same page again, in the same words for unknown people."""
+    visit, sent = ask.visit, told(ask)
+    rd = desk.signin.return_to(visit, sent.get("rd", ""))
+    user, password = sent.get("user", ""), Secret(sent.get("password", ""))
+    try:
+        finished = await desk.signin.form.sign_in(visit, user, password, rd=rd)
+    except (CredentialRefused, TooManyTries) as error:
+        if answers_json(ask):
+            return failure(desk, replace(ask, wants_json=True), error)
+        return _form_again(desk, replace(ask, params={"rd": rd}), user, error)
+    except VestibuleError as error:
+        again = pages.with_query(SIGN_IN_PATH, rd=rd)
+        return failure(desk, ask, error, ask.scene(rd=rd, again=again, other_ways=has_other_ways(ask)))
+    if finished.session is not None:
+        note(desk, ask, "signed_in", finished.session)
+    return redirect(finished.location, finished.set_cookies)
+
+
+def _form_again(desk: Desk, ask: Ask, user: str, error: ClientError) -> Response:
+    write_refusal(desk, ask, error)
+    host = desk.signin.handoffs.destination(ask.visit, ask.rd)
+    choices = desk.signin.chooser(ask.visit, rd=ask.rd, within=None if host is ask.visit.host else host)
+    if isinstance(error, TooManyTries):
+        page = _page(desk, ask, choices, user=user, fault="signin_form.too_many", status=error.status)
+        return answer(page.with_headers(("retry-after", str(error.retry_after_s))))
+    return answer(_page(desk, ask, choices, user=user, fault="signin_form.wrong", status=403))
+
+
+async def _choose(
+    desk: Desk, ask: Ask, choices: Sequence[service.Choice], within: Host | None = None
+) -> Response:
+    has_form = desk.signin.form.file(ask.visit, within) is not None
+    if has_form and "provider" not in ask.params:
+        return answer(_page(desk, ask, choices))
     if not choices and ask.visit.host.takes_more:
         raise ClientError("nobody has added a provider yet", code="no_sign_in_yet", status=503)
     if not choices:
@@ -78,13 +116,34 @@ async def _choose(desk: Desk, ask: Ask, choices: Sequence[service.Choice]) -> Re
         only = choices[0]
         return await _begin(desk, ask, only.client, only.url)
     # 4. The person chooses.
+    return answer(_page(desk, ask, choices, has_form=has_form))
+
+
+def _page(
+    desk: Desk,
+    ask: Ask,
+    choices: Sequence[service.Choice],
+    *,
+    has_form: bool = True,
+    user: str = "",
+    fault: str = "",
+    status: int = 200,
+) -> Page:
     last = last_used(ask.visit)
     buttons = [
         Choice(title=c.title, href=c.url, client=c.client, kind=c.kind, is_last_used=c.client == last)
         for c in choices
     ]
     buttons.sort(key=lambda button: not button.is_last_used)
-    return answer(desk.pages.signin(buttons, ask.scene()))
+    rd = desk.signin.return_to(ask.visit, ask.rd)
+    return desk.pages.signin(
+        buttons,
+        ask.scene(rd=rd),
+        form=password_fields(user) if has_form else (),
+        fault=fault,
+        leads_to=desk.signin.handoffs.origin_of(ask.visit, rd) if has_form else "",
+        status=status,
+    )
 
 
 async def client_sign_in(desk: Desk, ask: Ask) -> Response:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import pytest
 
 from tests.unit.service.conftest import Clock, Heartbeats
+from vestibule.core.credential import PasswordFile
 from vestibule.core.flow import LIFE_S
 from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, Site, routes_of
@@ -21,8 +22,11 @@ from vestibule.model import Identity, Secret, Session, Tokens
 from vestibule.observe.log import Log
 from vestibule.providers.base import Answer, SignedIn, Start
 from vestibule.providers.kit import Flow
+from vestibule.service.basic import Passwords
 from vestibule.service.grants import Grants
+from vestibule.service.htpasswd import PasswordFiles
 from vestibule.service.people import People
+from vestibule.service.proof import Proofs
 from vestibule.service.recheck import Rechecks
 from vestibule.service.sessions import Sessions
 from vestibule.service.signin import STARTS_MAX, STARTS_WINDOW_S, Finished, SignIn
@@ -31,6 +35,8 @@ from vestibule.store.memory import Store
 
 BASE = "https://app.example"
 RING = KeyRing((Key("k1", b"1" * 32),))
+#: `ann`, whose password is `correct horse`; no host has a form for her by itself
+FILE = PasswordFile(name="htpasswd:users", text=Secret("ann:{SHA}L55TUjtiq8FBorTWAZ0jy6g129A="))
 
 
 class Op:
@@ -131,6 +137,9 @@ class World:
         self.rechecks.use(self.ops)
         self.dice = dice
         self.people = People(store.people, store.invitations, self.sessions, changes, random=dice.randbytes)
+        self.files = PasswordFiles([FILE], RING, Log(io.StringIO()))
+        proofs = Proofs(self.people.owner_of, changes, now=clock.now, mono=clock.mono)
+        self.passwords = Passwords(self.files, proofs, now=clock.now)
         self.signin = self.process()
         route = Route(
             prefix=b"",
@@ -163,6 +172,7 @@ class World:
             parking=self.store.parking,
             keys=RING,
             driver=Driver(),
+            passwords=self.passwords,
             providers=self.ops,
             hosts=frozenset({"b.example"}),
             random=self.dice.randbytes,
