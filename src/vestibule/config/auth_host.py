@@ -50,6 +50,8 @@ def _completed(own: hcl.Block | None, auth: str, at: hcl.Value, others: Sequence
     offered = _union(others)
     if offered:
         attributes |= named(sign_in=hcl.Value(offered, at.place))
+    if people := _people(others):
+        attributes |= named(htpasswd=people)
     if url := _public_url(auth, others):
         attributes |= named(public_url=hcl.Value(url, at.place))
     blocks = own.blocks
@@ -71,6 +73,12 @@ def _union(hosts: Iterable[hcl.Block]) -> tuple[hcl.Value, ...]:
                 found.setdefault(_text(item), item)
     more = found.pop(_TAKES_MORE, None)
     return (*found.values(), *((more,) if more is not None else ()))
+
+
+def _people(hosts: Iterable[hcl.Block]) -> hcl.Value | None:
+    """The password file of these hosts, where all that have one have the same."""
+    written = [host.attributes["htpasswd"].value for host in hosts if "htpasswd" in host.attributes]
+    return written[0] if len({value.data for value in written if isinstance(value.data, str)}) == 1 else None
 
 
 def _public_url(auth: str, hosts: Iterable[hcl.Block]) -> str:

@@ -145,7 +145,7 @@ def _check_hosts(
 
 
 def _signs_in(scope: Scope) -> bool:
-    return scope.takes_more or any(is_top(full) for full in scope.clients.values())
+    return scope.takes_more or any(is_top(full) for full in (*scope.clients.values(), *scope.taken.sign_in))
 
 
 def _check_own_block(auth: Scope, report: Report) -> None:
@@ -166,6 +166,11 @@ def _check_own_block(auth: Scope, report: Report) -> None:
 
 def _check_offered(scope: Scope, auth: Scope, report: Report) -> None:
     """Threat: a loop. Who is led to the auth host for a provider that it doesn't have comes back as they went."""
+    if not set(scope.taken.sign_in) <= set(auth.taken.sign_in):
+        report.fault(
+            scope.node.at("htpasswd"),
+            f"is not the password file of {auth.name}, where people of this host sign in: write it there, too",
+        )
     for number, wanted in enumerate(scope.node.sign_in or ()):
         is_theirs = auth.takes_more if wanted == TAKES_MORE else wanted in auth.clients
         is_meant = wanted == TAKES_MORE or is_top(scope.clients.get(wanted, f"{scope.name}/"))

@@ -89,6 +89,7 @@ class FakeSignIn(SignIn):
         self._hosts = frozenset({"wiki.example"})
         none: Any = None
         self.handoffs = Handoffs(none, none, none, none, return_to=self.return_to)
+        self.form = PasswordForm(none, none, none)
 
     def chooser(
         self,
