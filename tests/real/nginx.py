@@ -27,6 +27,7 @@ http {{
     uwsgi_temp_path {prefix}/uwsgi;
     scgi_temp_path {prefix}/scgi;
     keepalive_requests 1000000;
+{http}
     server {{
         listen 127.0.0.1:{port};
         root {prefix}/www;
@@ -37,9 +38,14 @@ http {{
 
 
 class Nginx:
-    """A running nginx; files of its `root` directory are served unless the `server` lines given say otherwise."""
+    """A running nginx; files of its `root` directory are served unless the `server` lines given say otherwise.
 
-    def __init__(self, port: int, prefix: Path, server: str = "", *, workers: int = 1) -> None:
+    `http`: lines that stand outside of the `server` block, with `{prefix}` for the directory.
+    """
+
+    def __init__(
+        self, port: int, prefix: Path, server: str = "", *, workers: int = 1, http: str = ""
+    ) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.prefix = prefix
@@ -49,7 +55,12 @@ class Nginx:
             "user root;" if os.geteuid() == 0 else ""
         )  # else workers become nobody, who can't read the prefix
         configuration = CONFIGURATION.format(
-            port=port, prefix=prefix, server=server, workers=workers, user=user
+            port=port,
+            prefix=prefix,
+            server=server,
+            workers=workers,
+            user=user,
+            http=http.replace("{prefix}", str(prefix)),
         )
         (prefix / "nginx.conf").write_text(configuration, "utf-8")
         argv = [
