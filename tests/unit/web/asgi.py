@@ -21,6 +21,7 @@ from vestibule.service.minting import Minting
 from vestibule.service.handoff import Handoffs
 from vestibule.service.people import People
 from vestibule.service.sessions import Sessions
+from vestibule.service.settling import PasswordForm
 from vestibule.service.signin import Begun, Choice, Failed, Finished, SignedOut, SignIn
 from vestibule.service.visit import Visit
 from vestibule.store.changes import Changes
