@@ -9,6 +9,7 @@ import msgspec
 
 from vestibule.protocol.authorization import USER_LIMIT_CHARS
 
+
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """One button of the sign-in page."""
 
@@ -79,7 +80,9 @@ def password_fields(user: str = "") -> tuple[Field, ...]:
             keyboard="text",
             limit_chars=USER_LIMIT_CHARS,
         ),
-        Field(name="password", label="signin_form.password", type="password", autocomplete="current-password"),
+        Field(
+            name="password", label="signin_form.password", type="password", autocomplete="current-password"
+        ),
     )
 
 
