@@ -391,7 +391,7 @@ call "api" {
 
 @pytest.mark.parametrize("domain", [HANDOFF, COOKIE], ids=["handoff", "cookie"])
 async def test_an_app_calls_with_the_credentials_of_the_person_at_the_auth_host(
-    realm_of: Callable[..., Realm], ports: Ports, api: Any, domain: str
+    api: Any, realm_of: Callable[..., Realm], ports: Ports, domain: str
 ) -> None:
     app, target, call_port = await api(), await api(https=True), ports.take()
     hosts = HOSTS.replace("internal:echo", f"127.0.0.1:{app.port}")
