@@ -113,6 +113,38 @@ class Tested(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
 
 
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at."""
+
+    list: str
+    rule: str
+    place: str
+    saw: str
+    verdict: Literal["holds", "fails", "unknown"]
+    decides: bool
+    change: str
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request gets at an address, and why; `status` None: it is let in."""
+
+    host: str
+    host_place: str
+    route: str
+    route_place: str
+    path: str
+    method: str
+    address: str
+    user_id: str
+    who: str
+    known_by: str
+    answer: str
+    status: int | None
+    reason: str
+    conditions: tuple[Condition, ...]
+    change: str
+
+
 class _Page(msgspec.Struct, frozen=True):
     items: list[msgspec.Raw]
     next: str | None = None
@@ -261,6 +293,14 @@ class AdminClient:
     def revoke_token(self, token_id: str) -> None:
         """End a token."""
         self._call("DELETE", f"/tokens/{_segment(token_id)}")
+
+    # -- explanations -------------------------------------------------------------------------
+
+    def explain(self, url: str, *, who: str = "", method: str = "GET", address: str = "") -> Explanation:
+        """What a request by this user (id, address or login; empty: nobody) gets at an address, and why."""
+        asked = {"url": url, "as": who, "method": method, "address": address}
+        query = urlencode({name: value for name, value in asked.items() if value})
+        return self._one("GET", f"/explain?{query}", Explanation)
 
     # -- calls --------------------------------------------------------------------------------
 

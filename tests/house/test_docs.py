@@ -10,11 +10,13 @@ from urllib.parse import unquote
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.house.source import ROOT
 from vestibule import app, fetch
+from vestibule.cli.explain import explain
 from vestibule.config.compile import compile_config
 from vestibule.config.load import Loaded, load
 from vestibule.config.rule import rule_of
@@ -24,6 +26,7 @@ from vestibule.core.rule import qualified
 from vestibule.errors import ConfigError
 from vestibule.model import Allow, Asker, Decision, Deny, Identity, SignIn
 from vestibule.protocol import h1, headers, url
+from vestibule.protocol.address import normalise
 from vestibule.proxy import downstream_h1, pool, upstream
 from vestibule.web.texts import TEXTS
 
@@ -221,6 +224,7 @@ def test_pictures_are_small(picture: Path):
 # -- what the tables say ----------------------------------------------------------------------
 
 TRUTH = table("docs/access.md", "`allow`")
+TOGETHER = table("docs/access.md", "with `allow`")
 TOLD = table("docs/access.md", "rule | what is known of the person")
 ROUTES = table("docs/access.md", "path")
 REFUSALS = table("docs/calling.md", "code")
@@ -241,6 +245,37 @@ def test_the_truth_table_of_access_is_true(allow: str, deny: str, who: str, answ
         sign_in=frozenset({"google"}),
     )
     assert said(decide(policy, b"GET", Asker(somebody(who)))) == answer
+
+
+@pytest.mark.parametrize("row", TOGETHER, ids=lambda row: "-".join(cell for cell in row if cell))
+def test_the_truth_table_of_the_lists_together_is_true(row: list[str]):
+    allow, every, deny, who, origin, answer = row
+    policy = policy_of(
+        allow=None if allow == "not written" else tuple(rule_of(rule) for rule in quoted(allow)),
+        all=tuple(rule_of(rule) for rule in quoted(every)),
+        deny=tuple(rule_of(rule) for rule in quoted(deny)),
+        sign_in=frozenset({"google"}),
+    )
+    address = "" if origin == "unknown" else normalise(quoted(origin)[0])
+    asker = Asker(() if who.startswith("a token") else somebody(who), "", address)
+    if who.startswith("a token"):
+        asker = Asker((), "", address, frozenset(quoted(who)))
+    assert said(decide(policy, b"GET", asker)) == answer
+
+
+def test_the_explanation_on_the_page_is_what_the_command_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    page = ROOT / "docs" / "access.md"
+    (shown,) = [block.text for block in blocks(page) if block.language == "console"]
+    (config,) = [block for block in HCL if block.page == page]
+    for name in re.findall(r'env\("([^"]+)"\)', config.text):
+        monkeypatch.setenv(name, "placeholder")
+    (tmp_path / "app.hcl").write_text(config.text, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    command, _, printed = shown.partition("\n")
+    ran = CliRunner().invoke(explain, command.removeprefix("$ vestibule explain ").split())
+    assert ran.output == printed
 
 
 def said(decision: Decision) -> str:

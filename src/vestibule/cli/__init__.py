@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "serve": "vestibule.cli.serve",
         "check": "vestibule.cli.check",
+        "explain": "vestibule.cli.explain",
         "demo": "vestibule.cli.demo",
         "users": "vestibule.cli.users",
         "invitations": "vestibule.cli.invitations",

@@ -176,7 +176,7 @@ def decide(policy: Policy, method: bytes, asker: Asker) -> Decision:
 def _outside(question: Question, asker: Asker) -> Deny:
     where = named(tuple(question.rules.values()))
     return Deny(
-        403, "outside_network", f"{asker.address or 'no address'} is outside of {where}", ("network",)
+        403, "outside_network", f"{asker.address or 'an unknown address'} is outside of {where}", ("network",)
     )
 
 

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from vestibule import __version__
 from vestibule.errors import VestibuleError
-from vestibule.web.api import identities, identity_providers, invitations, tokens, users
+from vestibule.web.api import explain, identities, identity_providers, invitations, tokens, users
 from vestibule.web.api.door import Door
 from vestibule.web.api.office import Office
 from vestibule.web.api.problem import Problem, on_crash, on_error, on_invalid, on_unrouted
@@ -32,10 +32,11 @@ RESOURCES: tuple[APIRouter, ...] = (
     invitations.router,
     identity_providers.router,
     tokens.router,
+    explain.router,
 )
 
 _DESCRIPTION = """\
-Users, identities, invitations, identity providers and admin tokens of one Vestibule.
+Users, identities, invitations, identity providers and admin tokens of one Vestibule; why it lets a request in or not.
 
 It answers on the Unix socket `admin.sock` in the state directory, where no token is needed: whoever can open it is
 trusted. On a loopback port (`admin { listen = "127.0.0.1:9000" }`) an admin token is needed. No web page may call.

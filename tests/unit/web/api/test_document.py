@@ -37,6 +37,7 @@ OPERATIONS = {
     "createToken": "POST /api/v1/tokens",
     "listTokens": "GET /api/v1/tokens",
     "revokeToken": "DELETE /api/v1/tokens/{id}",
+    "explain": "GET /api/v1/explain",
 }
 
 

@@ -1,0 +1,135 @@
+"""What happens at an address, and why: which host and route it belongs to, and what that answers to whom.
+
+The address is read as a request's target is, so that what is explained is what is decided on.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from vestibule.core.explain import Condition, explain
+from vestibule.core.route import Host, Route, RouteTable, has_one_meaning, is_own
+from vestibule.errors import BadRequest, NotFound
+from vestibule.model import Asker, Deny
+from vestibule.protocol import url
+
+METHOD_RE: Final = re.compile(r"[A-Z][A-Z-]{0,31}")
+_SHOWN_MAX: Final = 5
+_URL_RE: Final = re.compile(
+    r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?(?P<authority>[^/?#]*)(?P<rest>[^#]*)(?:#.*)?"
+)
+#: what stays as it is written; everything else is percent-encoded, as browsers do
+_ASCII: Final = "".join(map(chr, range(0x21, 0x7F)))
+_TAKEN_NOWHERE: Final = frozenset((b"TRACE", b"CONNECT"))
+
+
+class Spot(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an address leads."""
+
+    host: Host
+    route: Route
+    path: str
+    """Canonical."""
+    is_own: bool
+    """The path is the gateway's own: no rule holds there."""
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is answered there, and why."""
+
+    host: str
+    host_place: str
+    """`file:line`."""
+    route: str
+    """Its path; `/` for the host itself."""
+    route_place: str
+    path: str
+    """As it is matched and forwarded."""
+    method: str
+    answer: str
+    """`in`, `own` (a path of the gateway's own), `sign_in`, or the code of the refusal."""
+    status: int | None
+    """Of the gateway's answer; None: it lets the request in."""
+    reason: str
+    conditions: tuple[Condition, ...]
+    change: str
+    """What would have to be otherwise for the request to be let in; empty where it is."""
+
+    @property
+    def is_let_in(self) -> bool:
+        """True where no rule is in the way."""
+        return self.status is None
+
+
+def spot_of(table: RouteTable, address: str) -> Spot:
+    """Where an address leads: a URL, or host and path. Raises BadRequest, NotFound for an unknown host."""
+    found = _URL_RE.fullmatch(address.strip())
+    if found is None or (found["scheme"] or "https").lower() not in {"http", "https"}:
+        raise BadRequest(f"{address} is no address of a web page: https://app.example.com/path")
+    host = _host(table, found["authority"])
+    rest = quote(found["rest"], safe=_ASCII)
+    target = url.canonical((rest if rest.startswith("/") else f"/{rest}").encode("ascii"))
+    if not has_one_meaning(host, target):
+        raise BadRequest("the address can be read in two ways", code="bad_target")
+    return Spot(
+        host=host,
+        route=host.route(target.path),
+        path=target.path.decode("ascii"),
+        is_own=is_own(target.path, host),
+    )
+
+
+def _host(table: RouteTable, authority: str) -> Host:
+    """The host of this name, or the one that people reach by it (`public_url`)."""
+    try:
+        name = url.authority(authority.encode("ascii" if authority.isascii() else "idna"))
+    except UnicodeError:
+        raise BadRequest(f"{authority} is no host name") from None
+    host = table.host(name.host)
+    if host is not None:
+        return host
+    for other in table.hosts.values():
+        shown = other.base_url.partition("://")[2]
+        if shown and url.authority(shown.encode("ascii")).host == name.host:
+            return other
+    known = [one.decode("ascii") for one in table.hosts]
+    more = ", …" if len(known) > _SHOWN_MAX else ""
+    raise NotFound(f"there is no host {authority} here, but {', '.join(known[:_SHOWN_MAX])}{more}")
+
+
+def findings(spot: Spot, method: bytes, asker: Asker) -> Findings:
+    """What a request with this method gets there, as the judge of requests has it, in its order."""
+    host, route = spot.host, spot.route
+    explained = explain(route.policy, method, asker)
+    decision = explained.decision
+    answer, change = explained.answer, explained.change
+    status = decision.status if isinstance(decision, Deny) else 302 if answer == "sign_in" else None
+    reason, conditions = decision.reason, explained.conditions
+    if method in _TAKEN_NOWHERE:
+        answer, status, conditions = "method_not_allowed", 405, ()
+        reason, change = "the gateway takes this method nowhere", "ask by another method"
+    elif spot.is_own:
+        answer, status, conditions = "own", None, ()
+        reason, change = "the path is the gateway's own, where no rule holds", ""
+    elif route.needs_caller and asker.scopes is None:
+        answer, status, conditions = "token_required", 401, ()
+        reason, change = "this address takes a token only", "show a token with the request"
+    elif answer == "no_sign_in" and host.takes_more:
+        answer, status, change = "no_sign_in_yet", 503, "add an identity provider"
+    return Findings(
+        host=host.name.decode("ascii"),
+        host_place=host.place,
+        route=f"{route.prefix.decode('ascii')}/",
+        route_place=route.place,
+        path=spot.path,
+        method=method.decode("ascii"),
+        answer=answer,
+        status=status,
+        reason=reason,
+        conditions=conditions,
+        change=change,
+    )
