@@ -6,7 +6,7 @@ set -eu
 unpacked=$PWD/build/debian
 starters=$PWD/build/servers
 PATH=$PATH:/usr/sbin:$starters
-[ $# -gt 0 ] || set -- nginx chromium postgresql
+[ $# -gt 0 ] || set -- nginx caddy haproxy varnish chromium postgresql
 
 starter() { # starter NAME PROGRAM: a command that finds the unpacked libraries and fonts
     libraries=$(find "$unpacked/usr/lib" "$unpacked/lib" -name '*.so*' -printf '%h\n' 2>/dev/null | sort -u | tr '\n' ':')
@@ -18,6 +18,7 @@ starter() { # starter NAME PROGRAM: a command that finds the unpacked libraries 
 
 is_here() { # is_here PACKAGE: Debian keeps PostgreSQL's own programs off the PATH
     case $1 in
+        varnish) command -v varnishd ;;
         postgresql) command -v initdb || ls /usr/lib/postgresql/*/bin/initdb ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1
@@ -35,6 +36,8 @@ for command in "$@"; do # each is named as its Debian package
                     starter "${program##*/}" "${program#"$unpacked"}"
                 done
                 ;;
+            caddy) starter caddy /usr/bin/caddy ;;
+            varnish) starter varnishd /usr/sbin/varnishd ;;
             *) starter "$command" "/usr/sbin/$command" ;;
         esac
     else

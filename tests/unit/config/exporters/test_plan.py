@@ -1,0 +1,130 @@
+"""What edges are told, and what they can't be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vestibule.config.compile import Compiled, compile_config
+from vestibule.config.exporters import EDGES, export
+from vestibule.config.exporters.plan import plan_of
+from vestibule.config.load import load
+from vestibule.core.inject import FAMILIES
+from vestibule.errors import ConfigError
+
+TEXT = """
+gateway {
+  http            = ["0.0.0.0:8000"]
+  forward_auth    = "127.0.0.1:4181"
+  trusted_proxies = ["127.0.0.1"]
+}
+provider "google" {
+  client_id     = "x"
+  client_secret = "y"
+}
+host "app.example.com" {
+  backend    = ["10.0.0.1:80", "10.0.0.2:80"]
+  public_url = "https://app.example.com"
+  sign_in    = ["google"]
+  max_body   = "1MiB"
+  access { allow = ["domain:example.com"] }
+  route "/admin/" {
+    backend = "https://admin.internal"
+  }
+  route "/open/" {
+    access { allow = ["public"] }
+  }
+}
+host "asked.example.com" {
+  public_url       = "https://asked.example.com:8443"
+  sign_in          = ["google"]
+  identity_headers = "authelia"
+  access { allow = ["domain:example.com"] }
+}
+"""
+
+
+def compiled(tmp_path: Path, text: str = TEXT) -> Compiled:
+    file = tmp_path / "vestibule.hcl"
+    file.write_text(text, "utf-8")
+    return compile_config(load((file,), {}))
+
+
+def test_the_gateway_is_reached_on_this_machine_where_it_listens_everywhere(tmp_path):
+    plan = plan_of("nginx", compiled(tmp_path))
+    assert (plan.gateway.address, plan.asked.address, plan.grpc) == ("127.0.0.1:8000", "127.0.0.1:4181", None)
+
+
+def test_a_site_is_what_public_url_says(tmp_path):
+    app, asked = plan_of("nginx", compiled(tmp_path)).sites
+    assert (app.scheme, app.authority, app.listen) == ("https", "app.example.com", "443")
+    assert (asked.scheme, asked.authority, asked.listen) == ("https", "asked.example.com:8443", "8443")
+    assert app.own_prefixes == ("/@/", "/@google/")
+
+
+def test_routes_with_servers_of_their_own_are_parts_the_longest_first(tmp_path):
+    app, asked = plan_of("nginx", compiled(tmp_path)).sites
+    admin, whole = app.parts
+    assert (admin.prefix, admin.tls, [target.address for target in admin.servers]) == (
+        "/admin",
+        True,
+        ["admin.internal:443"],
+    )
+    assert [target.address for target in whole.servers] == ["10.0.0.1:80", "10.0.0.2:80"]
+    assert whole.limit_bytes == 1 << 20
+    assert asked.parts[0].note == "write your app's address"
+
+
+def test_every_name_of_every_family_is_told_or_cleared(tmp_path):
+    every = {header.name for family in FAMILIES.values() for header in family.headers}
+    for site in plan_of("nginx", compiled(tmp_path)).sites:
+        assert every <= {*site.told, *site.cleared}
+        assert not {*site.told} & {*site.cleared}
+    assert "Remote-User" in site.told
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_the_same_configuration_gives_the_same_text(tmp_path, edge):
+    texts = [export(edge, compiled(tmp_path)) for _ in range(2)]
+    assert texts[0] == texts[1]
+    assert tuple(texts[0]) == EDGES[edge]
+
+
+@pytest.mark.parametrize("edge", ["traefik", "envoy"])
+def test_what_is_yaml_is_yaml(tmp_path, edge):
+    [text] = export(edge, compiled(tmp_path)).values()
+    assert yaml.safe_load(text)
+
+
+def test_traefik_is_told_by_its_documented_names(tmp_path):
+    [text] = export("traefik", compiled(tmp_path)).values()
+    http = yaml.safe_load(text)["http"]
+    ask = http["middlewares"]["app_example_com_ask"]["forwardAuth"]
+    assert ask["address"] == "http://127.0.0.1:4181/@/forward"
+    assert ask["trustForwardHeader"] is False
+    assert {"Cookie", "Authorization", "User-Id", "Proxy-Session"} <= {*ask["authResponseHeaders"]}
+    cleared = http["middlewares"]["app_example_com_headers"]["headers"]["customRequestHeaders"]
+    assert {*cleared.values()} == {""}
+    assert {"User-Id", "Remote-User", "X-Vouch-User"} <= {*cleared}
+    router = http["routers"]["app_app_example_com"]
+    assert router["middlewares"][:2] == ["app_example_com_headers", "app_example_com_ask"]
+    assert "middlewares" not in http["routers"]["app_example_com_vestibule"]
+    assert http["routers"]["app_example_com_vestibule"]["priority"] > router["priority"]
+
+
+def test_without_forward_auth_it_says_what_to_write(tmp_path):
+    text = TEXT.replace('  forward_auth    = "127.0.0.1:4181"\n', "").partition('host "asked')[0]
+    with pytest.raises(ConfigError) as refused:
+        plan_of("nginx", compiled(tmp_path, text))
+    assert 'forward_auth = "127.0.0.1:4181"' in refused.value.faults[0]
+
+
+@pytest.mark.parametrize("path", ["/a{b", "/a'b", "/a;b", "/a$b", "/a`b"])
+def test_a_path_that_means_something_to_an_edge_is_refused(tmp_path, path):
+    """Threat: a route that ends a block of the edge's configuration, or begins another."""
+    text = TEXT.replace('route "/admin/"', f'route "{path}/"')
+    with pytest.raises(ConfigError) as refused:
+        plan_of("nginx", compiled(tmp_path, text))
+    assert "vestibule.hcl:" in refused.value.faults[0]
