@@ -64,6 +64,17 @@ def commented_out(block: Block) -> Comment:
     return Comment("\n".join(f"  {line}" for line in _lines(block)))
 
 
+def variables_of(blocks: Iterable[Block]) -> Iterator[str]:
+    """Names of the environment variables that the blocks name, in their order."""
+    for block in blocks:
+        for value in block.attributes.values():
+            texts = (value,) if isinstance(value, str | bool | int | Env | File | Joined) else tuple(value)
+            for text in texts:
+                pieces = text.pieces if isinstance(text, Joined) else (text,)
+                yield from (piece.name for piece in pieces if isinstance(piece, Env))
+        yield from variables_of(child for child in block.inside if isinstance(child, Block))
+
+
 def quoted(text: Text) -> str:
     """The text in double quotes."""
     pieces = text.pieces if isinstance(text, Joined) else (text,)

@@ -7,7 +7,7 @@ from enum import Enum
 
 import msgspec
 
-from vestibule.config.write import Block, Comment, render
+from vestibule.config.write import Block, Comment, render, variables_of
 
 
 class About(Enum):
@@ -49,6 +49,10 @@ class Notes:
         """Note this."""
         self._notes[Note(about, name, text)] = None
 
+    def tells(self, about: About, name: str) -> bool:
+        """True where something of this name was noted."""
+        return any(note.about is about and note.name == name for note in self._notes)
+
     def in_order(self) -> tuple[Note, ...]:
         """By what they are about, then as they came."""
         return tuple(note for about in About for note in self._notes if note.about is about)
@@ -56,6 +60,9 @@ class Notes:
 
 def imported(head: str, items: list[Block | Comment], notes: Notes) -> Imported:
     """The text: what it is, the configuration, the notes as comments at its end."""
+    for name in dict.fromkeys(variables_of(item for item in items if isinstance(item, Block))):
+        if not notes.tells(About.SET, name):
+            notes.add(About.SET, name, "was named in what was imported")
     told = notes.in_order()
     return Imported(render([Comment(head), *items, *_as_comments(told)]), told)
 

@@ -79,7 +79,7 @@ def _prefixes(expression: str) -> Prefixes | None:
     rest = expression.removeprefix("^")
     if rest in _EVERYTHING:
         return Prefixes(("/",), Fit.EXACT)
-    end = next(end for end in _ENDS if rest.endswith(end) and not rest.endswith("\\" + end))
+    end = next((end for end in _ENDS if rest.endswith(end) and not rest.endswith("\\" + end)), "")
     found = _literals(rest[: len(rest) - len(end)])
     if found is None:
         return None

@@ -47,7 +47,9 @@ _TOML_RE = re.compile(r"[A-Za-z0-9_\"'.-]+\s*=|\[\[?[A-Za-z0-9_.\"' -]+\]\]?\s*(
 _YAML_RE = re.compile(r"(?:- )?[A-Za-z0-9_.\"'-]+:(?:\s|$)|- |---|\.\.\.|%YAML")
 _ADDRESS_RE = re.compile(r"[^\s@=:\"']+@[^\s@=\"']+")
 _FLAG_RE = re.compile(r"(?:-\s+)?[\"']?--?[A-Za-z]")
-_DOLLAR_RE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+#: as a shell, envsubst and Kubernetes write it
+_DOLLAR_RE = re.compile(rf"\$(?:\{{({_NAME})\}}|\(({_NAME})\)|({_NAME}))")
 
 
 def form_of(source: Source, prefixes: tuple[str, ...]) -> Form | None:
@@ -137,11 +139,11 @@ def yaml_of(source: Source) -> Any:
 
 
 def with_references(text: str) -> Text:
-    """The text with `$NAME` and `${NAME}` as references to the environment."""
+    """The text with `$NAME`, `${NAME}` and `$(NAME)` as references to the environment."""
     pieces: list[str | Env] = []
     end = 0
     for found in _DOLLAR_RE.finditer(text):
-        pieces += [text[end : found.start()], Env(found[1] or found[2])]
+        pieces += [text[end : found.start()], Env(found[1] or found[2] or found[3])]
         end = found.end()
     pieces.append(text[end:])
     whole = tuple(piece for piece in pieces if piece)

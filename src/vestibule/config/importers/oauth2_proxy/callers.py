@@ -38,18 +38,19 @@ def issuers(read: Read, notes: Notes) -> tuple[Block, ...]:
             notes.add(About.DO, f"extra_jwt_issuers ({pair})", "is no `issuer=audience`: left out")
         else:
             audiences.setdefault(issuer, []).append(audience)
-    return tuple(
-        _block(number, url, found, read, own) for number, (url, found) in enumerate(audiences.items())
-    )
+    blocks: dict[str, Block] = {}
+    for url, found in audiences.items():
+        host = re.sub(r"[^A-Za-z0-9]+", "-", urlsplit(url).hostname or "issuer").strip("-")
+        name = host if host not in blocks else f"{host}-{len(blocks) + 1}"
+        blocks[name] = _block(name, url, found, read, own)
+    return tuple(blocks.values())
 
 
-def _block(number: int, url: str, audiences: list[Text], read: Read, own: str) -> Block:
-    host = urlsplit(url).hostname or f"issuer{number + 1}"
-    name = re.sub(r"[^A-Za-z0-9]+", "-", host).strip("-")
+def _block(name: str, url: str, audiences: list[Text], read: Read, own: str) -> Block:
     attributes: dict[str, Value] = {"url": url, "audience": tuple(dict.fromkeys(audiences))}
     if url == own:
         if algorithms := read.options.items("oidc_enabled_signing_algs"):
             attributes["algorithms"] = algorithms
         if jwks := read.options.text("oidc_jwks_url"):
             attributes["jwks_url"] = jwks
-    return Block("issuer", name if number == 0 else f"{name}-{number + 1}", attributes)
+    return Block("issuer", name, attributes)

@@ -134,7 +134,11 @@ HEADERS: Final[tuple[Option, ...]] = (
 )
 
 SESSION: Final[tuple[Option, ...]] = (
-    changed("cookie_name", "`cookie` of the `domain` block, where one cookie is for all its hosts"),
+    changed(
+        "cookie_name",
+        "the cookie has a name of its own; `cookie` of a `domain` block gives one for all its hosts another",
+        usual=("_oauth2_proxy", ""),
+    ),
     changed(
         "cookie_secret",
         "the gateway makes its own key at the first start; people sign in once more",

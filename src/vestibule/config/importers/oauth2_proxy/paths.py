@@ -254,7 +254,7 @@ def _written(options: Options) -> Iterator[Upstream]:
 def _place(upstream: Upstream, notes: Notes) -> Place | None:
     url = urlsplit(upstream.uri)
     if upstream.static_code is not None or url.scheme == "static" or url.path == "/dev/null":
-        if upstream.path != "/":
+        if upstream.path not in ("/", "/dev/null"):
             about = "an answer without a backend is not there: left out"
             notes.add(About.NONE, upstream.name, about)
         return None
@@ -270,14 +270,16 @@ def _place(upstream: Upstream, notes: Notes) -> Place | None:
     except Unfit as exc:
         notes.add(About.DO, upstream.name, f"was left out: {exc}")
         return None
+    if url.scheme == "file":
+        if prefix != "/" and not upstream.rewrite:
+            attributes["strip_prefix"] = True
+        return Place(prefix=prefix, attributes=attributes | moved)
     if url.scheme == "https" and upstream.insecure:
         attributes["insecure"] = True
     if not upstream.pass_host:
         attributes["host_header"] = "backend"
     if upstream.timeout_s:
         attributes["timeout"] = span(upstream.timeout_s)
-    if url.scheme == "file" and prefix != "/" and not upstream.rewrite:
-        attributes["strip_prefix"] = True
     return Place(prefix=prefix, attributes=attributes | moved)
 
 

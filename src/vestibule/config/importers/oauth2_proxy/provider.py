@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from vestibule.config.client import class_of, fields_of
 from vestibule.config.importers.note import About, Notes
 from vestibule.config.importers.oauth2_proxy.read import Read
 from vestibule.config.importers.secret import secret_of
@@ -74,6 +75,10 @@ class _Maker:
     def made(self) -> Made:
         """The block."""
         id_ = self._id()
+        if self.type == "provider":
+            self._knows_urls()
+        self._common_claims()
+        self._common_parameters()
         attributes: dict[str, Value] = {}
         if self.type == "provider" and id_ != self.kind:
             attributes["type"] = self.kind
@@ -90,8 +95,6 @@ class _Maker:
         if self.options.text("auth_request_response_mode") == "form_post":
             attributes["form_post"] = True
         attributes |= self.restrictions
-        self._common_claims()
-        self._common_parameters()
         inside = [Block("claims", attributes=self.claims)] if self.claims else []
         inside += [
             Block("authorize_parameter", attributes={"name": name, "value": value})
@@ -118,6 +121,11 @@ class _Maker:
             found = _file(path)
         return {"client_secret": self._missing("client_secret") if found is None else found}
 
+    def _has(self, attribute: str) -> bool:
+        """True where providers of this kind have such an attribute."""
+        cls = class_of("oauth2" if self.type == "oauth" else self.kind)
+        return cls is not None and attribute in fields_of(cls).attributes
+
     def _common_claims(self) -> None:
         options = self.options
         email = options.text("oidc_email_claim") or "email"
@@ -132,7 +140,7 @@ class _Maker:
             self.claims[re.sub(r"\W", "_", name)] = name
         if options.switch("insecure_oidc_allow_unverified_email"):
             self.restrictions["assume_email_verified"] = True
-        if options.switch("skip_claims_from_profile_url") and self.kind not in ("github", "bitbucket"):
+        if options.switch("skip_claims_from_profile_url") and self._has("userinfo"):
             self.restrictions["userinfo"] = False
 
     def _common_parameters(self) -> None:
@@ -185,6 +193,18 @@ class _Maker:
                 f"{why}; oauth2-proxy believed it. Until you write `assume_email_verified = true` into the provider, "
                 "rules on addresses let nobody in",
             )
+
+    def _knows_urls(self) -> None:
+        """Told where URLs were given for a kind that finds its own."""
+        for name in ("login_url", "redeem_url", "profile_url"):
+            given = self.options.given(name)
+            if given is not None and given.value:
+                about = f"providers of the kind `{self.kind}` are found by {self._where()}"
+                self.notes.add(About.CHANGED, given.written, about)
+
+    def _where(self) -> str:
+        names = ("issuer", "tenant", "web_url", "environment")
+        return next((f"`{name}`" for name in names if name in self.place), "themselves")
 
     # -- kinds --------------------------------------------------------------------------------
 

@@ -125,8 +125,9 @@ def _gateway(found: Read, site: Site, way: Paths, notes: Notes) -> Block:
             "forward_auth",
             f"an edge asks at the address it asked at before (`/oauth2/auth`); 127.0.0.1:{port} answers the newer ways",
         )
+    is_behind = options.switch("reverse_proxy") or way.only_asked
     trusted = networks(options.items("trusted_proxy_ips"), "trusted_proxy_ips", notes)
-    if not trusted and (options.switch("reverse_proxy") or way.only_asked):
+    if not trusted and is_behind:
         trusted = LOOPBACK
         notes.add(
             About.DO,
