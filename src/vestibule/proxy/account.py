@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from vestibule.core.route import ACCOUNT_PATH
+from vestibule.protocol.caching import NOT_KEPT
 from vestibule.proxy.exchange import Exchange
 from vestibule.proxy.refusal import Answers, id_of
 
 _LINES: Final = (
     b"Location: " + ACCOUNT_PATH.encode("ascii"),
-    b"Cache-Control: no-store",
-    b"Vary: Cookie, Authorization",
+    *NOT_KEPT,
     b"Referrer-Policy: no-referrer",
     b"X-Content-Type-Options: nosniff",
 )

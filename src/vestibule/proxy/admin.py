@@ -15,6 +15,7 @@ from vestibule.core.listener import ListenAddress
 from vestibule.errors import BadRequest, ClientError, VestibuleError
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
+from vestibule.protocol.caching import NOT_KEPT
 from vestibule.protocol.h1 import RequestHead
 from vestibule.proxy.asgi import Control, bare_scope
 from vestibule.proxy.exchange import Exchange, record_of
@@ -28,7 +29,7 @@ _LOOPBACK_NAMES = frozenset((b"localhost", b"127.0.0.1", b"[::1]"))
 _HEALTH = frozenset((b"/healthz", b"/readyz"))
 _LINES = [
     b"Content-Type: application/json",
-    b"Cache-Control: no-store",
+    *NOT_KEPT,
     b"X-Content-Type-Options: nosniff",
 ]
 

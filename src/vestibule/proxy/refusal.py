@@ -33,6 +33,7 @@ from vestibule.model import (
 )
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Record, Traffic
+from vestibule.protocol.caching import NOT_KEPT
 from vestibule.protocol.h1 import RequestHead
 from vestibule.proxy.exchange import Responder
 from vestibule.proxy.judge import Judged
@@ -43,8 +44,7 @@ Answer = tuple[bytes, list[bytes], bytes]
 #: what is taken where no route says otherwise; TRACE and CONNECT nowhere
 _METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 _REDIRECT_LINES = (
-    b"Cache-Control: no-store",
-    b"Vary: Cookie, Authorization",
+    *NOT_KEPT,
     b"Referrer-Policy: no-referrer",
     b"X-Content-Type-Options: nosniff",
 )

@@ -26,6 +26,7 @@ from vestibule.service.signin import SignIn
 from vestibule.web import account, callback, domain, registration, session, signin, signout, tokens
 from vestibule.web.answers import Desk, answer, crash, failure, redirect
 from vestibule.web.asking import Ask, ask_of, check_post
+from vestibule.web.page import COMMON_HEADERS
 from vestibule.web.pages import Pages
 
 Handler: TypeAlias = Callable[[Desk, Ask], Awaitable[Response]]
@@ -41,7 +42,7 @@ async def static(desk: Desk, ask: Ask) -> Response:
 
 async def health(_desk: Desk, _ask: Ask) -> Response:
     """`/@/healthz`: the whole program answers, and asks nothing of who asks."""
-    return Response("ok\n", media_type="text/plain", headers={"cache-control": "no-store"})
+    return Response("ok\n", media_type="text/plain", headers=dict(COMMON_HEADERS))
 
 
 #: path → handler by method; HEAD is answered as GET, what stands nowhere is 404 and any other method 405
