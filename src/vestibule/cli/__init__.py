@@ -17,6 +17,9 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "check": "vestibule.cli.check",
         "explain": "vestibule.cli.explain",
         "demo": "vestibule.cli.demo",
+        "up": "vestibule.cli.up",
+        "import": "vestibule.cli.import_",
+        "export": "vestibule.cli.export",
         "users": "vestibule.cli.users",
         "invitations": "vestibule.cli.invitations",
         "providers": "vestibule.cli.providers",
@@ -37,7 +40,8 @@ class Commands(click.Group):
         module = COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        # `import` is a word of Python's own, so that the function has another name.
+        command: click.Command = getattr(importlib.import_module(module), module.rpartition(".")[2])
         return command
 
 
