@@ -6,10 +6,11 @@ import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
-from bench.process import BenchError, Process, needed
+from bench.process import BenchError, needed
 
 CONNECTIONS = 32
 VARIED = Path(__file__).with_name("varied.lua")
@@ -36,6 +37,17 @@ BROWSER = (
 )
 
 
+class Busy(Protocol):
+    """What is measured."""
+
+    def cpu_s(self) -> float:
+        """Processor time it has used."""
+
+    @property
+    def log(self) -> str:
+        """The end of what it wrote."""
+
+
 class Load(msgspec.Struct, kw_only=True):
     """What wrk saw."""
 
@@ -51,7 +63,7 @@ def run(
     headers: Sequence[str],
     *,
     core: int,
-    subject: Process,
+    subject: Busy,
     seconds: float,
     script: Path | None = None,
 ) -> Load:

@@ -53,6 +53,7 @@ class Bench(msgspec.Struct, kw_only=True):
     seconds: float
     connections: int
     oauth2_proxy: Path | None
+    vouch: Path | None
     subjects: dict[str, Subject] = {}
 
 
@@ -81,7 +82,19 @@ def subjects(bench: Bench) -> Iterator[None]:
             bench.subjects["oauth2-proxy"] = Subject(
                 name="oauth2-proxy", process=other, url=url, cookie=cookie
             )
+        if bench.vouch is not None:
+            other = stage.vouch(bench.vouch)
+            stack.callback(other.stop)
+            other.wait_until(lambda: answers(ports.vouch, "/healthcheck") == 200)
+            url = f"http://127.0.0.1:{ports.vouch}"
+            cookie = asyncio.run(visitor.sign_in(f"{url}/login?url={url}/validate", at="/validate"))
+            bench.subjects["vouch"] = Subject(name="vouch", process=other, url=url, cookie=cookie)
         yield
+
+
+def proxies(bench: Bench) -> list[tuple[str, Subject]]:
+    """The subjects that proxy: Vouch only answers edges."""
+    return [(name, subject) for name, subject in bench.subjects.items() if name != "vouch"]
 
 
 # -- requests a second ----------------------------------------------------------------------------
@@ -89,20 +102,20 @@ def subjects(bench: Bench) -> Iterator[None]:
 
 def proxy_bare(bench: Bench) -> list[Figure]:
     """A small answer through the proxy, with a session, and Host and Cookie only."""
-    asked = {name: (s.url + "/", s.headers("bare")) for name, s in bench.subjects.items()}
-    return _loaded(bench, "proxy, signed in, bare request", asked, "0.6 of nginx, 8 x oauth2-proxy")
+    asked = {name: (s.url + "/", s.headers("bare")) for name, s in proxies(bench)}
+    return loaded(bench, "proxy, signed in, bare request", asked, "0.6 of nginx, 8 x oauth2-proxy")
 
 
 def proxy_browser(bench: Bench) -> list[Figure]:
     """The same with the fifteen headers a browser sends."""
-    asked = {name: (s.url + "/", s.headers("browser")) for name, s in bench.subjects.items()}
-    return _loaded(bench, "proxy, signed in, browser's headers", asked, "0.5 of nginx, 8 x oauth2-proxy")
+    asked = {name: (s.url + "/", s.headers("browser")) for name, s in proxies(bench)}
+    return loaded(bench, "proxy, signed in, browser's headers", asked, "0.5 of nginx, 8 x oauth2-proxy")
 
 
 def proxy_varied(bench: Bench) -> list[Figure]:
     """The browser's headers, and an address and a Referer that were never sent before."""
-    asked = {name: (s.url + "/", s.headers("browser")) for name, s in bench.subjects.items()}
-    return _loaded(bench, "proxy, signed in, no request like another", asked, script=load.VARIED)
+    asked = {name: (s.url + "/", s.headers("browser")) for name, s in proxies(bench)}
+    return loaded(bench, "proxy, signed in, no request like another", asked, script=load.VARIED)
 
 
 def static(bench: Bench) -> list[Figure]:
@@ -111,7 +124,7 @@ def static(bench: Bench) -> list[Figure]:
         name: (f"{bench.subjects[name].url}/static/page.html", bench.subjects[name].headers("browser"))
         for name in (OURS, "nginx")
     }
-    return _loaded(bench, "a static file of 4 KiB, browser's headers", asked)
+    return loaded(bench, "a static file of 4 KiB, browser's headers", asked)
 
 
 def calling(bench: Bench) -> list[Figure]:
@@ -125,24 +138,26 @@ def calling(bench: Bench) -> list[Figure]:
         OURS: (f"http://127.0.0.1:{bench.stage.ports.call}/call/me", headers),
         "nginx": (f"{nginx.url}/call/me", headers),
     }
-    return _loaded(bench, "calling interface, session's token", asked)
+    return loaded(bench, "calling interface, session's token", asked)
 
 
-def _loaded(
+def loaded(
     bench: Bench,
     name: str,
     asked: Mapping[str, tuple[str, Sequence[str]]],
     bar: str = "",
     *,
     script: Path | None = None,
+    processes: Mapping[str, load.Busy] | None = None,
 ) -> list[Figure]:
+    """Requests a second of each, by the clock and by processor time; `processes` where not the subject's own."""
     core = bench.stage.cores.load
     figure = Figure(name=name, unit="requests/s", values={key: [] for key in asked}, bar=bar)
     busy = Figure(name=f"{name}, by processor time", unit="requests/s", values={key: [] for key in asked})
     details: dict[str, list[load.Load]] = {key: [] for key in asked}
     for warm in (True, *[False] * bench.rounds):
         for key, (url, headers) in asked.items():
-            process = bench.subjects[key].process
+            process = (processes or {}).get(key) or bench.subjects[key].process
             if warm:
                 load.run(url, headers, core=core, subject=process, seconds=WARM_UP_S, script=script)
             else:
@@ -161,7 +176,7 @@ def _undisturbed(
     headers: Sequence[str],
     *,
     core: int,
-    subject: Process,
+    subject: load.Busy,
     seconds: float,
     script: Path | None = None,
 ) -> load.Load:
@@ -273,7 +288,7 @@ def idle(bench: Bench) -> list[Figure]:
         higher_is_better=False,
         bar="at most 6",
     )
-    for subject in bench.subjects.values():
+    for _, subject in proxies(bench):
         with ExitStack() as stack:  # what the first ones cost once is not what one costs
             for _ in range(100):
                 stack.enter_context(_asked_once(subject))

@@ -1,4 +1,4 @@
-"""`make bench`: measures the product beside nginx, and beside oauth2-proxy where its binary is given.
+"""`make bench`: measures the product beside nginx, and beside oauth2-proxy and Vouch where their binaries are given.
 
 Everything is on loopback. The subject has one core, the load and the backend the other; the subjects take turns in
 each round, so that what changes on the machine meanwhile meets them all.
@@ -14,10 +14,13 @@ import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
+from bench import checks, parts
 from bench.figures import Figure, as_json, as_table
-from bench.parts import PARTS, Bench, subjects
+from bench.parts import Bench, subjects
 from bench.process import BenchError, Cores, raise_file_limit
 from bench.servers import Stage
+
+PARTS = {**parts.PARTS, **checks.PARTS}
 
 
 def main(argv: list[str]) -> int:
@@ -48,6 +51,7 @@ def _measure(arguments: argparse.Namespace, directory: Path, figures: list[Figur
             seconds=arguments.seconds,
             connections=arguments.connections,
             oauth2_proxy=arguments.oauth2_proxy,
+            vouch=arguments.vouch,
         )
         for name in names:
             print(f"{name} …", file=sys.stderr, flush=True)
@@ -80,6 +84,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=4.0, help="of load a turn (default 4)")
     parser.add_argument("--connections", type=int, default=5000, help="idle ones (default 5000)")
     parser.add_argument("--oauth2-proxy", type=Path, metavar="PATH", help="its binary, to be measured too")
+    parser.add_argument("--vouch", type=Path, metavar="PATH", help="Vouch Proxy's binary, the same")
     parser.add_argument("--json", metavar="FILE", help="write all rounds there")
     arguments = parser.parse_args(argv)
     unknown = set(arguments.parts) - set(PARTS)

@@ -77,6 +77,7 @@ _PROXY = """\
     server {{
         listen 127.0.0.1:{port} backlog=1024;
         location / {{ proxy_pass http://backend; }}
+        location = /return {{ return 200; }}
         location /static/ {{ root {files}; }}
         location /call/ {{
             proxy_set_header Connection "";
@@ -91,8 +92,9 @@ _PROXY = """\
 
 _VESTIBULE = """\
 gateway {{
-  http  = ["127.0.0.1:{port}"]
-  state = "{state}"
+  http         = ["127.0.0.1:{port}"]
+  forward_auth = "127.0.0.1:{check}"
+  state        = "{state}"
 }}
 
 provider "demo" {{
@@ -103,9 +105,10 @@ provider "demo" {{
 }}
 
 host "127.0.0.1" {{
-  name    = "bench"
-  backend = "127.0.0.1:{signed}"
-  sign_in = ["demo"]
+  name       = "bench"
+  backend    = "127.0.0.1:{signed}"
+  public_url = "http://127.0.0.1:{port}"
+  sign_in    = ["demo"]
 
   access {{
     allow = ["anyone"]
@@ -134,6 +137,61 @@ call "demo" {{
 """
 
 
+_EDGE = """\
+    upstream backend {{ server 127.0.0.1:{plain}; keepalive 64; keepalive_requests 1000000000; }}
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+"""
+
+_EDGE_PLAIN = """\
+    server {{
+        listen 127.0.0.1:{port} backlog=1024;
+        location / {{ proxy_pass http://backend; }}
+    }}
+"""
+
+_EDGE_ASKS = """\
+    upstream check{port} {{ server 127.0.0.1:{check}; keepalive 64; keepalive_requests 1000000000; }}
+    server {{
+        listen 127.0.0.1:{port} backlog=1024;
+        location / {{ auth_request /ask; proxy_pass http://backend; }}
+        location = /ask {{
+            internal;
+            proxy_pass http://check{port}{path};
+            proxy_pass_request_body off;
+            proxy_set_header Connection "";
+            proxy_set_header Content-Length "";
+            proxy_set_header Host 127.0.0.1:{shown};
+            proxy_set_header X-Original-Method $request_method;
+            proxy_set_header X-Original-URL http://127.0.0.1:{shown}$request_uri;
+        }}
+    }}
+"""
+
+_VOUCH = """\
+vouch:
+  logLevel: error
+  listen: 127.0.0.1
+  port: {port}
+  allowAllUsers: true
+  jwt:
+    secret: {secret}
+  cookie:
+    secure: false
+    domain: 127.0.0.1
+oauth:
+  provider: oidc
+  client_id: {client_id}
+  client_secret: {client_secret}
+  auth_url: {provider}/authorize
+  token_url: {provider}/token
+  user_info_url: {provider}/userinfo
+  scopes: [openid, email, profile]
+  callback_url: http://127.0.0.1:{port}/auth
+  code_challenge_method: S256
+"""
+
+
 class Ports(NamedTuple):
     """Who listens where."""
 
@@ -147,6 +205,12 @@ class Ports(NamedTuple):
     call: int
     nginx: int
     other: int
+    vouch: int
+    check: int
+    edge_ours: int
+    edge_nginx: int
+    edge_other: int
+    edge_vouch: int
 
 
 class Stage:
@@ -194,7 +258,8 @@ class Stage:
         argv = [sys.executable, "-m", "vestibule.demo.provider", "--port", str(ports.provider)]
         argv += ["--client-id", CLIENT_ID, "--access-life", "7200"]
         argv += ["--redirect-uri", f"http://127.0.0.1:{ports.vestibule}/@demo/callback"]
-        return [*argv, "--redirect-uri", f"http://127.0.0.1:{ports.other}/oauth2/callback"]
+        argv += ["--redirect-uri", f"http://127.0.0.1:{ports.other}/oauth2/callback"]
+        return [*argv, "--redirect-uri", f"http://127.0.0.1:{ports.vouch}/auth"]
 
     # -- the subjects ---------------------------------------------------------------------------
 
@@ -209,7 +274,7 @@ class Stage:
             client_id=CLIENT_ID,
             secret=self.secret,
             files=self.files,
-            **{name: getattr(ports, name) for name in ("signed", "sink", "call", "api")},
+            **{name: getattr(ports, name) for name in ("signed", "sink", "call", "api", "check")},
         )
         file.write_text(text, "utf-8")
         file.chmod(0o600)
@@ -248,6 +313,50 @@ class Stage:
             f"--http-address=127.0.0.1:{ports.other}",
         ]
         return self._start("oauth2-proxy", argv, self.cores.subject)
+
+    def vouch(self, binary: Path) -> Process:
+        """Start Vouch as its example for OpenID says, for everybody, without debugging; not waited for."""
+        ports = self.ports
+        root = self.directory / "vouch"
+        root.mkdir(exist_ok=True)
+        file = root / "config.yml"
+        text = _VOUCH.format(
+            port=ports.vouch,
+            provider=f"http://127.0.0.1:{ports.provider}",
+            client_id=CLIENT_ID,
+            client_secret=self.secret,
+            secret=secrets.token_urlsafe(48),
+        )
+        file.write_text(text, "utf-8")
+        source = binary.parent / "vouch-root"
+        argv: list[str | Path] = [binary, "-config", file]
+        return self._start(
+            "vouch", argv, self.cores.subject, {"VOUCH_ROOT": str(source)} if source.is_dir() else None
+        )
+
+    def edge(self) -> Process:
+        """Start nginx that asks each of the subjects on a port of its own; not waited for."""
+        ports = self.ports
+        parts = [_EDGE_PLAIN.format(port=ports.edge_nginx)]
+        asked = {
+            ports.edge_ours: (ports.check, "/@/validate", ports.vestibule),
+            ports.edge_vouch: (ports.vouch, "/validate", ports.vouch),
+            ports.edge_other: (ports.other, "/oauth2/auth", ports.other),
+        }
+        for port, (check, path, shown) in asked.items():
+            parts.append(_EDGE_ASKS.format(port=port, check=check, path=path, shown=shown))
+        return self._nginx("edge", _EDGE.format(plain=ports.plain) + "".join(parts), self.cores.subject)
+
+    @property
+    def edge_ports(self) -> dict[str, int]:
+        """Where the edge asks whom."""
+        ports = self.ports
+        return {
+            "vestibule": ports.edge_ours,
+            "nginx": ports.edge_nginx,
+            "oauth2-proxy": ports.edge_other,
+            "vouch": ports.edge_vouch,
+        }
 
     def wait_vestibule(self, process: Process) -> None:
         """Returns once it sends people to the provider: then all of it is loaded."""
