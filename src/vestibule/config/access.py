@@ -75,11 +75,13 @@ def _policy(door: Door, route: Route | None, demanded: str) -> Policy:
     if allow is None and door.host.access is None:
         is_asked = demanded or door.host.apikey_auth is not None
         allow = (ANYONE,) if is_asked else (PUBLIC,) if is_unasked(door.host) else ()
+    every = _list(door, route, "all") or ()
     if demanded:  # what is public elsewhere takes such a token here
         allow = allow and tuple(ANYONE if rule.kind == "public" else rule for rule in allow)
+        every = tuple(ANYONE if rule.kind == "public" else rule for rule in every)
     return policy_of(
         allow=allow,
-        all=_list(door, route, "all") or (),
+        all=every,
         deny=tuple(
             rule for access in accesses if access is not None for rule in _rules(door, access, "deny")
         ),
@@ -176,6 +178,11 @@ def rules_of(host: Host) -> Iterator[Written]:
 def _check_possible(door: Door, rule: Rule, place: Place, report: Report) -> None:
     if rule.kind not in _IMPERSONAL and not door.sign_in and not door.takes_more and not door.issuers:
         report.fault(place, f"`{rule.text}` can never hold: {_nobody(door)}")
+    elif rule.kind == "token" and not door.takes_tokens:
+        report.fault(
+            place,
+            f"`{rule.text}` can never hold: nobody can show a token on this host; add issuers, or app_tokens = true",
+        )
 
 
 def _check_enters(door: Door, route: Route | None, report: Report) -> None:

@@ -137,3 +137,26 @@ def test_an_id_that_looks_like_a_network_takes_no_rule_on_one(desk: Desk):
     ann = Identity(client="10.0.0.0", issuer="i", subject="1", email="ann@e.example")
     assert answer(policy, ann) == "denied"
     assert answer(policy, ann, address="192.0.2.1") == "in"
+
+
+@pytest.mark.parametrize("name", ["allow", "all"])
+def test_a_rule_on_tokens_needs_somebody_whose_tokens_are_taken(desk: Desk, name: str):
+    access = f'access {{ {name} = ["token:read"] }}'
+    text = f'{GOOGLE}host "a.example" {{\nbackend = "x:1"\nsign_in = ["google"]\n{access}\n'
+    (fault,) = desk.faults(text + "}")
+    assert fault.startswith(
+        f"v.hcl:10:{len(name) + 13}: `token:read` can never hold: nobody can show a token"
+    )
+    assert desk.faults(text + "app_tokens = true\n}") == []
+
+
+def test_what_is_public_takes_a_token_where_one_is_demanded(desk: Desk):
+    access = 'all = ["public", "network:10.0.0.0/8"]'
+    text = (
+        f'host "a.example" {{\nbackend = "x:1"\naccess {{ {access} }}\n'
+        'require_jwt {\nissuer = "https://ci.example"\naudience = ["a"]\n}\n}'
+    )
+    (fault, *_) = [*desk.faults(text), ""]
+    assert fault == ""
+    policy = compile_config(desk.load(text)).table.hosts[b"a.example"].routes[b""].policy
+    assert answer(policy) == "token_required"
