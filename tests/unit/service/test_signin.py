@@ -35,8 +35,9 @@ from vestibule.store.memory import Store
 
 BASE = "https://app.example"
 RING = KeyRing((Key("k1", b"1" * 32),))
-#: `ann`, whose password is `correct horse`; no host has a form for her by itself
-FILE = PasswordFile(name="htpasswd:users", text=Secret("ann:{SHA}L55TUjtiq8FBorTWAZ0jy6g129A="))
+#: `ann` and `bob`, whose password is `correct horse`; no host has a form for them by itself
+HASH = "{SHA}L55TUjtiq8FBorTWAZ0jy6g129A="
+FILE = PasswordFile(name="htpasswd:users", text=Secret(f"ann:{HASH}\nbob:{HASH}"))
 
 
 class Op:

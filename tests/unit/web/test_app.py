@@ -39,7 +39,7 @@ from vestibule.protocol.cookie import is_ours
 SAME_ORIGIN = {"Origin": BASE, "Sec-Fetch-Site": "same-origin"}
 OWN_CLICK = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "document"}
 PATHS = {
-    "/@/signin": {"GET", "HEAD"},
+    "/@/signin": {"GET", "HEAD", "POST"},
     "/@/signout": {"GET", "HEAD", "POST"},
     "/@/signedout": {"GET", "HEAD"},
     "/@/session": {"GET", "HEAD"},
