@@ -145,7 +145,7 @@ def test_a_rule_on_tokens_needs_somebody_whose_tokens_are_taken(desk: Desk, name
     text = f'{GOOGLE}host "a.example" {{\nbackend = "x:1"\nsign_in = ["google"]\n{access}\n'
     (fault,) = desk.faults(text + "}")
     assert fault.startswith(
-        f"v.hcl:10:{len(name) + 13}: `token:read` can never hold: nobody can show a token"
+        f"v.hcl:10:{len(name) + 14}: `token:read` can never hold: nobody can show a token"
     )
     assert desk.faults(text + "app_tokens = true\n}") == []
 
