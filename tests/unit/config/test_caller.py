@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.unit.protocol.test_htpasswd import HASHES
 from vestibule.config.compile import compile_config
 from vestibule.core.policy import decide
 from vestibule.core.route import Host
+from vestibule.core.session import is_top
 from vestibule.model import Allow, Asker, Deny, Identity, SignIn
 from vestibule.protocol.htpasswd import APR1, BCRYPT, SHA1
 from vestibule.protocol.jose import ALGORITHMS
@@ -43,6 +45,11 @@ def users(desk: Desk, text: str = ANN, name: str = "users") -> Path:
 
 def identity(client: str, **more: object) -> Identity:
     return Identity(client=client, issuer="i", subject="s", **more)  # type: ignore[arg-type]
+
+
+def name_of(path: Path) -> str:
+    """What the people of this file have as their client."""
+    return "htpasswd:" + quote(str(path), safe="")
 
 
 TOKEN: frozenset[str] = frozenset()
@@ -229,7 +236,7 @@ def test_where_a_jwt_is_required_nothing_else_will_do(desk: Desk):
     inside = f'sign_in = ["google"]\nissuers = ["ci"]\nhtpasswd = "users"\n{ANYONE}\nroute "/api/" {{\n{REQUIRED}\n}}'
     users(desk)
     host = compiled(desk, GOOGLE + ISSUER + host_of(inside))
-    others = ("google", "issuer:ci", f"htpasswd:{desk.folder / 'users'}")
+    others = ("google", "issuer:ci", name_of(desk.folder / "users"))
     demanded = "require_jwt:app.example/api/"
     assert [said(host, b"/", client) for client in others] == ["in"] * 3
     assert [said(host, b"/api/x", client) for client in others] == ["403"] * 3
@@ -299,7 +306,7 @@ def test_a_password_file_is_found_beside_the_configuration(desk: Desk):
     host = compiled(desk, host_of(f'htpasswd = "users"\n{ANYONE}'))
     passwords = host.accepts.passwords
     assert passwords is not None
-    assert (passwords.path, passwords.name, passwords.has_form) == (str(path), f"htpasswd:{path}", True)
+    assert (passwords.path, passwords.name, passwords.has_form) == (str(path), name_of(path), True)
     assert host.sign_in == (passwords.name,)
     assert host.clients == {}
     assert [said(host, b"/"), said(host, b"/", passwords.name)] == ["sign-in", "in"]
@@ -413,6 +420,34 @@ def test_a_password_file_that_would_be_served_is_told_of(desk: Desk):
         'host "files.example" {\n  backend = "static:www"\n  access { allow = ["public"] }\n}\n'
     )
     assert any("the password file of app.example would be served" in fault for fault in desk.faults(text))
+
+
+# -- in a domain ----------------------------------------------------------------------------------
+
+DOMAIN = 'domain "example.com" {\n  auth_host = "auth.example.com"\n}\n'
+
+
+def test_people_of_a_file_sign_in_at_the_auth_host_of_their_domain(desk: Desk):
+    users(desk)
+    text = DOMAIN + host_of(f'htpasswd = "users"\n{ANYONE}', "app.example.com")
+    table = compile_config(desk.load(text)).table
+    app, auth = (table.hosts[name] for name in (b"app.example.com", b"auth.example.com"))
+    assert auth.accepts.passwords == app.accepts.passwords
+    assert auth.sign_in == app.sign_in == (name_of(desk.folder / "users"),)
+    assert is_top(auth.sign_in[0])
+
+
+def test_a_file_that_the_auth_host_does_not_have_is_told_of(desk: Desk):
+    users(desk)
+    users(desk, name="others")
+    text = (
+        DOMAIN
+        + host_of(f'htpasswd = "users"\n{ANYONE}', "a.example.com")
+        + host_of(f'htpasswd = "others"\n{ANYONE}', "b.example.com")
+    )
+    faults = desk.faults(text)
+    assert len(faults) == 2, faults
+    assert all("is not the password file of auth.example.com" in fault for fault in faults)
 
 
 def test_credentials_come_by_tls_or_from_this_machine(desk: Desk):
