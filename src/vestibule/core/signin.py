@@ -95,9 +95,10 @@ def next_step(
     # 3. A session of credentials only gets its person.
     if not session.user_id:
         return Adopt(identity)
-    # 4. The same account once more.
+    # 4. The same account once more; by a client that hasn't vouched for it here yet, it counts where it is wanted.
     if any(is_same_person(known, identity) for known in session.identities):
-        return Renew(identity)
+        is_new = is_wanted and all(known.client != identity.client for known in session.identities)
+        return Widen(identity) if is_new else Renew(identity)
     # 5. Another account at the same issuer is somebody else.
     if is_another_account(session, identity):
         return Replace(identity)

@@ -93,3 +93,74 @@ def test_the_old_handle_is_honoured_30_s_but_never_across_a_sign_in():
     assert rules.old_handle_until(zoe, zoe, NOW) == NOW + 30
     assert rules.old_handle_until(SESSION, zoe, NOW) == 0.0
     assert rules.old_handle_until(zoe, replace(zoe, user_id="u2"), NOW) == 0.0
+
+
+# -- what is handed on ------------------------------------------------------------------------
+
+BOB = Identity(client="app.example/drive", issuer="j", subject="2")
+PARENT = replace(
+    SESSION,
+    id="p1",
+    host="auth.example",
+    user_id="u1",
+    identities=(ZOE,),
+    clients=("a", "b"),
+    signed_in_at=NOW,
+    check_at=NOW + 50,
+)
+
+
+def handed() -> Session:
+    device = Device(user_agent="x")
+    return rules.handed_on(PARENT, session_id="c1", host="app.example", device=device, now=NOW + 10)
+
+
+def test_what_is_handed_on_has_nothing_of_its_own_and_ends_with_its_parent():
+    child = handed()
+    assert (child.id, child.host, child.parent_id, child.user_id) == ("c1", "app.example", "p1", "u1")
+    assert (child.identities, child.clients) == ((), ())
+    assert (child.created_at, child.seen_at, child.expires_at) == (NOW + 10, NOW + 10, PARENT.expires_at)
+
+
+def test_it_is_who_its_parent_is_now():
+    child = rules.inherited(handed(), PARENT)
+    assert (child.identities, child.clients) == (PARENT.identities, PARENT.clients)
+    assert (child.signed_in_at, child.check_at) == (NOW, NOW + 50)
+    renamed = replace(PARENT, identities=(replace(ZOE, groups=("admins",)),), clients=("b",), check_at=0.0)
+    child = rules.inherited(handed(), renamed)
+    assert (child.identities[0].groups, child.clients, child.check_at) == (("admins",), ("b",), 0.0)
+
+
+def test_it_keeps_what_came_by_the_hosts_own_clients_beside_that():
+    own = replace(handed(), identities=(BOB,), clients=("app.example/drive",), check_at=NOW + 20)
+    child = rules.inherited(own, PARENT)
+    assert child.identities == (ZOE, BOB)
+    assert child.clients == ("a", "b", "app.example/drive")
+    assert child.check_at == NOW + 20
+
+
+@pytest.mark.parametrize("user_id", ["", "u2"])
+def test_it_is_nobody_once_its_parent_is_somebody_else(user_id):
+    """Threat: fixation. A child from before a sign-in is never the person's."""
+    assert rules.inherited(handed(), replace(PARENT, user_id=user_id)) is None
+    assert rules.inherited(replace(handed(), user_id=user_id), PARENT) is None
+
+
+def test_a_hosts_own_session_joins_with_what_is_the_hosts_own():
+    own = replace(SESSION, identities=(ZOE, BOB), clients=("a", "app.example/drive"), expires_at=NOW + 5000)
+    joined = rules.joined_to(own, PARENT)
+    assert (joined.parent_id, joined.user_id, joined.expires_at) == ("p1", "u1", PARENT.expires_at)
+    assert (joined.identities, joined.clients) == ((BOB,), ("app.example/drive",))
+
+
+@pytest.mark.parametrize(
+    ("session", "client", "owner"),
+    [
+        pytest.param(handed(), "a", "p1", id="a child's client at top level"),
+        pytest.param(handed(), "app.example/drive", "c1", id="a child's host's own"),
+        pytest.param(PARENT, "a", "p1", id="a parent's"),
+        pytest.param(PARENT, "auth.example/x", "p1", id="a parent's host's own"),
+    ],
+)
+def test_credentials_are_where_they_were_given(session, client, owner):
+    assert rules.owner_of(session, client) == owner

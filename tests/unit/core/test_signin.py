@@ -12,11 +12,14 @@ from vestibule.core.signin import (
     Refuse,
     Renew,
     Replace,
+    Widen,
     adopted,
     next_step,
     renewed,
     signed_out_of,
+    widened,
     without_account,
+    without_own,
 )
 from vestibule.model import Identity, Session
 
@@ -65,6 +68,38 @@ def test_the_step_follows_from_who_is_here_and_what_came(
     *, here: Session | None, identity: Identity | None, signs_in: bool, step: object
 ) -> None:
     assert next_step(here, identity, signs_in=signs_in) == step
+
+
+ALICE_BY_OP2 = Identity(client="op2", issuer=ALICE.issuer, subject=ALICE.subject)
+WANTED = {
+    "another issuer's account": (ALICE_HERE, OCTOCAT, True, Widen(OCTOCAT)),
+    "the same account by another client": (ALICE_HERE, ALICE_BY_OP2, True, Widen(ALICE_BY_OP2)),
+    "the same account by the same client": (ALICE_HERE, ALICE_AGAIN, True, Renew(ALICE_AGAIN)),
+    "another person of the issuer": (ALICE_HERE, BOB, True, Replace(BOB)),
+    "nobody": (NOBODY, OCTOCAT, True, Enter(OCTOCAT)),
+    "credentials": (CREDENTIALS, OCTOCAT, True, Adopt(OCTOCAT)),
+    "credentials only": (ALICE_HERE, None, True, AddCredentials()),
+    "identity that doesn't count here": (ALICE_HERE, OCTOCAT, False, AddCredentials()),
+}
+
+
+@pytest.mark.parametrize(("here", "identity", "signs_in", "step"), WANTED.values(), ids=WANTED.keys())
+def test_where_another_identity_is_wanted_it_counts(
+    *, here: Session | None, identity: Identity | None, signs_in: bool, step: object
+) -> None:
+    assert next_step(here, identity, signs_in=signs_in, is_wanted=True) == step
+
+
+def test_widening_adds_what_another_client_says_of_the_person() -> None:
+    found = widened(msgspec.structs.replace(ALICE_HERE, check_at=7.0), OCTOCAT, now=5.0, check_at=9.0)
+    assert (found.identities, found.user_id) == ((ALICE, OCTOCAT), "u")
+    assert (found.signed_in_at, found.check_at) == (5.0, 7.0)
+    assert widened(found, OCTOCAT, now=6.0, check_at=0.0).identities == (ALICE, OCTOCAT)
+
+
+def test_what_was_handed_on_stays_without_its_own() -> None:
+    left = without_own(session(OCTOCAT, clients=("github",), user_id="u"), "github")
+    assert (left.identities, left.clients, left.user_id) == ((), (), "u")
 
 
 def test_a_second_account_of_the_persons_issuer_is_never_mixed_in() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from vestibule.core.domain import Domain
 from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, routes_of
 from vestibule.core.rule import rule
@@ -429,3 +430,43 @@ async def test_a_store_that_is_away_then_changes_nothing_for_the_session(world, 
     assert (await world.rechecks.checked(session) is None) is is_out
     assert (await world.still(session) is None) is is_out
     assert "recheck_untold" in world.log.getvalue()
+
+
+# -- what is handed on ------------------------------------------------------------------------
+
+
+async def handed(world: World) -> tuple[Session, Session]:
+    parent = await world.sign_in()
+    found = await world.sessions.hand_on(parent, host="app", device=Device(), now=world.clock.now())
+    assert found is not None
+    return parent, found[0]
+
+
+async def test_a_child_is_looked_at_with_its_parent_and_the_provider_asked_once(world):
+    parent, child = await handed(world)
+    other = await world.sessions.hand_on(parent, host="wiki", device=Device(), now=world.clock.now())
+    assert not world.rechecks.is_due(child)
+    world.clock.move(HOUR_S)
+    assert world.rechecks.is_due(child)
+    found = await asyncio.gather(*(world.rechecks.checked(one) for one in (child, parent, other[0])))
+    assert [one.identities[0].orgs for one in found] == [("acme", "other")] * 3
+    assert [world.rechecks.is_due(one) for one in found] == [False] * 3
+    assert len(world.op.asked) == 1
+
+
+async def test_who_is_out_is_out_as_a_child_too(world):
+    parent, child = await handed(world)
+    world.op.answer = ClientError("no", code="not_member", status=403)
+    world.clock.move(HOUR_S)
+    assert await world.rechecks.checked(child) is None
+    assert await world.still(parent) is None
+    assert await world.still(child) is None
+
+
+async def test_a_host_with_such_rules_has_its_auth_hosts_people_looked_at(world):
+    domain = Domain(name="h", auth=b"auth.h")
+    auth, plain = replace(host(), name=b"auth.h", domain=domain), replace(host(), name=b"x.h", domain=domain)
+    assert world.rechecks.next_at("plain", auth, 5.0) == 0.0
+    world.rechecks.use({"op": world.op, "plain": Plain()}, [replace(host("group:a"), domain=domain)])
+    assert world.rechecks.next_at("plain", auth, 5.0) == 5.0 + HOUR_S
+    assert world.rechecks.next_at("plain", plain, 5.0) == 5.0 + HOUR_S

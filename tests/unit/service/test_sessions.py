@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from vestibule.core import session as rules
 from vestibule.errors import StoreError
-from vestibule.model import Account, Device, Session, User
+from vestibule.model import Account, Device, Identity, Session, User
 from vestibule.service.sessions import SESSION, USER, Sessions
 
 ACCOUNT = Account(issuer="i", subject="1", user_id="u1", client="google")
@@ -309,3 +309,119 @@ async def test_the_cache_is_bounded_and_what_is_used_stays(store, changes, clock
         await sessions.load(handle)
     assert sessions.peek(handles[0]) is not None
     assert sum(sessions.peek(handle) is not None for handle in handles) == 10
+
+
+# -- what is handed on ------------------------------------------------------------------------
+
+ZOE = Identity(client="google", issuer="i", subject="1", name="Zoë")
+
+
+async def family(sessions: Sessions, clock) -> tuple[Session, Session, str]:
+    """A parent, its child on another host, and the child's handle."""
+    parent, _ = await started(sessions, clock, identities=(ZOE,))
+    handed = await sessions.hand_on(parent, host="app", device=Device(), now=clock.now())
+    assert handed is not None
+    return parent, *handed
+
+
+async def test_a_child_is_given_out_with_what_its_parent_has_now(sessions, clock):
+    parent, child, handle = await family(sessions, clock)
+    assert (child.host, child.identities, child.clients) == ("app", (ZOE,), ("google",))
+    assert await sessions.load(handle) == child
+    await sessions.update(parent.id, lambda s: replace(s, clients=("google", "github")))
+    assert sessions.peek(handle) is None
+    loaded = await sessions.load(handle)
+    assert loaded.clients == ("google", "github")
+    assert sessions.peek(handle) == sessions.peek_id(child.id) == loaded
+
+
+async def test_the_store_keeps_of_a_child_what_is_its_own(sessions, store, clock):
+    _, child, _ = await family(sessions, clock)
+    kept = await store.sessions.by_id(child.id, clock.now())
+    assert (kept.identities, kept.clients) == ((), ())
+    await sessions.update(child.id, lambda s: replace(s, clients=("app/drive",)))
+    kept = await store.sessions.by_id(child.id, clock.now())
+    assert kept.clients == ("app/drive",)
+    assert (await sessions.by_id(child.id)).clients == ("google", "app/drive")
+
+
+async def test_a_parents_end_is_told_of_each_child(sessions, changes, clock):
+    parent, child, handle = await family(sessions, clock)
+    await sessions.load(handle)
+    told: list[str] = []
+    changes.subscribe(SESSION, told.append)
+    assert await sessions.end(parent.id)
+    assert {parent.id, child.id} == set(told)
+    assert sessions.peek(handle) is None
+    assert await sessions.load(handle) is None
+    assert await sessions.by_id(child.id) is None
+
+
+async def test_a_childs_end_leaves_its_parent(sessions, clock):
+    parent, child, handle = await family(sessions, clock)
+    assert await sessions.end(child.id)
+    assert await sessions.load(handle) is None
+    assert await sessions.by_id(parent.id) is not None
+
+
+async def test_a_change_of_a_parent_is_told_of_the_children_in_the_cache(sessions, changes, clock):
+    """By that, what lasts of theirs is looked at again."""
+    parent, child, handle = await family(sessions, clock)
+    await sessions.load(handle)
+    told: list[str] = []
+    changes.subscribe(SESSION, told.append)
+    await sessions.update(parent.id, lambda s: replace(s, identities=()))
+    assert child.id in told
+
+
+async def test_nobody_is_handed_on_from_what_has_ended(sessions, store, clock):
+    parent, _ = await started(sessions, clock)
+    await sessions.end(parent.id)
+    assert await sessions.hand_on(parent, host="app", device=Device(), now=clock.now()) is None
+    assert not store.sessions._kept
+
+
+async def test_using_a_child_keeps_its_parent_from_idling(sessions, clock):
+    parent, _, handle = await family(sessions, clock)
+    for _ in range(30):
+        clock.move(3600)
+        sessions.touch(await sessions.load(handle), clock.now())
+        await sessions.flush()
+    assert await sessions.by_id(parent.id) is not None
+    assert await sessions.load(handle) is not None
+
+
+async def test_a_child_ends_with_its_parents_time(sessions, clock):
+    parent, child, handle = await family(sessions, clock)
+    assert child.expires_at == parent.expires_at
+    await sessions.update(parent.id, lambda s: replace(s, expires_at=clock.now() + 10))
+    assert (await sessions.load(handle)).expires_at == clock.now() + 10
+    clock.move(10)
+    assert await sessions.load(handle) is None
+
+
+async def test_a_child_of_before_a_sign_in_is_nobodys(sessions, store, clock):
+    """Threat: fixation, by a child that somebody planted before its parent got its person."""
+    await store.people.register(User(id="u1", created_at=clock.now()), ACCOUNT)
+    parent, _, handle = await family(sessions, clock)
+    assert await sessions.load(handle) is not None
+    await sessions.renew(parent, lambda s: replace(s, user_id="u1"))
+    assert await sessions.load(handle) is None
+
+
+async def test_a_users_sessions_are_listed_whole(sessions, store, clock):
+    await store.people.register(User(id="u1", created_at=clock.now()), ACCOUNT)
+    parent, _ = await started(sessions, clock, user_id="u1", identities=(ZOE,))
+    clock.move(1)
+    child, _ = await sessions.hand_on(parent, host="app", device=Device(), now=clock.now())
+    assert await sessions.of_user("u1") == (child, parent)
+
+
+async def test_without_the_store_a_child_is_good_for_as_long_as_others(sessions, away, clock):
+    _, child, handle = await family(sessions, clock)
+    await sessions.load(handle)
+    away.is_away = True
+    assert await sessions.load(handle) == child
+    clock.move(31)
+    with pytest.raises(StoreError):
+        await sessions.load(handle)
