@@ -7,10 +7,11 @@ from msgspec.structs import replace
 
 from tests.unit.proxy.plane import HOSTS, Plane, request
 from tests.unit.proxy.test_lasting import ENDLESS
+from vestibule.core.credential import Accepted, Issuer
 from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, Server
 from vestibule.core.rule import rule
-from vestibule.errors import ClientError
+from vestibule.errors import ClientError, CredentialRefused, TooManyTries
 from vestibule.model import Bounds, Caller, Identity
 from vestibule.proxy.judge import is_within
 
@@ -23,6 +24,7 @@ API = Host(
     sign_in=("google",),
     issuers=("ci",),
     takes_callers=True,
+    accepts=Accepted(issuers=(Issuer(name="ci"),)),
     routes={
         b"": Route(prefix=b"", backend=BACKEND, policy=ANYONE),
         b"/jobs": Route(prefix=b"/jobs", backend=BACKEND, policy=ANYONE, needs_caller=True),
@@ -40,7 +42,8 @@ ROBOT = Caller(
 def plane(loop):
     plane = Plane(loop, hosts=(*HOSTS, API))
     plane.callers.known[b"Bearer good"] = ROBOT
-    plane.callers.known[b"Bearer bad"] = ClientError("no", code="invalid_token", status=401)
+    plane.callers.known[b"Bearer bad"] = CredentialRefused("no")
+    plane.callers.known[b"Bearer expired"] = CredentialRefused("it has expired")
     return plane
 
 
@@ -87,6 +90,30 @@ def test_where_a_token_is_needed_a_session_is_nobody(plane):
     answer = get(plane, b"/jobs/1", cookie=handle)
     assert (answer.status, answer.value(b"code")) == (401, b"token_required")
     assert get(plane, b"/jobs/1", b"Authorization: Bearer good", cookie=handle).status == 200
+
+
+def test_where_a_token_is_needed_another_credential_is_nobody(plane):
+    """Threat: a token of the same host that is good elsewhere on it, where rules would be content with any."""
+    other = Identity(client="other", issuer="https://other", subject="1")
+    plane.callers.known[b"Bearer other"] = replace(ROBOT, identities=(other,), scopes=frozenset({"read"}))
+    answer = get(plane, b"/jobs/1", b"Authorization: Bearer other")
+    assert (answer.status, answer.value(b"code")) == (401, b"token_required")
+
+
+def test_a_401_says_which_credentials_are_taken(plane):
+    asked = b'Bearer realm="api.example"'
+    assert get(plane, b"/jobs/1").value(b"www-authenticate") == asked
+    assert get(plane, b"/a").value(b"www-authenticate") == asked
+    refused = get(plane, b"/a", b"Authorization: Bearer expired")
+    assert refused.value(b"www-authenticate") == (
+        b'Bearer realm="api.example", error="invalid_token", error_description="it has expired"'
+    )
+
+
+def test_too_many_tries_are_told_when_to_come_again(plane):
+    plane.callers.known[b"Bearer bad"] = TooManyTries(wait_s=12.3)
+    answer = get(plane, b"/a", b"Authorization: Bearer bad")
+    assert (answer.status, answer.value(b"retry-after")) == (429, b"13")
 
 
 def test_the_gateways_own_paths_look_at_cookies_only(plane):
