@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from vestibule.core.route import RouteTable
-from vestibule.providers.base import Provider, ProviderConfig
+from vestibule.core.claim import kept_names
+from vestibule.core.route import RouteTable, joined_by
+from vestibule.providers.base import Provider, ProviderConfig, RedirectLogin
 
 Faults = tuple[tuple[str, str], ...]
 """All that is wrong, each (path, message)."""
@@ -22,6 +23,30 @@ class Offer(msgspec.Struct, frozen=True):
     """By full name: those of files and environment first."""
     configs: Mapping[str, ProviderConfig] = {}
     """What they were made of, by full name."""
+
+
+def with_more(
+    fixed: Offer, more: Mapping[str, tuple[Provider, ProviderConfig]], *, absent: Iterable[str]
+) -> Offer:
+    """The offer of files and environment with these clients of the database; `absent`: those switched off."""
+    claims = [getattr(config, "claims", None) or {} for _, config in more.values()]
+    table = joined_by(
+        fixed.table,
+        {name: redirect_url_of(provider) for name, (provider, _) in more.items()},
+        absent=absent,
+        kinds={name: provider.kind for name, (provider, _) in more.items()},
+        claims=[name for mapping in claims for name in kept_names(mapping)],
+    )
+    return Offer(
+        table,
+        {**fixed.providers, **{name: provider for name, (provider, _) in more.items()}},
+        {**fixed.configs, **{name: config for name, (_, config) in more.items()}},
+    )
+
+
+def redirect_url_of(provider: Provider) -> str:
+    """The redirect URL it is registered with, where that is not the usual one; else empty."""
+    return provider.redirect_url if isinstance(provider, RedirectLogin) else ""
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):

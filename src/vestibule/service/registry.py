@@ -18,8 +18,7 @@ import msgspec
 from vestibule.config.redirect import SHARED, shares_badly
 from vestibule.config.row import Row, joined, moved, patched, place_of, read_row, section_of, word_of
 from vestibule.core import flow as flows
-from vestibule.core.claim import kept_names
-from vestibule.core.route import Host, RouteTable, joined_by
+from vestibule.core.route import Host, RouteTable
 from vestibule.core.seal import NONCE_BYTES, KeyRing
 from vestibule.errors import Conflict, Invalid, NotFound, ProviderError, StoreError
 from vestibule.model import Secret
@@ -27,7 +26,7 @@ from vestibule.observe.log import Log
 from vestibule.protocol.address import NO_NETWORKS, Networks
 from vestibule.providers.base import Finding, Probe, Provider, ProviderConfig, RedirectLogin
 from vestibule.providers.kit import Driver
-from vestibule.service.offer import Faults, Listed, Offer
+from vestibule.service.offer import Faults, Listed, Offer, redirect_url_of, with_more
 from vestibule.store import base
 from vestibule.store.base import ProviderRow
 
@@ -145,21 +144,10 @@ class Registry:
                 told = "; ".join(f"{path}: {message}" if path else message for path, message in found_faults)
                 self._log.warning("provider_left_out", provider=row_id, faults=told)
         self._good, self._faults = good, faults
-        in_force = {row_id: found for row_id, found in good.items() if found.row.enabled}
-        table = joined_by(
-            self._table,
-            {row_id: _redirect_url(one.provider) for row_id, one in in_force.items()},
-            absent=[kept.id for kept in rows if kept.id not in in_force],
-            kinds={row_id: one.provider.kind for row_id, one in in_force.items()},
-            claims=[
-                name
-                for one in in_force.values()
-                for name in kept_names(getattr(one.provider, "claims", None) or {})
-            ],
-        )
-        providers = {**self._providers, **{row_id: one.provider for row_id, one in in_force.items()}}
-        configs = {**self._configs, **{row_id: one.row.config for row_id, one in in_force.items()}}
-        self._offer = Offer(table, providers, configs)
+        in_force = {row_id: (one.provider, one.row.config) for row_id, one in good.items() if one.row.enabled}
+        absent = [kept.id for kept in rows if kept.id not in in_force]
+        fixed = Offer(self._table, self._providers, self._configs)
+        self._offer = with_more(fixed, in_force, absent=absent)
         self._use(self._offer)
 
     def _opened(self, kept: ProviderRow) -> _Good:
@@ -212,7 +200,7 @@ class Registry:
         provider = self._providers.get(provider_id)
         if provider is None or not self._is_login(provider_id):
             provider = self._opened(await self._kept(provider_id)).provider
-        urls = self._redirect_urls(provider_id, _redirect_url(provider))
+        urls = self._redirect_urls(provider_id, redirect_url_of(provider))
         found = tuple(
             Finding(what="redirect URL", ok=True, detail=url, advice="register it with the provider")
             for url in urls
@@ -433,7 +421,7 @@ class Registry:
         try:
             provider = self._opened(kept).provider
             title = provider.title
-            urls = self._redirect_urls(kept.id, _redirect_url(provider))
+            urls = self._redirect_urls(kept.id, redirect_url_of(provider))
         except Invalid as exc:
             faults, urls = faults or exc.faults, ()
         return Listed(
@@ -460,7 +448,7 @@ class Registry:
             source="configuration",
             title=provider.title,
             document={"id": name, "provider_type": provider.kind, "enabled": True, "title": provider.title},
-            redirect_urls=self._redirect_urls(name, _redirect_url(provider)),
+            redirect_urls=self._redirect_urls(name, redirect_url_of(provider)),
         )
 
     def _is_login(self, name: str) -> bool:
@@ -489,10 +477,6 @@ def _document(kept: ProviderRow) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Invalid((("", "its configuration is no JSON object"),))
     return {**found, "id": kept.id, "provider_type": kept.provider_type, "enabled": kept.enabled}
-
-
-def _redirect_url(provider: Provider) -> str:
-    return provider.redirect_url if isinstance(provider, RedirectLogin) else ""
 
 
 def _taken(row_id: str) -> Conflict:

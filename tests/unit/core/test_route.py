@@ -263,3 +263,15 @@ def test_which_paths_are_the_gateways_own(path, owns):
 )
 def test_a_target_that_is_another_routes_to_some_has_two_meanings(target, has_one):
     assert has_one_meaning(host(b"/admin"), url.canonical(target.encode())) is has_one
+
+
+def test_a_host_that_takes_more_knows_what_those_are_and_keep() -> None:
+    own = replace(host(), takes_more=True, kinds={"google": "google"}, kept_claims=("team",))
+    joined = joined_by(
+        RouteTable([own]),
+        {"okta": "", "google": ""},
+        kinds={"okta": "oidc", "google": "oidc"},
+        claims=("floor", "team"),
+    ).hosts[own.name]
+    assert joined.kinds == {"okta": "oidc", "google": "google"}
+    assert joined.kept_claims == ("team", "floor")

@@ -157,6 +157,16 @@ async def test_what_is_created_is_in_force_on_return(desk):
     assert desk.registry.offer is offer
 
 
+async def test_a_host_knows_what_its_rows_are_and_which_claims_they_keep(desk):
+    """By which backends are told of people in other products' names."""
+    document = okta()
+    document["openid_config"]["claims"] = {"groups": "groups", "team": "app.team"}
+    await desk.registry.create(document)
+    await desk.registry.create(github())
+    found = desk.offers[-1].table.hosts[b"open.example"]
+    assert (found.kinds, found.kept_claims) == ({"okta": "oidc", "github": "github"}, ("team",))
+
+
 async def test_a_rule_finds_the_provider_it_names_once_that_is_there(desk):
     await desk.registry.reload()
     (rule,) = desk.offers[-1].table.hosts[b"open.example"].routes[b"/admin"].policy.deny
