@@ -145,12 +145,7 @@ class App:
         self._answers = Notices(self._pages)
         self._pools = Pools(loop.time)
         self._internals = Internals(Directory(self._answers, log), Echo(), Account(self._answers))
-        self.assertions = Assertions(
-            store.signing_keys,
-            ring,
-            log,
-            are_wanted=any(map(assertion.is_wanted, compiled.table.hosts.values())),
-        )
+        self.assertions = _assertions(compiled, ring, store, log)
         self._jobs = Jobs(
             self._work(),
             store.leases,
@@ -439,6 +434,11 @@ class App:
         if error is not None:
             self._log.error("fault", task=task.get_name(), error=repr(error))
             self.failed.set()
+
+
+def _assertions(compiled: Compiled, ring: KeyRing, store: Store, log: Log) -> Assertions:
+    wanted = any(map(assertion.is_wanted, compiled.table.hosts.values()))
+    return Assertions(store.signing_keys, ring, log, are_wanted=wanted)
 
 
 def _ring(compiled: Compiled) -> KeyRing:
