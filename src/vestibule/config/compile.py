@@ -71,7 +71,12 @@ def compile_config(loaded: Loaded) -> Compiled:
     """The tables of a configuration that `load` has found good."""
     config, checked = loaded.config, loaded.checked
     gateway = config.gateway
-    table = RouteTable(placed(_host(scope, loaded), checked.domains) for scope in checked.scopes.values())
+    # A token that people make here is never passed on, by whatever host it comes.
+    has_tokens = any(scope.node.app_tokens for scope in checked.scopes.values())
+    table = RouteTable(
+        placed(_host(scope, loaded, has_tokens=has_tokens), checked.domains)
+        for scope in checked.scopes.values()
+    )
     return Compiled(
         table=table,
         listeners=tuple(_listener(listen, gateway, "http") for listen in listeners_of(config)),
@@ -113,7 +118,7 @@ def _lifetimes(config: schema.Config) -> Lifetimes:
 # -- hosts ------------------------------------------------------------------------------------
 
 
-def _host(scope: Scope, loaded: Loaded) -> Host:
+def _host(scope: Scope, loaded: Loaded, *, has_tokens: bool) -> Host:
     node = scope.node
     passed = scope.passed[0]
     whole = Route(
@@ -141,7 +146,7 @@ def _host(scope: Scope, loaded: Loaded) -> Host:
         accepts=scope.taken.accepted,
         takes_more=scope.takes_more,
         app_tokens=node.app_tokens,
-        takes_callers=node.app_tokens or scope.taken.is_anything,
+        takes_callers=has_tokens or scope.taken.is_anything,
         base_url=node.public_url,
         routes=table,
         depth=depth,

@@ -130,10 +130,13 @@ class AppTokens:
 class _Cached:
     """Who the bearer of a token is at one host."""
 
-    __slots__ = ("caller", "read_mono", "seen_at", "until")
+    __slots__ = ("caller", "read_mono", "seen_at", "until", "user_id")
 
-    def __init__(self, caller: Caller, until: float, read_mono: float, seen_at: float) -> None:
+    def __init__(
+        self, caller: Caller, user_id: str, *, until: float, read_mono: float, seen_at: float
+    ) -> None:
         self.caller = caller
+        self.user_id = user_id
         self.until = until
         self.read_mono = read_mono
         self.seen_at = seen_at
@@ -239,11 +242,13 @@ class Bearers:
 
     def _made(self, host: Host, found: Found, before: _Cached | None) -> _Cached:
         token = found.token
+        identities = tuple(one for one in found.identities if one.client in host.believed)
         caller = Caller(
             id=token.id,
             kind=KIND,
-            identities=tuple(one for one in found.identities if one.client in host.believed),
-            user_id=token.user_id,
+            identities=identities,
+            # Nobody is told of, or let in as, a person for whom none vouches any more whom this host believes.
+            user_id=token.user_id if identities else "",
             scopes=frozenset(token.scopes),
             expires_at=token.expires_at,
             bounds=Bounds(
@@ -254,9 +259,8 @@ class Bearers:
         )
         if before is not None and before.caller == caller:
             caller = before.caller  # what was made for this very one is good for longer
-        return _Cached(
-            caller, found.until, self._mono(), max(token.seen_at or 0.0, self._seen.get(token.id, 0.0))
-        )
+        seen_at = max(token.seen_at or 0.0, self._seen.get(token.id, 0.0))
+        return _Cached(caller, token.user_id, until=found.until, read_mono=self._mono(), seen_at=seen_at)
 
     def _is_confirmed(self, cached: _Cached) -> bool:
         mono = self._mono()
@@ -272,17 +276,17 @@ class Bearers:
         """Put it at the young end; the oldest goes when there are too many."""
         self._drop(key)
         self._cached[key] = cached
-        self._of_user.setdefault(cached.caller.user_id, set()).add(key)
+        self._of_user.setdefault(cached.user_id, set()).add(key)
         if len(self._cached) > self._capacity:
             self._drop(next(iter(self._cached)))
 
     def _drop(self, key: _Key) -> None:
         cached = self._cached.pop(key, None)
         if cached is not None:
-            keys = self._of_user[cached.caller.user_id]
+            keys = self._of_user[cached.user_id]
             keys.discard(key)
             if not keys:
-                del self._of_user[cached.caller.user_id]
+                del self._of_user[cached.user_id]
 
     def _forget_user(self, user_id: str) -> None:
         self._forgotten += 1

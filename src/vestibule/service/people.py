@@ -196,6 +196,10 @@ class People:
         await self._store.doubt(identity)
         self._changes.publish(KNOWN, user_id)
 
+    async def vouched_of(self, user_id: str) -> tuple[Vouched, ...]:
+        """What clients have last said of a user's accounts, whether or not it counts any more."""
+        return await self._store.vouched_of(user_id)
+
     async def known(self, user: User, now: float) -> Known:
         """Who the user is by what was said of their accounts; hosts believe some clients of it (`Host.believed`)."""
         standing = replace(self._standing, domains=self.rules.allowed_domains)

@@ -13,8 +13,9 @@ from starlette.responses import Response
 
 from vestibule.core.route import ACCOUNT_PATH, SIGN_IN_PATH, SIGN_OUT_PATH, SIGNED_OUT_PATH
 from vestibule.errors import BadRequest, Conflict, VestibuleError
-from vestibule.model import Account, Identity, Session, User
+from vestibule.model import Account, Identity, Session, User, Vouched
 from vestibule.service.cookies import without_session
+from vestibule.service.htpasswd import MARK
 from vestibule.service.linking import is_fresh
 from vestibule.service.signin import Choice
 from vestibule.web.answers import Desk, answer, failure, note, problem, redirect
@@ -151,6 +152,7 @@ async def export(desk: Desk, ask: Ask) -> Response:
         "exported_at": iso(ask.visit.now),
         "user": _user(user),
         "accounts": [_account(known) for known in await desk.people.accounts_of(user.id)],
+        "told": [_told(one) for one in await desk.people.vouched_of(user.id)],
         "app_tokens": [described(token) for token in await desk.minting.tokens.of_user(user.id)],
         "sessions": [_session(one) for one in await desk.people.sessions_of(user.id)],
         "invitations": [
@@ -339,6 +341,24 @@ def _account(known: Account) -> dict[str, Any]:
         "email": known.email,
         "created_at": iso(known.created_at),
         "seen_at": iso(known.seen_at),
+    }
+
+
+def _told(vouched: Vouched) -> dict[str, Any]:
+    """What a provider last said; marks of passwords are none of that."""
+    one = vouched.identity
+    return {
+        "provider": one.client,
+        "issuer": one.issuer,
+        "subject": one.subject,
+        "groups": list(one.groups),
+        "orgs": list(one.orgs),
+        "teams": list(one.teams),
+        "projects": list(one.projects),
+        "repos": list(one.repos),
+        "roles": list(one.roles),
+        "claims": {name: value for name, value in one.claims.items() if name != MARK},
+        "told_at": iso(vouched.told_at),
     }
 
 

@@ -236,7 +236,10 @@ def test_only_ios_own_blocks_let_everyone_through_unasked(desk: Desk) -> None:
             "user:octocat",
             "`user:octocat` is no id of a person here; a login is named with its provider: user:goo",
         ),
-        ("network:10.0.0.1/8", "`network:10.0.0.1/8` has bits behind its mask: write network:10.0.0.0/8, or netw"),
+        (
+            "network:10.0.0.1/8",
+            "`network:10.0.0.1/8` has bits behind its mask: write network:10.0.0.0/8, or netw",
+        ),
         ("network:", "`network:` names no network: network:10.0.0.0/8"),
         ("network:internal", "`network:internal` names no network: network:10.0.0.0/8"),
         ("network:unix", "`network:unix` names no network"),
@@ -481,3 +484,9 @@ def test_a_database_that_nobody_checks_is_warned_of(desk: Desk, query: str, warn
     warnings = [warning for warning in desk.warnings(text) if "sslmode" in warning]
     assert len(warnings) == warned
     assert "canary" not in "".join(warnings)
+
+
+def test_app_tokens_are_made_by_people_who_sign_in(desk: Desk) -> None:
+    inside = 'backend = "localhost:3000"\napp_tokens = true\naccess { allow = ["public"] }'
+    (fault,) = desk.faults(host_of("a.example", inside))
+    assert "nobody signs in on this host who could make one: add sign_in" in fault

@@ -191,3 +191,41 @@ host "localhost" {
     assert config.client_secret.reveal() == "s3cret"  # type: ignore[attr-defined]
     assert "s3cret" not in repr(found)
     assert [str(one) for one in found.listeners] == ["127.0.0.1:8000"]
+
+
+TOKENS = (
+    GOOGLE
+    + """
+host "git.example.com" {
+  backend    = "localhost:3000"
+  sign_in    = ["google"]
+  app_tokens = true
+  access { allow = ["anyone"] }
+}
+host "www.example.com" {
+  backend = "localhost:3001"
+  access { allow = ["public"] }
+}
+"""
+)
+
+
+def test_a_host_takes_app_tokens_where_it_says_so(desk: Desk) -> None:
+    hosts = compile_config(desk.load(TOKENS)).table.hosts
+    assert hosts[b"git.example.com"].app_tokens
+    assert not hosts[b"www.example.com"].app_tokens
+
+
+def test_where_there_are_app_tokens_every_host_looks_at_credentials_so_that_none_is_passed_on(
+    desk: Desk,
+) -> None:
+    hosts = compile_config(desk.load(TOKENS)).table.hosts
+    assert all(host.takes_callers for host in hosts.values())
+    hosts = compile_config(desk.load(TOKENS.replace("  app_tokens = true\n", ""))).table.hosts
+    assert not any(host.takes_callers for host in hosts.values())
+
+
+def test_how_long_an_app_token_may_be_good_for(desk: Desk) -> None:
+    assert compile_config(desk.load(TOKENS)).lifetimes.app_token_s == 365 * 86400
+    found = compile_config(desk.load(TOKENS + 'lifetimes { app_token = "90d" }'))
+    assert found.lifetimes.app_token_s == 90 * 86400

@@ -10,11 +10,12 @@ from msgspec.structs import replace
 from tests.unit.service.conftest import Away, Clock
 from vestibule.core import app_token
 from vestibule.core.app_token import DAY_S, Wish
-from vestibule.core.policy import policy_of
+from vestibule.core.policy import decide, policy_of
 from vestibule.core.route import Backend, Host, Route, routes_of
+from vestibule.core.rule import rule
 from vestibule.core.vouched import Standing
 from vestibule.errors import ClientError, Conflict, Invalid, NotFound, StoreError
-from vestibule.model import Bounds, Caller, Identity
+from vestibule.model import Asker, Bounds, Caller, Deny, Identity
 from vestibule.service.app_tokens import AT_MOST, FAILURES_MAX, WINDOW_S, AppTokens, Bearers
 from vestibule.service.people import People
 from vestibule.service.sessions import Sessions
@@ -190,7 +191,8 @@ async def test_a_host_believes_its_own_clients_only(world):
     await world.people.link(user_id, AT_GITHUB, world.clock.now())
     assert (await world.load(shown)).identities == (ALICE,)
     assert (await world.load(shown, host("b.example", "github"))).identities == (AT_GITHUB,)
-    assert (await world.load(shown, host("c.example", "other"))).identities == ()
+    nobody = await world.load(shown, host("c.example", "other"))
+    assert (nobody.identities, nobody.user_id) == ((), "")
 
 
 async def test_the_same_bearer_is_the_same_value_while_nothing_changes(world, changes):
@@ -420,3 +422,15 @@ async def test_a_refused_one_was_not_used(world):
     await world.refused(shown)
     await world.bearers.flush(world.tokens.seen)
     assert "seen" not in world.away.calls
+
+
+async def test_a_bearer_for_whom_nobody_vouches_meets_no_rule_of_a_person_nor_stays_in_the_cache(world):
+    user_id, token_id, shown = await world.made()
+    there = host("c.example", "other")
+    caller = await world.load(shown, there)
+    asker = Asker(caller.identities, caller.user_id, ADDRESS, caller.scopes)
+    for one in (rule("anyone"), rule("user", user_id)):
+        policy = policy_of(allow=(one,), sign_in=frozenset({"other"}))
+        assert isinstance(decide(policy, b"GET", asker), Deny)
+    await world.tokens.revoke(user_id, token_id)
+    assert world.bearers.peek(there, shown) is None

@@ -131,7 +131,19 @@ async def test_the_export_is_a_file_without_secrets(lobby: Lobby, alice: Browser
     reply = await lobby.get(alice, "/@/account/export")
     assert reply.headers["content-disposition"] == 'attachment; filename="account.json"'
     assert reply.headers["cache-control"] == "no-store"
-    assert set(reply.json) == {"exported_at", "user", "accounts", "app_tokens", "sessions", "invitations"}
+    assert set(reply.json) == {
+        "exported_at",
+        "user",
+        "accounts",
+        "told",
+        "app_tokens",
+        "sessions",
+        "invitations",
+    }
+    assert {(one["provider"], one["subject"]) for one in reply.json["told"]} == {
+        ("google", "alice"),
+        ("github", "octocat"),
+    }
     assert [one["subject"] for one in reply.json["accounts"]] == ["alice", "octocat"]
     session = await alice.session()
     assert alice.handle is not None
