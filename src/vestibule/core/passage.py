@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
@@ -79,6 +80,8 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
 
 # -- what may be set and removed ----------------------------------------------------------------
 
+_ABSOLUTE_RE: Final = re.compile(rb"(?i:https?)://([^/?#\\@]+)((?:[/?#].*)?)", re.DOTALL)
+
 #: made by the gateway for every request, or framing it: a second one would contradict the first
 _MADE: Final = frozenset(
     (
@@ -154,6 +157,24 @@ def set_lines(headings: tuple[Heading, ...], person: Person, request: dict[str, 
         if value:
             lines.append(f"{heading.name}: {value}".encode("ascii"))
     return lines
+
+
+def led_home(lines: list[bytes], host_line: bytes, base_url: bytes) -> list[bytes]:
+    """The answer's header lines with a Location at the host the backend was asked for leading to the site instead.
+
+    A backend that was given another name than people use knows no better. Its path stays, and every other Location.
+    """
+    authority = host_line.partition(b":")[2].strip().lower()
+    return [
+        _led_home(line, authority, base_url) if line[:9].lower() == b"location:" else line for line in lines
+    ]
+
+
+def _led_home(line: bytes, authority: bytes, base_url: bytes) -> bytes:
+    found = _ABSOLUTE_RE.fullmatch(line[9:].strip(b" \t"))
+    if found is None or found[1].lower() != authority:
+        return line
+    return b"Location: " + base_url + found[2]
 
 
 def is_preflight(head: RequestHead) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vestibule.core.passage import Passage, classes_of, set_lines, without
+from vestibule.core.passage import Passage, classes_of, led_home, set_lines, without
 from vestibule.core.template import Person
 from vestibule.protocol.url import Target
 from vestibule.proxy.exchange import Exchange
@@ -52,6 +52,9 @@ class Way:
 
     def answer_lines(self, lines: list[bytes]) -> list[bytes]:
         """The header lines of the answer for the client."""
+        if self.passage.host_line:
+            base_url = self._judged.ask.view.site.base_url.encode("ascii")
+            lines = led_home(lines, self.passage.host_line, base_url)
         headings = self.passage.answer_headers
         if not headings:
             return lines
@@ -66,7 +69,7 @@ class Way:
             relay.connect_s = passage.connect_s
         if passage.headers:
             relay.trailers_not_passed = classes_of(passage.headers)
-        if passage.answer_headers:
+        if passage.answer_headers or passage.host_line:
             relay.answer_lines = self.answer_lines
             relay.answer_trailers_not_passed = classes_of(passage.answer_headers)
 

@@ -12,6 +12,7 @@ from vestibule.core.passage import (
     classes_of,
     fault_of,
     is_preflight,
+    led_home,
     set_lines,
     without,
 )
@@ -169,6 +170,34 @@ def test_cookies_of_an_answer_can_be_removed_and_not_made():
     assert fault_of("Set-Cookie", is_removed=False, is_answer=True)
     assert not fault_of("Set-Cookie", is_removed=True, is_answer=True)
     assert not fault_of("X-Frame-Options", is_removed=False, is_answer=True)
+
+
+@pytest.mark.parametrize(
+    ("location", "leads"),
+    [
+        ("http://app.internal:3000/x?y#z", "https://app.example/x?y#z"),
+        ("HTTPS://App.Internal:3000", "https://app.example"),
+        ("http://app.internal:3000?y", "https://app.example?y"),
+        *[
+            (place, place)
+            for place in (
+                *("/x", "x", "//app.internal:3000/x", "http://app.internal/x", "http://app.internal:30000/x"),
+                *(
+                    "http://app.internal:3000.evil.example/",
+                    "http://u@app.internal:3000/x",
+                    "https://other/x",
+                ),
+                *("http://app.internal:3000\\@evil.example/", "ftp://app.internal:3000/", ""),
+            )
+        ],
+    ],
+)
+def test_h8_a_backend_asked_for_by_another_name_leads_nobody_there(location, leads):
+    lines = [b"Server: x", f"location: {location}".encode()]
+    made = led_home(lines, b"Host: app.internal:3000", b"https://app.example")
+    assert made[0] == lines[0]
+    assert made[1].lower() == f"location: {leads}".encode().lower()
+    assert made[1] == lines[1] or leads != location
 
 
 def test_classes_are_those_of_the_names():

@@ -445,6 +445,14 @@ def test_what_the_operator_says_of_caches_holds(loop):
     assert plane.get(b"/a", cookie=handle).values(b"cache-control") == [b"public, max-age=60"]
 
 
+def test_h8_a_backend_that_was_asked_for_by_another_name_leads_to_the_site_people_know(loop):
+    routes = (passing(b"/a", PUBLIC, host_line=b"Host: app.internal"), passing(b"/b", PUBLIC, answer_s=5.0))
+    plane = stage(loop, *routes)
+    plane.backend.answers = lambda _: ok(b"", b"Location: http://app.internal/login?rd=/a")
+    assert plane.get(b"/a").values(b"location") == [b"http://app.example/login?rd=/a"]
+    assert plane.get(b"/b").values(b"location") == [b"http://app.internal/login?rd=/a"]
+
+
 @pytest.mark.parametrize("name", ["X-Accel-Redirect", "X-Sendfile"])
 def test_h8_a_backend_leads_no_edge_to_its_internal_places(loop, name):
     plane = stage(loop, route(b"/public", PUBLIC))
