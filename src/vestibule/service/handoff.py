@@ -20,7 +20,7 @@ import hmac
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
@@ -248,11 +248,11 @@ class Handoffs:
 
         The host of the visit where it is none of its domain, or this is no auth host.
         """
-        parts = urlsplit(rd)
-        if parts.path == SIGN_IN_PATH and not parts.netloc:
-            name = dict(parse_qsl(parts.query)).get("for", "").encode()
+        path, _, query = rd.partition("?")
+        if path == SIGN_IN_PATH:
+            name = dict(parse_qsl(query)).get("for", "").encode()
         else:
-            name = _host_of(parts.netloc)
+            name = _host_of(rd.partition("://")[2].partition("/")[0])
         return self._theirs(visit, name) or visit.host
 
     def origin_of(self, visit: Visit, rd: str) -> str:
