@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 
 from msgspec.structs import replace
 
+from vestibule.core.seal import Key, KeyRing
+from vestibule.observe.log import Log
+from vestibule.service.assertion import Assertions
 from vestibule.store.base import SigningKeyRow
 
 NOW = 1_800_000_000.0
@@ -40,3 +44,12 @@ async def test_a_deleted_one_is_gone(store):
     await store.signing_keys.delete(1)
     await store.signing_keys.delete(9)
     assert await store.signing_keys.all() == (SECOND,)
+
+
+async def test_of_many_processes_that_start_at_once_all_sign_by_one_key(store):
+    ring = KeyRing((Key("k1", b"k" * 32),))
+    processes = [Assertions(store.signing_keys, ring, Log(io.StringIO()), are_wanted=True) for _ in range(5)]
+    await asyncio.gather(*(process.begin() for process in processes))
+    [row] = await store.signing_keys.all()
+    assert {process.key_set for process in processes} == {processes[0].key_set}
+    assert row.id.encode() in processes[0].key_set

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from tests.unit.proxy.plane import ANYONE, PUBLIC, Plane, host, route
 from vestibule.core.assertion import LIFE_S, REUSE_S
+from vestibule.core.domain import Domain
 from vestibule.core.route import KEYS_PATH, POMERIUM_KEYS_PATH, Telling
 from vestibule.model import Caller, Identity
 from vestibule.protocol.jose import verify
@@ -113,6 +114,15 @@ def test_the_assertion_says_who_asks_to_this_host(keyed):
     assert "proxy-assertion" not in got(keyed, b"/a", cookie=handle)
 
 
+def test_all_hosts_of_a_domain_have_one_issuer(loop):
+    """The auth host's: so one address of keys does for all their apps."""
+    domain = Domain(name="example", auth=b"auth.example", auth_url="http://auth.example")
+    plane = Plane(loop, hosts=(replace(APP, domain=domain),))
+    plane.loop.wait(plane.assertions.begin())
+    token = got(plane, b"/signed", cookie=plane.sign_in())["proxy-assertion"]
+    assert read(plane, token)["iss"] == "http://auth.example"
+
+
 def test_an_assertion_that_a_client_sends_never_arrives(keyed):
     handle = keyed.sign_in()
     own = got(keyed, b"/signed", cookie=handle)["proxy-assertion"]
@@ -176,6 +186,12 @@ def test_every_host_shows_the_keys_to_anybody_for_a_short_time(keyed, name):
     [key] = json.loads(answer.body)["keys"]
     assert key.keys() == {"kty", "crv", "x", "y", "kid", "use", "alg"}
     assert keyed.control.visits == []
+
+
+def test_a_head_request_is_told_how_long_they_are(keyed):
+    whole, head = keyed.get(KEYS), keyed.get(KEYS, method=b"HEAD")
+    assert (head.status, head.body) == (200, b"")
+    assert head.value(b"content-length") == b"%d" % len(whole.body)
 
 
 def test_whoever_is_signed_in_sees_the_same(keyed):
