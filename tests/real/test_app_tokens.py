@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import dataclasses
+import functools
 import json
 import sqlite3
 import time
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import bcrypt
 import pytest
 from aiohttp import web
 
@@ -22,6 +24,20 @@ from vestibule.admin_client import AdminClient
 
 pytestmark = pytest.mark.real
 
+PASSWORDS = """
+gateway {
+  http = ["127.0.0.1:{port}"]
+}
+
+host "app.example.com" {
+  backend    = "127.0.0.1:BACKEND"
+  htpasswd   = "USERS"
+  app_tokens = true
+  access {
+    allow = ["anyone"]
+  }
+}
+"""
 SECOND = """
 host "files.example.com" {
   backend    = "127.0.0.1:BACKEND"
@@ -286,6 +302,70 @@ async def test_a_stream_that_came_by_it_is_broken_off_when_it_is_revoked(house, 
         with contextlib.suppress(aiohttp.ClientError):
             while await answer.content.readany():
                 pass
+
+
+async def test_one_that_is_revoked_at_one_gateway_is_refused_by_another_on_the_same_database(
+    *, postgres, ports, api, openid, gateway, visitor
+):
+    env = {
+        "VESTIBULE_SESSION_KEY": "kS8q1ZrX0bT4yWm7uJ2cVf6hNd3gLp9aEoIxRtQsYvU=",
+        "DATABASE_URL": postgres.url,
+    }
+    start = functools.partial(gateway, env=env)
+    text = TAKES + 'store {\n  url = "${env("DATABASE_URL")}"\n}\n'
+    house = await build(ports=ports, api=api, openid=openid, gateway=start, configuration=text)
+    text = house.gateway.file.read_text().replace(f"= {house.call_port}\n", f"= {ports.take()}\n")
+    other = start(text.replace(f':{house.gateway.port}"', ':{port}"'))
+    async with house.browser() as browser:
+        await browser.sign_in("alice")
+        token = await made(browser)
+        here = program(house, visitor, token["token"])
+        there = program(dataclasses.replace(house, gateway=other), visitor, token["token"])
+        assert await here.status() == await there.status() == 200
+        assert (await sent(browser, "/@/account/tokens/revoke", {"id": token["id"]}))[0] == 200
+        assert await here.status() == 401
+        async with asyncio.timeout(30):
+            while await there.status() != 401:
+                await asyncio.sleep(0.05)
+
+
+# -- who makes them elsewhere -----------------------------------------------------------------
+
+
+async def test_who_signs_in_with_a_password_makes_them_too_until_the_file_has_them_no_more(
+    ports, api, gateway, visitor, tmp_path
+):
+    app, port = await api(), ports.take()
+    line = "ann:" + bcrypt.hashpw(b"correct horse", bcrypt.gensalt(4)).decode() + "\n"
+    users = tmp_path / "users"
+    users.write_text(line)
+    users.chmod(0o600)
+    running = gateway(PASSWORDS.replace("BACKEND", str(app.port)).replace("USERS", str(users)), port=port)
+    origin = f"http://app.example.com:{port}"
+    async with new_visitor() as ann:
+        form = {"user": "ann", "password": "correct horse", "rd": "/"}
+        async with ann.post(f"{origin}/@/signin", data=form, headers={"Origin": origin}) as answer:
+            assert answer.status == 200
+        asked = {"Accept": "application/json", "Origin": origin}
+        async with ann.get(f"{origin}/@/account/tokens", headers=asked) as answer:
+            key = (await answer.json())["key"]
+        wish = {"key": key, "name": "script", "days": "7"}
+        async with ann.post(f"{origin}/@/account/tokens", json=wish, headers=asked) as answer:
+            token = (await answer.json())["token"]
+    asked = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+
+    async def status() -> int:
+        async with visitor.get(f"{origin}/", headers=asked) as answer:
+            return answer.status
+
+    assert await status() == 200
+    assert app.seen[-1].one("User-Login") == "ann"
+    users.write_text("bob:" + line.partition(":")[2])
+    async with asyncio.timeout(60):
+        while await status() == 200:
+            await asyncio.sleep(0.1)
+    assert await status() == 403
+    assert token not in running.log
 
 
 # -- what is shown ----------------------------------------------------------------------------
