@@ -64,9 +64,19 @@ class Written(msgspec.Struct, frozen=True):
 
 def policies_of(door: Door) -> tuple[Policy, ...]:
     """The policy of the host itself, then those of its routes, in their order."""
-    nodes = (None, *door.host.route)
-    demanded = door.demanded or ("",) * len(nodes)
-    return tuple(_policy(door, node, issuer) for node, issuer in zip(nodes, demanded, strict=True))
+    routes = door.host.route
+    demanded = door.demanded or ("",) * (len(routes) + 1)
+    whole = _policy(door, None, demanded[0])
+    # Most routes have nothing of their own: they share what the host has.
+    return (
+        whole,
+        *(
+            whole
+            if route.access is None and not route.methods and issuer == demanded[0]
+            else _policy(door, route, issuer)
+            for route, issuer in zip(routes, demanded[1:], strict=True)
+        ),
+    )
 
 
 def _policy(door: Door, route: Route | None, demanded: str) -> Policy:

@@ -86,7 +86,7 @@ def policy_of(
         methods=methods,
         sign_in=sign_in,
         issuers=issuers,
-        believed=sign_in | issuers,
+        believed=sign_in | issuers if issuers else sign_in,
         inside=tuple(question for questions in networks for question in questions),
         refuses=questions_of(deny),
         needs=tuple(question for rule in needs for question in questions_of((rule,))),
