@@ -51,6 +51,19 @@ function newProvider() {
       introspection: { enabled: true, allowedPolicy: () => true },
       revocation: { enabled: true, allowedPolicy: () => true },
       clientCredentials: { enabled: true },
+      // A token for a resource is a JWT with that audience; without one it is opaque.
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => undefined,
+        useGrantedResource: () => true,
+        getResourceServerInfo: (_, resource) => ({
+          scope: 'read write',
+          audience: resource,
+          accessTokenFormat: 'jwt',
+          accessTokenTTL: settings.accessTokenTtl,
+          jwt: { sign: { alg: 'ES256' } },
+        }),
+      },
     },
     interactions: { policy: policy(), url: (_, interaction) => `/interaction/${interaction.uid}` },
     issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
