@@ -8,17 +8,21 @@ import contextlib
 import dataclasses
 import functools
 import json
+import re
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
 import bcrypt
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from tests.real.house import CONFIGURATION, Browser, House, build
+from tests.real.openid import client
+from tests.real.realm import Realm
 from tests.real.visitor import new_visitor
 from vestibule.admin_client import AdminClient
 
@@ -35,6 +39,40 @@ host "app.example.com" {
   app_tokens = true
   access {
     allow = ["anyone"]
+  }
+}
+"""
+DOMAIN = """
+gateway {
+  http         = ["127.0.0.1:{port}"]
+  forward_auth = "127.0.0.1:EDGE"
+}
+
+provider "op" {
+  type          = "oidc"
+  issuer        = "ISSUER"
+  client_id     = "app"
+  client_secret = "app-secret"
+  scopes        = ["openid", "profile", "email"]
+}
+
+domain "vestibule.localhost" {
+  auth_host = "auth.vestibule.localhost"
+}
+
+host "git.vestibule.localhost" {
+  backend    = "internal:echo"
+  sign_in    = ["op"]
+  app_tokens = true
+  access {
+    allow = ["anyone"]
+  }
+}
+
+host "www.vestibule.localhost" {
+  backend = "internal:echo"
+  access {
+    allow = ["public"]
   }
 }
 """
@@ -256,11 +294,11 @@ async def test_an_operator_sees_and_revokes_it(house, alice, visitor):
     token = await made(alice)
     script = program(house, visitor, token["token"])
     assert await script.status() == 200
-    client = AdminClient(f"unix:{house.gateway.directory / 'state' / 'admin.sock'}")
-    (user,) = client.users()
-    (found,) = client.user_tokens(user.id)
+    admin = AdminClient(f"unix:{house.gateway.directory / 'state' / 'admin.sock'}")
+    (user,) = admin.users()
+    (found,) = admin.user_tokens(user.id)
     assert (found.id, found.name, found.host) == (token["id"], "laptop", "app.example.com")
-    client.revoke_user_token(user.id, found.id)
+    admin.revoke_user_token(user.id, found.id)
     assert await script.status() == 401
 
 
@@ -268,12 +306,12 @@ async def test_an_operator_sees_and_revokes_it(house, alice, visitor):
 async def test_it_ends_with_its_person(house, alice, visitor, what):
     script = program(house, visitor, (await made(alice))["token"])
     assert await script.status() == 200
-    client = AdminClient(f"unix:{house.gateway.directory / 'state' / 'admin.sock'}")
-    (user,) = client.users()
-    client.block_user(user.id) if what == "block" else client.delete_user(user.id)
+    admin = AdminClient(f"unix:{house.gateway.directory / 'state' / 'admin.sock'}")
+    (user,) = admin.users()
+    admin.block_user(user.id) if what == "block" else admin.delete_user(user.id)
     assert await script.status() == 401
     if what == "block":
-        client.unblock_user(user.id)
+        admin.unblock_user(user.id)
         assert await script.status() == 401
 
 
@@ -329,7 +367,61 @@ async def test_one_that_is_revoked_at_one_gateway_is_refused_by_another_on_the_s
                 await asyncio.sleep(0.05)
 
 
-# -- who makes them elsewhere -----------------------------------------------------------------
+# -- who makes them, and asks about them, elsewhere -------------------------------------------
+
+
+@pytest.fixture
+async def realm(ports, openid, gateway) -> AsyncIterator[Realm]:
+    """A domain: people sign in, and make tokens, at `auth`; edges ask about `git` and `www`."""
+    port, edge = ports.take(), ports.take()
+    base = f"http://auth.vestibule.localhost:{port}"
+    provider = openid(client("app", f"{base}/@op/callback"))
+    text = DOMAIN.replace("ISSUER", provider.issuer).replace("EDGE", str(edge))
+    async with contextlib.AsyncExitStack() as people:
+        yield Realm(gateway(text, port=port), provider, people)
+
+
+async def test_they_are_made_at_the_auth_host_for_a_host_of_the_domain(realm, visitor):
+    alice = await realm.person()
+    await alice.sign_in("git")
+    led = await alice.get(realm.url("git", "/@/account/tokens"), follow=True)
+    assert led.url.host == "auth.vestibule.localhost"
+    origin = str(realm.url("auth", ""))
+    asked = {"Accept": "application/json", "Origin": origin}
+    async with alice.visitor.get(realm.url("auth", "/@/account/tokens"), headers=asked) as answer:
+        told = await answer.json()
+    assert told["hosts"] == ["git.vestibule.localhost"]
+    wish = {"key": told["key"], "name": "ci", "days": "7", "host": "git.vestibule.localhost"}
+    async with alice.visitor.post(
+        realm.url("auth", "/@/account/tokens"),
+        json={**wish, "host": "www.vestibule.localhost"},
+        headers=asked,
+    ) as answer:
+        assert answer.status == 422
+    async with alice.visitor.post(
+        realm.url("auth", "/@/account/tokens"), json={**wish, "path": "/repo"}, headers=asked
+    ) as answer:
+        token = (await answer.json())["token"]
+
+    async def status(url: str | URL, **headers: str) -> tuple[int, Mapping[str, str]]:
+        sent = {"Authorization": f"Bearer {token}", "Accept": "application/json", **headers}
+        async with visitor.get(url, headers=sent, allow_redirects=False) as answer:
+            return answer.status, answer.headers
+
+    assert (await status(realm.url("git", "/repo/x")))[0] == 200
+    assert (await status(realm.url("git", "/other")))[0] == 403
+    # No other host takes it, nor passes it on, though it is public.
+    assert (await status(realm.url("www", "/")))[0] == 401
+    # An edge that asks is told the same.
+    edge = re.search(r'forward_auth = "([0-9.:]+)"', realm.gateway.file.read_text())
+    assert edge
+    for path, wanted in (("/repo/x", 200), ("/other", 403)):
+        url = f"http://git.vestibule.localhost:{realm.gateway.port}{path}"
+        found, headers = await status(
+            f"http://{edge[1]}/@/validate", **{"X-Original-URL": url, "X-Original-Method": "GET"}
+        )
+        assert found == wanted
+        assert headers.get("User-Email", "") == ("alice@example.com" if wanted == 200 else "")
 
 
 async def test_who_signs_in_with_a_password_makes_them_too_until_the_file_has_them_no_more(
@@ -390,9 +482,9 @@ async def test_the_token_stands_nowhere_but_on_the_page_that_showed_it(house, al
     for page in ("/@/account", "/@/account/export", "/@/account/tokens"):
         assert token not in (await alice.get(page)).text
     user_id = (await alice.who())["user"]["id"]
-    client = AdminClient(f"unix:{house.gateway.directory / 'state' / 'admin.sock'}")
-    assert token not in repr(list(client.user_tokens(user_id)))
-    client.block_user(user_id)
+    admin = AdminClient(f"unix:{house.gateway.directory / 'state' / 'admin.sock'}")
+    assert token not in repr(list(admin.user_tokens(user_id)))
+    admin.block_user(user_id)
     assert token not in (await script.ask())[2]
     house.gateway.stop()
     state = house.gateway.directory / "state"
