@@ -171,6 +171,8 @@ def _check_offered(scope: Scope, auth: Scope, report: Report) -> None:
             scope.node.at("htpasswd"),
             f"is not the password file of {auth.name}, where people of this host sign in: write it there, too",
         )
+    if auth.node.has("sign_in") and auth.node.sign_in is None:
+        return  # it can't be read, and was told of
     for number, wanted in enumerate(scope.node.sign_in or ()):
         is_theirs = auth.takes_more if wanted == TAKES_MORE else wanted in auth.clients
         is_meant = wanted == TAKES_MORE or is_top(scope.clients.get(wanted, f"{scope.name}/"))

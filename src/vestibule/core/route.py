@@ -155,6 +155,11 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     place: str = ""
 
     @property
+    def is_led_away(self) -> bool:
+        """True where people use the clients at top level at another host: the domain's auth host."""
+        return self.domain is not None and self.domain.auth != self.name
+
+    @property
     def believed(self) -> tuple[str, ...]:
         """Full names of all whose identities count here."""
         return (*self.sign_in, *self.issuers)

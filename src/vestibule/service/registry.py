@@ -20,6 +20,7 @@ from vestibule.config.row import Row, joined, moved, patched, place_of, read_row
 from vestibule.core import flow as flows
 from vestibule.core.route import Host, RouteTable
 from vestibule.core.seal import NONCE_BYTES, KeyRing
+from vestibule.core.session import is_top
 from vestibule.errors import Conflict, Invalid, NotFound, ProviderError, StoreError
 from vestibule.model import Secret
 from vestibule.observe.log import Log
@@ -456,9 +457,11 @@ class Registry:
         return isinstance(provider, RedirectLogin)
 
     def _redirect_urls(self, name: str, registered: str) -> tuple[str, ...]:
-        """Where people come back from this provider, one for each URL of each host that has it."""
+        """Where people come back from this provider, one for each URL of each host that they come back to."""
         found: dict[str, None] = {}
         for host in self._table.hosts.values():
+            if host.is_led_away and is_top(name):
+                continue
             ids = [client for client, full in host.clients.items() if full == name]
             if not ids and host.takes_more and name not in self._providers:
                 ids = [name]

@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.service.conftest import Away
 from vestibule.config.row import read_row, section_of
+from vestibule.core.domain import Domain
 from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, RouteTable, routes_of
 from vestibule.core.rule import Rule
@@ -95,7 +97,7 @@ class Probing:
 class Desk:
     """A registry, and what it hands on."""
 
-    def __init__(self, store, *, ring: KeyRing = RING) -> None:
+    def __init__(self, store, *, ring: KeyRing = RING, hosts: tuple[Host, ...] = (OPEN, CLOSED)) -> None:
         self.rows = Away(store.identity_providers)
         self.offers: list[Offer] = []
         self.ended: list[str] = []
@@ -107,13 +109,13 @@ class Desk:
             rows=self.rows,
             keys=ring,
             driver=self.driver,
-            table=RouteTable([OPEN, CLOSED]),
+            table=RouteTable(hosts),
             configs=configs,
             providers={name: config.open() for name, config in configs.items()},
             use=self.offers.append,
             end_sessions=self.end_sessions,
             log=Log(self.log_text, now=lambda: self.at),
-            base_urls=lambda host: (host.base_url or "http://closed.example:8000",),
+            base_urls=lambda host: (host.base_url or f"http://{host.name.decode()}:8000",),
             now=lambda: self.at,
         )
 
@@ -579,6 +581,20 @@ async def test_the_configurations_providers_are_listed_first(desk):
     assert second.redirect_urls == ("http://closed.example:8000/@corp/callback",)
     assert (third.id, third.redirect_urls) == ("okta", ("https://open.example/@okta/callback",))
     assert "hunter2" not in repr((first, second))
+
+
+async def test_in_a_domain_people_come_back_to_its_auth_host_alone(store):
+    domain = Domain(name="hall.test", auth=b"auth.hall.test")
+    clients = {"google": "google", "corp": "app.hall.test/corp"}
+    auth = replace(host("auth.hall.test", {"google": "google"}, takes_more=True), domain=domain)
+    app = replace(host("app.hall.test", clients, takes_more=True), domain=domain)
+    desk = Desk(store, hosts=(auth, app))
+    await desk.registry.create(okta())
+    assert {found.id: found.redirect_urls for found in await desk.registry.list()} == {
+        "google": ("http://auth.hall.test:8000/@google/callback",),
+        "closed.example/corp": (),
+        "okta": ("http://auth.hall.test:8000/@okta/callback",),
+    }
 
 
 async def test_trying_out_names_the_redirect_url_to_register(desk):
