@@ -16,6 +16,7 @@ import msgspec
 
 from vestibule.core.handle import LIFE_S, seal_handle
 from vestibule.core.inject import Pairs, Proofs, lines_of, told
+from vestibule.core.passage import Heading
 from vestibule.core.route import Host, Route, Telling
 from vestibule.core.seal import KeyRing
 from vestibule.model import Caller, Session
@@ -84,7 +85,8 @@ class Teller:
         view, route = judged.ask.view, judged.ask.route
         who = judged.caller or judged.session
         issuer = (view.site.auth_url or view.site.base_url) if route.telling.assertion else ""
-        key = (_name_of(who), view.name, route.telling, issuer)
+        headings = route.passage.headers if route.passage is not None else ()
+        key = (_name_of(who), view.name, route.telling, headings, issuer)
         now = self._now()
         kept = self._kept.get(key)
         if kept is not None and kept[0] is who and now < kept[1].good_until:
@@ -113,7 +115,7 @@ class Teller:
         return Told(pairs, lines_of(pairs), good_until)
 
 
-_Key = tuple[tuple[str, str], str, Telling, str]
+_Key = tuple[tuple[str, str], str, Telling, tuple[Heading, ...], str]
 
 
 def _name_of(who: Session | Caller | None) -> tuple[str, str]:
