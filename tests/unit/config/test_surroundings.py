@@ -162,6 +162,60 @@ def test_the_service_answers_as_auth_and_the_domain() -> None:
     assert [str(one) for one in found.listeners] == ["0.0.0.0:8000"]
 
 
+def test_the_apps_of_the_domain_are_hosts_with_the_same_rules() -> None:
+    found = compiled(SERVICE, VESTIBULE_APPS="app=127.0.0.1:3000, admin.app = localhost:3001")
+    assert list(found.table.hosts) == [b"auth.byoc.org.co", b"app.byoc.org.co", b"admin.app.byoc.org.co"]
+    auth, app, _ = found.table.hosts.values()
+    assert [str(server) for server in app.routes[b""].backend.servers] == ["http://127.0.0.1:3000"]
+    assert (app.base_url, app.realm) == ("https://app.byoc.org.co", ".byoc.org.co")
+    assert (app.sign_in, app.takes_more) == (auth.sign_in, auth.takes_more)
+    assert app.routes[b""].policy.allow == auth.routes[b""].policy.allow
+
+
+def test_an_app_may_be_called_by_its_whole_name_and_follows_the_services_port() -> None:
+    found = compiled(
+        SERVICE,
+        VESTIBULE_APPS="app.byoc.org.co=127.0.0.1:3000",
+        VESTIBULE_PUBLIC_URL="https://auth.byoc.org.co:8443",
+    )
+    assert found.table.hosts[b"app.byoc.org.co"].base_url == "https://app.byoc.org.co:8443"
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        pytest.param(SERVICE, (True, "", False), id="ours"),
+        pytest.param(NUON, (True, "X-Nuon-Auth", False), id="nuon's"),
+        pytest.param({**SERVICE, "VESTIBULE_COOKIE": "X-Hall"}, (True, "X-Hall", False), id="named"),
+        pytest.param({**NUON, "VESTIBULE_COOKIE": "X-Hall"}, (True, "X-Hall", False), id="nuon's, named"),
+        pytest.param({**SERVICE, "VESTIBULE_SESSION_TOKEN": "jwt"}, (True, "", True), id="token"),
+        pytest.param({**SERVICE, "VESTIBULE_SSO": "handoff"}, (False, "", False), id="handed on"),
+        pytest.param({**NUON, "VESTIBULE_SSO": "handoff"}, (False, "", False), id="nuon's, handed on"),
+        pytest.param({**SERVICE, "VESTIBULE_ROOT_DOMAIN": "localhost"}, (True, "", False), id="localhost"),
+        pytest.param(
+            {**SERVICE, "VESTIBULE_ROOT_DOMAIN": "localhost", "VESTIBULE_APPS": "app=127.0.0.1:1"},
+            (False, "", False),
+            id="localhost with apps",
+        ),
+    ],
+)
+def test_one_cookie_is_for_the_domain_unless_it_is_said_otherwise(
+    environ: dict[str, str], expected: tuple[bool, str, bool]
+) -> None:
+    domain = next(iter(compiled(environ).table.hosts.values())).domain
+    assert domain is not None
+    assert (domain.shares_cookie, domain.cookie, domain.is_token) == expected
+
+
+@pytest.mark.parametrize("name", ["APPS", "COOKIE", "SESSION_TOKEN", "SSO"])
+def test_what_is_for_a_domain_is_a_fault_for_one_app(name: str) -> None:
+    (fault,) = faults(APP, **{f"VESTIBULE_{name}": "x"})
+    assert (
+        fault
+        == f"VESTIBULE_{name}: belongs to the auth service of a domain, which VESTIBULE_ROOT_DOMAIN makes this"
+    )
+
+
 def test_the_names_of_the_text_on_nuon_say_the_same() -> None:
     found = compiled(NUON)
     assert list(found.table.hosts) == [b"auth.byoc.org.co"]
