@@ -74,12 +74,12 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     issuers: tuple[Issuer, ...] = ()
     passwords: PasswordFile | None = None
 
-    def issuer(self, url: str) -> Issuer | None:
-        """Whose a token of this (unverified) issuer is to be checked as; the one that names nobody takes the rest."""
-        for issuer in self.issuers:
-            if issuer.url == url and url:
-                return issuer
-        return next((issuer for issuer in self.issuers if not issuer.url), None)
+    def verifiers(self, url: str) -> tuple[Issuer, ...]:
+        """By which a signed token of this (unverified) issuer may be good here: those of its name, and of none.
+
+        There are several where a route asks for another audience than the host.
+        """
+        return tuple(issuer for issuer in self.issuers if issuer.verifies and issuer.url in {url, ""})
 
     @property
     def introspecting(self) -> Issuer | None:

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from vestibule.core import claim
 from vestibule.core.credential import Issuer
 from vestibule.core.person import verified_email
 from vestibule.core.route import Host
-from vestibule.errors import CredentialRefused, ProviderInvalid
+from vestibule.errors import CredentialRefused, ProviderError, ProviderInvalid
 from vestibule.model import Caller, Identity
 from vestibule.protocol.access_token import Expected, expiry_of, issuer_of, scopes_of, verify
 from vestibule.protocol.authorization import bearer_of
@@ -37,7 +39,7 @@ class Signed:
         """True for a JWT of an issuer of this host; another's is the backend's."""
         if not host.accepts.issuers:
             return False
-        return self._proofs.peek(host, authorization) is not None or _issuer(host, authorization) is not None
+        return self._proofs.peek(host, authorization) is not None or bool(_verifiers(host, authorization))
 
     def peek(self, host: Host, authorization: bytes) -> Caller | None:
         """Whose it is, where that is known already."""
@@ -45,13 +47,27 @@ class Signed:
 
     async def load(self, host: Host, authorization: bytes, _address: str, _now: float) -> Caller:
         """Whose it is. Raises CredentialRefused, UserDisabled, StoreError, ProviderError."""
-        issuer = _issuer(host, authorization)
-        if issuer is None:
+        verifiers = _verifiers(host, authorization)
+        if not verifiers:
             raise refused("it is nobody's token here")
-        prove = partial(self._prove, issuer, bearer_of(authorization))
+        prove = partial(self._prove, verifiers, bearer_of(authorization))
         return await self._proofs.load(host, authorization, prove)
 
-    async def _prove(self, issuer: Issuer, raw: str) -> Caller:
+    async def _prove(self, verifiers: tuple[Issuer, ...], raw: str) -> Caller:
+        """Who comes with it, by each that takes it; where none does, the first one's reason."""
+        found: list[Caller] = []
+        errors: list[CredentialRefused | ProviderError] = []
+        for issuer in verifiers:
+            try:
+                found.append(await self._proven(issuer, raw))
+            except (CredentialRefused, ProviderError) as error:
+                errors.append(error)
+        if not found:
+            raise errors[0]
+        identities = tuple(identity for caller in found for identity in caller.identities)
+        return replace(found[0], identities=identities)
+
+    async def _proven(self, issuer: Issuer, raw: str) -> Caller:
         try:
             claims = await self._driver.run(verified(issuer, raw, self._now()))
         except TokenError as error:
@@ -59,11 +75,10 @@ class Signed:
         return caller_of(issuer, raw, claims, kind="jwt")
 
 
-def _issuer(host: Host, authorization: bytes) -> Issuer | None:
+def _verifiers(host: Host, authorization: bytes) -> tuple[Issuer, ...]:
     token = bearer_of(authorization)
     url = issuer_of(token) if token else None
-    issuer = host.accepts.issuer(url) if url is not None else None
-    return issuer if issuer is not None and issuer.verifies else None
+    return host.accepts.verifiers(url) if url is not None else ()
 
 
 def verified(issuer: Issuer, raw: str, now: float) -> Flow[dict[str, Any]]:

@@ -107,6 +107,8 @@ def introspected(issuer: Issuer, token: Secret) -> Flow[dict[str, Any]]:
         client_secret=issuer.client_secret,
     )
     reply: Reply = yield PostForm(url=issuer.introspection_url, form=form, basic=basic)
+    if reply.status == 400:
+        return {"active": False}  # what it asks nobody about, as oidc-provider does with JWTs
     if reply.status != 200:
         # A 401 is about this gateway's own credentials (section 2.3), and says nothing of the token.
         raise ProviderInvalid(
