@@ -157,27 +157,36 @@ class App:
         self._proofs = Proofs(driver.owner_of, changes)
         self.passwords = Passwords(self._files, self._proofs)
         self.bearers = Bearers(driver.find_token, changes, grace_s=compiled.lifetimes.grace_s)
-        self._callers = Callers(
+        self._callers = self._judges_of_credentials(driver)
+        self.gateway = self._gateway()
+        changes.subscribe(SESSION, self._lasting.session_changed)
+        changes.subscribe(CREDENTIAL, self._lasting.credential_changed)
+        self._sites = [Listener(at, self.gateway, clock=loop.time) for at in compiled.listeners]
+        self.listeners: list[Listening] = [*self._sites, *self._further_listeners(driver)]
+
+    def _judges_of_credentials(self, driver: Late) -> Callers:
+        """Who judges what stands in Authorization."""
+        return Callers(
             app_tokens=self.bearers,
             signed=Signed(self._proofs, driver),
             opaque=Opaque(self._proofs, driver),
             passwords=self.passwords,
             is_known=self._files.has,
         )
-        self.gateway = self._gateway()
-        changes.subscribe(SESSION, self._lasting.session_changed)
-        changes.subscribe(CREDENTIAL, self._lasting.credential_changed)
+
+    def _further_listeners(self, driver: Late) -> list[Listening]:
+        """Those of edges, of calling interfaces and of the admin API."""
+        compiled = self._compiled
         tokens = OwnTokens(_sources(compiled), driver)
-        self._sites = [Listener(at, self.gateway, clock=loop.time) for at in compiled.listeners]
-        self.listeners: list[Listening] = [*self._sites]
-        self.listeners += edge_listeners(
+        clock = asyncio.get_running_loop().time
+        edges = edge_listeners(
             compiled.forward_auth, compiled.forward_auth_grpc, self._edges, self._checks, self._sites[0]
         )
-        self.listeners += [
-            Listener(call.listen, self._calling(call, tokens), clock=loop.time, slashes=True)
+        calls = (
+            Listener(call.listen, self._calling(call, tokens), clock=clock, slashes=True)
             for call in compiled.calls
-        ]
-        self.listeners += self._admin_listeners()
+        )
+        return [*edges, *calls, *self._admin_listeners()]
 
     def _admin_listeners(self) -> list[Listener]:
         """The socket of the admin API, and its port where it has one."""

@@ -135,15 +135,16 @@ class ControlPlane:
         self.application: Application = build(
             self._signin, self.people, self._minting, parts.pages, log=parts.log
         )
-        self.admin: Application = api.build(
-            Office(
-                people=self.people,
-                registry=self.registry,
-                tokens=AdminTokens(self._records.admin_tokens),
-                app_tokens=self.app_tokens,
-                ring=parts.ring,
-                log=parts.log,
-            )
+        self.admin: Application = api.build(self._office())
+
+    def _office(self) -> Office:
+        return Office(
+            people=self.people,
+            registry=self.registry,
+            tokens=AdminTokens(self._records.admin_tokens),
+            app_tokens=self.app_tokens,
+            ring=self._parts.ring,
+            log=self._parts.log,
         )
 
     def _use(self, offer: Offer) -> None:

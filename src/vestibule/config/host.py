@@ -151,15 +151,21 @@ def _scope(
         host.sign_in is not None
     )
     if is_whole and taken.is_whole and all(full in clients for full in offered):
-        check_access(door, report)
         check_telling(host, sign_in, takes_more=takes_more, report=report)
-        warn_of_risks(door, clients, report)
-        warn_of_edge(door, gateway, report)
-        if host.app_tokens and not (door.sign_in or takes_more):
-            report.fault(
-                host.at("app_tokens"), "nobody signs in on this host who could make one: add sign_in"
-            )
+        _check_door(door, clients, gateway, report)
     return scope
+
+
+def _check_door(
+    door: Door, clients: Mapping[str, Client], gateway: schema.Gateway | None, report: Report
+) -> None:
+    check_access(door, report)
+    warn_of_risks(door, clients, report)
+    warn_of_edge(door, gateway, report)
+    if door.host.app_tokens and not (door.sign_in or door.takes_more):
+        report.fault(
+            door.host.at("app_tokens"), "nobody signs in on this host who could make one: add sign_in"
+        )
 
 
 def _how_to_add(wanted: str) -> str:

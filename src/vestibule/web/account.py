@@ -22,8 +22,7 @@ from vestibule.web.answers import Desk, answer, failure, note, problem, redirect
 from vestibule.web.asking import Ask
 from vestibule.web.blocks import Action, Fact, Item
 from vestibule.web.form import answers_json, told
-from vestibule.web.page import iso
-from vestibule.web.pages import with_query
+from vestibule.web.page import iso, with_query
 from vestibule.web.person import back, person, sign_in_again
 from vestibule.web.signin import ADDRESS_WRONG
 from vestibule.web.tokens import TOKENS_PATH, described, line

@@ -17,8 +17,8 @@ from vestibule.service.minting import Minting
 from vestibule.service.people import People
 from vestibule.service.signin import SignIn
 from vestibule.web.asking import Ask
-from vestibule.web.page import COMMON_HEADERS, Page
-from vestibule.web.pages import Pages, Scene, with_query
+from vestibule.web.page import COMMON_HEADERS, Page, with_query
+from vestibule.web.pages import Pages, Scene
 from vestibule.web.texts import TEXTS
 
 _OAUTH_ERROR = re.compile(r"[a-z][a-z0-9_]{1,39}")

@@ -14,7 +14,8 @@ from starlette.requests import Request
 
 from vestibule.errors import BadRequest, ClientError
 from vestibule.service.visit import Visit
-from vestibule.web.pages import Scene, person_of, prefers_json, with_query
+from vestibule.web.page import with_query
+from vestibule.web.pages import Scene, person_of, prefers_json
 
 _MAX_PARAMETERS = 50
 

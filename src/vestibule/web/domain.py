@@ -12,7 +12,7 @@ from vestibule.errors import ClientError, StoreError, VestibuleError
 from vestibule.service.registering import is_waiting
 from vestibule.web.answers import Desk, failure, note, redirect
 from vestibule.web.asking import Ask
-from vestibule.web.pages import with_query
+from vestibule.web.page import with_query
 
 
 async def enter(desk: Desk, ask: Ask) -> Response:

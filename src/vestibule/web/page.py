@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -52,6 +53,12 @@ class Page(msgspec.Struct, frozen=True):
         """The same answer with these headers added."""
         return Page(self.status, self.headers + more, self.body)
 
+    def challenged(self) -> Page:
+        """A 401 with the challenge it owes, as anything else is; the scheme is ours, so that no browser asks."""
+        if self.status != 401:
+            return self
+        return self.with_headers(("www-authenticate", 'Vestibule realm="sign-in"'))
+
     def header_lines(self) -> list[bytes]:
         """The headers as `name: value` lines without their ends."""
         return [f"{name}: {value}".encode("latin-1") for name, value in self.headers]
@@ -86,3 +93,11 @@ def iso(at: float | None) -> str | None:
 def static_page(body: bytes, content_type: str) -> Page:
     """A file that never changes under its name."""
     return Page(200, (("content-type", content_type), *_STATIC_HEADERS), body)
+
+
+def with_query(path: str, **parameters: str) -> str:
+    """The path with those parameters that are not empty, percent-encoded."""
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters.items() if value)
+    if not query:
+        return path
+    return f"{path}{'&' if '?' in path else '?'}{query}"

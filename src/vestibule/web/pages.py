@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -34,7 +34,7 @@ from vestibule.model import Secret, Session
 from vestibule.web.assets import STATIC_PATH, load_assets
 from vestibule.web.blocks import Action, Choice, Fact, Field, Item, TokenLine
 from vestibule.web.look import Look
-from vestibule.web.page import Page, html_page, json_page, static_page
+from vestibule.web.page import Page, html_page, json_page, static_page, with_query
 from vestibule.web.texts import TEXTS, Text, known_code
 
 
@@ -114,7 +114,7 @@ class Pages:
             answered=answered,
             decided_by=decided_by,
         )
-        return _challenged(page)
+        return page.challenged()
 
     def problem(
         self,
@@ -159,7 +159,7 @@ class Pages:
                 {"path": field, "message": english.say(key), "code": key.rpartition(".")[2]}
                 for field, key in faults.items()
             ]
-        return _challenged(self.json(status, problem, media_type="application/problem+json"))
+        return self.json(status, problem, media_type="application/problem+json").challenged()
 
     def json(self, status: int, value: Any, *, media_type: str = "application/json") -> Page:
         """Any JSON answer, with the headers of the gateway's answers."""
@@ -438,13 +438,6 @@ class Pages:
         return look
 
 
-def _challenged(page: Page) -> Page:
-    """A 401 with the challenge it owes; the scheme is ours, so that no browser asks for a password."""
-    if page.status != 401:
-        return page
-    return page.with_headers(("www-authenticate", 'Vestibule realm="sign-in"'))
-
-
 def person_of(session: Session | None) -> str:
     """The person signed in, in a word for a page: name, else address, else login; empty when nobody is."""
     if session is None:
@@ -494,14 +487,6 @@ def _ways(scene: Scene) -> dict[str, str]:
         ways["sign_out"] = SIGN_OUT_PATH
         ways["account"] = ACCOUNT_PATH
     return ways
-
-
-def with_query(path: str, **parameters: str) -> str:
-    """The path with those parameters that are not empty, percent-encoded."""
-    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters.items() if value)
-    if not query:
-        return path
-    return f"{path}{'&' if '?' in path else '?'}{query}"
 
 
 def _path(href: str) -> str:

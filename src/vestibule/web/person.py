@@ -13,7 +13,7 @@ from vestibule.model import Session
 from vestibule.web.answers import Desk, answer, failure, redirect
 from vestibule.web.asking import Ask
 from vestibule.web.form import answers_json
-from vestibule.web.pages import with_query
+from vestibule.web.page import with_query
 
 
 def person(ask: Ask) -> Session:

@@ -14,12 +14,11 @@ from vestibule.protocol import cookie
 from vestibule.service import signin as service
 from vestibule.service.handoff import leads_away, suffices
 from vestibule.service.visit import Visit
-from vestibule.web import pages
 from vestibule.web.answers import Desk, answer, failure, note, redirect, write_refusal
 from vestibule.web.asking import Ask
 from vestibule.web.blocks import Choice, password_fields
 from vestibule.web.form import answers_json, told
-from vestibule.web.page import Page
+from vestibule.web.page import Page, with_query
 
 #: parameters of ours; every other one is a hint, of which a provider takes those it knows
 _OWN = {"rd", "switch", "for", "state", "bind"}
@@ -84,7 +83,7 @@ async def by_password(desk: Desk, ask: Ask) -> Response:
             return failure(desk, replace(ask, wants_json=True), error)
         return _form_again(desk, replace(ask, params={"rd": rd}), user, error)
     except VestibuleError as error:
-        again = pages.with_query(SIGN_IN_PATH, rd=rd)
+        again = with_query(SIGN_IN_PATH, rd=rd)
         return failure(desk, ask, error, ask.scene(rd=rd, again=again, other_ways=has_other_ways(ask)))
     if finished.session is not None:
         note(desk, ask, "signed_in", finished.session)
@@ -148,7 +147,7 @@ def _page(
 
 async def client_sign_in(desk: Desk, ask: Ask) -> Response:
     """`/@CLIENT/signin`: off to the provider."""
-    return await _begin(desk, ask, ask.client, pages.with_query(ask.path, rd=ask.rd))
+    return await _begin(desk, ask, ask.client, with_query(ask.path, rd=ask.rd))
 
 
 async def _begin(desk: Desk, ask: Ask, client: str, again: str) -> Response:

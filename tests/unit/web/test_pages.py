@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from tests.unit.web.asgi import ALICE, PAGES, SIGNED_IN, XSS, Inert, session_of
 from vestibule.model import Session
 from vestibule.web.blocks import Choice
-from vestibule.web.page import Page
-from vestibule.web.pages import Scene, person_of, prefers_json, with_query
+from vestibule.web.page import Page, with_query
+from vestibule.web.pages import Scene, person_of, prefers_json
 
 SCENE = Scene(request_id="req-0123", host="forum")
 SIGNED_IN_SCENE = Scene(request_id="req-0123", host="forum", who="Alice", rd="/a b?c=d&e", again="/x")
