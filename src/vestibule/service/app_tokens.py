@@ -18,6 +18,7 @@ from vestibule.core import app_token
 from vestibule.core.app_token import Wish
 from vestibule.core.lifetimes import USUAL
 from vestibule.core.limit import Limit
+from vestibule.core.lockout import network_of
 from vestibule.core.route import Host
 from vestibule.core.session import ID_BYTES, SEEN_EVERY_S, hash_of
 from vestibule.errors import Conflict, CredentialRefused, Invalid, NotFound, StoreError, TooManyTries
@@ -37,7 +38,7 @@ AT_MOST: Final = 100
 LISTED_S: Final = 30 * 24 * 3600.0
 """For how long a token is listed after it has expired."""
 FAILURES_MAX: Final = 20
-"""Wrong tokens an address may send in a window; more, and only tokens that are known already are good from there."""
+"""Wrong tokens an address (of IPv6 its first 64 bits) may send in a window; more, and only tokens that are known already are good from there."""
 WINDOW_S: Final = 60.0
 _WRONG_MAX: Final = 1000
 
@@ -204,7 +205,7 @@ class Bearers:
             raise _invalid()
         if not app_token.is_token(text):
             raise self._refusal(token_hash, address, now)
-        if key not in self._cached and (wait_s := self._failures.wait_s(address, now)):
+        if key not in self._cached and (wait_s := self._failures.wait_s(network_of(address), now)):
             raise TooManyTries("too many wrong tokens came from this address", wait_s=wait_s)
         forgotten = self._forgotten
         try:
@@ -295,7 +296,7 @@ class Bearers:
 
     def _refusal(self, token_hash: bytes, address: str, now: float) -> CredentialRefused:
         """The refusal of a wrong token; one that a forgotten script shows again and again is counted once a window."""
-        self._failures.add(address, now)
+        self._failures.add(network_of(address), now)
         self._wrong.pop(token_hash, None)
         self._wrong[token_hash] = now + WINDOW_S
         if len(self._wrong) > _WRONG_MAX:

@@ -352,6 +352,13 @@ async def test_who_tries_too_many_is_not_listened_to_for_a_while(world):
     assert await world.refused(wrong(98)) == INVALID
 
 
+async def test_one_who_has_many_addresses_is_one(world):
+    for number in range(FAILURES_MAX):
+        assert await world.refused(wrong(number), address=f"2001:db8::{number:x}") == INVALID
+    assert await world.refused(wrong(99), address="2001:db8::ffff") == (429, "too_many_tries")
+    assert await world.refused(wrong(99), address="2001:db8:0:1::1") == INVALID
+
+
 async def test_who_is_known_already_is_served_at_such_an_address(world):
     _, _, shown = await world.made()
     await world.load(shown)
