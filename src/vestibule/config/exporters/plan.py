@@ -10,7 +10,7 @@ import msgspec
 from vestibule.config.compile import Compiled
 from vestibule.core.inject import FAMILIES, names
 from vestibule.core.listener import ListenAddress
-from vestibule.core.route import Backend, Host, Route, Server
+from vestibule.core.route import POMERIUM_KEYS_PATH, Backend, Host, Route, Server
 from vestibule.errors import ConfigError
 from vestibule.protocol.address import is_loopback
 from vestibule.protocol.headers import OWNED
@@ -176,7 +176,7 @@ def _site(host: Host, faults: list[str]) -> Site:
         is_local=is_loopback(name) or name.endswith(".localhost"),
         is_whole=host.routes[b""].backend.internal == "account",
         own_prefixes=_own_prefixes(host),
-        own_paths=tuple(_plain(path.decode(), host.place, faults) for path in host.callbacks),
+        own_paths=tuple(_plain(path, host.place, faults) for path in _own_paths(host)),
         parts=tuple(_parts(host, site_id, faults)),
         told=told,
         cleared=tuple(sorted(known for known in every if known.lower() not in folded)),
@@ -188,6 +188,12 @@ def _own_prefixes(host: Host) -> tuple[str, ...]:
     if host.takes_more:
         return ("/@",)
     return ("/@/", *(f"/@{client}/" for client in host.clients))
+
+
+def _own_paths(host: Host) -> tuple[str, ...]:
+    """Where clients come back to, and where backends written for Pomerium look for keys."""
+    keys = (POMERIUM_KEYS_PATH,) if "pomerium" in host.families else ()
+    return (*(path.decode() for path in host.callbacks), *keys)
 
 
 def _parts(host: Host, site_id: str, faults: list[str]) -> list[Part]:
