@@ -42,9 +42,9 @@ def import_() -> None:
 @_FILES
 @_HOST
 def oauth2_proxy(files: tuple[Path, ...], hosts: tuple[str, ...]) -> None:
-    """Of oauth2-proxy: TOML, flags, environment file, alpha YAML, told apart by what stands in them.
+    """Read oauth2-proxy's TOML, flags, environment, alpha YAML.
 
-    Several files are brought together as oauth2-proxy does it: flags go before the environment, that before TOML.
+    They are told apart by what stands in them. Several files are brought together as oauth2-proxy does it: flags go before the environment, that before TOML.
     """
     folders = [Path(), *(file.parent for file in files)]
     _print(lambda sources: import_oauth2_proxy(sources, hosts, lambda name: _beside(name, folders)), files)
@@ -54,14 +54,17 @@ def oauth2_proxy(files: tuple[Path, ...], hosts: tuple[str, ...]) -> None:
 @_FILES
 @_HOST
 def vouch(files: tuple[Path, ...], hosts: tuple[str, ...]) -> None:
-    """Of Vouch: YAML and environment file. Name the hosts it guards, which its own files don't say."""
+    """Read Vouch's YAML and environment.
+
+    Name the hosts that it guards with --host: its own files don't.
+    """
     _print(lambda sources: import_vouch(sources, hosts), files)
 
 
 @import_.command("io")
 @_FILES
 def io(files: tuple[Path, ...]) -> None:
-    """Of IO: HCL, which loads as it is; this prints it with our names."""
+    """Read IO's HCL, which loads as it is, and print it with our names."""
     _print(import_io, files)
 
 

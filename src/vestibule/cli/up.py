@@ -44,9 +44,9 @@ def up(
     force: bool,
     no_serve: bool,
 ) -> None:
-    """Put HOST in front of the app at BACKEND: write a first configuration, and serve it.
+    """Write a first configuration, check it, and serve it.
 
-    HOST is a name (app.example.com), or localhost to try it on this machine. BACKEND is host:port, or a port here.
+    It puts HOST in front of the app at BACKEND. HOST is a name (app.example.com), or localhost to try it on this machine. BACKEND is host:port, or a port here.
     """
     signs = _signs(google, github, kind, settings, allow)
     try:

@@ -19,7 +19,11 @@ ACCESS: Final[tuple[Option, ...]] = (
     carried("email_domains", "`domain:` rules; `*` is `anyone`", many=True),
     carried("authenticated_emails_file", "`email:` rules, one for each address in the file"),
     carried("htpasswd_file", "`htpasswd`"),
-    carried("htpasswd_user_groups", "nothing where they only let people in; else see the notes", many=True),
+    dropped(
+        "htpasswd_user_groups",
+        "people of a password file are in no groups: `user:htpasswd/NAME` rules name them",
+        many=True,
+    ),
     carried(
         "display_htpasswd_form", "the form is on the sign-in page wherever `htpasswd` stands", switch=True
     ),

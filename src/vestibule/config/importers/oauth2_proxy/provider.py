@@ -92,8 +92,8 @@ class _Maker:
             attributes["scopes"] = self.scopes
         if self.redirect_url:
             attributes["redirect_url"] = self.redirect_url
-        if self.options.text("auth_request_response_mode") == "form_post":
-            attributes["form_post"] = True
+        if mode := self.options.text("auth_request_response_mode"):
+            attributes |= self._mode(mode)
         attributes |= self.restrictions
         inside = [Block("claims", attributes=self.claims)] if self.claims else []
         inside += [
@@ -114,6 +114,14 @@ class _Maker:
         variable = f"OAUTH2_PROXY_{name.upper()}"
         self.notes.add(About.SET, variable, f"no {name} was found in what was imported")
         return Env(variable)
+
+    def _mode(self, mode: str) -> dict[str, Value]:
+        if mode == "form_post":
+            return {"form_post": True}
+        if mode != "query":
+            about = f"`{mode}` is not taken; an answer comes in the query, or with `form_post` in a form"
+            self.notes.add(About.NONE, "auth_request_response_mode", about)
+        return {}
 
     def _secret(self) -> dict[str, Value]:
         found = secret_of(self.options, "client_secret", "OAUTH2_PROXY_CLIENT_SECRET", self.notes)
@@ -304,13 +312,13 @@ class _Maker:
             self.place |= {"groups_key": _file(key), "groups_admin": admin}
             if groups:
                 self.restrictions["allowed_groups"] = groups
-        elif groups:
+        elif groups or key or admin:
             self.rules += [f"group:{group}" for group in groups]
             self.notes.add(
                 About.DO,
                 "google_groups",
                 "groups are asked for by a service account's key, and for an administrator: write `groups_key` and "
-                "`groups_admin` into the provider. Until then the `group:` rules let nobody in",
+                "`groups_admin` into the provider, both. Until then `group:` rules let nobody in",
             )
 
     def github(self) -> None:

@@ -34,7 +34,7 @@ def import_vouch(sources: Sequence[Source], hosts: Sequence[str]) -> Imported:
     """
     notes = Notes()
     options = read(sources, notes)
-    callbacks = _callbacks(options)
+    callbacks = _callbacks(options, notes)
     sites = _sites(options, callbacks, tuple(hosts), notes)
     allow = _allow(options, notes)
     made = provider(options, _redirect_url(callbacks, sites), allow, notes)
@@ -59,9 +59,15 @@ def import_vouch(sources: Sequence[Source], hosts: Sequence[str]) -> Imported:
 # -- names ------------------------------------------------------------------------------------
 
 
-def _callbacks(options: Options) -> tuple[Seen, ...]:
-    written = (options.text("oauth.callback_url"), *options.items("oauth.callback_urls"))
-    return tuple(one for one in map(seen, filter(None, written)) if one.host)
+def _callbacks(options: Options, notes: Notes) -> tuple[Seen, ...]:
+    found = []
+    for url in filter(None, (options.text("oauth.callback_url"), *options.items("oauth.callback_urls"))):
+        one = seen(url)
+        if one.host:
+            found.append(one)
+        else:
+            notes.add(About.DO, "oauth.callback_url", f"`{url}` is no URL: left out")
+    return tuple(found)
 
 
 def _sites(
