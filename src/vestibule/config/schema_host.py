@@ -21,7 +21,7 @@ from vestibule.config.value import (
 from vestibule.core.route import Backend
 from vestibule.core.rule import Rule
 
-_ACCESS_LATER = {"rule": "write allow and deny", "policy": "write allow and deny"}
+_ACCESS_LATER = {"rule": "write allow, all and deny", "policy": "write allow, all and deny"}
 EDGE = "let an edge proxy in front speak TLS, and write public_url into the host"
 """What to do until certificates come by themselves."""
 
