@@ -12,23 +12,29 @@ OPAQUE = Issuer(name="as", url="https://as.example", introspection_url="https://
 ANY = Issuer(name="require_jwt:app.example", jwks_url="https://keys.example")
 
 
+STRICT = Issuer(name="require_jwt:app.example/a/", url="https://ci.example", audience=("b",))
+ASKED = Issuer(name="asked", url="https://ci.example", verifies=False)
+
+
 @pytest.mark.parametrize(
-    ("issuers", "url", "name"),
+    ("issuers", "url", "names"),
     [
-        ((CI, OPAQUE), "https://ci.example", "ci"),
-        ((CI, OPAQUE), "https://as.example", "as"),
-        ((CI, OPAQUE), "https://ci.example/", ""),
-        ((CI, OPAQUE), "", ""),
-        ((CI, ANY), "https://ci.example", "ci"),
-        ((ANY, CI), "https://ci.example", "ci"),
-        ((CI, ANY), "https://other.example", "require_jwt:app.example"),
-        ((CI, ANY), "", "require_jwt:app.example"),
-        ((), "https://ci.example", ""),
+        ((CI, OPAQUE), "https://ci.example", ["ci"]),
+        ((CI, OPAQUE), "https://as.example", ["as"]),
+        ((CI, OPAQUE), "https://ci.example/", []),
+        ((CI, OPAQUE), "", []),
+        ((CI, STRICT), "https://ci.example", ["ci", "require_jwt:app.example/a/"]),
+        ((ASKED,), "https://ci.example", []),
+        ((CI, ANY), "https://ci.example", ["ci", "require_jwt:app.example"]),
+        ((CI, ANY), "https://other.example", ["require_jwt:app.example"]),
+        ((CI, ANY), "", ["require_jwt:app.example"]),
+        ((), "https://ci.example", []),
     ],
 )
-def test_a_token_is_checked_as_the_issuers_it_names(issuers: tuple[Issuer, ...], url: str, name: str):
-    found = Accepted(issuers=issuers).issuer(url)
-    assert (found.name if found else "") == name
+def test_a_token_is_checked_by_those_of_the_name_it_has_and_of_none(
+    issuers: tuple[Issuer, ...], url: str, names: list[str]
+):
+    assert [issuer.name for issuer in Accepted(issuers=issuers).verifiers(url)] == names
 
 
 def test_one_issuer_is_asked_about_opaque_tokens():

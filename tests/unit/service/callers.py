@@ -13,6 +13,7 @@ from tests.unit.service.conftest import Clock, Heartbeats
 from vestibule.core.credential import Accepted, Issuer
 from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, routes_of
+from vestibule.errors import ProviderUnavailable
 from vestibule.model import Caller, Identity, User
 from vestibule.protocol.jose import SigningKey
 from vestibule.providers.kit import Discovery, Keys, PostForm, Reply
@@ -71,6 +72,8 @@ class Internet:
         self.fresh_keys: tuple[Mapping[str, Any], ...] | None = None
         self.reply: Reply | Exception = Reply(200, {}, b"{}")
         self.asked: list[Any] = []
+        self.away: set[str] = set()
+        """URLs of key sets that can't be had."""
 
     async def run(self, flow: Any, *, trusted: bool = True) -> Any:
         assert trusted
@@ -87,6 +90,8 @@ class Internet:
         match ask:
             case Discovery():
                 return self.metadata
+            case Keys() if ask.url in self.away:
+                return ProviderUnavailable("away")
             case Keys(kid=""):
                 return self.keys if self.fresh_keys is None else self.fresh_keys
             case Keys():

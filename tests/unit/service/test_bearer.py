@@ -15,7 +15,7 @@ from tests.unit.service.conftest import Clock
 from vestibule.core.claim import LISTS
 from vestibule.core.credential import NOTHING, USUAL_CLAIMS, Accepted, Issuer
 from vestibule.core.route import Host
-from vestibule.errors import CredentialRefused, ProviderInvalid, UserDisabled
+from vestibule.errors import CredentialRefused, ProviderInvalid, ProviderUnavailable, UserDisabled
 from vestibule.model import Caller
 from vestibule.protocol import base64url
 from vestibule.providers.kit import Discovery, Keys
@@ -164,9 +164,42 @@ async def test_o11_a_refused_token_is_refused_again_and_a_good_one_beside_it_is_
     await world.load(signed())
 
 
-async def test_a_token_in_the_name_of_a_narrower_issuer_is_not_checked_as_anybodys(world: World):
-    both = Accepted(issuers=(ANYBODY, CI))
-    assert "ci: aud" in (await world.refused(signed(aud="x"), both)).detail
+STRICT = replace(CI, name="require_jwt:app.example/a/", audience=("https://strict.example",))
+
+
+@pytest.mark.parametrize(
+    ("audience", "clients"),
+    [
+        ("https://api.example", ["ci"]),
+        ("https://strict.example", ["require_jwt:app.example/a/"]),
+        (["https://api.example", "https://strict.example"], ["ci", "require_jwt:app.example/a/"]),
+    ],
+)
+async def test_a_token_is_good_by_each_of_the_hosts_demands_that_it_meets(
+    world: World, audience: Any, clients: list[str]
+):
+    caller = await world.load(signed(aud=audience), Accepted(issuers=(CI, STRICT)))
+    assert [identity.client for identity in caller.identities] == clients
+
+
+async def test_a_token_that_meets_none_is_refused_for_the_first_ones_reason(world: World):
+    error = await world.refused(signed(aud="x"), Accepted(issuers=(CI, STRICT)))
+    assert error.detail.startswith("ci: aud:")
+
+
+async def test_what_the_keys_alone_vouch_for_is_no_narrower_issuers_word(world: World):
+    """Threat: a token for another audience, let in by keys that a route takes, counts where the issuer's word does."""
+    caller = await world.load(signed(aud="x"), Accepted(issuers=(CI, ANYBODY)))
+    assert [identity.client for identity in caller.identities] == ["require_jwt:app.example"]
+
+
+async def test_an_issuer_that_is_away_hurts_no_token_that_another_takes(world: World):
+    away = replace(CI, name="away", url="", jwks_url="https://away.example")
+    world.internet.away.add("https://away.example")
+    caller = await world.load(signed(), Accepted(issuers=(away, CI)))
+    assert [identity.client for identity in caller.identities] == ["ci"]
+    with pytest.raises(ProviderUnavailable):
+        await world.load(signed(jti="2"), Accepted(issuers=(away,)))
 
 
 # -- keys -----------------------------------------------------------------------------------------

@@ -157,6 +157,11 @@ async def test_a_token_that_is_not_active_is_refused(world: World, document: Any
     assert error.message == "it is not good here"
 
 
+async def test_a_token_that_the_issuer_asks_nobody_about_is_refused(world: World):
+    world.internet.reply = reply({"error": "invalid_request"}, 400)
+    assert "not active" in (await world.refused()).detail
+
+
 @pytest.mark.parametrize(
     ("members", "why"),
     [
