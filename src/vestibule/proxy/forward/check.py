@@ -57,6 +57,7 @@ class Checks:
 
         `site`: the listener by which people reach hosts without a `public_url`.
         """
+        began_at_mono = time.monotonic()
         question = _Question(site, self._refusals)
         try:
             check = read_check(message)
@@ -70,7 +71,8 @@ class Checks:
         try:
             return await question.answered
         finally:
-            self._traffic.add(question.record(self._now()))
+            took_s = time.monotonic() - began_at_mono
+            self._traffic.add(question.record(self._now(), question.status, took_s, question.bytes_out))
 
     def _about(self, check: Check) -> tuple[RequestHead, str]:
         """The head of the request asked about, and its client. Raises BadRequest."""
@@ -89,7 +91,8 @@ class Checks:
 
 class _Question(Question):
     def __init__(self, site: Listener, refusals: Refusals) -> None:
-        super().__init__(_NO_HEAD, site, "", refusals, time.monotonic())
+        super().__init__(_NO_HEAD, site, "", refusals)
+        self.bytes_out = 0
         self.came: tuple[bytes, ...] = ()
         """Names of the request's headers, as Envoy would send them on."""
         self.answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()

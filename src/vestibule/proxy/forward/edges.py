@@ -45,20 +45,27 @@ class Edge(NamedTuple):
     refusals: Refusals
 
 
-class Known(NamedTuple):
+class Known:
     """What header lines that came before were found to ask about."""
 
-    head: RequestHead
-    address: str
+    __slots__ = ("address", "again", "head")
+
+    def __init__(self, head: RequestHead, address: str) -> None:
+        self.head = head
+        self.address = address
+        self.again: Again | None = None
+        """The last answer, where it let the request pass."""
 
 
-class Granted(NamedTuple):
-    """The answer that lets a request of somebody pass."""
+class Again(NamedTuple):
+    """An answer that let a request pass, for as long as all it rests on is the same."""
 
+    judged: Judged
     told: Told
+    site: Listener
     lines: list[bytes]
     raw: bytes
-    """The same as it goes out, but for the last lines."""
+    asking: Asking
 
 
 class Edges:
@@ -89,7 +96,7 @@ class Edges:
         }
         self._peers: dict[str, bool] = {}
         self._known: dict[tuple[str, bytes, bytes, bytes], Known] = {}
-        self._granted: OrderedDict[int, Granted] = OrderedDict()
+        self._granted: OrderedDict[int, tuple[Told, list[bytes]]] = OrderedDict()
 
     def takes(self, target: Target) -> bool:
         """True for the addresses of edges, and for what only looked like one of them as it came."""
@@ -101,17 +108,27 @@ class Edges:
         `site`: the listener by which people reach hosts without a `public_url`. `is_believed`: who reaches the one it
         came by is an edge.
         """
+        if not (is_believed or self._trusts(exchange.peer)):
+            self._refuse_stranger(exchange)
+            return
+        head = exchange.head
+        known = self._known.get((exchange.peer, head.fields, head.method, head.target.full))
+        again = known.again if known is not None else None
+        if (
+            again is not None
+            and again.site is site
+            and self._now() < again.told.good_until
+            and self._verdicts.hold(again.judged)
+        ):
+            exchange.on_end = again.asking.end
+            exchange.answer(_OK, again.lines, b"", again.raw)
+            return
         asking = Asking(exchange, site, self._curt, self)
         exchange.on_end = asking.end
-        if not (is_believed or self._trusts(exchange.peer)):
-            self._refuse_stranger(asking)
-            return
         try:
-            edge = asking.edge = self._edge_at(exchange.head.target)
+            edge = asking.edge = self._edge_at(head.target)
             asking.refusals = edge.refusals
-            known = self._known_of(edge, exchange, is_believed=is_believed)
-            asking.head = known.head
-            asking.peer = asking.address = known.address
+            asking.is_about(known or self._read(edge, exchange, is_believed=is_believed))
         except Exception as error:  # noqa: BLE001 - the boundary: an unforeseen fault must not let anyone through
             self._verdicts.refuse(asking, error)
             return
@@ -135,93 +152,103 @@ class Edges:
             raise NotFound("there is nothing at this address but what edges ask")
         return edge
 
-    def _known_of(self, edge: Edge, exchange: Exchange, *, is_believed: bool) -> Known:
+    def _read(self, edge: Edge, exchange: Exchange, *, is_believed: bool) -> Known:
         """What is asked about, and for whom. Raises BadRequest."""
         head, peer = exchange.head, exchange.peer
-        key = (peer, head.fields, head.method, head.target.full)
-        known = self._known.get(key)
-        if known is None:
-            asked = edge.read(head)
-            if head.has_alias:
-                # Threat: attacks.md H2: `User_Id`, which the edge hands on and the backend reads as `User-Id`.
-                raise BadRequest(
-                    "a header is an odd spelling of one that only the gateway sets", code="bad_header"
-                )
-            about = head_about(head, method=asked.method, target=asked.target, authority=asked.authority)
-            if not about.upgrade and about.value(b"sec-websocket-key"):
-                about.upgrade = b"websocket"  # edges keep Upgrade to themselves
-            client = client_of(peer, head.forwarded, self._trusted, is_believed=is_believed)
-            # The edge's own address is nobody's: a rule on networks is not to take the one for the other.
-            is_told = len(client.hops) > 1 and client.hops[-2] != UNKNOWN
-            known = Known(about, client.address if is_told else "")
-            if head.is_familiar:
-                if len(self._known) >= KNOWN_MAX:
-                    self._known.clear()
-                self._known[key] = known
+        asked = edge.read(head)
+        if head.has_alias:
+            # Threat: attacks.md H2: `User_Id`, which the edge hands on and the backend reads as `User-Id`.
+            raise BadRequest(
+                "a header is an odd spelling of one that only the gateway sets", code="bad_header"
+            )
+        about = head_about(head, method=asked.method, target=asked.target, authority=asked.authority)
+        if not about.upgrade and about.value(b"sec-websocket-key"):
+            about.upgrade = b"websocket"  # edges keep Upgrade to themselves
+        client = client_of(peer, head.forwarded, self._trusted, is_believed=is_believed)
+        # The edge's own address is nobody's: a rule on networks is not to take the one for the other.
+        is_told = len(client.hops) > 1 and client.hops[-2] != UNKNOWN
+        known = Known(about, client.address if is_told else "")
+        if head.is_familiar:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            self._known[peer, head.fields, head.method, head.target.full] = known
         return known
 
-    def grant(self, told: Told) -> Granted:
-        """The answer that lets a request pass: every header there may be, so that the edge overwrites them all."""
-        granted = self._granted.get(id(told))
-        if granted is None:
+    def granted(self, told: Told) -> list[bytes]:
+        """The lines that say who asks: every header there may be, so that the edge overwrites them all."""
+        kept = self._granted.get(id(told))
+        if kept is None:
             lines = [f"{name}: {value}".encode() for name, value in told.pairs]
-            lines.append(b"Cache-Control: no-store")
-            raw = b"\r\n".join((_OK, *lines, b""))
-            granted = self._granted[id(told)] = Granted(told, lines, raw)  # which keeps that id taken
+            kept = self._granted[id(told)] = (
+                told,
+                [*lines, b"Cache-Control: no-store"],
+            )  # it keeps that id taken
             if len(self._granted) > GRANTED_MAX:
                 self._granted.popitem(last=False)
-        return granted
+        return kept[1]
 
-    def record(self, asking: Asking) -> None:
+    def record(self, asking: Asking, exchange: Exchange) -> None:
         """Note an answered question."""
-        self._traffic.add(asking.record(self._now()))
+        took_s = time.monotonic() - exchange.began_at_mono
+        self._traffic.add(asking.record(self._now(), exchange.status, took_s, exchange.bytes_out))
 
-    def _refuse_stranger(self, asking: Asking) -> None:
+    def _refuse_stranger(self, exchange: Exchange) -> None:
+        asking = Asking(exchange, exchange.listener, self._curt, self)
         asking.decision = "untrusted_edge"
-        self._log.info("refused", status=403, code="untrusted_edge", peer=asking.exchange.peer)
-        who = asking.exchange.peer or "unix"
+        exchange.on_end = asking.end
+        self._log.info("refused", status=403, code="untrusted_edge", peer=exchange.peer)
+        who = exchange.peer or "unix"
         said = (
             f"edges ask on gateway.forward_auth, or stand in gateway.trusted_proxies, where {who} does not\n"
         )
-        asking.exchange.answer(_FORBIDDEN, _PLAIN, said.encode())
+        exchange.answer(_FORBIDDEN, _PLAIN, said.encode())
 
 
 class Asking(Question):
     """A question that came as an exchange."""
 
     def __init__(self, exchange: Exchange, site: Listener, refusals: Refusals, edges: Edges) -> None:
-        super().__init__(exchange.head, site, exchange.peer, refusals, exchange.began_at_mono)
-        self.exchange = exchange
+        super().__init__(exchange.head, site, exchange.peer, refusals)
         self.edge: Edge | None = None
+        self._exchange: Exchange | None = exchange
+        self._known: Known | None = None
         self._edges = edges
 
+    def is_about(self, known: Known) -> None:
+        """It is known what is asked about, and for whom."""
+        self._known = known
+        self.head = known.head
+        self.peer = self.address = known.address
+
     def allow(self, judged: Judged, told: Told) -> None:
-        granted = self._edges.grant(told)
+        exchange, known = self._exchange, self._known
+        if exchange is None or known is None:
+            return
         cookie, authorization = passed_on(self.head, judged)
-        raw = b"%bCookie: %b\r\nAuthorization: %b\r\nContent-Length: 0\r\n\r\n" % (
-            granted.raw,
-            cookie,
-            authorization,
-        )
-        lines = [*granted.lines, b"Cookie: " + cookie, b"Authorization: " + authorization]
-        self.exchange.answer(_OK, lines, b"", raw)
+        lines = [*self._edges.granted(told), b"Cookie: " + cookie, b"Authorization: " + authorization]
+        raw = b"\r\n".join((_OK, *lines, b"Content-Length: 0", b"", b""))
+        if not self.head.authorization:  # whose it is may be known otherwise the next time
+            known.again = Again(judged, told, self.listener, lines, raw, self)
+        exchange.answer(_OK, lines, b"", raw)
 
     def answer(self, status_line: bytes, lines: Sequence[bytes], body: bytes = b"") -> None:
         if self.edge is not None:
             status_line, lines, body = self.edge.written(status_line, list(lines), body)
-        self.exchange.answer(status_line, lines, body)
+        if self._exchange is not None:
+            self._exchange.answer(status_line, lines, body)
 
     def abort(self) -> None:
-        self.exchange.abort()
+        if self._exchange is not None:
+            self._exchange.abort()
 
     @property
     def is_over(self) -> bool:
-        return self.exchange.is_over
+        return self._exchange is None or self._exchange.is_over
 
     def end(self, exchange: Exchange) -> None:
-        """The answer is out, or can't be any more."""
-        self.status, self.bytes_out = exchange.status, exchange.bytes_out
-        self._edges.record(self)
+        """The answer is out, or can't be any more. Called again for each time that the answer is given again."""
+        self._exchange = None
+        self._edges.record(self, exchange)
 
 
 class OwnListener:

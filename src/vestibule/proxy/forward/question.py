@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
@@ -36,12 +35,9 @@ class Question(ABC):
     decision = ""
     request_id = ""
     status = 0
-    bytes_out = 0
     responder: Responder | None = None
 
-    def __init__(
-        self, head: RequestHead, listener: Listener, address: str, refusals: Refusals, began_at_mono: float
-    ) -> None:
+    def __init__(self, head: RequestHead, listener: Listener, address: str, refusals: Refusals) -> None:
         self.head = head
         """Of the request asked about; until that is known, of the question itself."""
         self.listener = listener
@@ -49,7 +45,6 @@ class Question(ABC):
         self.peer = self.address = address
         """The client's, as the edge tells; empty when it doesn't."""
         self.refusals = refusals
-        self._began_at_mono = began_at_mono
 
     @abstractmethod
     def allow(self, judged: Judged, told: Told) -> None:
@@ -68,20 +63,20 @@ class Question(ABC):
     def is_over(self) -> bool:
         """True when nobody waits for the answer any more."""
 
-    def record(self, at: float) -> Record:
+    def record(self, at: float, status: int, took_s: float, bytes_out: int) -> Record:
         """The one record of it, once it is answered."""
         return Record(
             at,
             self.host.name if self.host is not None else b"",
             self.head.method,
             self.head.target.path,
-            self.status,
-            time.monotonic() - self._began_at_mono,
+            status,
+            took_s,
             self.address,
             self.session_id,
             self.decision,
             self.request_id,
-            self.bytes_out,
+            bytes_out,
         )
 
 

@@ -20,6 +20,10 @@ class Verdicts:
         """Answer the question, now or later. Whatever goes wrong on the way is a refusal."""
         self._judge.judge(question, self._act, self.refuse)
 
+    def hold(self, judged: Judged) -> bool:
+        """True while the same question would be judged the same again (`Judge.holds`)."""
+        return self._judge.holds(judged)
+
     def refuse(self, question: Question, error: Exception) -> None:
         """Answer with what went wrong."""
         question.refusals.by_failure(question, error)

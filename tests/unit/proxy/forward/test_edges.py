@@ -21,7 +21,9 @@ from tests.unit.proxy.forward.stand import (
 )
 from tests.unit.proxy.plane import HOSTS, host, request, route
 from vestibule.core.policy import policy_of
+from vestibule.core.route import RouteTable
 from vestibule.core.rule import rule
+from vestibule.errors import ClientError
 from vestibule.proxy.forward import edges
 
 WAY = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
@@ -229,3 +231,72 @@ def test_a_host_that_can_be_read_in_two_ways_is_refused(loop, way, named):
     data = data.replace(b"https://app.example", b"https://" + named)
     data = data.replace(b"X-Forwarded-Host: app.example", b"X-Forwarded-Host: " + named)
     assert Stand(loop).send(data).status in (400, 403, 421)
+
+
+# -- answers that are given again --------------------------------------------------------------
+
+
+def again(stand: Stand, **more) -> Message:
+    """The answer to a question that came several times before."""
+    for _ in range(3):
+        answer = stand.ask(NGINX, b"/a", **more)
+    return answer
+
+
+def test_other_hosts_or_rules_are_in_force_at_once(loop):
+    stand = Stand(loop)
+    handle = stand.plane.sign_in()
+    assert again(stand, cookie=handle).status == 200
+    stand.plane.gateway.use(RouteTable(HOSTS))
+    assert again(stand, cookie=handle).status == 200
+    nobody = host(b"app.example", route(b"", (rule("email", "root@app.example"),)))
+    stand.plane.gateway.use(RouteTable((nobody,)))
+    assert stand.ask(NGINX, b"/a", cookie=handle).status == 403
+    stand.plane.gateway.use(RouteTable((HOSTS[1],)))
+    assert stand.ask(NGINX, b"/a", cookie=handle).status == 403
+
+
+def test_who_is_to_be_asked_about_is_asked_about(loop):
+    stand = Stand(loop)
+    handle = stand.plane.sign_in()
+    assert again(stand, cookie=handle).status == 200
+    stand.plane.rechecks.due.add(stand.plane.session.id)
+    assert stand.ask(NGINX, b"/a", cookie=handle).status == 401
+    assert stand.plane.rechecks.asked == 1
+
+
+def test_a_handle_is_given_out_for_half_of_its_life(loop):
+    stand = Stand(loop)
+    handle = stand.plane.sign_in()
+    first = again(stand, cookie=handle).value(b"proxy-session")
+    stand.plane.at += 1700
+    assert again(stand, cookie=handle).value(b"proxy-session")
+    stand.plane.at += 200
+    assert again(stand, cookie=handle).value(b"proxy-session") != first
+
+
+def test_who_asks_all_day_stays_signed_in(loop):
+    stand = Stand(loop)
+    handle = stand.plane.sign_in()
+    for _ in range(60):
+        stand.plane.at += 3600
+        assert again(stand, cookie=handle).status == 200
+        stand.loop.wait(stand.plane.sessions.flush())
+
+
+def test_a_session_that_ends_by_itself_is_over(loop):
+    stand = Stand(loop)
+    handle = stand.plane.sign_in()
+    assert again(stand, cookie=handle).status == 200
+    stand.plane.at += 25 * 3600
+    assert stand.ask(NGINX, b"/a", cookie=handle).status == 401
+
+
+def test_a_credential_of_a_callers_own_is_asked_about_each_time(loop):
+    stand = Stand(loop, hosts=tuple(replace(one, takes_callers=True) for one in HOSTS))
+    handle = stand.plane.sign_in()
+    lines = (b"Authorization: Bearer x",)
+    for _ in range(3):
+        assert stand.ask(NGINX, b"/a", *lines, cookie=handle).status == 200
+    stand.plane.callers.known[b"Bearer x"] = ClientError("no", code="invalid_token", status=401)
+    assert stand.ask(NGINX, b"/a", *lines, cookie=handle).status == 401
