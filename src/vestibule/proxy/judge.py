@@ -355,9 +355,12 @@ def _decided_for(caller: Caller, host: str, route: Route, case: Case) -> Decisio
     if not is_within(caller.bounds, host, head.target.path, head.method):
         return Deny(403, "out_of_bounds", f"this {caller.kind} is not good for this address")
     believed = route.policy.believed
-    if route.needs_caller and not any(identity.client in believed for identity in caller.identities):
+    is_known = any(identity.client in believed for identity in caller.identities)
+    if route.needs_caller and not is_known:
         return Deny(401, "token_required", f"this address takes another token than this {caller.kind}")
-    asker = Asker(caller.identities, caller.user_id, case.address, caller.scopes)
+    # Scopes are the word of whoever gave the token: they count where that one's word does.
+    scopes = caller.scopes if is_known else frozenset()
+    asker = Asker(caller.identities, caller.user_id, case.address, scopes)
     return decide(route.policy, head.method, asker)
 
 
