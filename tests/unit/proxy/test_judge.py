@@ -27,6 +27,11 @@ API = Host(
     accepts=Accepted(issuers=(Issuer(name="ci"),)),
     routes={
         b"": Route(prefix=b"", backend=BACKEND, policy=ANYONE),
+        b"/read": Route(
+            prefix=b"/read",
+            backend=BACKEND,
+            policy=policy_of(allow=(rule("token", "read"),), issuers=frozenset({"ci"})),
+        ),
         b"/jobs": Route(prefix=b"/jobs", backend=BACKEND, policy=ANYONE, needs_caller=True),
     },
     depth=1,
@@ -98,6 +103,13 @@ def test_where_a_token_is_needed_another_credential_is_nobody(plane):
     plane.callers.known[b"Bearer other"] = replace(ROBOT, identities=(other,), scopes=frozenset({"read"}))
     answer = get(plane, b"/jobs/1", b"Authorization: Bearer other")
     assert (answer.status, answer.value(b"code")) == (401, b"token_required")
+
+
+@pytest.mark.parametrize(("client", "status"), [("ci", 200), ("other", 403)])
+def test_scopes_count_where_the_word_of_who_gave_them_does(plane, client, status):
+    identity = Identity(client=client, issuer="https://i", subject="1")
+    plane.callers.known[b"Bearer other"] = replace(ROBOT, identities=(identity,), scopes=frozenset({"read"}))
+    assert get(plane, b"/read", b"Authorization: Bearer other").status == status
 
 
 def test_a_401_says_which_credentials_are_taken(plane):
