@@ -65,7 +65,9 @@ def test_an_expression_that_no_route_can_say_is_none(expression: str) -> None:
 
 
 _LITERAL = st.sampled_from(["/a", "/b", "/a/b", "/a.b", "/ab", "/(a|b)", "/a(b|c)", r"\/a", "/a/"])
-_END = st.sampled_from(["", "/", "$", "(/|$)", "(/.*)?$", "/.*", ".*", "/?$", "/.+", "/*", "/?.*", "/*$", ".*$"])
+_END = st.sampled_from(
+    ["", "/", "$", "(/|$)", "(/.*)?$", "/.*", ".*", "/?$", "/.+", "/*", "/?.*", "/*$", ".*$"]
+)
 _ONE = st.builds("{}{}{}".format, st.sampled_from(["^", ""]), _LITERAL, _END)
 _EXPRESSIONS = st.lists(_ONE, min_size=1, max_size=3).map("|".join)
 _PATHS = st.lists(st.sampled_from(["a", "b", "ab", "ac", "a.b", "axb", "x", ""]), max_size=4).map(
