@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.service.conftest import Clock, Heartbeats
-from tests.unit.service.test_signin import RING, World
+from tests.unit.service.test_signin import RING, Op, World
 from vestibule.core import session_token
 from vestibule.core.domain import Domain
 from vestibule.core.flow import LIFE_S
@@ -42,7 +42,8 @@ class Hall:
             host("both", "google", "github"),
             host("mixed", "google", "mixed.hall.test/drive"),
         )
-        placed = [replace(one, domain=domain, realm=domain.realm) for one in hosts]
+        world.ops["mixed.hall.test/drive"] = Op("mixed.hall.test/drive", issuer="https://drive.example")
+        placed = [replace(one, domain=domain, realm=domain.realm, routes=world.host.routes) for one in hosts]
         self.hosts = {one.title: one for one in placed}
         world.signin.use(world.ops, {one.name.decode() for one in placed}, RouteTable(placed))
         self.handoffs = world.signin.handoffs
