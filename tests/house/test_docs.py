@@ -122,6 +122,8 @@ def loaded(block: Block, directory: Path) -> Loaded:
         (directory / name).write_text(content_of(name), "utf-8")
     for name in re.findall(r'"([\w-]+\.svg)"', block.text):
         (directory / name).write_text('<svg xmlns="http://www.w3.org/2000/svg"/>', "utf-8")
+    for name in re.findall(r'htpasswd += "([^"]+)"', block.text):
+        (directory / name).write_text("ann:{SHA}L55TUjtiq8FBorTWAZ0jy6g129A=\n", "utf-8")
     environ = dict.fromkeys(re.findall(r'env\("([^"]+)"\)', block.text), "placeholder")
     text = block.text.replace("YOUR-HOST-NAME", "app.example.com")
     whole = text if re.search(r"^(host|ingress) ", text, re.MULTILINE) else text + _HOST_FOR_A_CALL
@@ -227,7 +229,7 @@ TRUTH = table("docs/access.md", "`allow`")
 TOGETHER = table("docs/access.md", "with `allow`")
 TOLD = table("docs/access.md", "rule | what is known of the person")
 ROUTES = table("docs/access.md", "path")
-REFUSALS = table("docs/calling.md", "code")
+REFUSALS = [row for page in ("calling", "callers") for row in table(f"docs/{page}.md", "code")]
 
 
 def somebody(cell: str) -> tuple[Identity, ...]:
