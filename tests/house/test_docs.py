@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import unquote
 
 import msgspec
 import pytest
+import trustme
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -116,12 +118,27 @@ def content_of(name: str) -> str:
     return private_key(name) if name.endswith((".p8", ".pem")) else "placeholder\n"
 
 
+@functools.cache
+def proofs() -> dict[str, str]:
+    """An authority's certificate, another of its making, and that one's key."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("gateway.example")
+    found = {
+        "ca": authority.cert_pem,
+        "certificate": issued.cert_chain_pems[0],
+        "key": issued.private_key_pem,
+    }
+    return {kind: blob.bytes().decode() for kind, blob in found.items()}
+
+
 def loaded(block: Block, directory: Path) -> Loaded:
     """The block as a file of its own, beside the files and with the variables it names."""
     for name in re.findall(r'file\("([^"]+)"\)', block.text):
         (directory / name).write_text(content_of(name), "utf-8")
     for name in re.findall(r'"([\w-]+\.svg)"', block.text):
         (directory / name).write_text('<svg xmlns="http://www.w3.org/2000/svg"/>', "utf-8")
+    for kind, name in re.findall(r'backend_(ca|certificate|key) *= "([^"]+)"', block.text):
+        (directory / name).write_text(proofs()[kind], "utf-8")
     for name in re.findall(r'htpasswd += "([^"]+)"', block.text):
         (directory / name).write_text("ann:{SHA}L55TUjtiq8FBorTWAZ0jy6g129A=\n", "utf-8")
     environ = dict.fromkeys(re.findall(r'env\("([^"]+)"\)', block.text), "placeholder")

@@ -22,7 +22,7 @@ from vestibule.config.telling import telling
 from vestibule.core.call import Call, Operation, SessionCredential
 from vestibule.core.lifetimes import USUAL, Lifetimes
 from vestibule.core.listener import ListenAddress
-from vestibule.core.passage import preflight_policy
+from vestibule.core.passage import names_set, preflight_policy
 from vestibule.core.policy import Policy
 from vestibule.core.postgres import Postgres
 from vestibule.core.registration import Rules
@@ -145,6 +145,9 @@ def _host(scope: Scope, loaded: Loaded, *, has_tokens: bool) -> Host:
         issuers=tuple(dict.fromkeys((*scope.taken.issuers, *filter(None, scope.taken.demanded)))),
         accepts=scope.taken.accepted,
         takes_more=scope.takes_more,
+        header_names=names_set(
+            heading for one in scope.passed if one.passage is not None for heading in one.passage.headers
+        ),
         app_tokens=node.app_tokens,
         takes_callers=has_tokens or scope.taken.is_anything,
         base_url=node.public_url,

@@ -30,6 +30,11 @@ _FOR_SERVERS = (
     *("timeout", "connect_timeout", "host_header", "backend_ca", "backend_certificate", "backend_key"),
     *("backend_name", "preflight", "origins"),
 )
+#: attributes that mean something only where requests pass the gateway itself
+_FOR_GATEWAY = (
+    *("strip_prefix", "rewrite", "timeout", "connect_timeout", "host_header", "backend_ca"),
+    *("backend_certificate", "backend_key", "backend_name"),
+)
 _FOR_TLS = ("backend_ca", "backend_certificate", "backend_key", "backend_name")
 
 
@@ -132,8 +137,11 @@ class _Reader:
         if self._route is None:
             others = tuple(backend for route in self._host.route for backend in route.backend)
         backends = (*self._backends, *others)
-        if not backends or any(one.internal == "echo" for one in backends):
-            return  # only asked about by an edge; or asked what a backend would get
+        if any(one.internal == "echo" for one in backends):
+            return  # asked what a backend would get
+        if not backends:
+            self._check_asked()
+            return
         is_served = any(one.servers for one in backends)
         for name in _FOR_SERVERS:
             if not is_served and self._node.has(name):
@@ -151,6 +159,17 @@ class _Reader:
                 self._report.fault(
                     self._node.at(name), 'has no effect: the backend is not reached by https: "https://…"'
                 )
+
+    def _check_asked(self) -> None:
+        """A host that edges ask about, whose requests they send on by themselves."""
+        if self._host.has("backend"):
+            return  # at fault itself
+        said = "has no effect: requests to a host without a backend are its edge's to send on"
+        for name in _FOR_GATEWAY:
+            if self._node.has(name):
+                self._report.fault(self._node.at(name), said)
+        if self._node.answer_header:
+            self._report.fault(self._node.answer_header[0].block.place, said)
 
     # -- where it goes -----------------------------------------------------------------------------
 

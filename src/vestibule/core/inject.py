@@ -19,9 +19,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from vestibule.core.known import NOBODY, Known, known_of
+from vestibule.core.known import NOBODY, Known, known_of, person_of
+from vestibule.core.passage import set_pairs
 from vestibule.core.route import Host, Route
 from vestibule.model import Caller, Session
+from vestibule.protocol.headers import class_of
 
 VALUE_LIMIT_BYTES: Final = 8 * 1024
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
@@ -218,7 +220,7 @@ def told(who: Session | Caller | None, host: Host, route: Route, proofs: Proofs 
     """
     known = known_of(who, host)
     on = (OWN, *route.telling.families)
-    return tuple(
+    pairs = (
         pair
         for family in (OWN, *host.families)
         for pair in (
@@ -227,15 +229,25 @@ def told(who: Session | Caller | None, host: Host, route: Route, proofs: Proofs 
             else _written(FAMILIES[family], NOBODY, NO_PROOFS, host)
         )
     )
+    headings = route.passage.headers if route.passage is not None else ()
+    if not headings and not host.header_names:
+        return tuple(pairs)
+    own = {class_of(name): value for name, value in set_pairs(headings, person_of(who, host))}
+    said = [(name, own.pop(class_of(name), value)) for name, value in pairs]
+    taken = {class_of(name) for name, _ in said}
+    said += [(name, own.get(class_of(name), "")) for name in host.header_names if class_of(name) not in taken]
+    return tuple(said)
 
 
 def names(host: Host) -> tuple[str, ...]:
     """The names that `told` gives for this host, whoever asks: what an edge in front of it must overwrite."""
-    return tuple(
+    found = [
         name
         for family in (OWN, *host.families)
         for name, _ in _written(FAMILIES[family], NOBODY, NO_PROOFS, host)
-    )
+    ]
+    taken = {class_of(name) for name in found}
+    return (*found, *(name for name in host.header_names if class_of(name) not in taken))
 
 
 def lines_of(pairs: Pairs) -> list[bytes]:

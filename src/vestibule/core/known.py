@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from vestibule.core.route import Host
+from vestibule.core.template import Person
 from vestibule.model import Caller, Identity, Session
 
 
@@ -92,3 +93,11 @@ def _claims(identities: list[Identity]) -> dict[str, Any]:
         for name, value in identity.claims.items():
             found.setdefault(name, value)
     return found
+
+
+def person_of(who: Session | Caller | None, host: Host) -> Person:
+    """What texts with places may say of who asks: by those whose word counts at the host, and no id without them."""
+    if who is None:
+        return Person()
+    known = tuple(identity for identity in who.identities if identity.client in host.believed)
+    return Person(who.user_id if known else "", known)

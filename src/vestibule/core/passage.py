@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -149,7 +149,7 @@ def classes_of(headings: tuple[Heading, ...]) -> frozenset[str]:
     return frozenset(class_of(heading.name) for heading in headings)
 
 
-def set_lines(headings: tuple[Heading, ...], person: Person, request: dict[str, str]) -> list[bytes]:
+def set_lines(headings: tuple[Heading, ...], person: Person, request: Mapping[str, str]) -> list[bytes]:
     """The lines to set; a header one of whose values is not known is left out, and stays removed."""
     lines = []
     for heading in headings:
@@ -157,6 +157,25 @@ def set_lines(headings: tuple[Heading, ...], person: Person, request: dict[str, 
         if value:
             lines.append(f"{heading.name}: {value}".encode("ascii"))
     return lines
+
+
+def set_pairs(headings: tuple[Heading, ...], person: Person) -> list[tuple[str, str]]:
+    """Name and value of each that is the same for every request of a person; empty where it is removed or not known."""
+    return [
+        (heading.name, heading.value.header(person, {}) if heading.value is not None else "")
+        for heading in headings
+        if heading.value is None or not heading.value.is_of_request
+    ]
+
+
+def names_set(headings: Iterable[Heading]) -> tuple[str, ...]:
+    """Names of the headers that are set to what is the same for every request of a person, by class each once."""
+    found = {
+        class_of(heading.name): heading.name
+        for heading in headings
+        if heading.value is not None and not heading.value.is_of_request
+    }
+    return tuple(found.values())
 
 
 def led_home(lines: list[bytes], host_line: bytes, base_url: bytes) -> list[bytes]:

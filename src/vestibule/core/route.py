@@ -67,7 +67,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Backend(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a route leads: servers (balanced), a directory, or a built-in application; at most one of the three.
+    """Where a route leads: servers (balanced), a directory, a built-in application, or a serving; at most one of these.
 
     None of them: nowhere. An edge asks about its requests, and sends them on itself.
     """
@@ -76,6 +76,8 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     static_dir: str = ""
     internal: str = ""
     """`echo`."""
+    serving: str = ""
+    """ID of the serving whose rules come next, and whose backend then (`serving_name`)."""
 
 
 class Telling(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +148,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Most segments any prefix has, so that a long path costs no more than a short one."""
     branding: Branding = PLAIN
     """How its pages look."""
+    header_names: tuple[str, ...] = ()
+    """Headers that its routes set to something of the person's, whichever route: edges overwrite them, too."""
     families: tuple[str, ...] = ()
     """The families of all its routes (`Telling`): an edge overwrites their headers on each."""
     kinds: Mapping[str, str] = {}
@@ -261,6 +265,11 @@ def cookie_name(port: int, *, secure: bool) -> str:
     return "__Host-vestibule" if secure else f"vestibule-{port}"
 
 
+def serving_name(id_: str) -> bytes:
+    """The name under which a serving stands among the hosts: none that a client could ask for has a colon in it."""
+    return b"serving:" + id_.encode("ascii")
+
+
 class RouteTable:
     """Hosts by name; replaced whole when the configuration, or a provider of the database, changes."""
 
@@ -289,7 +298,7 @@ class ReturnHosts(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, table: RouteTable) -> ReturnHosts:
         """The table's."""
-        names = {name.decode("ascii") for name in table.hosts}
+        names = {name.decode("ascii") for name in table.hosts if b":" not in name}
         shown = {host.base_url.partition("://")[2] for host in table.hosts.values() if host.base_url}
         found = {host.domain for host in table.hosts.values() if host.domain is not None}
         domains = sorted(domain.name for domain in found if domain.shares_cookie)

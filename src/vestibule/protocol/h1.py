@@ -34,6 +34,7 @@ from vestibule.protocol.headers import (
     came_before,
     known_answer_kind,
     known_request_kind,
+    less,
     request_kind,
     tokens_of,
     value_of,
@@ -390,19 +391,13 @@ def _answer_head(block: bytes) -> AnswerHead:
             "the backend's answer is malformed", code="bad_answer", detail=exc.message
         ) from exc
     if head.hop:
-        head.lines = _without_hop(head, head.lines)
-        head.caching = _without_hop(head, head.caching)
-    if head.caching:
-        head.is_private = caching.is_private(head.caching)
+        head.lines, head.caching = (less(lines, head.hop) for lines in (head.lines, head.caching))
+    head.is_private = bool(head.caching) and caching.is_private(head.caching)
     if not head.switches:
         head.upgrade = b""
     if head.chunked and head.content_length is not None:
         raise BackendError("the backend's answer has two lengths", code="bad_answer")
     return head
-
-
-def _without_hop(head: AnswerHead, lines: list[bytes]) -> list[bytes]:
-    return [line for line in lines if line.partition(b":")[0].lower() not in head.hop]
 
 
 def _status(line: bytes) -> tuple[int, int, bytes]:

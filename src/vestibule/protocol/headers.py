@@ -13,6 +13,7 @@ The facts that shaped this module:
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -255,7 +256,7 @@ def encoded(value: str, *, kept: str = ",") -> str:
     `kept`: empty for an item of a comma list, where a comma of its own is encoded as well.
     Threat: control characters in a claim that would become header lines of their own.
     """
-    return quote(value, safe=_VISIBLE + kept)
+    return quote(value, safe=_VISIBLE + kept, errors="replace")
 
 
 def tokens_of(value: bytes) -> list[bytes]:
@@ -276,4 +277,9 @@ def without_named(lines: list[bytes], tokens: list[bytes]) -> list[bytes]:
             raise BadRequest("Connection names a header it may not remove", code="bad_connection")
     if not named:
         return lines
-    return [line for line in lines if line.partition(b":")[0].lower().decode("ascii") not in named]
+    return less(lines, {name.encode("latin-1") for name in named})
+
+
+def less(lines: list[bytes], names: Container[bytes]) -> list[bytes]:
+    """The header lines but those of these names, which are lower case."""
+    return [line for line in lines if line.partition(b":")[0].lower() not in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vestibule.core.known import person_of
 from vestibule.core.passage import Passage, classes_of, led_home, set_lines, without
 from vestibule.core.template import Person
 from vestibule.protocol.url import Target
@@ -40,7 +41,8 @@ class Way:
     def person(self) -> Person:
         """What may be said of who asks: by those whose word counts at the host."""
         if self._asked is None:
-            self._asked = _person_of(self._judged)
+            judged = self._judged
+            self._asked = person_of(judged.caller or judged.session, judged.ask.view.host)
         return self._asked
 
     def lines(self, lines: list[bytes]) -> list[bytes]:
@@ -72,12 +74,3 @@ class Way:
         if passage.answer_headers or passage.host_line:
             relay.answer_lines = self.answer_lines
             relay.answer_trailers_not_passed = classes_of(passage.answer_headers)
-
-
-def _person_of(judged: Judged) -> Person:
-    who = judged.caller or judged.session
-    if who is None:
-        return Person()
-    believed = judged.ask.view.host.believed
-    known = tuple(identity for identity in who.identities if identity.client in believed)
-    return Person(who.user_id if known else "", known)

@@ -189,6 +189,15 @@ def test_what_a_directory_has_no_use_for_is_a_fault(desk: Desk, inside: str):
     assert "there is no server behind this" in fault
 
 
+def test_what_an_edge_does_by_itself_is_a_fault_where_it_only_asks(desk: Desk):
+    start = 'gateway { forward_auth = "127.0.0.1:4181" }\n' + HOST.replace('backend = "localhost:3000"', "")
+    inside = 'timeout = "5s"\nheader "X-Host" { value = "{host}" }\nroute "/a/" { rewrite = "/v2" }\n'
+    inside += 'answer_header "X-A" { value = "b" }\npreflight = true\norigins = ["https://a.example"]'
+    faults = desk.faults(start + inside + "\n}\n")
+    assert [fault.partition(": ")[0] for fault in faults] == ["v.hcl:5:11", "v.hcl:7:25", "v.hcl:8:1"]
+    assert all("its edge's to send on" in fault for fault in faults)
+
+
 def test_a_directory_takes_a_prefix_off_and_answers_with_headers(desk: Desk):
     route = 'route "/files/" {\nbackend = "static:public"\nstrip_prefix = true\nanswer_header "X-A" { value = "b" }\n}'
     passage = passage_of(desk, route, b"/files/a.txt")

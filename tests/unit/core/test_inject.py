@@ -13,8 +13,10 @@ from msgspec.structs import replace
 
 from tests.unit.core.test_known import HOST, identity, session
 from vestibule.core.inject import FAMILIES, OWN, VALUE_LIMIT_BYTES, Proofs, lines_of, names, told
+from vestibule.core.passage import Heading, Passage
 from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, Telling
+from vestibule.core.template import parse
 from vestibule.model import Caller, Identity, Session
 from vestibule.protocol.headers import DROP, is_owned, request_kind
 
@@ -332,3 +334,47 @@ def check(text: str, groups: list[str]) -> None:
     for name in ("X-Vouch-IdP-Claims-Groups", "X-Vouch-IdP-Claims-Squads"):
         assert found[name].count(",") == len(groups) - 1
         assert json.loads(f"[{found[name]}]") == groups
+
+
+# -- what a route sets of its own ---------------------------------------------------------------
+
+
+def heading(name: str, value: str | None = None) -> Heading:
+    return Heading(name=name, value=None if value is None else parse(value))
+
+
+def with_headings(*headings: Heading, families: tuple[str, ...] = ()) -> Route:
+    return replace(route(*families), passage=Passage(headers=headings))
+
+
+TEAM = heading("X-Team", "{claim.team}")
+BLUE = identity(login="ada", email="ada@app.example", claims={"team": "blue"})
+
+
+def test_headers_of_the_routes_own_are_told_to_edges_too_on_every_route_of_the_host():
+    at = replace(HOST, header_names=("X-Team", "X-Other"))
+    assert names(at)[-2:] == ("X-Team", "X-Other")
+    found = dict(told(session(BLUE), at, with_headings(TEAM), PROOFS))
+    assert (found["X-Team"], found["X-Other"]) == ("blue", "")
+    for pairs in (told(session(BLUE), at, route(), PROOFS), told(None, at, with_headings(TEAM))):
+        assert dict(pairs)["X-Team"] == ""
+        assert tuple(name for name, _ in pairs) == names(at)
+
+
+def test_what_a_route_keeps_from_its_backend_is_told_to_no_edge():
+    found = dict(told(session(BLUE), HOST, with_headings(heading("user_email")), PROOFS))
+    assert (found["User-Email"], found["User-Login"]) == ("", "ada")
+
+
+def test_what_a_route_sets_stands_in_the_place_of_a_familys_header_once():
+    own = heading("X_Auth_Request_User", "{user.id}")
+    at = replace(HOST, families=("oauth2-proxy",), header_names=("X_Auth_Request_User",))
+    pairs = told(session(BLUE), at, with_headings(own, families=("oauth2-proxy",)), PROOFS)
+    assert dict(pairs)["X-Auth-Request-User"] == "u1"
+    assert tuple(name for name, _ in pairs) == names(at)
+    assert "X_Auth_Request_User" not in names(at)
+
+
+def test_what_differs_from_request_to_request_is_not_told_with_the_person():
+    own = heading("X-Path", "{path}")
+    assert "X-Path" not in dict(told(session(BLUE), HOST, with_headings(own), PROOFS))

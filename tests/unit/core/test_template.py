@@ -154,17 +154,18 @@ HOSTILE = (
     '${env("SECRET")}',
     "%0d%0aX-Admin: 1",
     "\u2028X-Admin: 1",
+    "half \ud83d",
 )
 
 
-@pytest.mark.parametrize("value", HOSTILE)
+@pytest.mark.parametrize("value", HOSTILE, ids=ascii)
 @pytest.mark.parametrize("name", ["claim.x", "user.name", "user.groups"])
 def test_h7_no_value_makes_a_header_line_and_none_is_expanded_again(name, value):
     person = Person("u1", (identity(name=value, groups=(value,), claims={"x": value}),))
     made = header(f"a {{{name}}} z", person)
     assert made.isascii()
     assert made.isprintable()
-    assert unquote(made) == f"a {value} z"
+    assert unquote(made) == f"a {value} z".encode(errors="replace").decode()
     assert request_kind(f"X-Team: {made}".encode()) == 0
 
 

@@ -8,10 +8,11 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
+from tests.unit.proxy.forward.stand import WAYS, Stand
 from tests.unit.proxy.plane import ANYONE, HOSTS, PUBLIC, Plane, host, ok, request, route
 from vestibule.core.passage import Heading, Passage, Rewrite, preflight_policy
 from vestibule.core.policy import policy_of
-from vestibule.core.route import Host, Route
+from vestibule.core.route import Backend, Host, Route
 from vestibule.core.rule import rule
 from vestibule.core.template import parse
 from vestibule.model import Caller, Identity
@@ -156,6 +157,26 @@ def test_h7_what_a_path_holds_is_expanded_by_nobody(loop):
     plane = stage(loop, passing(b"/a", PUBLIC, headers=(heading("X-Path", "{path}"),)))
     plane.get(b"/a/{user.id}%7Bhost%7D?q={claim.team}")
     assert plane.backend.request.values(b"x-path") == [b"/a/%7Buser.id%7D%7Bhost%7D"]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_an_edge_that_asks_is_told_what_the_route_sets_and_on_other_routes_that_it_is_empty(loop, way):
+    asked = host(
+        b"asked.example",
+        route(backend=Backend()),
+        passing(b"/a", headers=(TEAM, heading("User-Email"))),
+        base_url="https://asked.example",
+    )
+    stand = Stand(loop, hosts=(msgspec.structs.replace(asked, header_names=("X-Team",)), *HOSTS[1:]))
+    handle = stand.plane.sign_in(at="asked.example", claims={"team": "blue"})
+    for target, team, email in (
+        (b"/a", b"blue", b""),
+        (b"/b", b"", b"ada@app.example"),
+        (b"/a", b"blue", b""),
+    ):
+        answer = stand.ask(way, target, b"X-Team: red", cookie=handle, host=b"asked.example")
+        assert answer.status == 200
+        assert (answer.values(b"x-team"), answer.values(b"user-email")) == ([team], [email])
 
 
 # -- headers towards the client ---------------------------------------------------------------------
