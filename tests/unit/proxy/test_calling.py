@@ -22,7 +22,7 @@ from vestibule.core.listener import ListenAddress
 from vestibule.core.route import Server
 from vestibule.core.seal import Key, KeyRing
 from vestibule.errors import CredentialGone, ProviderInvalid, ProviderUnavailable, StoreError
-from vestibule.model import Secret, Tokens
+from vestibule.model import Device, Secret, Tokens
 from vestibule.proxy.calling import Calling
 
 PERSON = SessionCredential(client="google", clients={"app.example": "google"})
@@ -515,3 +515,32 @@ def test_a_session_that_comes_to_be_due_while_all_is_at_hand_is_checked(api):
     api.plane.rechecks.due.add(api.plane.session.id)
     assert api.get().status == 401
     assert api.plane.rechecks.asked == 1
+
+
+# -- one sign-in for several hosts ------------------------------------------------------------
+
+
+def test_a_handle_of_a_session_of_a_whole_domain_is_good(loop):
+    api = Api(loop, realms={"app.example": ".example"})
+    api.plane.sign_in(at=".example")
+    assert api.get(handle=api.sealed()).status == 200
+    assert api.api.request.value(b"authorization") == b"Bearer token-1"
+    api.plane.sign_in(at="app.example")
+    assert json.loads(api.get(handle=api.sealed()).body)["code"] == "session_ended"
+
+
+def test_what_was_handed_on_calls_with_its_parents_credentials(loop):
+    api = Api(loop)
+    parent = api.plane.session
+    api.plane.sign_in(at="auth.example")
+    device, now = Device(), api.plane.now()
+    child, handle = loop.wait(
+        api.plane.sessions.hand_on(api.plane.session, host="app.example", device=device, now=now)
+    )
+    loop.wait(api.plane.sessions.load(handle))
+    asked: list[str] = []
+    peek = api.grants.peek
+    api.grants.peek = lambda owner, client: asked.append(owner) or peek(owner, client)
+    assert api.get(handle=api.sealed(session=child.id)).status == 200
+    assert asked == [api.plane.session.id]
+    assert parent.id not in asked

@@ -693,3 +693,34 @@ async def test_a_provider_that_moves_during_a_refresh_is_not_sent_the_token(
     with pytest.raises(CredentialGone):
         await node.grants.access_token(session, "google")
     assert provider.requests == []
+
+
+# -- what was handed on -----------------------------------------------------------------------
+
+
+async def test_a_child_holds_its_parents_credentials_and_its_own(node, clock):
+    parent, _ = await node.sessions.start(
+        host="auth", user_id="", identities=(), clients=("google",), device=Device(), now=clock.now()
+    )
+    tokens = Tokens(access_token=Secret("top"))
+    await node.grants.keep(parent, "google", tokens, clock.now())
+    child, _ = await node.sessions.hand_on(parent, host="app", device=Device(), now=clock.now())
+    assert (await node.grants.access_token(child, "google")).access_token.reveal() == "top"
+    await node.grants.keep(child, "app/google", Tokens(access_token=Secret("own")), clock.now())
+    assert (await node.grants.access_token(child, "app/google")).access_token.reveal() == "own"
+    assert await node.grants.tokens_of(parent.id, "app/google") is None
+    await node.sessions.end(parent.id)
+    assert await node.grants.tokens_of(child.id, "app/google") is None
+
+
+async def test_credentials_that_are_dead_are_gone_from_the_parent_and_so_from_all(node, clock, provider):
+    parent, _ = await node.sessions.start(
+        host="auth", user_id="", identities=(), clients=("google",), device=Device(), now=clock.now()
+    )
+    expired = Tokens(access_token=Secret("old"), refresh_token=Secret("wrong"), expires_at=clock.now() - 1)
+    await node.grants.keep(parent, "google", expired, clock.now())
+    child, _ = await node.sessions.hand_on(parent, host="app", device=Device(), now=clock.now())
+    provider.good = "rt"
+    with pytest.raises(CredentialGone):
+        await node.grants.access_token(child, "google")
+    assert (await node.sessions.by_id(child.id)).clients == ()
