@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.house.source import ROOT
+from tests.house.test_docs import blocks
 from tests.process import Process
 from tests.real.edges import needed
 from tests.real.house import NAVIGATION, House
@@ -65,53 +67,12 @@ host "open.localhost" {
 }
 """
 
-NGINX = """
-    location /@/ {
-        proxy_pass http://127.0.0.1:GATEWAY;
-        proxy_set_header Host $http_host;
-        proxy_set_header X-Forwarded-For $remote_addr;
-    }
-    location = /ask {
-        internal;
-        proxy_pass http://ASKED/@/validate;
-        proxy_pass_request_body off;
-        proxy_set_header Content-Length "";
-        proxy_set_header X-Original-Method $request_method;
-        proxy_set_header X-Original-URL $scheme://$host$request_uri;
-        proxy_set_header X-Forwarded-For $remote_addr;
-    }
-    location / {
-        auth_request /ask;
-        auth_request_set $email $upstream_http_user_email;
-        auth_request_set $sign_in $upstream_http_location;
-        auth_request_set $cookie $upstream_http_set_cookie;
-        add_header Set-Cookie $cookie always;
-        error_page 401 =302 $sign_in;
-        proxy_pass http://127.0.0.1:BACKEND;
-        proxy_set_header User-Email $email;
-    }
-"""
-
-CADDY = """
-{
-	admin off
-	auto_https off
-}
-http://app.localhost:EDGE, http://open.localhost:EDGE {
-	bind 127.0.0.1
-	handle /@/* {
-		reverse_proxy 127.0.0.1:GATEWAY
-	}
-	route {
-		request_header -User-Email
-		forward_auth 127.0.0.1:ASKED {
-			uri /@/forward
-			copy_headers User-Email User-Name User-Groups
-		}
-		reverse_proxy 127.0.0.1:BACKEND
-	}
-}
-"""
+NGINX, CADDY = (
+    next(block.text for block in blocks(ROOT / "docs" / "forward-auth.md") if block.language == language)
+    for language in ("nginx", "caddyfile")
+)
+CADDY_GLOBAL = "{\n\tadmin off\n\tauto_https off\n}\n"
+"""Its admin port would be the same for all Caddys of a machine."""
 
 ENVOY = """
 static_resources:
@@ -140,7 +101,7 @@ static_resources:
             - name: all
               domains: ["*"]
               routes:
-              - match: {prefix: "/@/"}
+              - match: {prefix: "/@"}
                 route: {cluster: gateway}
                 typed_per_filter_config:
                   envoy.filters.http.ext_authz:
@@ -209,7 +170,7 @@ def nginx(text: str, port: int, directory: Path) -> Any:
 
 def caddy(text: str, port: int, directory: Path) -> Any:
     file = directory / "Caddyfile"
-    file.write_text(text, "utf-8")
+    file.write_text(CADDY_GLOBAL + text, "utf-8")
     argv = [needed("caddy"), "run", "--config", str(file), "--adapter", "caddyfile"]
     return Process("caddy", argv, env={"HOME": str(directory), "XDG_CONFIG_HOME": str(directory)})
 
@@ -243,12 +204,16 @@ async def front(request, ports, api, openid, gateway, servers, tmp_path) -> Fron
     for mark, value in marks.items():
         configuration = configuration.replace(mark, value)
     running = gateway(configuration)
-    marks |= {"GATEWAY": str(running.port), "BACKEND": str(app.port)}
-    if start is nginx:
-        by_socket = "socket" in request.param
-        marks["ASKED"] = f"unix:{running.directory}/edge.sock:" if by_socket else f"127.0.0.1:{asked}"
-        text = text.replace("location /@/ {", "location ~ ^/@ {")  # callbacks, too
-    text = text.replace("/@/*", "/@*").replace('prefix: "/@/"', 'prefix: "/@"')
+    by_socket = "socket" in request.param
+    marks |= {
+        "GATEWAY": str(running.port),
+        "BACKEND": str(app.port),
+        # as the docs write them
+        "127.0.0.1:8000": f"127.0.0.1:{running.port}",
+        "127.0.0.1:3000": f"127.0.0.1:{app.port}",
+        "127.0.0.1:4181": f"unix:{running.directory}/edge.sock:" if by_socket else f"127.0.0.1:{asked}",
+        "http://app.example.com {": f"http://app.localhost:{edge_port}, http://open.localhost:{edge_port} {{",
+    }
     for mark, value in marks.items():
         text = text.replace(mark, value)
     directory = tmp_path / "edge"
