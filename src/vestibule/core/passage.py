@@ -175,6 +175,7 @@ def names_set(headings: Iterable[Heading]) -> tuple[str, ...]:
         for heading in headings
         if heading.value is not None and not heading.value.is_of_request
     }
+    found.pop("authorization", None)  # edges are told it in any case
     return tuple(found.values())
 
 

@@ -179,6 +179,33 @@ def test_an_edge_that_asks_is_told_what_the_route_sets_and_on_other_routes_that_
         assert (answer.values(b"x-team"), answer.values(b"user-email")) == ([team], [email])
 
 
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_an_edge_is_told_the_credentials_that_are_to_go_on(loop, way):
+    asked = host(
+        b"asked.example",
+        passing(b"", headers=(heading("Authorization", "Basic c2VydmljZQ=="), heading("Cookie"))),
+        base_url="https://asked.example",
+    )
+    stand = Stand(loop, hosts=(asked, *HOSTS[1:]))
+    handle = stand.plane.sign_in(at="asked.example")
+    lines = (b"Authorization: Bearer the-clients", b"Cookie: theme=dark")
+    answer = stand.ask(way, b"/a", *lines, cookie=handle, host=b"asked.example")
+    assert answer.values(b"authorization") == [b"Basic c2VydmljZQ=="]
+    assert answer.values(b"cookie") == [b""]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_an_edge_is_told_to_pass_on_nobodys_credentials_with_a_preflight(loop, way):
+    asked = host(b"asked.example", preflighted(prefix=b""), base_url="https://asked.example")
+    stand = Stand(loop, hosts=(asked, *HOSTS[1:]))
+    handle = stand.plane.sign_in(at="asked.example")
+    lines = (*ASKS, b"Authorization: Bearer the-clients", b"Cookie: theme=dark")
+    answer = stand.ask(way, b"/a", *lines, cookie=handle, host=b"asked.example", method=b"OPTIONS")
+    assert answer.status == 200
+    for name in (b"authorization", b"cookie", b"user-id", b"proxy-session"):
+        assert answer.values(name) == [b""]
+
+
 # -- headers towards the client ---------------------------------------------------------------------
 
 
@@ -271,8 +298,8 @@ def test_a_backend_that_does_not_take_the_connection_is_504(loop):
 ASKS = (b"Origin: https://spa.example", b"Access-Control-Request-Method: PUT")
 
 
-def preflighted(allow: Iterable = ANYONE, **fields) -> Route:
-    made = route(b"/api", tuple(allow), **fields)
+def preflighted(allow: Iterable = ANYONE, *, prefix: bytes = b"/api", **fields) -> Route:
+    made = route(prefix, tuple(allow), **fields)
     return msgspec.structs.replace(made, preflight=preflight_policy(made.policy))
 
 

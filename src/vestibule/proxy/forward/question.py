@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from vestibule.core.known import person_of
+from vestibule.core.passage import set_pairs
 from vestibule.core.route import Host, Site
 from vestibule.errors import BadRequest
 from vestibule.observe.traffic import Record
 from vestibule.protocol.h1 import RequestHead
-from vestibule.protocol.headers import value_of
+from vestibule.protocol.headers import class_of, value_of
 from vestibule.proxy.exchange import Listener, Responder
 from vestibule.proxy.judge import Judged
 from vestibule.proxy.refusal import Refusals
@@ -81,11 +83,21 @@ class Question(ABC):
 
 
 def passed_on(head: RequestHead, judged: Judged) -> tuple[bytes, bytes]:
-    """Cookie and Authorization for the backend: without the gateway's own cookies, and without what it accepted."""
-    authorization = (
-        b"" if judged.caller is not None or not head.authorization else value_of(head.authorization)
-    )
-    return judged.ask.taken.rest, authorization
+    """Cookie and Authorization for the backend: without the gateway's own cookies, and without what it accepted.
+
+    With a preflight nobody's go on, and a route may set or remove them.
+    """
+    authorization, cookie = b"", judged.ask.taken.rest
+    if judged.caller is None and not judged.is_preflight and head.authorization:
+        authorization = value_of(head.authorization)
+    passage = judged.ask.route.passage
+    for heading in passage.headers if passage is not None else ():
+        if class_of(heading.name) == "cookie":
+            cookie = b""
+        elif class_of(heading.name) == "authorization":
+            person = person_of(judged.caller or judged.session, judged.ask.view.host)
+            authorization = "".join(value for _, value in set_pairs((heading,), person)).encode()
+    return cookie, authorization
 
 
 # -- what an edge says of the request -----------------------------------------------------------
