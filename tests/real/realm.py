@@ -5,23 +5,90 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
+from tests.ports import Ports
 from tests.real.gateway import Gateway
-from tests.real.openid import OpenId
+from tests.real.openid import OpenId, client
 from tests.real.visitor import new_visitor
 
+PROVIDER = """
+gateway {
+  http = ["127.0.0.1:{port}"]
+}
+provider "op" {
+  type          = "oidc"
+  issuer        = "ISSUER"
+  client_id     = "app"
+  client_secret = "app-secret"
+  scopes        = ["openid", "profile", "email", "groups"]
+}
+"""
+HOSTS = """
+host "app.vestibule.localhost" {
+  backend = "internal:echo"
+  sign_in = ["op"]
+  access { allow = ["anyone"] }
+}
+host "wiki.vestibule.localhost" {
+  backend = "internal:echo"
+  sign_in = ["op"]
+  access { allow = ["group:admins"] }
+}
+"""
+HANDOFF = """
+domain "vestibule.localhost" {
+  auth_host = "auth.vestibule.localhost"
+}
+"""
+COOKIE = """
+domain "vestibule.localhost" {
+  auth_host     = "auth.vestibule.localhost"
+  sso           = "cookie"
+  cookie        = "X-Hall"
+  session_token = "jwt"
+}
+"""
+CAROL = {"carol": {"email": "carol@club.example", "email_verified": True, "name": "Carol", "groups": []}}
 NAVIGATION = {
     "Accept": "text/html,*/*;q=0.8",
     "Sec-Fetch-Mode": "navigate",
     "Sec-Fetch-Dest": "document",
     "Sec-Fetch-Site": "none",
 }
+
+
+def open_realm(
+    openid: Callable[..., OpenId],
+    gateway: Callable[..., Gateway],
+    ports: Ports,
+    people: contextlib.AsyncExitStack,
+    *texts: str,
+    auths: tuple[str, ...] = ("auth.vestibule.localhost",),
+    **more: str,
+) -> Realm:
+    """The gateway with these blocks; providers know the callbacks of the auth hosts alone.
+
+    `CLUB` in a text stands for a second provider's address, and each of `more` for its value.
+    """
+    port = ports.take()
+    bases = [f"http://{auth}:{port}" for auth in auths]
+    ends = [f"{base}/@/signedout" for base in bases]
+    provider = openid(
+        client("app", *(f"{base}/@op/callback" for base in bases), post_logout_redirect_uris=ends)
+    )
+    text = "".join((PROVIDER, *texts)).replace("ISSUER", provider.issuer)
+    if "CLUB" in text:
+        club = client("app", *(f"{base}/@club/callback" for base in bases))
+        text = text.replace("CLUB", openid(club, people=CAROL).issuer)
+    for name, value in more.items():
+        text = text.replace(name, value)
+    return Realm(gateway(text, port=port), provider, people)
 
 
 @dataclass
@@ -55,7 +122,6 @@ class Realm:
     provider: OpenId
     people: contextlib.AsyncExitStack
     domain: str = "vestibule.localhost"
-    _visitors: list[aiohttp.ClientSession] = field(default_factory=list)
 
     def url(self, name: str, path: str = "/") -> URL:
         """The address of a host of the domain: `url("app", "/x")`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -11,72 +12,19 @@ import pytest
 
 from tests.ports import Ports
 from tests.real.gateway import Gateway
-from tests.real.openid import OpenId, client
-from tests.real.realm import Realm
+from tests.real.openid import OpenId
+from tests.real.realm import COOKIE, HANDOFF, HOSTS, Realm, open_realm
 
 pytestmark = pytest.mark.real
-
-PROVIDER = """
-gateway {
-  http = ["127.0.0.1:{port}"]
-}
-provider "op" {
-  type          = "oidc"
-  issuer        = "ISSUER"
-  client_id     = "app"
-  client_secret = "app-secret"
-  scopes        = ["openid", "profile", "email", "groups"]
-}
-"""
-HOSTS = """
-host "app.vestibule.localhost" {
-  backend = "internal:echo"
-  sign_in = ["op"]
-  access { allow = ["anyone"] }
-}
-host "wiki.vestibule.localhost" {
-  backend = "internal:echo"
-  sign_in = ["op"]
-  access { allow = ["group:admins"] }
-}
-"""
-HANDOFF = """
-domain "vestibule.localhost" {
-  auth_host = "auth.vestibule.localhost"
-}
-"""
-COOKIE = """
-domain "vestibule.localhost" {
-  auth_host     = "auth.vestibule.localhost"
-  sso           = "cookie"
-  cookie        = "X-Hall"
-  session_token = "jwt"
-}
-"""
 
 
 @pytest.fixture
 async def realm_of(
     openid: Callable[..., OpenId], gateway: Callable[..., Gateway], ports: Ports
 ) -> AsyncIterator[Callable[..., Realm]]:
-    """`realm_of(text)`: the gateway with this domain; the provider knows the auth host's callback alone."""
+    """`realm_of(text, …)`: the gateway with this domain."""
     async with contextlib.AsyncExitStack() as people:
-
-        def start(*texts: str, auths: tuple[str, ...] = ("auth.vestibule.localhost",), **more: str) -> Realm:
-            port = ports.take()
-            bases = [f"http://{auth}:{port}" for auth in auths]
-            callbacks = [f"{base}/@op/callback" for base in bases]
-            ends = [f"{base}/@/signedout" for base in bases]
-            provider = openid(client("app", *callbacks, post_logout_redirect_uris=ends))
-            text = "".join((PROVIDER, *texts)).replace("ISSUER", provider.issuer)
-            if "CLUB" in text:
-                club = client("app", *(f"{base}/@club/callback" for base in bases))
-                text = text.replace("CLUB", openid(club, people=CAROL).issuer)
-            for name, value in more.items():
-                text = text.replace(name, value)
-            return Realm(gateway(text, port=port), provider, people)
-
-        yield start
+        yield functools.partial(open_realm, openid, gateway, ports, people)
 
 
 @pytest.fixture(params=[HANDOFF, COOKIE], ids=["handoff", "cookie"])
@@ -348,7 +296,6 @@ host "both.vestibule.localhost" {
   access { allow = ["anyone"] }
 }
 """
-CAROL = {"carol": {"email": "carol@club.example", "email_verified": True, "name": "Carol", "groups": []}}
 
 
 @pytest.mark.parametrize("domain", [HANDOFF, COOKIE], ids=["handoff", "cookie"])
