@@ -34,6 +34,7 @@ host "app.example.com" {
       all   = ["network:10.0.0.0/8"]
     }
   }
+  app_tokens = true
 }
 """
 
