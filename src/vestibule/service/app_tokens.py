@@ -38,7 +38,8 @@ AT_MOST: Final = 100
 LISTED_S: Final = 30 * 24 * 3600.0
 """For how long a token is listed after it has expired."""
 FAILURES_MAX: Final = 20
-"""Wrong tokens an address (of IPv6 its first 64 bits) may send in a window; more, and only tokens that are known already are good from there."""
+"""Wrong tokens an address (of IPv6 its first 64 bits) may send in a window; more, and only tokens that are known
+already are good from there."""
 WINDOW_S: Final = 60.0
 _WRONG_MAX: Final = 1000
 
