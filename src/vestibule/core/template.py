@@ -27,6 +27,7 @@ REQUEST: Final = ("path", "method", "address", "scheme")
 USER: Final = ("id", "login", "name", "email", *LISTS)
 """Behind `user.`: known of the person."""
 _PLACE_RE: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_NAME_RE: Final = re.compile(r"[a-z_.]{0,40}")
 _SHOWN: Final = (
     "claim.NAME",
     "user.id",
@@ -189,7 +190,9 @@ def _slot(name: str) -> Slot:
         return Slot("route", name)
     if name in REQUEST:
         return Slot("request", name)
-    raise ValueError(f"`{{{name}}}` is no value; there are {_KNOWN}")
+    # What doesn't look like a name may be part of a secret.
+    shown = name if _NAME_RE.fullmatch(name) else "…"
+    raise ValueError(f"`{{{shown}}}` is no value; there are {_KNOWN}; a brace itself is written twice")
 
 
 def _joined(parts: Iterable[str | Slot]) -> tuple[str | Slot, ...]:

@@ -124,7 +124,7 @@ def test_a_value_too_long_is_left_out_whole():
         ("{claim.}", "`{claim.}` is no value"),
         ("{user.}", "`{user.}` is no value"),
         ("{user.password}", "`{user.password}` is no value"),
-        ("{env.SECRET}", "`{env.SECRET}` is no value"),
+        ("{env.secret}", "`{env.secret}` is no value"),
         ("{http.request.uri}", "`{http.request.uri}` is no value"),
         ("{}", "`{}` is no value"),
         ("{user.id", "without its other half"),
@@ -135,6 +135,12 @@ def test_a_value_too_long_is_left_out_whole():
 def test_a_name_that_is_no_value_is_refused_with_what_there_is(text, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         parse(text)
+
+
+def test_what_may_be_part_of_a_secret_is_not_repeated():
+    with pytest.raises(ValueError, match="is no value") as told:
+        parse("Basic pass{W0rd!}")
+    assert "W0rd" not in str(told.value)
 
 
 def test_what_is_literal_may_be_a_secret_and_is_not_shown():
