@@ -282,8 +282,25 @@ def _passwords(host: Host, name: str, report: Report) -> PasswordFile | None:
         return None
     path = beside(host, "htpasswd", host.htpasswd)
     _check_file(path, host.at("htpasswd"), report)
-    # Without a slash: people of it are those of all hosts that name it, as those of a provider at top level.
-    return PasswordFile(name=f"{HTPASSWD}:{quote(str(path), safe='')}", path=str(path))
+    # By the file's name alone: people stay who they are when it is moved, and learn nothing of this machine. Without a
+    # slash, for they are those of all hosts that name it, as those of a provider at top level.
+    return PasswordFile(name=f"{HTPASSWD}:{quote(path.name, safe='')}", path=str(path))
+
+
+def check_files(hosts: Iterable[tuple[Host, Taken]], report: Report) -> None:
+    """Threat: two files of one name, where `ann` of the one would be `ann` of the other."""
+    found: dict[str, tuple[Host, str]] = {}
+    for host, taken in hosts:
+        passwords = taken.accepted.passwords
+        if passwords is None or not passwords.path:
+            continue
+        first, path = found.setdefault(passwords.name, (host, passwords.path))
+        if path != passwords.path:
+            report.fault(
+                host.at("htpasswd"),
+                f"is another file than that of {first.label}, of the same name, by which their people are known: give "
+                "one of them another name",
+            )
 
 
 def _check_file(path: Path, place: Place, report: Report) -> None:

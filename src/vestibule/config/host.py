@@ -8,7 +8,7 @@ import msgspec
 
 from vestibule.config import schema
 from vestibule.config.access import Door, check_access, check_said, policies_of
-from vestibule.config.caller import Issuers, Taken, read_issuers, taken_by
+from vestibule.config.caller import Issuers, Taken, check_files, read_issuers, taken_by
 from vestibule.config.client import Client
 from vestibule.config.edge import check_without_backend, is_asked
 from vestibule.config.passing import Passed, names_of, passed_by
@@ -67,6 +67,7 @@ def check_hosts(
         check_without_backend(host, report, is_asked=is_asked(config), signs_in=signs_in)
         if name is not None:
             scopes[name] = scope
+    check_files(((scope.node, scope.taken) for scope in scopes.values()), report)
     if not config.host and not report.faults:
         report.fault(
             config.block.place, 'there is no host: host "app.example.com" { backend = "localhost:3000" … }'

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from vestibule.core.credential import HTPASSWD
 from vestibule.core.route import ACCOUNT_PATH, SIGN_IN_PATH, SIGN_OUT_PATH, SIGNED_OUT_PATH
 from vestibule.errors import BadRequest, Conflict, VestibuleError
 from vestibule.model import Account, Identity, Session, User, Vouched
@@ -51,7 +52,7 @@ async def account(desk: Desk, ask: Ask) -> Response:
     page = desk.pages.account(
         ask.scene(),
         facts=_facts(user, _own(ask, session)),
-        items=[_item(desk, session, known, is_last=len(accounts) == 1) for known in accounts],
+        items=[_item(desk, ask, session, known, is_last=len(accounts) == 1) for known in accounts],
         offers=[_offer(offer) for offer in offers],
         actions=_ways(ask),
         tokens=[line(token, ask.visit.now) for token in tokens],
@@ -261,7 +262,7 @@ def _facts(user: User, identities: Iterable[Identity]) -> list[Fact]:
     return [fact for fact in facts if fact.value]
 
 
-def _item(desk: Desk, session: Session, known: Account, *, is_last: bool) -> Item:
+def _item(desk: Desk, ask: Ask, session: Session, known: Account, *, is_last: bool) -> Item:
     remove = Action(
         href=UNLINK_PATH,
         label="unlink",
@@ -269,8 +270,9 @@ def _item(desk: Desk, session: Session, known: Account, *, is_last: bool) -> Ite
         hidden=(("issuer", known.issuer), ("subject", known.subject)),
     )
     is_fixed = is_last or _is_in_use(session, known.issuer, known.subject)
+    own = ask.visit.host.title if known.kind == HTPASSWD else ""  # the site's own people
     return Item(
-        title=desk.signin.title_of(known.client) or known.issuer,
+        title=desk.signin.title_of(known.client) or own or known.issuer,
         detail=_shown(known.login, known.email, known.name),
         kind=known.kind,
         actions=() if is_fixed else (remove,),
