@@ -49,7 +49,7 @@ def identity(client: str, **more: object) -> Identity:
 
 def name_of(path: Path) -> str:
     """What the people of this file have as their client."""
-    return "htpasswd:" + quote(str(path), safe="")
+    return "htpasswd:" + quote(path.name, safe="")
 
 
 TOKEN: frozenset[str] = frozenset()
@@ -420,6 +420,22 @@ def test_a_password_file_that_would_be_served_is_told_of(desk: Desk):
         'host "files.example" {\n  backend = "static:www"\n  access { allow = ["public"] }\n}\n'
     )
     assert any("the password file of app.example would be served" in fault for fault in desk.faults(text))
+
+
+def test_two_files_of_one_name_are_told_apart(desk: Desk):
+    """Threat: `ann` of the one file is `ann` of the other."""
+    (desk.folder / "a").mkdir()
+    users(desk)
+    users(desk, name="a/users")
+    text = host_of(f'htpasswd = "users"\n{ANYONE}') + host_of(f'htpasswd = "a/users"\n{ANYONE}', "b.example")
+    (fault,) = desk.faults(text)
+    assert "is another file than that of app.example, of the same name" in fault
+
+
+def test_nobody_is_told_where_the_file_is(desk: Desk):
+    users(desk, name="the people")
+    host = compiled(desk, host_of(f'htpasswd = "the people"\n{ANYONE}'))
+    assert host.sign_in == ("htpasswd:the%20people",)
 
 
 # -- in a domain ----------------------------------------------------------------------------------
