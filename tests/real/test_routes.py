@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 import websockets
+from aiohttp import web
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
@@ -234,6 +235,25 @@ async def test_paths_headers_and_files_are_what_the_routes_say(house: House, bro
     shown = json.loads((await browser.get("/echo/y?z=1")).text)
     assert (shown["path"], shown["query"]) == ("/y", "z=1")
     assert ["Host", "echo.internal"] in shown["headers"]
+
+
+async def test_h8_a_backend_takes_over_no_session_and_leads_no_edge_inside(
+    house: House, browser_of_alice: Any
+):
+    async def hostile(_: Any) -> web.Response:
+        answer = web.Response(text="hello", headers={"X-Accel-Redirect": "/internal/", "X-Powered-By": "x"})
+        for name in (f"vestibule-{house.gateway.port}", "__Host-vestibule", "app"):
+            answer.set_cookie(name, "evil")
+        return answer
+
+    house.app.answer = hostile
+    page = await browser_of_alice.get("/x")
+    assert (page.status, page.text) == (200, "hello")
+    assert [line.partition("=")[0] for line in page.headers.getall("Set-Cookie")] == ["app"]
+    assert "X-Accel-Redirect" not in page.headers
+    assert "X-Powered-By" not in page.headers
+    assert page.headers["Cache-Control"] == "private"
+    assert await browser_of_alice.email() == "alice@example.com"
 
 
 async def test_a_backend_that_does_not_answer_in_the_routes_time_is_504(house: House, browser_of_alice: Any):
