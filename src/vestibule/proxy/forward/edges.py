@@ -28,6 +28,8 @@ from vestibule.proxy.refusal import Answer, Answers, Refusals
 from vestibule.proxy.teller import Told
 
 KNOWN_MAX = 1024
+KNOWN_LINES_BYTES = 512
+"""Longer chains of addresses are read each time."""
 GRANTED_MAX = 4096
 _OK = b"HTTP/1.1 200 OK"
 _FORBIDDEN = b"HTTP/1.1 403 Forbidden"
@@ -95,6 +97,7 @@ class Edges:
             ext_authz.PATH: Edge(ext_authz.read, ext_authz.written, full),
         }
         self._peers: dict[str, bool] = {}
+        self._clients: dict[tuple[str, tuple[bytes, ...]], str] = {}
         self._known: dict[tuple[str, bytes, bytes, bytes], Known] = {}
         self._granted: OrderedDict[int, tuple[Told, list[bytes]]] = OrderedDict()
 
@@ -164,15 +167,28 @@ class Edges:
         about = head_about(head, method=asked.method, target=asked.target, authority=asked.authority)
         if not about.upgrade and about.value(b"sec-websocket-key"):
             about.upgrade = b"websocket"  # edges keep Upgrade to themselves
-        client = client_of(peer, head.forwarded, self._trusted, is_believed=is_believed)
-        # The edge's own address is nobody's: a rule on networks is not to take the one for the other.
-        is_told = len(client.hops) > 1 and client.hops[-2] != UNKNOWN
-        known = Known(about, client.address if is_told else "")
+        known = Known(about, self._client_of(exchange, is_believed=is_believed))
         if head.is_familiar:
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
             self._known[peer, head.fields, head.method, head.target.full] = known
         return known
+
+    def _client_of(self, exchange: Exchange, *, is_believed: bool) -> str:
+        """The address of the client, as the edge tells; empty where it doesn't."""
+        told = tuple(line for line in exchange.head.forwarded if _tells_of_client(line))
+        key = exchange.peer, told
+        address = self._clients.get(key)
+        if address is None:
+            client = client_of(exchange.peer, told, self._trusted, is_believed=is_believed)
+            # The edge's own address is nobody's: a rule on networks is not to take the one for the other.
+            is_told = len(client.hops) > 1 and client.hops[-2] != UNKNOWN
+            address = client.address if is_told else ""
+            if sum(map(len, told)) <= KNOWN_LINES_BYTES:
+                if len(self._clients) >= KNOWN_MAX:
+                    self._clients.clear()
+                self._clients[key] = address
+        return address
 
     def granted(self, told: Told) -> list[bytes]:
         """The lines that say who asks: every header there may be, so that the edge overwrites them all."""
@@ -284,3 +300,7 @@ class _Curt:
 def _edge_path(target: Target) -> bytes:
     path = target.path
     return ext_authz.PATH if path.startswith(ext_authz.PATH) else path
+
+
+def _tells_of_client(line: bytes) -> bool:
+    return line[:16].lower() == b"x-forwarded-for:" or line[:10].lower() == b"forwarded:"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -105,28 +105,26 @@ def passed_on(head: RequestHead, judged: Judged) -> tuple[bytes, bytes]:
 _SCHEMES = frozenset((b"http", b"https", b"ws", b"wss"))
 
 
-def said(lines: Iterable[bytes], *names: bytes) -> list[bytes]:
-    """The values of these headers (lower-case names), all there and each once.
+def said_by(head: RequestHead) -> dict[bytes, bytes]:
+    """What the headers that tell of requests say, by lower-case name; empty for one that came twice."""
+    found: dict[bytes, bytes] = {}
+    for line in head.forwarded:
+        raw_name, _, value = line.partition(b":")
+        name = raw_name.lower()
+        found[name] = b"" if name in found else value.strip(b" \t")
+    return found
+
+
+def all_of(said: Mapping[bytes, bytes], *names: bytes) -> list[bytes]:
+    """The values of these headers, all there and each once.
 
     Raises BadRequest. Threat: an edge that sets one of two and hands the client's other on.
     """
-    found: dict[bytes, bytes] = {}
-    for line in lines:
-        name = line[: line.find(b":")].lower()
-        if name not in names:
-            continue
-        if name in found:
-            raise _bad(f"{name.decode()} came twice")
-        found[name] = value_of(line)
-    missing = [name for name in names if not found.get(name)]
-    if missing:
-        raise _bad(f"{missing[0].decode()} is missing")
-    return [found[name] for name in names]
-
-
-def is_said(lines: Iterable[bytes], *names: bytes) -> bool:
-    """True when any of these headers (lower-case names) came."""
-    return any(line[: line.find(b":")].lower() in names for line in lines)
+    values = [said.get(name, b"") for name in names]
+    if not all(values):
+        absent = names[values.index(b"")].decode()
+        raise _bad(f"{absent} came twice" if absent.encode() in said else f"{absent} is missing")
+    return values
 
 
 def check_scheme(scheme: bytes) -> None:
@@ -138,7 +136,7 @@ def check_scheme(scheme: bytes) -> None:
 def by_forwarded(head: RequestHead) -> Asked:
     """What X-Forwarded-Method, -Proto, -Host and -Uri say, all four of them. Raises BadRequest."""
     names = b"x-forwarded-method", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-uri"
-    method, scheme, authority, target = said(head.forwarded, *names)
+    method, scheme, authority, target = all_of(said_by(head), *names)
     check_scheme(scheme)
     return Asked(method, target, authority)
 

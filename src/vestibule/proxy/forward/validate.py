@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from vestibule.errors import BadRequest
 from vestibule.protocol.h1 import RequestHead
-from vestibule.proxy.forward.question import Asked, by_forwarded, check_scheme, is_said, said
+from vestibule.proxy.forward.question import Asked, all_of, by_forwarded, check_scheme, said_by
 from vestibule.proxy.refusal import Answer
 
 PATH = b"/@/validate"
@@ -20,11 +20,12 @@ def read(head: RequestHead) -> Asked:
 
     Raises BadRequest. Threat: an edge that writes one of the two, and hands on the other as the client wrote it.
     """
-    if not is_said(head.forwarded, b"x-original-method", b"x-original-url"):
+    said = said_by(head)
+    if b"x-original-method" not in said and b"x-original-url" not in said:
         return by_forwarded(head)
-    if is_said(head.forwarded, b"x-forwarded-method", b"x-forwarded-uri"):
+    if b"x-forwarded-method" in said or b"x-forwarded-uri" in said:
         raise BadRequest("X-Original-… and X-Forwarded-… both say what is asked about", code="bad_question")
-    method, url = said(head.forwarded, b"x-original-method", b"x-original-url")
+    method, url = all_of(said, b"x-original-method", b"x-original-url")
     scheme, _, rest = url.partition(b"://")
     authority, slash, path = rest.partition(b"/")
     check_scheme(scheme)

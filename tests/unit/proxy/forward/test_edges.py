@@ -159,6 +159,10 @@ def test_what_is_remembered_is_bounded(loop, monkeypatch):
     stand.plane.sign_in()
     assert len(stand.edges._known) <= 3
     assert len(stand.edges._peers) <= 3
+    assert len(stand.edges._clients) <= 3
+    stand.edges._clients.clear()
+    assert stand.ask(NGINX, b"/public", b"X-Forwarded-For: " + b"a" * 600, peer=("10.0.0.1", 1)).status == 200
+    assert not stand.edges._clients
     assert len(stand.edges._granted) <= 2
 
 
