@@ -19,6 +19,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -34,6 +35,7 @@ from vestibule.model import Device, Secret, Session
 from vestibule.protocol import base64url
 from vestibule.protocol.url import authority
 from vestibule.service.cookies import Cookies, without_flow
+from vestibule.service.flight import Flights
 from vestibule.service.locker import Locker
 from vestibule.service.outcome import Begun, Finished
 from vestibule.service.sessions import Sessions
@@ -109,6 +111,7 @@ class Handoffs:
         self._life_s = life_s
         self._random = random
         self._given: dict[tuple[str, str], _Given] = {}
+        self._flights: Flights[tuple[Session, str] | None] = Flights()
         self._table = RouteTable(())
 
     def use(self, table: RouteTable) -> None:
@@ -175,8 +178,16 @@ class Handoffs:
         return await self._locker.take(_KIND, code, _Handed, bound=_name(visit.host), now=visit.now)
 
     async def _child(self, visit: Visit, parent: Session) -> tuple[Session, str] | None:
-        """The parent's session on this host under a handle of its own; None when the parent has ended meanwhile."""
+        """The parent's session on this host under a handle of its own; None when the parent has ended meanwhile.
+
+        Tabs that come back at once make one together.
+        """
         place = parent.id, _name(visit.host)
+        return await self._flights.share(place, partial(self._make, visit, parent, place), name="enter")
+
+    async def _make(
+        self, visit: Visit, parent: Session, place: tuple[str, str]
+    ) -> tuple[Session, str] | None:
         given = self._given.get(place)
         if given is not None and visit.now - given.at < SAME_HANDLE_S:
             session = await self._sessions.by_id(given.session_id)
