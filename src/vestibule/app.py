@@ -45,6 +45,7 @@ from vestibule.proxy.judge import Judge
 from vestibule.proxy.lasting import Lasting
 from vestibule.proxy.listener import Listener, Listening
 from vestibule.proxy.pool import Pools
+from vestibule.proxy.serving import ServingPort
 from vestibule.proxy.static import Directory
 from vestibule.proxy.teller import Teller
 from vestibule.service import assertion, htpasswd
@@ -175,7 +176,7 @@ class App:
         )
 
     def _further_listeners(self, driver: Late) -> list[Listening]:
-        """Those of edges, of calling interfaces and of the admin API."""
+        """Those of edges, of calling interfaces, of servings and of the admin API."""
         compiled = self._compiled
         tokens = OwnTokens(_sources(compiled), driver)
         clock = asyncio.get_running_loop().time
@@ -186,7 +187,10 @@ class App:
             Listener(call.listen, self._calling(call, tokens), clock=clock, slashes=True)
             for call in compiled.calls
         )
-        return [*edges, *calls, *self._admin_listeners()]
+        servings = (
+            Listener(at, ServingPort(id_, self.gateway), clock=clock) for id_, at in compiled.servings.items()
+        )
+        return [*edges, *calls, *servings, *self._admin_listeners()]
 
     def _admin_listeners(self) -> list[Listener]:
         """The socket of the admin API, and its port where it has one."""

@@ -18,6 +18,7 @@ from vestibule.config.path import check_paths
 from vestibule.config.people import check_people
 from vestibule.config.place import Place, Report
 from vestibule.config.redirect import check_redirect_urls
+from vestibule.config.serving import Serving, check_servings
 from vestibule.core.branding import Branding
 from vestibule.core.domain import Domain
 from vestibule.core.listener import ListenAddress
@@ -36,6 +37,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts by canonical name."""
     domains: tuple[Domain, ...] = ()
     interfaces: tuple[Interface, ...] = ()
+    servings: tuple[Serving, ...] = ()
     sources: Mapping[str, ProviderConfig] = {}
     """Token sources of the app's own that calls use, by name."""
     brandings: Mapping[str, Branding] = {}
@@ -54,7 +56,8 @@ def check(config: schema.Config, report: Report) -> Checked:
     check_redirect_urls(clients, scopes, report)
     sources = Sources(_sources(config, report))
     interfaces = check_calls(config, scopes, sources, report)
-    _check_clashes(config, interfaces, report)
+    servings = check_servings(config, clients, scopes, report)
+    _check_clashes(config, interfaces, servings, report)
     check_paths(config, report)
     check_admin(config, report)
     check_edges(config, report)
@@ -65,6 +68,7 @@ def check(config: schema.Config, report: Report) -> Checked:
         scopes=scopes,
         domains=domains,
         interfaces=interfaces,
+        servings=servings,
         sources=sources.used,
         brandings=check_brandings(config, report),
         people=check_people(config, report),
@@ -157,7 +161,9 @@ def _check_names(nodes: Sequence[schema.Named], what: str, report: Report) -> No
         found.setdefault(node.label, node.label_at)
 
 
-def _check_clashes(config: schema.Config, interfaces: tuple[Interface, ...], report: Report) -> None:
+def _check_clashes(
+    config: schema.Config, interfaces: tuple[Interface, ...], servings: tuple[Serving, ...], report: Report
+) -> None:
     """Two on one address: only one could start."""
     gateway = config.gateway
     taken: list[tuple[ListenAddress, Place]] = []
@@ -169,6 +175,8 @@ def _check_clashes(config: schema.Config, interfaces: tuple[Interface, ...], rep
     for interface in interfaces:
         node = interface.node
         _take(interface.listen, node.at("port" if node.port is not None else "listen"), taken, report)
+    for serving in servings:
+        _take(serving.listen, serving.node.at("port"), taken, report)
     port = admin_port(config)
     if port is not None and config.admin is not None:
         _take(port, config.admin.at("listen"), taken, report)

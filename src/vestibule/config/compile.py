@@ -17,8 +17,10 @@ from vestibule.config.domain import placed
 from vestibule.config.host import Scope
 from vestibule.config.load import Loaded
 from vestibule.config.path import beside, database, key_file, state_dir
+from vestibule.config.serving import Serving
 from vestibule.config.shape import Node
 from vestibule.config.telling import telling
+from vestibule.core.branding import PLAIN
 from vestibule.core.call import Call, Operation, SessionCredential
 from vestibule.core.lifetimes import USUAL, Lifetimes
 from vestibule.core.listener import ListenAddress
@@ -55,6 +57,8 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     token_sources: Mapping[str, ProviderConfig]
     """The app's own, by `TokenCredential.source`."""
     calls: tuple[Call, ...]
+    servings: Mapping[str, ListenAddress]
+    """Where each serving has its port, by its ID."""
     state: Path
     """Absolute; made by who needs it."""
     database: Path | Postgres
@@ -73,10 +77,12 @@ def compile_config(loaded: Loaded) -> Compiled:
     gateway = config.gateway
     # A token that people make here is never passed on, by whatever host it comes.
     has_tokens = any(scope.node.app_tokens for scope in checked.scopes.values())
-    table = RouteTable(
+    hosts = (
         placed(_host(scope, loaded, has_tokens=has_tokens), checked.domains)
         for scope in checked.scopes.values()
     )
+    servings = (_serving(serving, loaded, has_tokens=has_tokens) for serving in checked.servings)
+    table = RouteTable((*hosts, *servings))
     return Compiled(
         table=table,
         listeners=tuple(_listener(listen, gateway, "http") for listen in listeners_of(config)),
@@ -90,6 +96,7 @@ def compile_config(loaded: Loaded) -> Compiled:
         clients={name: client.config for name, client in checked.clients.items()},
         token_sources=dict(checked.sources),
         calls=tuple(_call(interface, table) for interface in checked.interfaces),
+        servings={serving.node.label: serving.listen for serving in checked.servings},
         state=state_dir(config),
         database=database(config),
         key_file=key_file(config),
@@ -139,7 +146,7 @@ def _host(scope: Scope, loaded: Loaded, *, has_tokens: bool) -> Host:
     host = Host(
         name=scope.name.encode(),
         title=title_of(node, loaded.config) or node.name or scope.name,
-        branding=loaded.checked.brandings[node.label],
+        branding=loaded.checked.brandings.get(node.label, PLAIN),
         clients=dict(scope.clients),
         sign_in=(*scope.sign_in, *scope.taken.sign_in),
         issuers=tuple(dict.fromkeys((*scope.taken.issuers, *filter(None, scope.taken.demanded)))),
@@ -160,6 +167,19 @@ def _host(scope: Scope, loaded: Loaded, *, has_tokens: bool) -> Host:
         client: getattr(clients[full].config, "redirect_url", "") for client, full in scope.clients.items()
     }
     return telling(with_callbacks(host, registered), node, scope.prefixes, clients)
+
+
+def _serving(serving: Serving, loaded: Loaded, *, has_tokens: bool) -> Host:
+    """As a host that nobody signs in at: who asks there comes by a host that leads to it, or shows a credential."""
+    host = _host(serving.scope, loaded, has_tokens=has_tokens)
+    return replace(
+        host,
+        clients={},
+        sign_in=(),
+        issuers=(*host.issuers, *host.sign_in),
+        callbacks={},
+        base_url=f"http://localhost:{serving.listen.port}",
+    )
 
 
 def _route(scope: Scope, number: int, prefix: bytes, inherited: Backend) -> Route:
@@ -194,7 +214,7 @@ def _backend(node: Node, written: tuple[Backend, ...], *, insecure: bool, trust:
     first = written[0]
     if first.static_dir:
         return Backend(static_dir=str(beside(node, "backend", first.static_dir)))
-    if first.internal:
+    if first.internal or first.serving:
         return first
     servers = [server for backend in written for server in backend.servers]
     return Backend(

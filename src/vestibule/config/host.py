@@ -60,15 +60,15 @@ def check_hosts(
     issuers = read_issuers(config.issuer, report)
     for host in config.host:
         name = _name(host, scopes, report)
-        scope = _scope(host, name or host.label, clients, config.gateway, report, issuers=issuers)
+        scope = scope_of(host, name or host.label, clients, config.gateway, report, issuers=issuers)
         _check_public_url(scope, urls, report, is_open=is_open)
-        _check_backends(host, report)
+        check_backends(host, report)
         signs_in = scope.is_shown_secrets
         check_without_backend(host, report, is_asked=is_asked(config), signs_in=signs_in)
         if name is not None:
             scopes[name] = scope
     check_files(((scope.node, scope.taken) for scope in scopes.values()), report)
-    if not config.host and not report.faults:
+    if not config.host and not config.serving and not report.faults:
         report.fault(
             config.block.place, 'there is no host: host "app.example.com" { backend = "localhost:3000" … }'
         )
@@ -88,7 +88,7 @@ def _name(host: schema.Host, scopes: Mapping[str, Scope], report: Report) -> str
     return name
 
 
-def _scope(
+def scope_of(
     host: schema.Host,
     name: str,
     clients: Mapping[str, Client],
@@ -97,6 +97,7 @@ def _scope(
     *,
     issuers: Issuers,
 ) -> Scope:
+    """The host with its names resolved; what they don't lead to goes to *report*."""
     inline = {node.label: f"{host.label}/{node.label}" for node in (*host.provider, *host.oauth)}
     named = dict(inline)
     listed: list[str] = []
@@ -209,7 +210,8 @@ def _prefix(route: schema.Route, named: Mapping[str, str], report: Report) -> by
     return path
 
 
-def _check_backends(host: schema.Host, report: Report) -> None:
+def check_backends(host: schema.Host, report: Report) -> None:
+    """Report lists of backends that can't be one, and certificates that nobody checks."""
     nodes: tuple[schema.Host | schema.Route, ...] = (host, *host.route)
     for node in nodes:
         if node.insecure:
@@ -218,7 +220,8 @@ def _check_backends(host: schema.Host, report: Report) -> None:
             )
         if len(node.backend) > 1 and any(not backend.servers for backend in node.backend):
             report.fault(
-                node.at("backend"), "only servers can stand in a list; static: and internal: stand alone"
+                node.at("backend"),
+                "only servers can stand in a list; static:, internal: and serving: stand alone",
             )
         elif not node.backend and node.has("backend") and not report.faults:
             report.fault(node.at("backend"), 'the list is empty: backend = "localhost:3000"')

@@ -131,6 +131,7 @@ _BLOCKS: tuple[tuple[str, type[Node], str, str], ...] = (
     ("auth", schema.Auth, "in `call`", ""),
     ("apply_header", schema.ApplyHeader, "in `call`", ""),
     ("operation", schema.Operation, "in `call`", ""),
+    ("serving", schema.Serving, "", ""),
     ("secret", schema.SecretValue, "", ""),
     ("client_credentials", schema.ClientCredentials, "", "client_credentials"),
     ("service_account", schema.ServiceAccount, "", "service_account"),

@@ -15,6 +15,7 @@ from vestibule.config.schema_client import AuthorizeParameter, OAuth, Provider
 from vestibule.config.schema_domain import Domain
 from vestibule.config.schema_host import EDGE, Access, Host, Route
 from vestibule.config.schema_passage import Header, Passing
+from vestibule.config.schema_serving import Serving
 from vestibule.config.shape import Node
 from vestibule.config.value import (
     FilePath,
@@ -56,6 +57,7 @@ __all__ = [
     "Route",
     "SecretValue",
     "ServiceAccount",
+    "Serving",
     "Store",
 ]
 
@@ -251,12 +253,11 @@ class Config(Node, kw_only=True):
         "ingress": "host",
         "calling": "call",
         "oauth_client": "oauth",
+        "serve": "serving",
         "service_account_key": "service_account",
     }
     LATER: ClassVar[Mapping[str, str]] = {
         "acme": EDGE,
-        "serve": "",
-        "serving": "",
         "credential": EDGE,
         "atproto": "",
     }
@@ -280,6 +281,7 @@ class Config(Node, kw_only=True):
     host: tuple[Host, ...] = ()
     domain: tuple[Domain, ...] = ()
     call: tuple[Call, ...] = ()
+    serving: tuple[Serving, ...] = ()
     secret: tuple[SecretValue, ...] = ()
     client_credentials: tuple[ClientCredentials, ...] = ()
     service_account: tuple[ServiceAccount, ...] = ()

@@ -252,8 +252,12 @@ def backend(data: str) -> Backend:
                 f"there is no internal:{rest}; there are {', '.join(f'internal:{x}' for x in INTERNAL)}"
             )
         return Backend(internal=rest)
-    if kind in ("serving", "nomad") and not rest.isdecimal():
-        raise Unfit(f"`{kind}:` is not in this version yet; name the server itself, host:port")
+    if kind == "serving" and not rest.isdecimal():
+        if not rest.isascii() or not rest:
+            raise Unfit("names no serving: serving:ID")
+        return Backend(serving=rest)
+    if kind == "nomad" and not rest.isdecimal():
+        raise Unfit("`nomad:` is not in this version yet; name the server itself, host:port")
     found = _endpoint(data)
     server = Server(host=found.host, port=found.port, path=found.path, tls=found.scheme == "https")
     return Backend(servers=(server,))

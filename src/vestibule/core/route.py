@@ -298,7 +298,7 @@ class ReturnHosts(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, table: RouteTable) -> ReturnHosts:
         """The table's."""
-        names = {name.decode("ascii") for name in table.hosts if b":" not in name}
+        names = {name.decode("ascii") for name in table.hosts if not name.startswith(b"serving:")}
         shown = {host.base_url.partition("://")[2] for host in table.hosts.values() if host.base_url}
         found = {host.domain for host in table.hosts.values() if host.domain is not None}
         domains = sorted(domain.name for domain in found if domain.shares_cookie)

@@ -120,9 +120,11 @@ class Gateway:
             return
         exchange.on_end = self._record
         # 1 to 4. Client, route, who asks, decision.
-        self._judge.judge(exchange, self._act, self._fail)
+        self._judge.judge(exchange, self._act, self.fail)
 
-    def _fail(self, exchange: Exchange, error: Exception) -> None:
+    def fail(self, exchange: Exchange, error: Exception) -> None:
+        """Answer with what went wrong before anything was decided."""
+        exchange.on_end = self._record
         if _is_health_check(exchange, error):
             exchange.answer(b"HTTP/1.1 200 OK", list(_HEALTHY), b"ok\n")
         else:
@@ -162,6 +164,9 @@ class Gateway:
             except ClientError as error:
                 self._refuse_way(exchange, judged, error)
                 return
+        if backend.serving:
+            self._judge.judge_within(exchange, judged, backend.serving, self._act, self.fail)
+            return
         if not backend.servers:
             self._internal.begin(exchange, backend, self._lines(head, judged, way)[0], way)
             return

@@ -17,7 +17,7 @@ import msgspec
 
 from vestibule.core.passage import is_preflight
 from vestibule.core.policy import Policy, decide
-from vestibule.core.route import Host, Route, RouteTable, Site, has_one_meaning, is_own
+from vestibule.core.route import Host, Route, RouteTable, Site, has_one_meaning, is_own, serving_name
 from vestibule.core.seal import KeyRing
 from vestibule.errors import BadRequest, ClientError, ProviderUnavailable, StoreError
 from vestibule.model import (
@@ -220,6 +220,44 @@ class Judge:
         else:
             self._tasks.spawn(self._load(case, ask, handle, then), "load session", partial(failed, case))
 
+    # -- once more -----------------------------------------------------------------------------
+
+    def judge_within(
+        self,
+        case: C,
+        outer: Judged,
+        serving: str,
+        then: Callable[[C, Judged], None],
+        failed: Callable[[C, Exception], None],
+    ) -> None:
+        """Judge by the rules of a serving what the host that leads to it let through.
+
+        Who asks is whoever shows a credential that the serving takes, else who asked at the host.
+        """
+        view = self._views.within(outer.ask.view, serving, case.listener)
+        host, head = view.host, case.head
+        ask = Ask(view, host.route(head.target.path), outer.ask.taken, outer.ask.told, None)
+        if host.takes_callers and outer.caller is None and head.authorization:
+            authorization = value_of(head.authorization)
+            if self._callers.takes(host, authorization):
+                self._call(case, ask, authorization, then, failed)
+                return
+        if ask.route.needs_caller and outer.caller is None:
+            case.host = host
+            then(
+                case, Judged(ask, None, None, Deny(401, "token_required", "this address takes a token only"))
+            )
+            return
+        who = outer.caller or outer.session
+        scopes = outer.caller.scopes if outer.caller is not None else None
+        asker = Asker(address=case.address)
+        if who is not None:
+            asker = Asker(who.identities, who.user_id, case.address, scopes)
+        decision = decide(ask.route.policy, head.method, asker)
+        if not isinstance(decision, Allow):
+            case.host = host
+        then(case, Judged(ask, outer.session, outer.caller, decision, is_preflight=outer.is_preflight))
+
     # -- 3. who asks ---------------------------------------------------------------------------
 
     async def _load(self, case: C, ask: Ask, handle: str, then: Callable[[C, Judged], None]) -> None:
@@ -338,8 +376,9 @@ class Judge:
     async def _may_still_last(self, exchange: Exchange) -> bool:
         """The same for one with a credential of its own. Raises StoreError, ProviderUnavailable."""
         head = exchange.head
-        host, authorization = self._table.host(head.host), value_of(head.authorization)
-        if host is None or not host.takes_callers or not self._callers.takes(host, authorization):
+        authorization = value_of(head.authorization)
+        host = self._taker(head, authorization)
+        if host is None:
             return False
         try:
             caller = await self._callers.load(host, authorization, exchange.address, self._now())
@@ -347,6 +386,15 @@ class Judge:
             return False
         decision = _decided_for(caller, head.host.decode("ascii"), host.route(head.target.path), exchange)
         return isinstance(decision, Allow)
+
+    def _taker(self, head: RequestHead, authorization: bytes) -> Host | None:
+        """Who takes this credential: the host, or the serving it leads to; None: nobody."""
+        host = self._table.host(head.host)
+        serving = host.route(head.target.path).backend.serving if host is not None else ""
+        for one in (host, self._table.host(serving_name(serving)) if serving else None):
+            if one is not None and one.takes_callers and self._callers.takes(one, authorization):
+                return one
+        return None
 
 
 def _decided_for(caller: Caller, host: str, route: Route, case: Case) -> Decision:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from vestibule.core import session_token
 from vestibule.core.passage import Passage
-from vestibule.core.route import Host, RouteTable, Site, Telling, site_of
+from vestibule.core.route import Host, RouteTable, Site, Telling, serving_name, site_of
 from vestibule.core.seal import KeyRing
 from vestibule.errors import BadRequest
 from vestibule.model import Caller, Session
@@ -191,4 +193,17 @@ class Views:
             if host.takes_more and not self._table.is_whole:
                 raise NotYetKnown
             view = self._views[name, listener] = View(host, listener, self._trusted, self._budget, self._ring)
+        return view
+
+    def within(self, outer: View, serving: str, listener: Listener) -> View:
+        """The view of a serving, as people reach it by the host that leads to it."""
+        name = serving_name(serving)
+        key = (outer.host.name + b" " + name, listener)
+        view = self._views.get(key)
+        if view is None:
+            host, site = self._table.hosts[name], outer.site
+            inside = replace(
+                host, base_url=site.base_url, title=outer.host.title, branding=outer.host.branding
+            )
+            view = self._views[key] = View(inside, listener, self._trusted, self._budget, self._ring)
         return view
