@@ -14,9 +14,11 @@ import msgspec
 from vestibule.config.client import Client
 from vestibule.config.place import Place, Report, nearest
 from vestibule.config.schema_host import Access, Host, Route
+from vestibule.core.credential import APIKEY, HTPASSWD
 from vestibule.core.policy import Policy, policy_of
 from vestibule.core.rule import Rule, qualified
 from vestibule.protocol.address import is_loopback
+from vestibule.protocol.htpasswd import canonical
 
 PUBLIC = Rule(kind="public", text="public")
 ANYONE = Rule(kind="anyone", text="anyone")
@@ -119,9 +121,19 @@ def _rules(door: Door, access: Access, name: str) -> tuple[Rule, ...]:
     """The rules with the providers they name, and where they stand."""
     rules: tuple[Rule, ...] = getattr(access, name)
     return tuple(
-        msgspec.structs.replace(qualified(rule, door.clients), place=access.at(name, number).short)
+        msgspec.structs.replace(_spelled(qualified(rule, door.clients)), place=access.at(name, number).short)
         for number, rule in enumerate(rules)
     )
+
+
+def _spelled(rule: Rule) -> Rule:
+    """The rule with the name of somebody with a password in its one spelling.
+
+    Threat: `deny = ["user:htpasswd/Bob"]`, and `bob` in the file.
+    """
+    if rule.kind == "user" and rule.provider.partition(":")[0] in (HTPASSWD, APIKEY):
+        return msgspec.structs.replace(rule, value=canonical(rule.value))
+    return rule
 
 
 # -- faults -----------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from vestibule.config.schema_caller import Issuer as IssuerNode
 from vestibule.config.schema_caller import RequireJwt
 from vestibule.config.schema_host import Host, Route
 from vestibule.config.value import client_id
-from vestibule.core.credential import HTPASSWD, NOTHING, USUAL_CLAIMS, Accepted, Issuer, PasswordFile
+from vestibule.core.credential import APIKEY, HTPASSWD, NOTHING, USUAL_CLAIMS, Accepted, Issuer, PasswordFile
 from vestibule.core.outgoing import checked_url
 from vestibule.errors import ProviderInvalid
 from vestibule.protocol.address import is_loopback
@@ -23,7 +23,6 @@ from vestibule.protocol.htpasswd import TEXT_LIMIT_BYTES, FileError, People, par
 from vestibule.protocol.jose import ALGORITHMS
 from vestibule.protocol.oauth2 import ClientAuth
 
-APIKEY: Final = "apikey_auth"
 _AUTH_STYLES: Final[Mapping[str, ClientAuth]] = {"basic": "client_secret_basic", "post": "client_secret_post"}
 Issuers: TypeAlias = Mapping[str, Issuer | None]
 """By ID; None for one at fault."""

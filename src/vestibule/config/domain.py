@@ -62,9 +62,7 @@ def placed(host: Host, domains: Iterable[Domain]) -> Host:
     domain = domain_of(host.name.decode("ascii"), [(one.name, one) for one in domains])
     shared = frozenset(one.cookie.lower().encode() for one in domains if one.cookie)
     hands_on = domain is not None and (
-        domain.shares_cookie
-        or host.takes_more
-        or any(map(is_top, (*host.clients.values(), *host.sign_in)))
+        domain.shares_cookie or host.takes_more or any(map(is_top, (*host.clients.values(), *host.sign_in)))
     )
     if domain is None or not hands_on:
         return replace(host, shared_cookies=shared)

@@ -17,6 +17,8 @@ INVALID_TOKEN: Final = "invalid_token"  # noqa: S105 - a code
 BAD_CREDENTIALS: Final = "bad_credentials"
 HTPASSWD: Final = "htpasswd"
 """How rules name the people of a password file: `user:htpasswd/ann`."""
+APIKEY: Final = "apikey_auth"
+"""The same of users with keys."""
 USUAL_CLAIMS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "login": "preferred_username",

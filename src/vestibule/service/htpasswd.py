@@ -115,7 +115,8 @@ class PasswordFiles:
             client=name,
             issuer=name,
             subject=canonical(person.name),
-            login=person.name,
+            login=canonical(person.name),
+            name=person.name,
             unknown=LISTS,
             claims={MARK: self._mark(person)},
         )
