@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import dataclasses
+import html
 import json
+import re
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -359,7 +361,7 @@ async def test_an_issuer_that_refuses_the_gateway_itself_lets_nobody_in(site):
 
 async def test_people_of_the_file_come_in_by_name_and_password(site):
     seen = await site.seen("pass", "/a", **basic("ANN", ANN))
-    assert (seen.one("user-login"), seen.all("authorization")) == ("Ann", [])
+    assert (seen.one("user-login"), seen.one("user-name"), seen.all("authorization")) == ("ann", "Ann", [])
     for user, password in (("ann", BOB), ("nobody", ANN), ("ann", ""), ("", ANN)):
         status, headers, text = await site.ask("pass", "/", basic(user, password))
         assert (status, json.loads(text)["code"]) == (401, "bad_credentials")
@@ -399,7 +401,7 @@ async def test_people_of_the_file_sign_in_by_the_form(site):
         assert await filled(site, browser, "Ann", ANN) == 303
         assert (await site.ask("pass", "/a", session=browser))[0] == 200
         seen = site.app.seen[-1]
-        assert (seen.one("user-login"), bool(seen.one("user-id"))) == ("Ann", True)
+        assert (seen.one("user-login"), bool(seen.one("user-id"))) == ("ann", True)
         by_request = await site.seen("pass", "/a", **basic("ann", ANN))
     assert by_request.one("user-id") == seen.one("user-id")
 
@@ -463,3 +465,63 @@ async def test_nothing_secret_is_written_down(site):
     kept = b"".join(path.read_bytes() for path in site.gateway.directory.rglob("*") if path.is_file())
     for secret in (token, opaque, ANN, basic("ann", ANN)["Authorization"].partition(" ")[2]):
         assert secret.encode() not in kept
+
+
+# -- in a domain ------------------------------------------------------------------------------------
+
+DOMAIN = """
+gateway {
+  http = ["127.0.0.1:PORT"]
+}
+
+domain "example.com" {
+  auth_host = "auth.example.com"
+}
+
+host "a.example.com" {
+  backend  = "127.0.0.1:BACKEND"
+  htpasswd = "USERS"
+  access {
+    allow = ["user:htpasswd/Ann"]
+  }
+}
+
+host "b.example.com" {
+  backend  = "127.0.0.1:BACKEND"
+  htpasswd = "USERS"
+  access {
+    allow = ["anyone"]
+  }
+}
+"""
+
+
+async def test_who_fills_in_the_form_at_the_auth_host_is_signed_in_on_all_hosts_that_know_them(
+    ports, api, gateway, tmp_path: Path
+):
+    port, app, users = ports.take(), await api(), tmp_path / "users"
+    users.write_text(line("Ann", ANN) + line("bob", BOB), "utf-8")
+    users.chmod(0o640)
+    text = DOMAIN.replace("PORT", str(port)).replace("BACKEND", str(app.port)).replace("USERS", str(users))
+    started = gateway(text, port=port)
+    auth = f"http://auth.example.com:{port}"
+    page = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    async with new_visitor() as browser:
+        async with browser.get(f"http://a.example.com:{port}/deep", headers=page) as answer:
+            assert (answer.status, str(answer.url.origin())) == (200, auth), str(answer.url)
+            form = re.search(r'name="rd" value="([^"]+)"', await answer.text())
+        assert form is not None
+        sent = {"user": "ann", "password": ANN, "rd": html.unescape(form[1])}
+        headers = {**page, "Origin": auth, "Sec-Fetch-Site": "same-origin"}
+        async with browser.post(f"{auth}/@/signin", data=sent, headers=headers) as answer:
+            assert (answer.status, answer.url.path) == (200, "/deep"), str(answer.url)
+        assert app.seen[-1].one("user-login") == "ann"
+        async with browser.get(f"http://b.example.com:{port}/", headers=page) as answer:
+            assert (answer.status, answer.url.host) == (200, "b.example.com")
+        users.write_text(line("bob", BOB), "utf-8")
+        started.process.wait_log("htpasswd_loaded")
+        for name in "ab":
+            async with browser.get(
+                f"http://{name}.example.com:{port}/", headers={"Accept": "application/json"}
+            ) as answer:
+                assert answer.status == 401

@@ -312,9 +312,11 @@ def test_a_password_file_is_found_beside_the_configuration(desk: Desk):
     assert [said(host, b"/"), said(host, b"/", passwords.name)] == ["sign-in", "in"]
 
 
-def test_rules_name_people_of_the_file(desk: Desk):
+@pytest.mark.parametrize("spelled", ["ann", "Ann", "ANN "])
+def test_rules_name_people_of_the_file_in_whatever_spelling(desk: Desk, spelled: str):
+    """Threat: a deny of `Bob` that `bob` passes."""
     users(desk)
-    host = compiled(desk, host_of('htpasswd = "users"\naccess { allow = ["user:htpasswd/ann"] }'))
+    host = compiled(desk, host_of(f'htpasswd = "users"\naccess {{ allow = ["user:htpasswd/{spelled}"] }}'))
     policy = host.routes[b""].policy
     client = host.sign_in[0]
     ann, bob = (Identity(client=client, issuer=client, subject=name, login=name) for name in ("ann", "bob"))

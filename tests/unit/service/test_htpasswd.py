@@ -101,7 +101,8 @@ def test_people_may_stand_in_the_configuration_itself():
 
 def test_who_somebody_is_comes_from_the_file():
     identity = World().identity("bob")
-    assert (identity.client, identity.issuer, identity.subject, identity.login) == (NAME, NAME, "bob", "Bob")
+    assert (identity.client, identity.issuer, identity.subject) == (NAME, NAME, "bob")
+    assert (identity.login, identity.name) == ("bob", "Bob")
     assert identity.email == ""
     assert "groups" in identity.unknown
     assert HASHES[APR1] not in repr(identity)
