@@ -56,9 +56,9 @@ def _completed(own: hcl.Block | None, auth: str, at: hcl.Value, others: Sequence
         attributes |= named(public_url=hcl.Value(url, at.place))
     blocks = own.blocks
     if not any(block.type == "access" for block in blocks):
-        # There is no app to be let into.
-        anyone = hcl.Value((hcl.Value("anyone", at.place),), at.place)
-        blocks = (*blocks, hcl.Block("access", at.place, (), named(allow=anyone)))
+        # There is no app to be let into; what is the person's own asks for a sign-in by itself.
+        everyone = hcl.Value((hcl.Value("public", at.place),), at.place)
+        blocks = (*blocks, hcl.Block("access", at.place, (), named(allow=everyone)))
     return hcl.Block(own.type, own.place, own.labels, {**attributes, **own.attributes}, blocks)
 
 
