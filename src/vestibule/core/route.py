@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from vestibule.core.branding import PLAIN, Branding
+from vestibule.core.compat import Claim, claim_of, root_of, unrooted
 from vestibule.core.credential import NOTHING, Accepted
 from vestibule.core.domain import Domain, is_within
 from vestibule.core.flow import split_redirect
@@ -140,6 +141,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Every enabled provider of the database signs people in here, too (`joined_by`)."""
     callbacks: Mapping[bytes, tuple[str, ...]] = {}
     """Paths outside `/@…` that are the redirect URL of clients, and the IDs of those."""
+    compat: tuple[str, ...] = ()
+    """Products whose paths are answered here, too (`core.compat`)."""
     base_url: str = ""
     """`public_url`, without trailing slash; empty: made from the listener."""
     routes: Mapping[bytes, Route] = {}
@@ -164,6 +167,15 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
         return self.domain is not None and self.domain.auth != self.name
 
     @property
+    def root(self) -> bytes:
+        """Below what its edge hands the gateway's own paths on, where that is not at `/@` (`core.compat`)."""
+        return root_of(self.compat)
+
+    def claim(self, path: bytes) -> Claim | None:
+        """Which other product has this path here."""
+        return claim_of(self.compat, path, is_led_away=self.is_led_away)
+
+    @property
     def believed(self) -> tuple[str, ...]:
         """Full names of all whose identities count here."""
         return (*self.sign_in, *self.issuers)
@@ -183,14 +195,19 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_own(path: bytes, host: Host) -> bool:
-    """True for `/@/…`, for `/@ID/…` of this host's clients, and for paths they come back to.
+    """True for `/@/…`, for `/@ID/…` of this host's clients, for paths they come back to, and other products' paths.
 
     Every other path is the backend's, `/@alice` too.
     """
     if path[:2] != b"/@":
-        return path in host.callbacks
+        return path in host.callbacks or (bool(host.compat) and _is_products(path, host))
     end = path.find(b"/", 2)
     return end > 0 and (end == 2 or path[2:end].decode("latin-1") in host.clients)
+
+
+def _is_products(path: bytes, host: Host) -> bool:
+    bare = unrooted(path, host.root)
+    return host.claim(path) is not None or (bare is not path and is_own(bare, host))
 
 
 def has_one_meaning(host: Host, target: Target) -> bool:

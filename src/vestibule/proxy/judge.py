@@ -330,8 +330,8 @@ class Judge:
                 if isinstance(case, Exchange):
                     case.on_last = self._lasting.add
                 self._sessions.touch(session, self._now())
-        path = head.target.path
-        if (path[:2] == b"/@" or path in ask.view.host.callbacks) and is_own(path, ask.view.host):
+        path, host = head.target.path, ask.view.host
+        if (path[:2] == b"/@" or host.callbacks or host.compat) and is_own(path, host):
             then(case, Judged(ask, session, None, None))
             return
         if ask.route.needs_caller:
