@@ -171,12 +171,13 @@ def _host(scope: Scope, loaded: Loaded, *, has_tokens: bool) -> Host:
 
 def _serving(serving: Serving, loaded: Loaded, *, has_tokens: bool) -> Host:
     """As a host that nobody signs in at: who asks there comes by a host that leads to it, or shows a credential."""
-    host = _host(serving.scope, loaded, has_tokens=has_tokens)
+    scope, believed = serving.scope, serving.believed
+    host = replace(_host(scope, loaded, has_tokens=has_tokens), sign_in=believed)
     return replace(
-        host,
+        telling(host, scope.node, scope.prefixes, loaded.checked.clients),
         clients={},
         sign_in=(),
-        issuers=(*host.issuers, *host.sign_in),
+        issuers=(*host.issuers, *believed),
         callbacks={},
         base_url=f"http://localhost:{serving.listen.port}",
     )

@@ -35,6 +35,8 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     node: Node
     scope: Scope
     listen: ListenAddress
+    believed: tuple[str, ...]
+    """Full names of those who sign people in at hosts that lead to it."""
 
 
 def check_servings(
@@ -58,13 +60,14 @@ def check_servings(
             )
             continue
         listen = _listen(node, report)
-        host = _as_host(node, _leading(node.label, scopes))
+        believed = _leading(node.label, scopes)
+        host = _as_host(node, believed)
         name = serving_name(node.label).decode()
         scope = scope_of(host, name, clients, config.gateway, report, issuers=issuers)
         check_backends(host, report)
         _check_ends_here(node, report)
         if listen is not None:
-            found[node.label] = Serving(node=node, scope=scope, listen=listen)
+            found[node.label] = Serving(node=node, scope=scope, listen=listen, believed=believed)
     for scope in scopes.values():
         _check_leading(scope, ids, report)
     return tuple(found.values())
@@ -99,10 +102,15 @@ def _as_host(node: Node, sign_in: tuple[str, ...]) -> Host:
     """The host that it is like: one that says who gets through, if only that everybody does."""
     names = set(Host.__struct_fields__) & set(Node.__struct_fields__)
     same: dict[str, Any] = {name: getattr(node, name) for name in names}
-    if node.access is not None:
-        same["sign_in"] = sign_in
-    elif node.apikey_auth is None and node.require_jwt is None and not node.issuers:
+    takes_callers = node.apikey_auth is not None or node.require_jwt is not None or bool(node.issuers)
+    if node.access is None and not takes_callers:
         same["access"] = _everybody(node.block.place)
+    if node.access is not None and sign_in:
+        block, place = node.block, node.block.place
+        listed = named(sign_in=hcl.Value(tuple(hcl.Value(one, place) for one in sign_in), place))
+        written = {**block.attributes, **listed}
+        same["block"] = hcl.Block(block.type, place, block.labels, written, block.blocks)
+        same["sign_in"] = sign_in
     return Host(**same)
 
 
