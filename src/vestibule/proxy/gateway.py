@@ -96,15 +96,17 @@ class Gateway:
         self._traffic = traffic
         self._now = now
         self._refusals = Refusals(answers, traffic, log, now=now)
-        self._open_pools(table)
+        self._prepare_for(table)
 
     def use(self, table: RouteTable) -> None:
         """Serve by this table from now on; what lasts of those it lets in no more is broken off."""
-        self._open_pools(table)
+        self._prepare_for(table)
         self._teller.forget()
         self._judge.use(table)
 
-    def _open_pools(self, table: RouteTable) -> None:
+    def _prepare_for(self, table: RouteTable) -> None:
+        """Edges ask as these hosts have it, and each backend has its connections."""
+        self._edges.use(table)
         for host in table.hosts.values():
             for route in host.routes.values():
                 if route.backend.servers:
@@ -114,8 +116,9 @@ class Gateway:
 
     def handle(self, exchange: Exchange) -> None:
         """Answer it. Whatever goes wrong on the way is a refusal."""
-        target = exchange.head.target
-        if (target.path[:3] == b"/@/" or target.came) and self._edges.takes(target):
+        head = exchange.head
+        target, edges = head.target, self._edges
+        if (target.path[:3] == b"/@/" or target.came or head.host in edges.names) and edges.takes(head):
             self._edges.handle(exchange, exchange.listener)
             return
         exchange.on_end = self._record

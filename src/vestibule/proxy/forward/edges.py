@@ -9,10 +9,15 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
-from vestibule.core.route import HEALTH_PATH
+from msgspec.structs import replace
+
+from vestibule.core.compat import ASK
+from vestibule.core.route import HEALTH_PATH, Host, RouteTable
 from vestibule.errors import BadRequest, NotFound
+from vestibule.model import Deny, SignIn
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol.address import Networks
@@ -20,7 +25,7 @@ from vestibule.protocol.forwarded import UNKNOWN, client_of
 from vestibule.protocol.h1 import RequestHead, head_about
 from vestibule.protocol.url import Target
 from vestibule.proxy.exchange import Exchange, Listener
-from vestibule.proxy.forward import ext_authz, forward, validate
+from vestibule.proxy.forward import compat, ext_authz, forward, validate
 from vestibule.proxy.forward.question import Asked, Question, passed_on
 from vestibule.proxy.forward.verdict import Verdicts
 from vestibule.proxy.judge import Judged
@@ -45,6 +50,14 @@ class Edge(NamedTuple):
     written: Callable[[bytes, list[bytes], bytes], Answer]
     """A refusal in this edge's own statuses."""
     refusals: Refusals
+    allowed: bytes = _OK
+    """The status line that lets pass."""
+    more: Callable[[Told], list[bytes]] = compat.nothing_more
+    """Lines of an answer that lets pass, beside those of all edges."""
+    demands: Callable[[bytes, Judged], Deny | SignIn | None] | None = None
+    """What the question's own query demands of who would be let in. Raises BadRequest."""
+    tells_client: bool = True
+    """The edge's word on the client's address counts."""
 
 
 class Known:
@@ -96,14 +109,50 @@ class Edges:
             forward.PATH: Edge(forward.read, forward.written, full),
             ext_authz.PATH: Edge(ext_authz.read, ext_authz.written, full),
         }
+        self._products: dict[bytes, tuple[Host, dict[str, Edge]]] = {}
+        self.names: frozenset[bytes] = frozenset()
+        """Hosts where edges ask at other products' addresses, too."""
         self._peers: dict[str, bool] = {}
         self._clients: dict[tuple[str, tuple[bytes, ...]], str] = {}
         self._known: dict[tuple[str, bytes, bytes, bytes], Known] = {}
         self._granted: OrderedDict[int, tuple[Told, list[bytes]]] = OrderedDict()
 
-    def takes(self, target: Target) -> bool:
+    def use(self, table: RouteTable) -> None:
+        """Answer at the addresses of other products as these hosts have it."""
+        self._products = {
+            name: (host, {product: self._edge_of(product, host) for product in host.compat})
+            for name, host in table.hosts.items()
+            if host.compat
+        }
+        self.names = frozenset(self._products)
+        self._known.clear()
+
+    def _edge_of(self, product: str, host: Host) -> Edge:
+        is_oauth2_proxy = product == "oauth2-proxy"
+        return Edge(
+            partial(compat.read, host),
+            compat.WRITTEN[product],
+            self._curt,
+            allowed=b"HTTP/1.1 202 Accepted" if is_oauth2_proxy else _OK,
+            more=compat.gap_auth if is_oauth2_proxy else compat.nothing_more,
+            demands=compat.demands if is_oauth2_proxy else None,
+            tells_client=False,
+        )
+
+    def takes(self, head: RequestHead) -> bool:
         """True for the addresses of edges, and for what only looked like one of them as it came."""
-        return _edge_path(target) in self._edges or ext_authz.PREFIX in target.came
+        target = head.target
+        if _edge_path(target) in self._edges or ext_authz.PREFIX in target.came:
+            return True
+        return self._products_edge(head) is not None
+
+    def _products_edge(self, head: RequestHead) -> Edge | None:
+        """Another product's, where its address on this host is asked at."""
+        found = self._products.get(head.host)
+        claim = found[0].claim(head.target.path) if found is not None else None
+        return (
+            found[1][claim.product] if found is not None and claim is not None and claim.what == ASK else None
+        )
 
     def handle(self, exchange: Exchange, site: Listener, *, is_believed: bool = False) -> None:
         """Answer a question.
@@ -124,12 +173,12 @@ class Edges:
             and self._verdicts.hold(again.judged)
         ):
             exchange.on_end = again.asking.end
-            exchange.answer(_OK, again.lines, b"", again.raw)
+            exchange.answer(again.raw[: again.raw.index(b"\r\n")], again.lines, b"", again.raw)
             return
         asking = Asking(exchange, site, self._curt, self)
         exchange.on_end = asking.end
         try:
-            edge = asking.edge = self._edge_at(head.target)
+            edge = asking.edge = self._edge_at(head)
             asking.refusals = edge.refusals
             asking.is_about(known or self._read(edge, exchange, is_believed=is_believed))
         except Exception as error:  # noqa: BLE001 - the boundary: an unforeseen fault must not let anyone through
@@ -149,8 +198,12 @@ class Edges:
             found = self._peers[peer] = peer in self._trusted
         return found
 
-    def _edge_at(self, target: Target) -> Edge:
-        edge = self._edges.get(_edge_path(target))
+    def _edge_at(self, head: RequestHead) -> Edge:
+        target = head.target
+        edge = self._edges.get(_edge_path(target)) or self._products_edge(head)
+        if target.came:
+            # Threat: an edge that keeps people from these addresses, but not from every spelling of them.
+            raise BadRequest("the address of the question is not in its canonical form", code="bad_target")
         if edge is None:
             raise NotFound("there is nothing at this address but what edges ask")
         return edge
@@ -167,7 +220,8 @@ class Edges:
         about = head_about(head, method=asked.method, target=asked.target, authority=asked.authority)
         if not about.upgrade and about.value(b"sec-websocket-key"):
             about.upgrade = b"websocket"  # edges keep Upgrade to themselves
-        known = Known(about, self._client_of(exchange, is_believed=is_believed))
+        address = self._client_of(exchange, is_believed=is_believed) if edge.tells_client else ""
+        known = Known(about, address)
         if head.is_familiar:
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
@@ -237,15 +291,20 @@ class Asking(Question):
         self.peer = self.address = known.address
 
     def allow(self, judged: Judged, told: Told) -> None:
-        exchange, known = self._exchange, self._known
-        if exchange is None or known is None:
+        exchange, known, edge = self._exchange, self._known, self.edge
+        if exchange is None or known is None or edge is None:
+            return
+        refused = edge.demands and edge.demands(exchange.head.target.query, judged)
+        if refused:
+            self.refusals.by_judgement(self, replace(judged, decision=refused))
             return
         cookie, authorization = passed_on(self.head, judged)
         lines = [*self._edges.granted(told), b"Cookie: " + cookie, b"Authorization: " + authorization]
-        raw = b"\r\n".join((_OK, *lines, b"Content-Length: 0", b"", b""))
+        lines += edge.more(told)
+        raw = b"\r\n".join((edge.allowed, *lines, b"Content-Length: 0", b"", b""))
         if not self.head.authorization:  # whose it is may be known otherwise the next time
             known.again = Again(judged, told, self.listener, lines, raw, self)
-        exchange.answer(_OK, lines, b"", raw)
+        exchange.answer(edge.allowed, lines, b"", raw)
 
     def answer(self, status_line: bytes, lines: Sequence[bytes], body: bytes = b"") -> None:
         if self.edge is not None:

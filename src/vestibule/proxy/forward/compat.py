@@ -1,0 +1,213 @@
+"""The questions of edges that were configured for other products: `/oauth2/auth`, Vouch's and Nuon's `/validate`.
+
+Their documented configurations say less than ours: nginx sends Host, for oauth2-proxy X-Forwarded-Uri, for Vouch
+nothing more, and hands on whatever else the client wrote. So that a client gains nothing by writing it itself:
+
+- The host asked about is Host's, which every configuration sets; another one that is told stands for a host only
+  where Host names one without an app (an auth host, as Traefik and ingress-nginx have it).
+- A host with rules of their own for some paths is not asked about without the path: every question is refused, so
+  that no such configuration is left in use.
+- A method that isn't told is none that a route lists, and none is a preflight.
+- Nobody's address is known: X-Real-IP and X-Forwarded-For are the client's own in most of these configurations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from vestibule.core.known import Known, known_of
+from vestibule.core.route import Host
+from vestibule.errors import BadRequest
+from vestibule.model import Deny, SignIn
+from vestibule.protocol.h1 import RequestHead
+from vestibule.protocol.headers import value_of
+from vestibule.protocol.url import authority
+from vestibule.proxy.forward import validate
+from vestibule.proxy.forward.question import Asked, check_scheme, said_by
+from vestibule.proxy.judge import Judged
+from vestibule.proxy.refusal import Answer
+from vestibule.proxy.teller import Told
+
+UNTOLD: Final = b"UNTOLD"
+"""Stands for a method that the edge doesn't tell; no route lists it."""
+_URL: Final = (b"x-original-url", b"x-original-method")
+_URI: Final = (b"x-forwarded-uri", b"x-forwarded-method")
+
+
+# -- what is asked about ------------------------------------------------------------------------
+
+
+def read(host: Host, head: RequestHead) -> Asked:
+    """What an edge asks about that was configured for another product; `host` is Host's. Raises BadRequest."""
+    said = said_by(head)
+    twice = [name for name in (*_URL, *_URI, b"x-forwarded-host") if said.get(name) == b""]
+    if twice:
+        raise _bad(f"{twice[0].decode()} came twice, or is empty")
+    # 1. Told in one way, or not at all.
+    by_url, by_uri = any(name in said for name in _URL), any(name in said for name in _URI)
+    if by_url and by_uri:
+        raise _bad("X-Original-… and X-Forwarded-… both say what is asked about")
+    where, target = _split(said[b"x-original-url"]) if b"x-original-url" in said else (b"", b"")
+    where = where or said.get(b"x-forwarded-host", b"")
+    target = target or said.get(b"x-forwarded-uri", b"")
+    method = said.get(b"x-original-method") or said.get(b"x-forwarded-method") or UNTOLD
+    # 2. Of which host.
+    if where and authority(where).host != head.host:
+        if not _has_no_app(host) or not target:
+            raise _bad("Host names another host than X-Forwarded-Host or X-Original-URL")
+        return Asked(_plain(method), target, where)
+    # 3. Which path; somebody who opens the asking path itself asks whether they are signed in.
+    if not target and not _is_uniform(host):
+        raise _bad(
+            "the host has rules for some of its paths, and neither X-Forwarded-Uri nor X-Original-URL came"
+        )
+    if not target or _is_asking(host, target):
+        target = b"/"
+    return Asked(_plain(method), target, value_of(head.host_line))
+
+
+def _split(url: bytes) -> tuple[bytes, bytes]:
+    scheme, _, rest = url.partition(b"://")
+    where, slash, path = rest.partition(b"/")
+    check_scheme(scheme)
+    return where, slash + path or b"/"
+
+
+def _plain(method: bytes) -> bytes:
+    """Threat: `X-Forwarded-Method: OPTIONS` of a client's own, where preflights need no sign-in."""
+    return UNTOLD if method == b"OPTIONS" else method
+
+
+def _has_no_app(host: Host) -> bool:
+    return host.routes[b""].backend.internal == "account"
+
+
+def _is_uniform(host: Host) -> bool:
+    whole = host.routes[b""]
+    return all(
+        route.policy == whole.policy and route.needs_caller == whole.needs_caller
+        for route in host.routes.values()
+    )
+
+
+def _is_asking(host: Host, target: bytes) -> bool:
+    claim = host.claim(target.partition(b"?")[0])
+    return claim is not None and claim.what == "ask"
+
+
+def _bad(why: str) -> BadRequest:
+    return BadRequest("the edge doesn't say what it asks about", code="bad_question", detail=why)
+
+
+# -- oauth2-proxy: what the question itself demands ---------------------------------------------
+
+_DEMANDS: Final = ("allowed_groups", "allowed_emails", "allowed_email_domains")
+
+
+def demands(query: bytes, judged: Judged) -> Deny | SignIn | None:
+    """Why `/oauth2/auth?allowed_groups=…` refuses who would be let in; None: it doesn't.
+
+    One of each list must hold. Nobody meets a demand, on a public path neither. Raises BadRequest.
+    Threat: a demand that is misspelt, or names nobody, and so demands nothing (CVE-2021-21411).
+    """
+    asked = _demanded(query)
+    if not asked:
+        return None
+    known = known_of(judged.caller or judged.session, judged.ask.view.host)
+    if not known:
+        return SignIn("the edge lets in some people only")
+    for name, wanted in asked.items():
+        if not _is_met(name, wanted, known):
+            return Deny(403, "not_allowed", f"the edge's {name} doesn't name this person")
+    return None
+
+
+def _demanded(query: bytes) -> dict[str, set[str]]:
+    if b"allowed" not in query.lower():
+        return {}
+    asked: dict[str, set[str]] = {}
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=50, errors="strict")
+    except ValueError:
+        raise _bad("the query can't be read") from None
+    for name, value in pairs:
+        if name in _DEMANDS:
+            asked.setdefault(name, set()).update(item for item in value.split(",") if item)
+        elif name.lower().startswith("allowed"):
+            raise _bad(f"there is no {name[:40]!r}; there is {', '.join(_DEMANDS)}")
+    return asked
+
+
+def _is_met(name: str, wanted: set[str], known: Known) -> bool:
+    if name == "allowed_groups":
+        return not wanted.isdisjoint(known.groups)
+    address = known.email.lower()
+    lower = {item.lower() for item in wanted}
+    if name == "allowed_emails":
+        return bool(address) and address in lower
+    domain = address.partition("@")[2]
+    return bool(domain) and any(_is_domain(domain, one) for one in lower)
+
+
+def _is_domain(domain: str, pattern: str) -> bool:
+    """`example.com` itself; `.example.com` and `*.example.com` with all below."""
+    if pattern.startswith((".", "*.")):
+        return f".{domain}".endswith(pattern.removeprefix("*"))
+    return domain == pattern
+
+
+# -- how each writes its answers ----------------------------------------------------------------
+
+
+def gap_auth(told: Told) -> list[bytes]:
+    """oauth2-proxy's name for who asks: the address, or else the account."""
+    pairs = dict(told.pairs)
+    value = pairs.get("X-Auth-Request-Email") or pairs.get("X-Auth-Request-User") or ""
+    return [f"GAP-Auth: {value}".encode()]
+
+
+def nothing_more(_told: Told) -> list[bytes]:
+    """No lines but those of all edges."""
+    return []
+
+
+def oauth2_proxy(status_line: bytes, lines: list[bytes], body: bytes) -> Answer:
+    """The refusal as oauth2-proxy writes it."""
+    status_line, lines, body = validate.written(status_line, lines, body)
+    plain = {401: b"Unauthorized\n", 403: b"Forbidden\n"}.get(int(status_line[9:12]))
+    return (status_line, lines, body) if plain is None else (status_line, _plain_lines(lines), plain)
+
+
+def vouch(status_line: bytes, lines: list[bytes], body: bytes) -> Answer:
+    """The refusal as Vouch writes it, with why in `X-Vouch-Error`."""
+    code = _code_in(body)
+    status_line, lines, body = validate.written(status_line, lines, body)
+    return status_line, [*_plain_lines(lines), b"X-Vouch-Error: " + code], code + b"\n"
+
+
+def nuon(status_line: bytes, lines: list[bytes], body: bytes) -> Answer:
+    """The refusal as Nuon's service writes it."""
+    status_line, lines, _ = validate.written(status_line, lines, body)
+    return status_line, [*_plain_lines(lines), b"X-Nuon-Auth-Success: false"], b""
+
+
+WRITTEN: Final = {"oauth2-proxy": oauth2_proxy, "vouch": vouch, "nuon": nuon}
+_LEFT_OUT: Final = (b"location:", b"content-type:", b"content-language:", b"content-security-policy:")
+
+
+def _plain_lines(lines: list[bytes]) -> list[bytes]:
+    """For an edge that reads no more than the status, and leads people on its own."""
+    kept = [line for line in lines if not line.lower().startswith(_LEFT_OUT)]
+    return [*kept, b"Content-Type: text/plain; charset=utf-8"]
+
+
+def _code_in(body: bytes) -> bytes:
+    try:
+        found: Mapping[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return b"sign_in_required"
+    return str(found.get("code", "sign_in_required")).encode("ascii", "replace")
