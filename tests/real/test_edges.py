@@ -7,6 +7,7 @@ import asyncio
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from tests.real.edges import EDGES, EdgeHouse, build
 from tests.real.house import NAVIGATION
@@ -228,6 +229,31 @@ async def test_a_websocket_opens_for_who_is_signed_in_and_for_the_own_origin_onl
 
 async def _plain(_request: web.Request) -> web.Response:
     return web.Response(text="plain")
+
+
+async def test_nobody_asks_in_the_edges_name(house):
+    """What an edge is told is for backends: the sealed handle, the assertion."""
+    asked = {
+        "X-Forwarded-Method": "GET",
+        "X-Forwarded-Proto": "http",
+        "X-Forwarded-Host": f"app.localhost:{house.edge_port}",
+        "X-Forwarded-Uri": "/x",
+        "X-Original-Method": "GET",
+        "X-Original-URL": f"http://app.localhost:{house.edge_port}/x",
+    }
+    originals = {name: value for name, value in asked.items() if name.startswith("X-O")}
+    others = {name: value for name, value in asked.items() if name not in originals}
+    paths = ("/@/validate", "/@/forward", "/@/forward?x", "/@/ext_authz/x", "/@/ext_authz/", "/@/./forward")
+    async with house.browser() as browser:
+        await browser.sign_in("alice")
+        for path in paths:
+            for headers in ({}, originals, others):
+                async with browser.session.get(
+                    URL(house.origin + path, encoded=True), headers=headers, allow_redirects=False
+                ) as answer:
+                    assert answer.status in (400, 403, 404), (path, headers)
+                    assert "Proxy-Session" not in answer.headers
+                    assert "User-Id" not in answer.headers
 
 
 async def test_a_gateway_that_is_down_lets_nothing_pass(house):
