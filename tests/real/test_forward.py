@@ -101,6 +101,8 @@ static_resources:
             - name: all
               domains: ["*"]
               routes:
+              - match: {safe_regex: {regex: "/@/(validate|forward|ext_authz).*"}}
+                direct_response: {status: 404}
               - match: {prefix: "/@"}
                 route: {cluster: gateway}
                 typed_per_filter_config:
@@ -235,6 +237,21 @@ async def test_people_sign_in_and_come_back_to_where_they_wanted(front):
         assert page.status == 200
         assert front.app.seen[-1].target == "/notes?a=b"
         assert front.app.seen[-1].one("user-email") == "bob@example.com"
+
+
+async def test_nobody_asks_in_the_edges_name(front):
+    headers = {
+        "X-Forwarded-Method": "GET",
+        "X-Forwarded-Proto": "http",
+        "X-Forwarded-Host": "app.localhost",
+        "X-Forwarded-Uri": "/x",
+    }
+    async with front.browser() as browser:
+        await browser.sign_in("bob")
+        for path in ("/@/validate", "/@/forward", "/@/ext_authz/x"):
+            async with browser.session.get(f"{front.origin}{path}", headers=headers) as answer:
+                assert answer.status in (403, 404), path
+                assert "Proxy-Session" not in answer.headers
 
 
 @pytest.mark.parametrize("front", ["nginx by socket"], indirect=True)
