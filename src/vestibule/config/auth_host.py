@@ -50,6 +50,8 @@ def _completed(own: hcl.Block | None, auth: str, at: hcl.Value, others: Sequence
     offered = _union(others)
     if offered:
         attributes |= named(sign_in=hcl.Value(offered, at.place))
+    if products := _products(others):
+        attributes |= named(compat=hcl.Value(products, at.place))
     if people := _people(others):
         attributes |= named(htpasswd=people)
     if url := _public_url(auth, others):
@@ -73,6 +75,20 @@ def _union(hosts: Iterable[hcl.Block]) -> tuple[hcl.Value, ...]:
                 found.setdefault(_text(item), item)
     more = found.pop(_TAKES_MORE, None)
     return (*found.values(), *((more,) if more is not None else ()))
+
+
+def _products(hosts: Iterable[hcl.Block]) -> tuple[hcl.Value, ...]:
+    """Whose edges ask about these hosts, and send people here."""
+    found: dict[str, hcl.Value] = {}
+    for host in hosts:
+        attribute = host.attributes.get("compat")
+        listed = attribute.value.data if attribute is not None else ()
+        for item in (
+            listed if isinstance(listed, tuple) else (attribute.value,) if attribute is not None else ()
+        ):
+            if _text(item):
+                found.setdefault(_text(item), item)
+    return tuple(found.values())
 
 
 def _people(hosts: Iterable[hcl.Block]) -> hcl.Value | None:

@@ -11,6 +11,7 @@ from vestibule.config.admin import admin_port, check_admin
 from vestibule.config.branding import check_brandings
 from vestibule.config.call import Interface, Sources, check_calls
 from vestibule.config.client import Client, check_kind, read_client
+from vestibule.config.compat import check_compat
 from vestibule.config.domain import check_domains
 from vestibule.config.edge import check_edges, edge_listeners
 from vestibule.config.host import Scope, check_hosts, check_ids
@@ -54,6 +55,7 @@ def check(config: schema.Config, report: Report) -> Checked:
     scopes = check_hosts(config, clients, report, is_open=is_open)
     domains = check_domains(config, scopes, clients, report, is_open=is_open)
     check_redirect_urls(clients, scopes, report)
+    check_compat(config, scopes, clients, domains, report)
     sources = Sources(_sources(config, report))
     interfaces = check_calls(config, scopes, sources, report)
     servings = check_servings(config, clients, scopes, report)

@@ -157,6 +157,7 @@ def _host(scope: Scope, loaded: Loaded, *, has_tokens: bool) -> Host:
         ),
         app_tokens=node.app_tokens,
         takes_callers=has_tokens or scope.taken.is_anything,
+        compat=node.compat,
         base_url=node.public_url,
         routes=table,
         depth=depth,

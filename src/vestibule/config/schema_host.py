@@ -16,6 +16,7 @@ from vestibule.config.value import (
     Method,
     Offered,
     Origin,
+    Product,
     Size,
 )
 from vestibule.core.route import Backend
@@ -82,11 +83,10 @@ class Host(Passing, kw_only=True):
         "atproto": "",
         "atproto_client": "",
         "credential": EDGE,
-        "compat": "",
         "session": "lifetimes stand in a block `lifetimes` at top level",
         "aliases": "write a host block for each name",
     }
-    EITHER: ClassVar[tuple[str, ...]] = ("backend", "identity_headers", "issuers")
+    EITHER: ClassVar[tuple[str, ...]] = ("backend", "identity_headers", "issuers", "compat")
 
     name: str = ""
     """For people; without it the host's name."""
@@ -118,6 +118,9 @@ class Host(Passing, kw_only=True):
     """IDs of the `issuer` blocks whose tokens programs may show here, as `Authorization: Bearer`."""
     require_jwt: RequireJwt | None = None
     """Nobody gets in without such a JWT; IO's."""
+    compat: tuple[Product, ...] = ()
+    """Products whose own paths and headers are here, too, for an edge that was configured for one of them:
+    `oauth2-proxy`, `vouch`, `nuon`, or a list of them."""
     access: Access | None = None
     """Who gets in. May be left out only where nothing but IO's `oauth`, `apikey_auth` or `require_jwt` blocks stand:
     then everyone does, and the app sees who is signed in; with one of the latter two, whoever has such a credential."""

@@ -46,7 +46,7 @@ class Passing(Node, kw_only=True):
     identity_headers: tuple[Family, ...] | None = None
     """Other products' names for the person, too, for a backend written for one of them: `oauth2-proxy`
     (X-Forwarded-User …), `vouch` (X-Vouch-User …), `authelia` (Remote-User …), `pomerium`
-    (X-Pomerium-Claim-Email …), or a list of them. A route's replaces the host's."""
+    (X-Pomerium-Claim-Email …), `nuon` (X-Nuon-Auth-User …), or a list of them. A route's replaces the host's."""
     assertion: bool | None = None
     """True: the backend gets `Proxy-Assertion`, too, a signed token (ES256) that says who asks, good for this
     host alone; the keys are at `/@/jwks.json`."""

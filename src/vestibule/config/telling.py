@@ -27,11 +27,11 @@ def telling(
     """The compiled host with what its backends are told; `clients` by full name."""
     # One value for all that tell alike, by which the gateway knows them.
     alike = {OWN_HEADERS: OWN_HEADERS}
-    found = _telling(node, OWN_HEADERS)
+    found = _telling(node, OWN_HEADERS, node.compat)
     tellings = {b"": alike.setdefault(found, found)}
     for route, prefix in zip(node.route, prefixes, strict=True):
         if prefix is not None:
-            found = _telling(route, tellings[b""])
+            found = _telling(route, tellings[b""], node.compat)
             tellings[prefix] = alike.setdefault(found, found)
     families = {family for one in tellings.values() for family in one.families}
     callbacks = dict(made.callbacks)
@@ -52,10 +52,11 @@ def telling(
     )
 
 
-def _telling(node: Host | Route, inherited: Telling) -> Telling:
+def _telling(node: Host | Route, inherited: Telling, products: Sequence[str]) -> Telling:
+    """What the node says; a product whose paths the host has (`compat`) has its own names there, too."""
     families = inherited.families if node.identity_headers is None else node.identity_headers
     return Telling(
-        families=tuple(family for family in FAMILIES if family in families),
+        families=tuple(family for family in FAMILIES if family in (*families, *products)),
         assertion=inherited.assertion if node.assertion is None else node.assertion,
     )
 

@@ -16,6 +16,7 @@ import msgspec
 from vestibule.config.place import Unfit, nearest
 from vestibule.config.rule import rule_of
 from vestibule.core import branding
+from vestibule.core.compat import PRODUCTS
 from vestibule.core.inject import FAMILIES, OWN
 from vestibule.core.listener import ListenAddress
 from vestibule.core.postgres import Postgres
@@ -48,6 +49,10 @@ Colour = NewType("Colour", str)
 LanguageTag = NewType("LanguageTag", str)
 Family = NewType("Family", str)
 """Of `core.inject.FAMILIES`."""
+
+
+Product = NewType("Product", str)
+"""Of `core.compat.PRODUCTS`."""
 
 
 class StoreUrl(msgspec.Struct, frozen=True, kw_only=True):
@@ -374,6 +379,13 @@ def family(data: str) -> Family:
     return Family(data)
 
 
+def product(data: str) -> Product:
+    """Whose paths a host has, too."""
+    if data not in PRODUCTS:
+        raise Unfit(f"`{data}` is none of: {', '.join(PRODUCTS)}{nearest(data, PRODUCTS)}")
+    return Product(data)
+
+
 def plain(data: str) -> str:
     """The text itself."""
     return data
@@ -406,6 +418,7 @@ KINDS: Mapping[Any, Kind] = {
     Colour: Kind("colour", colour),
     LanguageTag: Kind("language tag", language_tag),
     Family: Kind("family of headers", family),
+    Product: Kind("product", product),
     StoreUrl: Kind("store", store_url),
     Network: Kind("address or range", network),
     ListenAddress: Kind("address to listen on", listener),

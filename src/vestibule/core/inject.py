@@ -205,6 +205,13 @@ FAMILIES: Final[Mapping[str, _Family]] = {
         "X-Pomerium-Claim-",
         _claim_with(_plain_list),
     ),
+    "nuon": _Family(
+        (
+            _Header("X-Nuon-Auth-Success", lambda known, _: "true" if known else ""),
+            _Header("X-Nuon-Auth-User", lambda known, _: _plain(known.user_id)),
+            _Header("X-Nuon-Auth-Email", lambda known, _: _plain(known.email)),
+        )
+    ),
 }
 
 

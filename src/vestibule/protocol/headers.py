@@ -69,7 +69,15 @@ OWNED = frozenset(
     )
 )
 """Names only the gateway may set, lower case; beside them those that begin with one of `_OWNED_PREFIXES`."""
-_OWNED_PREFIXES = ("x-forwarded-", "x-original-", "x-rewrite-", "x-auth-request-", "x-vouch-", "x-pomerium-")
+_OWNED_PREFIXES = (
+    "x-forwarded-",
+    "x-original-",
+    "x-rewrite-",
+    "x-auth-request-",
+    "x-vouch-",
+    "x-pomerium-",
+    "x-nuon-auth-",
+)
 _FRAMING = frozenset(
     (
         *("host", "content-length", "transfer-encoding", "connection", "upgrade", "expect", "te", "trailer"),
@@ -97,6 +105,8 @@ _REQUEST_KINDS = {
     "x-forwarded-uri": FORWARDED,
     "x-original-method": FORWARDED,
     "x-original-url": FORWARDED,
+    # where somebody wanted to go, as edges of oauth2-proxy tell
+    "x-auth-request-redirect": FORWARDED,
     "trailer": TRAILER,
     # hop by hop (RFC 9110 section 7.6.1), and what could speak past the decision
     "keep-alive": DROP,

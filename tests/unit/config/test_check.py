@@ -102,7 +102,6 @@ def test_the_gateways_own_blocks(desk: Desk, text: str, expected: str) -> None:
         (f'backend = ["x:1", "static:y"]\n{PUBLIC}', "v.hcl:8:11: only servers can stand in a list"),
         (f"backend = []\n{PUBLIC}", "v.hcl:8:11: the list is empty"),
         (f'{FINE}identity_headers = "apache"', "v.hcl:11:20: `apache` is none of: oauth2-proxy, vouch"),
-        (f'{FINE}compat = ["vouch"]', "v.hcl:11:1: `compat` is not in this version yet"),
         (f"{FINE}assertion = 2", "v.hcl:11:13: "),
         (f'{FINE}header "X" {{ }}', 'v.hcl:11:1: header "X" needs one of the two: value = "…" or remove = true'),
         (f"{FINE}{ACCESS}", "v.hcl:11:1: `access` stands here twice; the first is at v.hcl:10"),
