@@ -108,7 +108,7 @@ class Sessions:
         forgotten = self._forgotten
         try:
             held = await self._store.by_handle(rules.hash_of(handle), self._now())
-            session = held and await self._whole(held.session)
+            session = await self._whole(held.session) if held is not None else None
         except StoreError:
             cached = self._by_handle.get(handle)
             if cached is not None and self._now() < cached.handles[handle] and self._is_in_grace(cached):
