@@ -37,9 +37,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     """The host (with port) that a trusted peer was asked for; empty when none told."""
 
 
-def client_of(
-    peer: str, lines: Iterable[bytes], trusted: Networks, *, is_believed: bool = False
-) -> Client:
+def client_of(peer: str, lines: Iterable[bytes], trusted: Networks, *, is_believed: bool = False) -> Client:
     """The client behind the connection's `peer`.
 
     `peer` is the IP address of the other end, empty for a Unix socket. `lines` are the request's

@@ -448,16 +448,16 @@ def person_of(session: Session | None) -> str:
 
 
 def prefers_json(accept: str, fetch_dest: str = "", requested_with: str = "") -> bool:
-    """True where a program asks, not a person reading pages: it takes JSON and not HTML, or is a fetch.
+    """True where a program asks, not a person reading pages: a script's request, or one that takes JSON and not HTML.
 
     `accept`, `fetch_dest`, `requested_with`: the values of Accept, Sec-Fetch-Dest, X-Requested-With.
     """
     accepted = accept.lower()
+    if requested_with.lower() == "xmlhttprequest":
+        return True
     if "text/html" in accepted:
         return False
-    if "json" in accepted or requested_with.lower() == "xmlhttprequest":
-        return True
-    return fetch_dest == "empty"
+    return "json" in accepted or fetch_dest == "empty"
 
 
 def _actions(text: Text, scene: Scene) -> list[Action]:
