@@ -97,8 +97,8 @@ _TAIL = """\
 | `VESTIBULE_ALLOWED_DOMAINS` | a comma list of e-mail domains; every person needs a verified address in one, always |
 | `VESTIBULE_ALLOW_ALL_USERS` | `true`: whoever has such an address may register; else only people who were invited |
 | `VESTIBULE_PUBLIC_URL` | where it isn't `https://auth.` and the domain: another port |
-| `VESTIBULE_APPS` | `app=127.0.0.1:3000, wiki=127.0.0.1:3001`: the domain's hosts, for the same people; without `=`, one that an edge asks about |
-| `VESTIBULE_SSO` | `cookie` without it: one session cookie for the domain; `handoff`: one for each host ([domains.md](domains.md)) |
+| `VESTIBULE_APPS` | `app=127.0.0.1:3000, wiki=127.0.0.1:3001`: hosts of the domain; without `=`, edges ask about it |
+| `VESTIBULE_SSO` | `cookie` without it: one session cookie for all; `handoff`: one a host ([domains.md](domains.md)) |
 | `VESTIBULE_COOKIE` | the one cookie's name; `X-Nuon-Auth` where the variables are those of the text on Nuon |
 | `VESTIBULE_SESSION_TOKEN` | `jwt`: that cookie holds a signed token |
 

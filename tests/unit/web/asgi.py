@@ -16,9 +16,9 @@ from vestibule.core.seal import Key, KeyRing
 from vestibule.model import Identity, Session
 from vestibule.observe.log import Log
 from vestibule.service.app_tokens import AppTokens
+from vestibule.service.handoff import Handoffs
 from vestibule.service.locker import Locker
 from vestibule.service.minting import Minting
-from vestibule.service.handoff import Handoffs
 from vestibule.service.people import People
 from vestibule.service.sessions import Sessions
 from vestibule.service.settling import PasswordForm
