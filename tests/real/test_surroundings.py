@@ -85,6 +85,37 @@ async def test_as_the_auth_service_of_a_domain(provider, served, people, names) 
     assert not {KEY, "service-secret"} & set(gateway.process.log.split('"'))
 
 
+async def test_apps_of_the_domain_share_one_sign_in(openid, ports: Ports, served, people) -> None:
+    port = ports.take()
+    auth = f"http://vestibule.localhost:{port}"
+    op = openid(client("hall", f"{auth}/@oidc/callback"))
+    gateway = served(
+        port,
+        {
+            "ROOT_DOMAIN": "vestibule.localhost",
+            "NUON_AUTH_SESSION_KEY": KEY,
+            "NUON_AUTH_ALLOWED_DOMAINS": "example.com",
+            "NUON_AUTH_ALLOW_ALL_USERS": "true",
+            "NUON_AUTH_PROVIDER_TYPE": "oidc",
+            "NUON_AUTH_CLIENT_ID": "hall",
+            "NUON_AUTH_CLIENT_SECRET": "hall-secret",
+            "NUON_AUTH_ISSUER_URL": op.issuer,
+            "VESTIBULE_APPS": "app=internal:echo, wiki=internal:echo",
+            "VESTIBULE_SESSION_TOKEN": "jwt",
+        },
+    )
+    app, wiki = (f"http://{name}.vestibule.localhost:{port}" for name in ("app", "wiki"))
+    alice = people()
+    status, url, text = await alice.sign_in(app, rd="/deep")
+    assert (status, url) == (200, f"{app}/deep")
+    assert "alice@example.com" in text
+    assert "x-nuon-auth" not in text.lower()
+    assert (await alice.get(f"{wiki}/page"))[:2] == (200, f"{wiki}/page")
+    assert op.counts()["POST /token"] == 1
+    assert await alice.who(auth) == "alice@example.com"
+    assert not {KEY, "hall-secret"} & set(gateway.process.log.split('"'))
+
+
 async def test_everybody_of_the_domain_may_register_where_that_is_written(provider, served, people) -> None:
     op, port = provider
     gateway = served(
