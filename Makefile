@@ -38,6 +38,8 @@ format: $(VENV)/.dev ## formats the code and mends what can be mended by itself
 
 docs: $(VENV)/.dev ## writes what of the docs is made from the code
 	$(VENV)/bin/python -m vestibule.config.manual > docs/configuration.md
+	$(VENV)/bin/python -m vestibule.config.importers.table oauth2-proxy > docs/moving/oauth2-proxy-options.md
+	$(VENV)/bin/python -m vestibule.config.importers.table vouch > docs/moving/vouch-options.md
 	$(VENV)/bin/python -m vestibule.web.api.app > docs/api/openapi.json
 
 bench: $(VENV)/.dev ## measures the product beside nginx

@@ -40,10 +40,9 @@ def wants_family(read: Read) -> bool:
     if read.alpha is not None:
         headers = (*read.alpha.request_headers, *read.alpha.answer_headers)
         return any(map(_is_own, headers))
-    usual = ("pass_user_headers", "pass_basic_auth")
-    return any(read.options.switch(name, usual=True) for name in usual) or read.options.switch(
-        "set_xauthrequest"
-    )
+    # Each is looked at, so that none counts as passed over.
+    passed = [read.options.switch(name, usual=True) for name in ("pass_user_headers", "pass_basic_auth")]
+    return read.options.switch("set_xauthrequest") or any(passed)
 
 
 def headers(read: Read, notes: Notes) -> tuple[Block, ...]:

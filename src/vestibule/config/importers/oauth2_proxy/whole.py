@@ -146,7 +146,8 @@ def _domain(site: Site, notes: Notes) -> list[Block]:
     notes.add(
         About.CHANGED,
         "cookie_domains",
-        'one cookie for the domain, as before. `sso = "handoff"` is safer, and needs every edge to pass on `/@/`',
+        'one cookie for the domain, as before. `sso = "handoff"` is safer, and needs the edge to pass on `/oauth2/` of '
+        "each host",
     )
     return [Block("domain", site.domain, {"auth_host": site.auth_host, "sso": "cookie"})]
 
