@@ -44,7 +44,8 @@ def import_() -> None:
 def oauth2_proxy(files: tuple[Path, ...], hosts: tuple[str, ...]) -> None:
     """Read oauth2-proxy's TOML, flags, environment, alpha YAML.
 
-    They are told apart by what stands in them. Several files are brought together as oauth2-proxy does it: flags go before the environment, that before TOML.
+    They are told apart by what stands in them. Several files are brought together as oauth2-proxy does it: flags go
+    before the environment, that before TOML.
     """
     folders = [Path(), *(file.parent for file in files)]
     _print(lambda sources: import_oauth2_proxy(sources, hosts, lambda name: _beside(name, folders)), files)

@@ -46,7 +46,8 @@ def up(
 ) -> None:
     """Write a first configuration, check it, and serve it.
 
-    It puts HOST in front of the app at BACKEND. HOST is a name (app.example.com), or localhost to try it on this machine. BACKEND is host:port, or a port here.
+    It puts HOST in front of the app at BACKEND. HOST is a name (app.example.com), or localhost to try it on this
+    machine. BACKEND is host:port, or a port here.
     """
     signs = _signs(google, github, kind, settings, allow)
     try:

@@ -93,8 +93,8 @@ class Host(Passing, kw_only=True):
     backend: tuple[Backend, ...] = ()
     """Where requests go: `host:port` (http), `https://host:port`, `unix:PATH`, `static:DIR`,
     `internal:echo`, `internal:account` (no app at all: people sign in, and see their account), `serving:ID`, or a list
-    of servers, used in turn, a dead one left out. May be left out where edges ask (`forward_auth` in `gateway`): then nothing
-    passes through here, and the edge sends requests on."""
+    of servers, used in turn, a dead one left out. May be left out where edges ask (`forward_auth` in `gateway`): then
+    nothing passes through here, and the edge sends requests on."""
     insecure: bool = False
     """True: the certificate of an https backend is not checked."""
     max_body: Size | None = None

@@ -23,7 +23,8 @@ def read_back(text: str):
 
 
 @given(
-    st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
 )
 def test_any_text_is_read_back_as_it_was(text: str, label: str) -> None:
     block = Block("host", label, {"one": text, "list": (text, text)})
@@ -41,7 +42,7 @@ def test_any_text_is_read_back_as_it_was(text: str, label: str) -> None:
         (8000, 8000),
         (Env("KEY"), "from the environment"),
         (Joined(("a ${", Env("KEY"), '"')), 'a ${from the environment"'),
-        ("${env(\"KEY\")}", '${env("KEY")}'),
+        ('${env("KEY")}', '${env("KEY")}'),
         ((), ()),
     ],
     ids=str,
@@ -52,7 +53,9 @@ def test_a_value_is_read_back(value: object, data: object) -> None:
 
 
 def test_a_file_is_named_and_not_read() -> None:
-    assert render([Block("b", attributes={"a": File('a "b"/c')})]) == 'b {\n  a = "${file("a \\"b\\"/c")}"\n}\n'
+    assert (
+        render([Block("b", attributes={"a": File('a "b"/c')})]) == 'b {\n  a = "${file("a \\"b\\"/c")}"\n}\n'
+    )
 
 
 def test_blocks_are_laid_out_as_in_the_manual() -> None:
@@ -89,13 +92,15 @@ def test_a_block_that_is_commented_out_is_none() -> None:
 
 
 def test_a_comment_can_t_end_itself() -> None:
-    text = render([Comment("one\nhost \"evil\" {}\n  two\n"), Block("b", comment="a\r\nb {}")])
+    text = render([Comment('one\nhost "evil" {}\n  two\n'), Block("b", comment="a\r\nb {}")])
     assert [block.type for block in read_back(text).blocks] == ["b"]
 
 
 def test_the_variables_that_blocks_name_are_known() -> None:
     inner = Block("header", "X", {"value": Joined(("a", Env("B")))})
-    assert list(variables_of([Block("x", attributes={"a": Env("A"), "l": (Env("L"), "t")}, inside=(inner,))])) == [
+    assert list(
+        variables_of([Block("x", attributes={"a": Env("A"), "l": (Env("L"), "t")}, inside=(inner,))])
+    ) == [
         "A",
         "L",
         "B",
