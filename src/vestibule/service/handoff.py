@@ -27,10 +27,11 @@ import msgspec
 
 from vestibule.core import flow as flows
 from vestibule.core.flow import Flow, State
+from vestibule.core.limit import Limit
 from vestibule.core.route import ENTER_PATH, SIGN_IN_PATH, Host, RouteTable, neighbour_url
 from vestibule.core.seal import KeyRing
 from vestibule.core.session import is_handle, is_top, joined_to
-from vestibule.errors import BadRequest, FlowError
+from vestibule.errors import BadRequest, ClientError, FlowError
 from vestibule.model import Device, Secret, Session
 from vestibule.protocol import base64url
 from vestibule.protocol.url import authority
@@ -42,6 +43,8 @@ from vestibule.service.sessions import Sessions
 from vestibule.service.visit import Visit
 
 CODE_S: Final = 60.0
+CODES_MAX: Final = 60
+"""How many codes one session is given in that time."""
 SAME_HANDLE_S: Final = 30.0
 """For how long tabs that come back together are given one and the same session."""
 FLOW_TEXTS: Final[Mapping[str, str]] = {
@@ -112,6 +115,7 @@ class Handoffs:
         self._random = random
         self._given: dict[tuple[str, str], _Given] = {}
         self._flights: Flights[tuple[Session, str] | None] = Flights()
+        self._codes = Limit(CODES_MAX, CODE_S)
         self._table = RouteTable(())
 
     def use(self, table: RouteTable) -> None:
@@ -246,7 +250,13 @@ class Handoffs:
         )
 
     async def give(self, visit: Visit, asked: Asked, session: Session) -> str:
-        """Where the browser goes on with a code for this session; durable."""
+        """Where the browser goes on with a code for this session; durable. Raises ClientError `too_many_tries`.
+
+        Threat: somebody with an account, who fills the store with codes.
+        """
+        if self._codes.wait_s(session.id, visit.now):
+            raise ClientError("Please wait a minute.", code="too_many_tries", status=429)
+        self._codes.add(session.id, visit.now)
         handed = _Handed(session.id, asked.bind)
         until = visit.now + CODE_S
         code = await self._locker.park(_KIND, handed, bound=_name(asked.host), until=until)

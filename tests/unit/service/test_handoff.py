@@ -15,9 +15,9 @@ from vestibule.core import session_token
 from vestibule.core.domain import Domain
 from vestibule.core.flow import LIFE_S
 from vestibule.core.route import Host, RouteTable, site_of
-from vestibule.errors import FlowError
+from vestibule.errors import ClientError, FlowError
 from vestibule.model import Account, Device, Identity, Session
-from vestibule.service.handoff import CODE_S, Asked, suffices
+from vestibule.service.handoff import CODE_S, CODES_MAX, Asked, suffices
 from vestibule.service.outcome import Finished
 from vestibule.service.visit import Visit
 from vestibule.store.memory import Store
@@ -341,6 +341,17 @@ async def test_a_state_of_a_providers_sign_in_is_none_of_a_hand_off(alice: Brows
     begun = await world.signin.begin(await alice.visit("auth"), "google", rd="/")
     state = dict(parse_qsl(urlsplit(begun.url).query))["state"]
     assert await fails(alice.enter("auth", {"code": "c" * 43, "state": state})) == "flow_unknown"
+
+
+async def test_one_session_is_given_so_many_codes_and_no_more(alice: Browser, clock: Clock) -> None:
+    asked = await alice.lead("app")
+    for _ in range(CODES_MAX):
+        await alice.code(asked)
+    with pytest.raises(ClientError) as caught:
+        await alice.code(asked)
+    assert (caught.value.code, caught.value.status) == ("too_many_tries", 429)
+    clock.move(CODE_S)
+    await alice.code(asked)
 
 
 async def test_one_who_took_too_long_starts_anew(alice: Browser, clock: Clock) -> None:
