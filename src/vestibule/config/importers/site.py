@@ -33,8 +33,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """Of their public URLs, where it isn't the usual one."""
 
     def public_url(self, host: str) -> str:
-        """As people see it; empty for a host of this machine, which they see as it is."""
-        return "" if is_loopback(host) else self.url(host)
+        """As people see it; empty for a host of this machine of which no port is known: they see it as it listens."""
+        return "" if is_loopback(host) and self.port is None else self.url(host)
 
     def url(self, host: str) -> str:
         """Scheme and host, and the port where it isn't the usual one."""

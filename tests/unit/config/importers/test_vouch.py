@@ -123,6 +123,19 @@ def test_people_come_back_where_the_provider_knows(desk) -> None:
     assert clients["google"].config.redirect_url == "https://vouch.yourdomain.com/auth"
 
 
+def test_a_host_of_this_machine_is_seen_at_the_port_of_its_edge(desk) -> None:
+    text = (
+        "vouch: {domains: [lab.localhost], allowAllUsers: true, port: 9090, listen: 127.0.0.1}\n"
+        "oauth: {provider: github, client_id: a, client_secret: b,"
+        " callback_url: 'http://vouch.lab.localhost:8080/auth'}\n"
+    )
+    loaded = desk.load(desk.vouch(text, hosts=["app.lab.localhost"]))
+    assert [host.public_url for host in loaded.config.host] == [
+        "http://vouch.lab.localhost:8080",
+        "http://app.lab.localhost:8080",
+    ]
+
+
 def test_with_several_domains_the_redirect_urls_to_register_are_told(desk, told) -> None:
     (note,) = told(desk.vouch("two-domains.yml"), "oauth.callback_urls")
     assert note.endswith(
