@@ -11,6 +11,7 @@ import http
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 
+from vestibule.core.compat import unrooted
 from vestibule.errors import BadRequest
 from vestibule.proxy.exchange import Exchange, Responder
 from vestibule.proxy.gateway import OnFault
@@ -158,6 +159,7 @@ def scope_of(exchange: Exchange, visit: Visit) -> dict[str, Any]:
     """The ASGI scope of an exchange: canonical path, the visit in its state."""
     return bare_scope(exchange) | {
         "scheme": visit.site.base_url.partition(":")[0],
+        "path": unrooted(exchange.head.target.path, visit.root.encode("ascii")).decode("ascii"),
         "client": (visit.address, 0),
         "server": (visit.host.name.decode("ascii"), exchange.listener.port),
         "state": {"visit": visit},

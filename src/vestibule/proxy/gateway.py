@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from vestibule.core.compat import HEALTH, PRODUCTS
 from vestibule.core.passage import without
 from vestibule.core.route import HEALTH_PATH, KEYS_PATH, POMERIUM_KEYS_PATH, Backend, RouteTable
 from vestibule.errors import BadRequest, ClientError
@@ -24,6 +25,7 @@ from vestibule.protocol.caching import NOT_KEPT
 from vestibule.protocol.h1 import RequestHead, fields_bytes
 from vestibule.protocol.headers import value_of
 from vestibule.proxy.exchange import Exchange, record_of
+from vestibule.proxy.forward.compat import wanted
 from vestibule.proxy.forward.edges import Edges
 from vestibule.proxy.judge import Ask, Judge, Judged, check_origin
 from vestibule.proxy.passing import Way
@@ -107,6 +109,12 @@ class Gateway:
     def _prepare_for(self, table: RouteTable) -> None:
         """Edges ask as these hosts have it, and each backend has its connections."""
         self._edges.use(table)
+        self._health = {
+            path
+            for product in {name for host in table.hosts.values() for name in host.compat}
+            for path, what in PRODUCTS[product].paths.items()
+            if what in HEALTH
+        } | {HEALTH_PATH.encode()}
         for host in table.hosts.values():
             for route in host.routes.values():
                 if route.backend.servers:
@@ -128,10 +136,16 @@ class Gateway:
     def fail(self, exchange: Exchange, error: Exception) -> None:
         """Answer with what went wrong before anything was decided."""
         exchange.on_end = self._record
-        if _is_health_check(exchange, error):
+        if self._is_health_check(exchange, error):
             exchange.answer(b"HTTP/1.1 200 OK", list(_HEALTHY), b"ok\n")
         else:
             self._refusals.by_failure(exchange, error)
+
+    def _is_health_check(self, exchange: Exchange, error: Exception) -> bool:
+        """True for a platform that looks whether this process answers, under a name that is no host's."""
+        head = exchange.head
+        is_asked = head.target.path in self._health and head.method in (b"GET", b"HEAD")
+        return is_asked and isinstance(error, BadRequest) and error.code == "unknown_host"
 
     def _act(self, exchange: Exchange, judged: Judged) -> None:
         # 5. One match over the decision.
@@ -258,6 +272,7 @@ class Gateway:
         exchange.decision = "own"
         parsed = cookie.parse(value_of(line) for line in head.cookies)
         own = view.site.cookie.encode("ascii")
+        root = view.host.root
         visit = Visit(
             host=view.host,
             site=view.site,
@@ -266,6 +281,8 @@ class Gateway:
             user_agent=head.value(b"user-agent").decode("latin-1"),
             request_id=id_of(exchange),
             now=self._now(),
+            root=root.decode("ascii") if root and head.target.path.startswith(root + b"/") else "",
+            wanted=wanted(head) if root and ask.told.is_trusted else (),
             cookies={
                 name.decode("latin-1"): value.decode("latin-1")
                 for name, value in parsed.values.items()
@@ -281,9 +298,3 @@ class Gateway:
             self._judge.forget(exchange)
         host = exchange.host.name if exchange.host is not None else b""
         self._traffic.add(record_of(exchange, host, self._now()))
-
-
-def _is_health_check(exchange: Exchange, error: Exception) -> bool:
-    """True for a platform that looks whether this process answers, under a name that is no host's."""
-    is_asked = exchange.head.target.path == HEALTH_PATH.encode() and exchange.head.method in (b"GET", b"HEAD")
-    return is_asked and isinstance(error, BadRequest) and error.code == "unknown_host"

@@ -245,7 +245,7 @@ class Handoffs:
             bind=bind,
             provider=provider,
             is_late=not flows.is_alive(state.issued_at, visit.now, self._life_s),
-            start_url=neighbour_of(visit, host) + SIGN_IN_PATH,
+            start_url=_own_url(visit, host, SIGN_IN_PATH),
             again=f"{SIGN_IN_PATH}?{urlencode(kept)}",
         )
 
@@ -260,9 +260,8 @@ class Handoffs:
         handed = _Handed(session.id, asked.bind)
         until = visit.now + CODE_S
         code = await self._locker.park(_KIND, handed, bound=_name(asked.host), until=until)
-        return (
-            f"{neighbour_of(visit, asked.host)}{ENTER_PATH}?{urlencode({'code': code, 'state': asked.state})}"
-        )
+        query = urlencode({"code": code, "state": asked.state})
+        return f"{_own_url(visit, asked.host, ENTER_PATH)}?{query}"
 
     def destination(self, visit: Visit, rd: str) -> Host:
         """The host that somebody signs in for here, by where they go afterwards; `rd` is a checked one.
@@ -317,6 +316,11 @@ def leads_away(visit: Visit, client: str) -> bool:
 def neighbour_of(visit: Visit, host: Host) -> str:
     """The base URL of another host for who is here."""
     return host.base_url or neighbour_url(visit.site.base_url, host.name)
+
+
+def _own_url(visit: Visit, host: Host, path: str) -> str:
+    """The URL of a path of the gateway's own at another host, where that one's edge hands it on."""
+    return f"{neighbour_of(visit, host)}{host.root.decode('ascii')}{path}"
 
 
 def _address(base_url: str, params: Mapping[str, str]) -> str:

@@ -382,7 +382,7 @@ class SignIn:
         for one in {one.id: one for one in (*family, session)}.values():
             tokens |= await self._leaving.tokens_of(one)
         await self._arrivals.end(root)
-        return_to = f"{visit.site.auth_url or visit.site.base_url}{SIGNED_OUT_PATH}"
+        return_to = f"{visit.site.auth_url or visit.site.base_url + visit.root}{SIGNED_OUT_PATH}"
         page = await self._leaving.sign_out_url(session, tokens, return_to)
         self._leaving.revoke(tokens, visit.now)
         return page

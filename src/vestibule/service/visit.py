@@ -21,5 +21,9 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     user_agent: str
     request_id: str
     now: float
+    root: str = ""
+    """Below what the edge in front hands the gateway's own paths on, where it came that way: `/oauth2`."""
+    wanted: tuple[str, ...] = ()
+    """Where the person wanted to go, as an edge tells that was configured for another product; unchecked."""
     cookies: Mapping[str, str]
     """Cookies by name, a name sent twice left out. The session cookie is not among them."""

@@ -23,7 +23,7 @@ from vestibule.observe.log import Log
 from vestibule.service.minting import Minting
 from vestibule.service.people import People
 from vestibule.service.signin import SignIn
-from vestibule.web import account, callback, domain, registration, session, signin, signout, tokens
+from vestibule.web import account, callback, compat, domain, registration, session, signin, signout, tokens
 from vestibule.web.answers import Desk, answer, crash, failure, redirect
 from vestibule.web.asking import Ask, ask_of, check_post
 from vestibule.web.page import COMMON_HEADERS
@@ -72,7 +72,7 @@ PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
     }
 )
 #: the handlers that get POSTs of other origins: providers send them, and they do nothing but park what came
-_ANY_ORIGIN = frozenset({callback.form_post, callback.registered_form_post})
+_ANY_ORIGIN = frozenset({callback.form_post, callback.registered_form_post, compat.come_back_by_form})
 
 
 def build(signin: SignIn, people: People, minting: Minting, pages: Pages, *, log: Log) -> Starlette:
@@ -81,6 +81,10 @@ def build(signin: SignIn, people: People, minting: Minting, pages: Pages, *, log
     routes = [
         Route(path, _endpoint(desk, handlers), methods=list(handlers), name=path)
         for path, handlers in PATHS.items()
+    ]
+    routes += [
+        _Products(what, _endpoint(desk, handlers), methods=list(handlers))
+        for what, handlers in compat.HANDLERS.items()
     ]
     at_registered = {"GET": callback.registered, "POST": callback.registered_form_post}
     routes.append(
@@ -91,20 +95,42 @@ def build(signin: SignIn, people: People, minting: Minting, pages: Pages, *, log
     return app
 
 
+class _Products(Route):
+    """The paths of other products that do this on the host in question."""
+
+    def __init__(
+        self, what: str, endpoint: Callable[[Request], Awaitable[Response]], *, methods: list[str]
+    ) -> None:
+        super().__init__("/", endpoint, methods=methods, name=what)
+        self._what = what
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        claim = scope["state"]["visit"].host.claim(scope["path"].encode("ascii"))
+        if claim is None or claim.what != self._what:
+            return Match.NONE, {}
+        return _matched(self, scope)
+
+
 class _Registered(Route):
     """The paths that clients of the host in question registered as redirect URLs."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["path"].encode("ascii") not in scope["state"]["visit"].host.callbacks:
             return Match.NONE, {}
-        is_method = self.methods is not None and scope["method"] in self.methods
-        child: Scope = {"endpoint": self.endpoint, "path_params": {}}
-        return (Match.FULL if is_method else Match.PARTIAL), child
+        return _matched(self, scope)
+
+
+def _matched(route: Route, scope: Scope) -> tuple[Match, Scope]:
+    """A path of the route's; whether the method is, too."""
+    is_method = route.methods is not None and scope["method"] in route.methods
+    child: Scope = {"endpoint": route.endpoint, "path_params": {}}
+    return (Match.FULL if is_method else Match.PARTIAL), child
 
 
 def _endpoint(desk: Desk, handlers: Mapping[str, Handler]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        return await _guarded(desk, request, handlers["GET" if request.method == "HEAD" else request.method])
+        handler = handlers["GET" if request.method == "HEAD" else request.method]
+        return _placed(request, await _guarded(desk, request, handler))
 
     return endpoint
 
@@ -131,6 +157,12 @@ async def _guarded(desk: Desk, request: Request, handler: Handler) -> Response:
         return crash(desk, ask, error)
 
 
+def _placed(request: Request, response: Response) -> Response:
+    """The answer with its links where the edge in front hands them on."""
+    visit = request.scope["state"]["visit"]
+    return compat.rooted(response, visit.root, visit.site.base_url) if visit.root else response
+
+
 def _unrouted(desk: Desk) -> Callable[[Request, Exception], Awaitable[Response]]:
     """The answer where no path or no method matched."""
 
@@ -141,7 +173,7 @@ def _unrouted(desk: Desk) -> Callable[[Request, Exception], Awaitable[Response]]
         response = failure(desk, ask, ClientError(code, code=code, status=status))
         for name, value in (getattr(error, "headers", None) or {}).items():
             response.headers[name] = value
-        return response
+        return _placed(request, response)
 
     return unrouted
 

@@ -30,6 +30,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """ID of the client in the path; empty for `/@/…`."""
     params: Mapping[str, str]
     """The query's parameters; one sent twice is left out, as are the cookies and the body."""
+    query: str = ""
+    """The query as it came, for who reads it in a way of their own."""
     origin: str
     """The one Origin sent; empty where there is none, or more than one."""
     fetch_site: str
@@ -77,6 +79,7 @@ def ask_of(request: Request) -> Ask:
         path=request.scope["path"],
         client=request.path_params.get("client", ""),
         params=parameters_of(request.scope["query_string"]),
+        query=request.scope["query_string"].decode("latin-1"),
         origin=origins[0] if len(origins) == 1 else "",
         fetch_site=headers.get("sec-fetch-site", ""),
         fetch_dest=headers.get("sec-fetch-dest", ""),

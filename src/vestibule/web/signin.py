@@ -71,6 +71,19 @@ async def _sign_in_for_another(desk: Desk, ask: Ask, hints: Mapping[str, str]) -
     return await _choose(desk, again, choices, asked.host)
 
 
+async def choose(desk: Desk, ask: Ask) -> Response:
+    """The page of `/@/signin`, also where there is one provider alone, or somebody is signed in."""
+    visit = ask.visit
+    host = desk.signin.handoffs.destination(visit, desk.signin.return_to(visit, ask.rd))
+    within = None if host is visit.host else host
+    choices = desk.signin.chooser(visit, rd=ask.rd, hints=hints_of(ask), within=within)
+    has_form = desk.signin.form.file(visit, within) is not None
+    is_away = any(leads_away(visit, visit.host.clients[choice.client]) for choice in choices)
+    if is_away or not (choices or has_form):
+        return await sign_in(desk, ask)
+    return answer(_page(desk, ask, choices, has_form=has_form))
+
+
 async def by_password(desk: Desk, ask: Ask) -> Response:
     """`/@/signin`, filled in: signed in, or the same page again, in the same words for unknown people."""
     visit, sent = ask.visit, told(ask)

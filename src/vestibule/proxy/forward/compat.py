@@ -103,6 +103,16 @@ def _bad(why: str) -> BadRequest:
     return BadRequest("the edge doesn't say what it asks about", code="bad_question", detail=why)
 
 
+def wanted(head: RequestHead) -> tuple[str, ...]:
+    """Where somebody wanted to go, as an edge of oauth2-proxy tells with all it hands on: unchecked, best first."""
+    said = said_by(head)
+    uri, where = said.get(b"x-forwarded-uri", b""), said.get(b"x-forwarded-host", b"")
+    found = [said.get(b"x-auth-request-redirect", b"")]
+    if where and uri and where != value_of(head.host_line):
+        found.append(said.get(b"x-forwarded-proto", b"") + b"://" + where + uri)
+    return tuple(value.decode("latin-1") for value in (*found, uri) if value)
+
+
 # -- oauth2-proxy: what the question itself demands ---------------------------------------------
 
 _DEMANDS: Final = ("allowed_groups", "allowed_emails", "allowed_email_domains")
