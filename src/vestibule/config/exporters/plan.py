@@ -21,14 +21,25 @@ _APP: Final = Server(host="127.0.0.1", port=3000)
 #: of what proxies say of the client, which each edge writes itself
 _OF_EDGES: Final = (
     "forwarded",
-    "x-forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",
     "x-real-ip",
 )
-_SWEPT: Final = ("X-Auth-Request-", "X-Vouch-", "X-Pomerium-")
+_SWEPT: Final = ("X-Auth-Request-", "X-Vouch-", "X-Pomerium-", "X-Original-", "X-Rewrite-")
 """What names of families begin with, for edges that remove headers by the beginning of their names."""
+_UNHEARD: Final = (
+    *("X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override"),
+    *("X-Original-Host", "X-Original-Method", "X-Original-URI", "X-Original-URL", "X-Rewrite-URL"),
+    *("X-Forwarded-Method", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Scheme"),
+    *("X-Forwarded-Server", "X-Forwarded-Ssl", "X-Forwarded-Uri", "X-Forwarded-Access-Token"),
+    *("X-Auth-Request-Access-Token", "X-Auth-Request-Redirect", "X-Vouch-Token"),
+    *("HTTP2-Settings", "Proxy"),
+)
+"""By what a client would have backends take another method, address or protocol for the one that was decided on.
+
+The gateway itself passes none of them on. Threat: attacks.md P2, P5 and H6.
+"""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +177,7 @@ def _site(host: Host, faults: list[str]) -> Site:
     told = names(host)
     every = {known for family in FAMILIES.values() for known, _ in family.headers}
     every |= {"-".join(word.capitalize() for word in known.split("-")) for known in OWNED}
+    every |= set(_UNHEARD)
     folded = {known.lower() for known in told} | set(_OF_EDGES)
     site_id = re.sub(r"[^a-z0-9]", "_", name)
     return Site(
