@@ -152,6 +152,7 @@ async def stage() -> tuple[H1Connection, UpstreamConnection, H1Connection, str]:
         log=Log(),
     )
     teller = Teller(KeyRing((Key("k", b"k" * 32),)), cast("Any", None))
+    edges = Edges(Verdicts(judge, teller), Networks(()), Notices(Pages()), Traffic(), Log())
     gateway = Gateway(
         table=table,
         judge=judge,
@@ -160,7 +161,7 @@ async def stage() -> tuple[H1Connection, UpstreamConnection, H1Connection, str]:
         answers=cast("Any", None),
         control=cast("Any", None),
         internal=cast("Any", None),
-        edges=cast("Any", None),
+        edges=edges,
         traffic=Traffic(),
         log=Log(),
     )
@@ -170,8 +171,6 @@ async def stage() -> tuple[H1Connection, UpstreamConnection, H1Connection, str]:
     pool.release(upstream)
     connection = H1Connection(Listener(ListenAddress(host="127.0.0.1", port=8000), gateway, clock=loop.time))
     connection.connection_made(cast("asyncio.Transport", Transport()))
-    verdicts = Verdicts(judge, teller)
-    edges = Edges(verdicts, Networks(()), Notices(Pages()), Traffic(), Log())
     site = connection.listener
     asked = OwnListener(edges, site, is_closed=True)
     edge = H1Connection(Listener(ListenAddress(host="127.0.0.1", port=4181), asked, clock=loop.time))

@@ -78,6 +78,7 @@ class Again(NamedTuple):
     judged: Judged
     told: Told
     site: Listener
+    status_line: bytes
     lines: list[bytes]
     raw: bytes
     asking: Asking
@@ -173,7 +174,7 @@ class Edges:
             and self._verdicts.hold(again.judged)
         ):
             exchange.on_end = again.asking.end
-            exchange.answer(again.raw[: again.raw.index(b"\r\n")], again.lines, b"", again.raw)
+            exchange.answer(again.status_line, again.lines, b"", again.raw)
             return
         asking = Asking(exchange, site, self._curt, self)
         exchange.on_end = asking.end
@@ -303,7 +304,7 @@ class Asking(Question):
         lines += edge.more(told)
         raw = b"\r\n".join((edge.allowed, *lines, b"Content-Length: 0", b"", b""))
         if not self.head.authorization:  # whose it is may be known otherwise the next time
-            known.again = Again(judged, told, self.listener, lines, raw, self)
+            known.again = Again(judged, told, self.listener, edge.allowed, lines, raw, self)
         exchange.answer(edge.allowed, lines, b"", raw)
 
     def answer(self, status_line: bytes, lines: Sequence[bytes], body: bytes = b"") -> None:
