@@ -83,7 +83,8 @@ class RequestHead(msgspec.Struct, kw_only=True):
     caller: bytes = b""
     """Value of `Proxy-Session`; means something on a calling interface only."""
     has_alias: bool = False
-    """A line came under another spelling of an owned name. It is dropped here; an edge that asks would hand it on."""
+    """A line came that is dropped here, and that an edge which asks would hand on: another spelling of an owned name,
+    another method or address than the request's, another upgrade than to a WebSocket."""
     forwarded: list[bytes] = []
     """X-Forwarded-For, -Proto, -Host, -Method, -Uri, X-Original-Method, -URL and Forwarded lines: for a trusted peer
     only."""
@@ -251,6 +252,7 @@ def _apply(head: RequestHead, special: list[tuple[int, bytes]]) -> list[bytes]:
             head.caller = value_of(line) if not head.caller else b"\0"
         elif kind == UPGRADE:
             head.upgrade = value_of(line).lower() if not head.upgrade else b","
+            head.has_alias = head.has_alias or head.upgrade != b"websocket"
         elif kind == EXPECT:
             if value_of(line).lower() != b"100-continue":
                 raise BadRequest("this expectation can't be met", code="bad_expect", status=417)

@@ -43,7 +43,8 @@ TRAILER = 13
 KEEP_ALIVE = 14
 """`Connection: keep-alive` and nothing else: the commonest of all."""
 ALIAS = 15
-"""Dropped like DROP: another spelling of a name that the gateway owns or acts on, which some backends take for it."""
+"""Dropped like DROP, but an edge that asks would hand it on: another spelling of a name that the gateway owns or acts
+on, and names by which some backends take another method, address or protocol for the one that was decided on."""
 CACHING = 15
 """Of an answer: what caches may do with it."""
 
@@ -78,6 +79,8 @@ _OWNED_PREFIXES = (
     "x-pomerium-",
     "x-nuon-auth-",
 )
+_ADDRESSES = "x-rewrite-"
+"""Another address than that of the request; no edge says so of one that it asks about."""
 _FRAMING = frozenset(
     (
         *("host", "content-length", "transfer-encoding", "connection", "upgrade", "expect", "te", "trailer"),
@@ -114,10 +117,10 @@ _REQUEST_KINDS = {
     "proxy-authorization": DROP,
     "proxy-authenticate": DROP,
     "te": DROP,
-    "http2-settings": DROP,
-    "x-http-method": DROP,
-    "x-http-method-override": DROP,
-    "x-method-override": DROP,
+    "http2-settings": ALIAS,
+    "x-http-method": ALIAS,
+    "x-http-method-override": ALIAS,
+    "x-method-override": ALIAS,
     "proxy": DROP,  # a CGI backend would take it for HTTP_PROXY (httpoxy)
 }
 _ANSWER_KINDS = {
@@ -200,7 +203,7 @@ def _request_kind(raw_name: bytes) -> int:
         return kind
     key = class_of(name)
     if key in OWNED or key.startswith(_OWNED_PREFIXES):
-        return DROP if key == name else ALIAS
+        return DROP if key == name and not key.startswith(_ADDRESSES) else ALIAS
     # `Content_Length` reaches a CGI backend as CONTENT_LENGTH: an odd spelling of a framing name goes too.
     return ALIAS if key != name and (key in _FRAMING or key in _REQUEST_KINDS) else PASS
 

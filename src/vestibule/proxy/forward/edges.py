@@ -214,9 +214,11 @@ class Edges:
         head, peer = exchange.head, exchange.peer
         asked = edge.read(head)
         if head.has_alias:
-            # Threat: attacks.md H2: `User_Id`, which the edge hands on and the backend reads as `User-Id`.
+            # Threat: what the edge hands on and a backend acts on, though it was not decided on: `User_Id`, which it
+            # reads as `User-Id` (attacks.md H2), X-HTTP-Method-Override (P2), `Upgrade: h2c` (P5).
             raise BadRequest(
-                "a header is an odd spelling of one that only the gateway sets", code="bad_header"
+                "a header is one that only the gateway sets, oddly spelt, or says another method, address or protocol",
+                code="bad_header",
             )
         about = head_about(head, method=asked.method, target=asked.target, authority=asked.authority)
         if not about.upgrade and about.value(b"sec-websocket-key"):

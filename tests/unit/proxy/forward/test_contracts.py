@@ -267,3 +267,20 @@ def test_h2_an_odd_spelling_that_an_edge_would_hand_on_is_refused(stand, way):
     for line in (b"User_Id: root", b"X-Forwarded_User: root", b"Remote.User: root"):
         assert stand.ask(way, b"/a", line, cookie=handle).status in (400, 403), line
     assert stand.ask(way, b"/a", b"User-Id: root", cookie=handle).status == 200
+
+
+@WAY
+def test_p2_p5_what_would_have_a_backend_act_on_something_else_is_refused(stand, way):
+    """The edge hands these on: another method or address than was decided on, a tunnel that nobody is asked about."""
+    handle = stand.plane.sign_in()
+    for lines in (
+        (b"X-HTTP-Method-Override: DELETE",),
+        (b"x-method-override: DELETE",),
+        (b"X-HTTP-Method: DELETE",),
+        (b"X-Rewrite-URL: /admin",),
+        (b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA",),
+        (b"Connection: upgrade", b"Upgrade: h2c"),
+        (b"Connection: upgrade", b"Upgrade: websocket, h2c"),
+    ):
+        assert stand.ask(way, b"/a", *lines, cookie=handle).status in (400, 403), lines
+    assert stand.ask(way, b"/a", cookie=handle).status == 200
