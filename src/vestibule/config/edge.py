@@ -20,9 +20,11 @@ def edge_listeners(gateway: schema.Gateway | None) -> tuple[tuple[ListenAddress,
     )
 
 
-def is_asked(config: schema.Config) -> bool:
-    """True where edges may ask at all."""
-    return bool(edge_listeners(config.gateway))
+def is_asked(config: schema.Config, host: schema.Host) -> bool:
+    """True where edges may ask about this host at all."""
+    gateway = config.gateway
+    by_compat = bool(host.compat) and gateway is not None and bool(gateway.trusted_proxies)
+    return bool(edge_listeners(gateway)) or by_compat
 
 
 def check_edges(config: schema.Config, report: Report) -> None:

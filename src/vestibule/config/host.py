@@ -64,7 +64,7 @@ def check_hosts(
         _check_public_url(scope, urls, report, is_open=is_open)
         check_backends(host, report)
         signs_in = scope.is_shown_secrets
-        check_without_backend(host, report, is_asked=is_asked(config), signs_in=signs_in)
+        check_without_backend(host, report, is_asked=is_asked(config, host), signs_in=signs_in)
         if name is not None:
             scopes[name] = scope
     check_files(((scope.node, scope.taken) for scope in scopes.values()), report)
