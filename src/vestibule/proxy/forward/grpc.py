@@ -82,7 +82,7 @@ class GrpcListener:
     def abort(self) -> None:
         """Close what is still open."""
         for streams in list(self.open):
-            streams.protocol.processor.close("the program ends")
+            streams.hang_up()
 
 
 class Streams(AbstractHandler):
@@ -116,7 +116,13 @@ class Streams(AbstractHandler):
     def drain(self) -> None:
         """Close once nothing is under way."""
         if not self._tasks:
-            self.protocol.processor.close("the program ends")
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the connection, if it was made already."""
+        processor = getattr(self.protocol, "processor", None)
+        if processor is not None:
+            processor.close("the program ends")
 
     def _ended(self, stream: Stream, release_stream: Callable[[], None]) -> None:
         del self._tasks[stream]

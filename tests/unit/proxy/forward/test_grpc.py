@@ -219,6 +219,16 @@ def test_what_is_no_http2_is_closed(place):
     assert place.grpc.open == set()
 
 
+def test_when_the_program_goes_everything_is_closed_in_the_end(place):
+    place.loop.run(place.grpc.connected)  # not made yet
+    busy = place.envoy()
+    busy.call(place.waiting())
+    place.loop.run(place.grpc.stop)
+    place.loop.run(place.grpc.abort)
+    assert busy.is_ended
+    place.loop.settle()
+
+
 def test_when_the_program_goes_what_is_under_way_is_answered(place):
     idle, busy = place.envoy(), place.envoy()
     stream = busy.call(place.waiting())
