@@ -261,11 +261,16 @@ class Refusals:
             session=session,
             sign_in=sign_in,
             decided_by=decided_by,
-            as_json=self._as_json,
+            as_json=self._as_json or _is_caller(exchange.head),
         )
         if status == 401 and exchange.host is not None:
             lines = [*lines, *_challenges(exchange.host, exchange.head, code, reason)]
         exchange.answer(status_line, [*lines, *(more or ())], body)
+
+
+def _is_caller(head: RequestHead) -> bool:
+    """True for who shows a credential with the request and asks for no page: a program, whatever else it takes."""
+    return bool(head.authorization) and b"text/html" not in head.value(b"accept")
 
 
 def _challenges(host: Host, head: RequestHead, code: str, why: str) -> list[bytes]:

@@ -134,3 +134,16 @@ def test_a_credential_is_never_in_the_line(plane):
     line = line_of(plane)
     assert line["conditions"] == ["allow anyone: fails (a token that says nobody's name)"]
     assert "s3cret" not in json.dumps(plane.log_lines)
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_json"),
+    [(b"", True), (b"Accept: */*", True), (b"Accept: text/html,*/*;q=0.8", False)],
+    ids=["nothing said", "curl", "a browser"],
+)
+@pytest.mark.parametrize("shown", [b"Bearer good", b"Bearer wrong"])
+def test_who_shows_a_credential_and_asks_for_no_page_is_told_as_a_program(plane, accept, is_json, shown):
+    plane.callers.known[b"Bearer good"] = Caller(id="t1", kind="jwt", scopes=frozenset({"read"}))
+    answer = plane.get(b"/a", b"Authorization: " + shown, *filter(None, (accept,)), host=b"api.example")
+    assert answer.status in (401, 403)
+    assert answer.value(b"kind") == (b"json" if is_json else b"page")

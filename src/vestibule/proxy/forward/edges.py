@@ -165,7 +165,8 @@ class Edges:
             self._refuse_stranger(exchange)
             return
         head = exchange.head
-        known = self._known.get((exchange.peer, head.fields, head.method, head.target.full))
+        key = exchange.peer, head.fields, head.method, head.target.full
+        known = None if head.target.came else self._known.get(key)  # another spelling is refused (`_edge_at`)
         again = known.again if known is not None else None
         if (
             again is not None

@@ -166,6 +166,31 @@ def test_what_is_remembered_is_bounded(loop, monkeypatch):
     assert len(stand.edges._granted) <= 2
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/@//validate",
+        b"/x/../@/validate",
+        b"/%40/validate",
+        b"/./@/forward",
+        b"/@/%66orward",
+        b"//@/forward",
+    ],
+)
+def test_h6_the_address_of_a_question_itself_has_one_spelling(loop, path):
+    """An edge that keeps people from `/@/forward` lets `/@//forward` through, and the gateway trusts that edge."""
+    stand = Stand(loop, trusted=["127.0.0.1"])
+    way = NGINX if b"validate" in path else CADDY
+    data = way.question(b"GET", b"/public", b"app.example", ())
+    for asked in (stand.listener, stand.plane.listener):
+        answer = Client(loop, asked, LOCAL).send(data).answer(b"GET")
+        assert answer.status == 200
+        spelt = data.replace(b"GET /@/" + path.rpartition(b"/")[2].replace(b"%66", b"f"), b"GET " + path, 1)
+        answer = Client(loop, asked, LOCAL).send(spelt).answer(b"GET")
+        assert answer.status in (400, 403, 404), path
+        assert answer.value(b"user-id") == answer.value(b"proxy-session") == b""
+
+
 # -- addresses that can be read in two ways ----------------------------------------------------
 
 
