@@ -140,6 +140,26 @@ def test_a_host_is_what_the_command_line_says(desk) -> None:
     assert list(facts(desk.load(found)).hosts) == ["other.yourcompany.com"]
 
 
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("", False),
+        ('backend_logout_url = "https://id.example.com/logout?id_token_hint={id_token}"\n', True),
+    ],
+    ids=["here alone", "at the provider"],
+)
+def test_people_sign_out_where_they_did(desk, line: str, kept: bool) -> None:
+    text = (
+        'provider = "oidc"\noidc_issuer_url = "https://id.example.com"\nclient_id = "a"\nclient_secret = "b"\n'
+        'redirect_url = "https://app.example.com/oauth2/callback"\nupstreams = "http://127.0.0.1:3000"\n'
+        + line
+    )
+    found = desk.oauth2_proxy(text)
+    desk.load(found)
+    assert ("sign_out_at_provider = false" not in " ".join(found.hcl.split())) is kept
+    assert "/@/signedout" in "".join(note.text for note in found.notes)
+
+
 def test_a_host_that_nothing_names_is_told_of(desk, told) -> None:
     found = desk.oauth2_proxy("kubernetes-args.txt")
     assert told(found, "app.example.com") == [

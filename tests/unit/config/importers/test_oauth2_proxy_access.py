@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.unit.config.importers.desk import facts
@@ -172,7 +174,7 @@ def _loads(desk, kind: str) -> None:
 
 def test_where_a_server_of_one_s_own_is_comes_along(desk) -> None:
     found = desk.oauth2_proxy(f'provider = "keycloak"\nemail_domains = "*"\n{_URLS["keycloak"]}\n{_AROUND}')
-    assert 'issuer        = "https://k.example/auth/realms/r"' in found.hcl
+    assert 'issuer = "https://k.example/auth/realms/r"' in re.sub(" +", " ", found.hcl)
     found = desk.oauth2_proxy(f'provider = "sourcehut"\nemail_domains = "*"\n{_URLS["sourcehut"]}\n{_AROUND}')
     assert 'web_url       = "https://meta.git.example"' in found.hcl
 

@@ -46,7 +46,8 @@ PROVIDER: Final[tuple[Option, ...]] = (
     carried("skip_claims_from_profile_url", "`userinfo = false`", switch=True),
     changed(
         "backend_logout_url",
-        "sign-out leads over the page that the provider's metadata name (`sign_out_at_provider`), and revokes tokens",
+        "where it is set, sign-out leads over the page that the provider's metadata name (`sign_out_at_provider`), and "
+        "revokes tokens; else it ends the session here, as before",
     ),
     carried("resource", "`resource` of AD FS; at Microsoft the v2 endpoints know no resource"),
     dropped(

@@ -13,6 +13,7 @@ from vestibule.config.client import class_of, fields_of
 from vestibule.config.importers.note import About, Notes
 from vestibule.config.importers.oauth2_proxy.read import Read
 from vestibule.config.importers.secret import secret_of
+from vestibule.config.importers.site import sign_out
 from vestibule.config.place import Unfit
 from vestibule.config.value import client_id
 from vestibule.config.write import Block, Env, File, Text, Value
@@ -94,6 +95,8 @@ class _Maker:
             attributes["redirect_url"] = self.redirect_url
         if mode := self.options.text("auth_request_response_mode"):
             attributes |= self._mode(mode)
+        if self.type == "provider":
+            attributes |= sign_out(self.kind, self.options, "backend_logout_url", self.notes)
         attributes |= self.restrictions
         inside = [Block("claims", attributes=self.claims)] if self.claims else []
         inside += [

@@ -120,7 +120,11 @@ OAUTH: Final[tuple[Option, ...]] = (
     carried("oauth.auth_url", "where the provider is: `issuer`, `web_url`, `tenant`; else `authorize_url`"),
     carried("oauth.token_url", "`access_token_url`, where no kind of provider is known"),
     carried("oauth.user_info_url", "`userinfo_url`, where no kind of provider is known"),
-    changed("oauth.end_session_endpoint", "sign-out leads over the page that the provider's metadata name"),
+    changed(
+        "oauth.end_session_endpoint",
+        "where it is set, sign-out leads over the page that the provider's metadata name (`sign_out_at_provider`); "
+        "else it ends the session here, as before",
+    ),
     carried("oauth.callback_url", "`redirect_url`, and the `auth_host`"),
     carried("oauth.callback_urls", "the `auth_host` of each domain", many=True),
     carried("oauth.relying_party_id", "`resource` of AD FS"),

@@ -12,6 +12,7 @@ import msgspec
 from vestibule.config.importers.note import About, Notes
 from vestibule.config.importers.option import Options
 from vestibule.config.importers.secret import secret_of
+from vestibule.config.importers.site import sign_out
 from vestibule.config.write import Block, Env, Value
 
 
@@ -68,6 +69,7 @@ class _Maker:
             attributes["scopes"] = tuple(dict.fromkeys(self.scopes))
         if redirect_url:
             attributes["redirect_url"] = redirect_url
+        attributes |= sign_out(self.kind, options, "oauth.end_session_endpoint", self.notes)
         attributes |= self._believed(rules)
         inside = [*self._claims(), *self._parameters()]
         return Made(block=Block(self.type, id_, attributes, tuple(inside)), id=id_, kind=self.kind)
