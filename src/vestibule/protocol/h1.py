@@ -83,11 +83,10 @@ class RequestHead(msgspec.Struct, kw_only=True):
     caller: bytes = b""
     """Value of `Proxy-Session`; means something on a calling interface only."""
     has_alias: bool = False
-    """A line came that is dropped here, and that an edge which asks would hand on: another spelling of an owned name,
+    """A line came that is dropped here and an edge would hand on: another spelling of an owned name,
     another method or address than the request's, another upgrade than to a WebSocket."""
     forwarded: list[bytes] = []
-    """X-Forwarded-For, -Proto, -Host, -Method, -Uri, X-Original-Method, -URL and Forwarded lines: for a trusted peer
-    only."""
+    """Lines that tell of the client, or of a request asked about (X-Original-URL …): for a trusted peer only."""
 
     @property
     def host(self) -> bytes:
@@ -142,8 +141,6 @@ def parse_request_head(block: bytes, *, slashes: bool = False) -> RequestHead:
 
 def head_about(head: RequestHead, *, method: bytes, target: bytes, authority: bytes) -> RequestHead:
     """The head of another request than this, which came with the same header lines: the one an edge asks about.
-
-    What belongs to the asking itself is left out: the body's framing, what is told of the client.
 
     Raises BadRequest, also for a target that is not canonical: whoever holds the request forwards it as it came.
     Threat: a decision on one path and a backend that reads another (CVE-2021-32637).
