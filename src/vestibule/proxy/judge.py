@@ -242,18 +242,17 @@ class Judge:
             if self._callers.takes(host, authorization):
                 self._call(case, ask, authorization, then, failed)
                 return
-        if ask.route.needs_caller and outer.caller is None:
-            case.host = host
-            then(
-                case, Judged(ask, None, None, Deny(401, "token_required", "this address takes a token only"))
-            )
-            return
-        who = outer.caller or outer.session
-        scopes = outer.caller.scopes if outer.caller is not None else None
-        asker = Asker(address=case.address)
-        if who is not None:
-            asker = Asker(who.identities, who.user_id, case.address, scopes)
-        decision = decide(ask.route.policy, head.method, asker)
+        decision: Decision
+        if outer.caller is not None:
+            decision = _by_rules(outer.caller, ask.route, case)  # where it is good for, the host has looked
+        elif ask.route.needs_caller:
+            decision = Deny(401, "token_required", "this address takes a token only")
+        elif outer.session is not None:
+            session = outer.session
+            asker = Asker(session.identities, session.user_id, case.address)
+            decision = decide(ask.route.policy, head.method, asker)
+        else:
+            decision = decide(ask.route.policy, head.method, Asker(address=case.address))
         if not isinstance(decision, Allow):
             case.host = host
         then(case, Judged(ask, outer.session, outer.caller, decision, is_preflight=outer.is_preflight))
@@ -402,14 +401,22 @@ def _decided_for(caller: Caller, host: str, route: Route, case: Case) -> Decisio
     head = case.head
     if not is_within(caller.bounds, host, head.target.path, head.method):
         return Deny(403, "out_of_bounds", f"this {caller.kind} is not good for this address")
+    return _by_rules(caller, route, case)
+
+
+def _by_rules(caller: Caller, route: Route, case: Case) -> Decision:
+    """What the rules say of a caller.
+
+    Scopes are the word of whoever gave the token: they count where that one's word does. Threat: what one issuer
+    granted, taken for another's word.
+    """
     believed = route.policy.believed
     is_known = any(identity.client in believed for identity in caller.identities)
     if route.needs_caller and not is_known:
         return Deny(401, "token_required", f"this address takes another token than this {caller.kind}")
-    # Scopes are the word of whoever gave the token: they count where that one's word does.
     scopes = caller.scopes if is_known else frozenset()
     asker = Asker(caller.identities, caller.user_id, case.address, scopes)
-    return decide(route.policy, head.method, asker)
+    return decide(route.policy, case.head.method, asker)
 
 
 def is_within(bounds: Bounds, host: str, path: bytes, method: bytes) -> bool:

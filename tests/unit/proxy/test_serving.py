@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.proxy.conftest import Client, PlainListener
 from tests.unit.proxy.plane import ANYONE, HOSTS, PUBLIC, Plane, host, request, route
@@ -49,6 +50,26 @@ ROOT = serving(
     policy=policy_of(allow=(rule("email", "root@app.example"),), sign_in=frozenset({"google"})),
     issuers=("google",),
 )
+SCOPED = serving(
+    "scoped",
+    policy=policy_of(allow=(rule("token", "write"),), issuers=frozenset({"keys"})),
+    issuers=("keys",),
+    takes=True,
+)
+CI = Host(
+    name=b"ci.example",
+    title="ci",
+    clients={},
+    issuers=("ci",),
+    takes_callers=True,
+    routes={
+        b"": Route(
+            prefix=b"",
+            policy=policy_of(allow=(rule("anyone"),), issuers=frozenset({"ci"})),
+            backend=Backend(serving="scoped"),
+        )
+    },
+)
 FRONT = host(
     b"front.example",
     route(b"", ANYONE, backend=Backend(serving="open")),
@@ -62,7 +83,7 @@ FRONT = host(
 
 @pytest.fixture
 def plane(loop):
-    plane = Plane(loop, hosts=(*HOSTS, FRONT, OPEN, KEYS, ROOT))
+    plane = Plane(loop, hosts=(*HOSTS, FRONT, CI, OPEN, KEYS, ROOT, SCOPED))
     plane.callers.known[b"Basic good"] = ROBOT
     plane.callers.known[b"Basic bad"] = CredentialRefused("no", code="bad_credentials")
     return plane
@@ -197,6 +218,21 @@ def test_rules_of_the_serving_see_who_is_signed_in_at_the_host(plane, email: str
 def test_who_must_be_known_there_signs_in_at_the_host(plane) -> None:
     answer = front(plane, b"/perhaps", b"Sec-Fetch-Mode: navigate")
     assert (answer.status, answer.value(b"location")) == (302, b"https://front.example/@/signin?rd=/perhaps")
+
+
+def test_o11_what_one_issuer_granted_is_not_the_word_of_the_serving_s(plane) -> None:
+    """Threat: a token of an issuer that the host believes, with the scope that the serving's own issuer grants."""
+    theirs = Caller(
+        id="t1",
+        kind="jwt",
+        identities=(Identity(client="ci", issuer="ci", subject="robot"),),
+        scopes=frozenset({"write"}),
+    )
+    both = replace(theirs, identities=(*theirs.identities, replace(theirs.identities[0], client="keys")))
+    for name, caller, status in ((b"Bearer x", theirs, 403), (b"Bearer y", both, 200)):
+        plane.callers.known[name] = caller
+        assert plane.get(b"/a", b"Authorization: " + name, host=b"ci.example").status == status
+    assert len(plane.backend.connections) == 1
 
 
 def test_what_lasts_by_a_key_ends_when_the_key_is_gone(plane) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from msgspec.structs import replace
+
+from vestibule.core.inject import names
 from vestibule.errors import ClientError
 from vestibule.model import Allow
 from vestibule.proxy.forward.question import Question
 from vestibule.proxy.judge import Judge, Judged, check_origin
-from vestibule.proxy.teller import Teller
+from vestibule.proxy.teller import Teller, Told
 
 
 class Verdicts:
@@ -28,7 +33,8 @@ class Verdicts:
         """Answer with what went wrong."""
         question.refusals.by_failure(question, error)
 
-    def _act(self, question: Question, judged: Judged) -> None:
+    def _act(self, question: Question, judged: Judged, outer: Judged | None = None) -> None:
+        """`outer`: how it was judged at the host that leads to a serving, by whose own rules it was judged now."""
         match judged.decision:
             case None:
                 # Threat: the backend's own `/@/…`, which nobody has decided on.
@@ -38,8 +44,22 @@ class Verdicts:
             case Allow() as allowed:
                 if question.head.upgrade:
                     check_origin(question.head, judged.ask, judged.session)
+                serving = judged.ask.route.backend.serving
+                if serving:
+                    # Threat: the key or token that the serving asks for, which the host in front of it doesn't.
+                    self._judge.judge_within(
+                        question, judged, serving, partial(self._act, outer=judged), self.refuse
+                    )
+                    return
                 told = self._teller.told(judged)
                 question.decision = allowed.reason
-                question.allow(judged, told)
+                question.allow(judged, told if outer is None else _with_names(told, outer))
             case _:
                 question.refusals.by_judgement(question, judged)
+
+
+def _with_names(told: Told, outer: Judged) -> Told:
+    """With every name that the host's own backends may be told anything by, which an edge of it overwrites."""
+    known = {name.lower() for name, _ in told.pairs}
+    missing = (name for name in names(outer.ask.view.host) if name.lower() not in known)
+    return replace(told, pairs=(*told.pairs, *((name, "") for name in missing)))

@@ -20,8 +20,9 @@ from tests.unit.proxy.forward.stand import (
     code_of,
 )
 from tests.unit.proxy.plane import HOSTS
+from tests.unit.proxy.test_serving import BAD, FRONT, GOOD, KEYS, OPEN, ROBOT, ROOT
 from vestibule.core.inject import names
-from vestibule.errors import ClientError
+from vestibule.errors import ClientError, CredentialRefused
 from vestibule.model import Caller, Identity
 
 WAY = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
@@ -284,3 +285,20 @@ def test_p2_p5_what_would_have_a_backend_act_on_something_else_is_refused(stand,
     ):
         assert stand.ask(way, b"/a", *lines, cookie=handle).status in (400, 403), lines
     assert stand.ask(way, b"/a", cookie=handle).status == 200
+
+
+@WAY
+def test_a_serving_behind_the_host_is_asked_too(loop, way):
+    """The edge has the serving's backend behind it, so without its rules nobody would ask for the key."""
+    stand = Stand(loop, hosts=(*HOSTS, FRONT, OPEN, KEYS, ROOT))
+    stand.plane.callers.known[b"Basic good"] = ROBOT
+    stand.plane.callers.known[b"Basic bad"] = CredentialRefused("no", code="bad_credentials")
+    handle = b"Cookie: __Host-vestibule=" + stand.plane.sign_in(at="front.example").encode()
+    for lines in ((), (BAD,), (handle,)):
+        assert stand.ask(way, b"/keys", *lines, host=b"front.example").status == 401
+    answer = stand.ask(way, b"/keys", GOOD, host=b"front.example")
+    assert (answer.status, answer.value(b"user-name"), answer.value(b"authorization")) == (200, b"robot", b"")
+    assert stand.ask(way, b"/both", GOOD, host=b"front.example").status == 401
+    for path, status in ((b"/a", 200), (b"/both", 401), (b"/root", 403)):
+        for _again in range(3):
+            assert stand.ask(way, path, handle, host=b"front.example").status == status
