@@ -23,7 +23,7 @@ def edge_listeners(gateway: schema.Gateway | None) -> tuple[tuple[ListenAddress,
 def is_asked(config: schema.Config, host: schema.Host) -> bool:
     """True where edges may ask about this host at all."""
     gateway = config.gateway
-    by_compat = bool(host.compat) and gateway is not None and bool(gateway.trusted_proxies)
+    by_compat = host.has("compat") and gateway is not None and bool(gateway.trusted_proxies)
     return bool(edge_listeners(gateway)) or by_compat
 
 
