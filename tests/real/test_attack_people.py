@@ -50,7 +50,7 @@ async def key_of(person: Person, who: str = "carol") -> str:
     return proven.location.partition("key=")[2]
 
 
-async def test_no_other_sites_form_acts_on_an_account(club: Club) -> None:
+async def test_s9_no_other_sites_form_acts_on_an_account(club: Club) -> None:
     """S9: a page of another site posts with the person's cookie, as a browser would send it."""
     alice = club.person()
     user = await alice.sign_in("alice")

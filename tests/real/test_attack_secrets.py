@@ -39,7 +39,7 @@ async def plain(_request: web.Request) -> web.StreamResponse:
     return web.Response(text="fine")
 
 
-async def test_no_secret_is_where_others_can_read_it(siege: Siege) -> None:
+async def test_h9_no_secret_is_where_others_can_read_it(siege: Siege) -> None:
     siege.provider.tokens = TOKENS
     siege.app.answer = siege.api.answer = plain  # neither repeats what it was sent
     pages = []

@@ -89,7 +89,7 @@ async def ask(
 # -- open redirects ---------------------------------------------------------------------------------
 
 
-async def test_no_return_address_leads_away(siege: Siege) -> None:
+async def test_s1_no_return_address_leads_away(siege: Siege) -> None:
     async with siege.browser() as browser:
         await sign_in(browser)
         wrong: list[object] = []
@@ -112,7 +112,7 @@ async def test_no_return_address_leads_away(siege: Siege) -> None:
             assert stays(siege, page), raw
 
 
-async def test_a_configured_host_may_be_returned_to_and_nothing_near_it(siege: Siege) -> None:
+async def test_s1_a_configured_host_may_be_returned_to_and_nothing_near_it(siege: Siege) -> None:
     async with siege.browser() as browser:
         other = f"http://other.example.com:{siege.gateway.port}/a?b=//evil.example#c"
         assert str((await sign_in(browser, rd=other)).headers["Location"]) == other
@@ -121,7 +121,7 @@ async def test_a_configured_host_may_be_returned_to_and_nothing_near_it(siege: S
 # -- the flow ---------------------------------------------------------------------------------------
 
 
-async def test_login_csrf_and_session_swap(siege: Siege) -> None:
+async def test_s2_login_csrf_and_session_swap(siege: Siege) -> None:
     """Mallory's callback in the victim's browser; Mallory's code with the victim's own state."""
     async with siege.browser() as mallory, siege.browser() as victim:
         page = await mallory.get("/@evil/signin")
@@ -252,7 +252,7 @@ async def test_a_handle_is_good_on_its_host_in_its_one_spelling(siege: Siege) ->
         assert siege.app.seen[-1] is seen
 
 
-async def test_a_planted_handle_is_worth_nothing_after_the_sign_in(siege: Siege) -> None:
+async def test_s3_a_planted_handle_is_worth_nothing_after_the_sign_in(siege: Siege) -> None:
     """Threat: fixation, with a handle nobody made, one of credentials only, and one of another person."""
     async with siege.browser() as browser:
         made_up = "A" * 43
@@ -287,7 +287,7 @@ async def test_a_planted_flow_cookie_puts_nobody_into_its_owners_session(siege: 
         assert (await mallory.who() or {})["providers"] == ["evil"]
 
 
-async def test_a_signed_out_session_is_dead_everywhere_within_a_second(siege: Siege) -> None:
+async def test_s6_a_signed_out_session_is_dead_everywhere_within_a_second(siege: Siege) -> None:
     async with siege.browser() as browser:
         await sign_in(browser)
         name, old = handle_cookie(siege, browser)
@@ -420,7 +420,7 @@ TARGETS: list[tuple[str, str, dict[str, str], set[int]]] = [
 ]
 
 
-async def test_no_spelling_of_a_target_gets_past_its_rule(siege: Siege) -> None:
+async def test_p1_p2_no_spelling_of_a_target_gets_past_its_rule(siege: Siege) -> None:
     wrong: list[object] = []
     for method, target, headers, statuses in TARGETS:
         reader, writer = await asyncio.open_connection("127.0.0.1", siege.gateway.port)
@@ -438,7 +438,7 @@ async def test_no_spelling_of_a_target_gets_past_its_rule(siege: Siege) -> None:
     assert siege.app.seen == []
 
 
-async def test_what_the_client_says_of_itself_changes_no_address_of_ours(siege: Siege) -> None:
+async def test_h6_s1_what_the_client_says_of_itself_changes_no_address_of_ours(siege: Siege) -> None:
     lies = {
         "X-Forwarded-Host": "evil.example",
         "X-Forwarded-Proto": "https",

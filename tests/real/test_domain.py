@@ -230,7 +230,9 @@ async def test_a_token_that_was_tampered_with_is_none(realm_of: Callable[..., Re
         assert await thief.who("app") is None
 
 
-async def test_two_cookies_of_the_name_count_as_none_and_are_cleared(realm_of: Callable[..., Realm]) -> None:
+async def test_s4_two_cookies_of_the_name_count_as_none_and_are_cleared(
+    realm_of: Callable[..., Realm],
+) -> None:
     """S4: a host next door plants one of its own beside it."""
     realm = realm_of(HOSTS, COOKIE)
     alice = await realm.person()

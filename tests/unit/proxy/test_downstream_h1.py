@@ -262,7 +262,7 @@ def test_a_broken_chunk_is_400_and_the_responder_is_told_that_the_client_is_gone
     assert len(handler.exchanges) == 1
 
 
-def test_trailers_without_end_are_refused(client, handler):
+def test_p9_trailers_without_end_are_refused(client, handler):
     client.send(CHUNKED + b"0\r\n" + b"A: b\r\n" * 200)
     assert client.answer().status == 431
     assert client.is_ended
@@ -277,7 +277,7 @@ def test_a_broken_chunk_after_the_answer_began_breaks_the_connection(loop, clien
         client.answers()
 
 
-def test_a_chunked_body_above_the_limit_is_413(loop):
+def test_p9_a_chunked_body_above_the_limit_is_413(loop):
     handler = NotedHandler(wants=False)
     client = Client(loop, PlainListener(handler, loop)).send(CHUNKED)
     loop.run(handler.exchanges[0].limit_body, 5)

@@ -111,6 +111,15 @@ async def test_an_address_that_is_not_verified_is_none(world: World):
         assert caller.identities[0].email == ""
 
 
+@pytest.mark.parametrize("names_key", [True, False], ids=["key named", "no key named"])
+async def test_o5_an_issuer_signs_with_its_own_algorithms_only(world: World, names_key: bool):
+    """The key fits and the signature is good: what isn't the issuer's is the algorithm."""
+    token = signed() if names_key else _without_kid(KEY)
+    assert (await world.load(token, Accepted(issuers=(replace(CI, algorithms=("ES256",)),)))).kind == "jwt"
+    narrow = Accepted(issuers=(replace(CI, algorithms=("RS256", "EdDSA")),))
+    assert "alg" in (await world.refused(token, narrow)).detail
+
+
 async def test_an_issuer_is_believed_about_its_domains_only(world: World):
     narrow = Accepted(issuers=(replace(CI, email_domains=("example.com",)),))
     for email, believed in (("a@example.com", "a@example.com"), ("a@evil.example", "")):
