@@ -23,9 +23,8 @@ from vestibule.core.known import NOBODY, Known, known_of, person_of
 from vestibule.core.passage import set_pairs
 from vestibule.core.route import Host, Route
 from vestibule.model import Caller, Session
-from vestibule.protocol.headers import class_of
+from vestibule.protocol.headers import VALUE_LIMIT_BYTES, class_of, encoded
 
-VALUE_LIMIT_BYTES: Final = 8 * 1024
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 
 
@@ -57,8 +56,6 @@ class _Family(NamedTuple):
 
 # -- how it is written ------------------------------------------------------------------------
 
-# RFC 3986 calls fewer characters safe; these are all of visible ASCII but `%` and `,`.
-_VISIBLE: Final = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in "%,")
 #: what ends a line, a value or an item for some reader, or looks as if it had been encoded here
 _UNPLAIN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|%(?=[0-9A-Fa-f]{2})|^\s|\s\Z")
 _UNPLAIN_ITEM: Final = re.compile(f"{_UNPLAIN.pattern}|,")
@@ -66,12 +63,8 @@ _UNPLAIN_ITEM: Final = re.compile(f"{_UNPLAIN.pattern}|,")
 _UNQUOTED: Final = re.compile(r'[",\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 
 
-def _encoded(value: str) -> str:
-    return quote(value, safe=_VISIBLE + ",", errors="replace")
-
-
 def _encoded_list(values: Sequence[str]) -> str:
-    return ",".join(quote(value, safe=_VISIBLE, errors="replace") for value in values)
+    return ",".join(encoded(value, kept="") for value in values)
 
 
 def _plain(value: str) -> str:
@@ -163,10 +156,10 @@ FAMILIES: Final[Mapping[str, _Family]] = {
         (
             _Header("Proxy-Session", lambda _, proofs: proofs.handle),
             _Header("Proxy-Provider", lambda known, _: _encoded_list(known.providers)),
-            _Header("User-Id", lambda known, _: _encoded(known.user_id)),
-            _Header("User-Login", lambda known, _: _encoded(known.login)),
-            _Header("User-Name", lambda known, _: _encoded(known.name)),
-            _Header("User-Email", lambda known, _: _encoded(known.email)),
+            _Header("User-Id", lambda known, _: encoded(known.user_id)),
+            _Header("User-Login", lambda known, _: encoded(known.login)),
+            _Header("User-Name", lambda known, _: encoded(known.name)),
+            _Header("User-Email", lambda known, _: encoded(known.email)),
             _Header("User-Groups", lambda known, _: _encoded_list(known.groups)),
             _Header("User-Orgs", lambda known, _: _encoded_list(known.orgs)),
             _Header("Proxy-Assertion", lambda _, proofs: proofs.assertion),
@@ -271,7 +264,6 @@ def _written(family: _Family, known: Known, proofs: Proofs, host: Host) -> Itera
         if name and name not in found:
             found[name] = family.claim(known.claims.get(claim))
     for name, text in found.items():
-        # A value too long to be told is left out whole: a shortened list of groups would be a wrong one.
         yield name, text if len(text.encode()) <= VALUE_LIMIT_BYTES else ""
 
 

@@ -45,7 +45,7 @@ KEEP_ALIVE = 14
 ALIAS = 15
 """Dropped like DROP, but an edge that asks would hand it on: another spelling of a name that the gateway owns or acts
 on, and names by which some backends take another method, address or protocol for the one that was decided on."""
-CACHING = 15
+CACHING = 16
 """Of an answer: what caches may do with it."""
 
 OWNED = frozenset(

@@ -36,7 +36,6 @@ from vestibule.proxy.teller import Teller
 from vestibule.proxy.view import Kept
 from vestibule.service.visit import Visit
 
-BLOCKS_MAX = 10_000
 _HEALTHY = (b"Content-Type: text/plain", *NOT_KEPT)
 _AUTHORIZATION = frozenset(("authorization",))
 _KEYS = frozenset((KEYS_PATH.encode(), POMERIUM_KEYS_PATH.encode()))
@@ -46,8 +45,6 @@ _KEY_SET = (
     b"X-Content-Type-Options: nosniff",
 )
 """The one answer of the gateway's own that may be kept: keys are published long before they are used."""
-WHOLE_S = 10.0
-"""How long a request waits at the start for the providers of the database."""
 
 
 class OnFault(Protocol):

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.unit.core.test_known import HOST, identity, session
-from vestibule.core.inject import FAMILIES, OWN, VALUE_LIMIT_BYTES, Proofs, lines_of, names, told
+from vestibule.core.inject import FAMILIES, OWN, Proofs, lines_of, names, told
 from vestibule.core.passage import Heading, Passage
 from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, Telling
 from vestibule.core.template import parse
 from vestibule.model import Caller, Identity, Session
-from vestibule.protocol.headers import DROP, is_owned, request_kind
+from vestibule.protocol.headers import DROP, VALUE_LIMIT_BYTES, is_owned, request_kind
 
 OTHERS = tuple(name for name in FAMILIES if name != OWN)
 PROOFS = Proofs(handle="sealed", assertion="signed", pomerium="signed for pomerium")
