@@ -10,6 +10,7 @@ import msgspec
 from vestibule.config.compile import Compiled
 from vestibule.core.inject import FAMILIES, names
 from vestibule.core.listener import ListenAddress
+from vestibule.core.passage import Passage
 from vestibule.core.route import POMERIUM_KEYS_PATH, Backend, Host, Route, Server
 from vestibule.errors import ConfigError
 from vestibule.protocol.address import is_loopback
@@ -242,9 +243,15 @@ def _note(route: Route) -> str:
         return f"the gateway serves {backend.static_dir or backend.internal} here; an edge needs servers of your own"
     if not backend.servers:
         return "write your app's address"
-    if route.passage is not None:
-        return "the gateway changes paths or headers here when it proxies itself; an edge that asks does not"
+    if route.passage is not None and _is_more_than_told(route.passage):
+        return "what the gateway does to paths and answers here when it proxies itself, an edge that asks does not"
     return ""
+
+
+def _is_more_than_told(passage: Passage) -> bool:
+    """True for what isn't a header that the edge is told of, too."""
+    is_changed = bool(passage.rewrite or passage.answer_headers or passage.host_line or passage.is_of_request)
+    return is_changed or passage.answer_s is not None or passage.connect_s is not None
 
 
 def _plain(path: str, place: str, faults: list[str]) -> str:

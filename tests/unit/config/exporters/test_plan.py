@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,27 @@ def test_every_name_of_every_family_is_told_or_cleared(tmp_path):
         assert every <= {*site.told, *site.cleared}
         assert not {*site.told} & {*site.cleared}
     assert "Remote-User" in site.told
+
+
+def test_nginx_takes_its_variables_without_a_larger_hash(tmp_path):
+    text = TEXT.replace('"authelia"', '["vouch", "oauth2-proxy", "pomerium"]')
+    long = "".join(f'  header "X-{"Long-" * 9}{end}" {{ value = "{{user.login}}" }}\n' for end in "AB")
+    text = text.replace('  max_body   = "1MiB"\n', long)
+    written = export("nginx", compiled(tmp_path, text))["nginx.conf"]
+    variables = set(re.findall(r"auth_request_set \$(\w+)", written))
+    assert max(map(len, variables)) <= 46
+    assert set(re.findall(r"\$(vestibule_x_long_\w+)", written)) <= variables
+    assert len([name for name in variables if name.startswith("vestibule_x_long_")]) == 2
+
+
+def test_what_a_header_says_is_told_to_edges_and_what_a_path_becomes_is_theirs(tmp_path):
+    for setting, is_theirs in (
+        ('header "X-Login" { value = "{user.login}" }', False),
+        ('rewrite = "/v2"', True),
+    ):
+        text = TEXT.replace('  max_body   = "1MiB"\n', f"  {setting}\n")
+        app, _ = plan_of("nginx", compiled(tmp_path, text)).sites
+        assert bool(app.parts[-1].note) is is_theirs
 
 
 @pytest.mark.parametrize("edge", EDGES)
