@@ -22,7 +22,7 @@ import msgspec
 from vestibule.core.known import Known, known_of
 from vestibule.core.route import Host
 from vestibule.errors import BadRequest
-from vestibule.model import Deny, SignIn
+from vestibule.model import Bounds, Deny, SignIn
 from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.headers import value_of
 from vestibule.protocol.url import authority
@@ -168,6 +168,31 @@ def _is_domain(domain: str, pattern: str) -> bool:
     if pattern.startswith((".", "*.")):
         return f".{domain}".endswith(pattern.removeprefix("*"))
     return domain == pattern
+
+
+# -- what holds for all of them -----------------------------------------------------------------
+
+
+def beyond(judged: Judged) -> Deny | None:
+    """Why a caller's credential is refused that is good for some paths or methods only; None: it isn't.
+
+    Threat: a token for reading `/api`, used on everything: which path and method are meant the client may have written.
+    """
+    bounds = judged.caller.bounds if judged.caller is not None else Bounds()
+    if not bounds.prefixes and not bounds.methods:
+        return None
+    return Deny(403, "out_of_bounds", "whoever asks doesn't say for sure which path and method are meant")
+
+
+def without_proofs(lines: list[bytes]) -> list[bytes]:
+    """The lines without what only a backend is to have: handles, assertions.
+
+    Threat: the address stands open in the documented configurations, and a page could ask there.
+    """
+    return [next((name for name in _PROOFS if line.startswith(name)), line) for line in lines]
+
+
+_PROOFS: Final = (b"Proxy-Session: ", b"Proxy-Assertion: ", b"X-Pomerium-Jwt-Assertion: ")
 
 
 # -- how each writes its answers ----------------------------------------------------------------

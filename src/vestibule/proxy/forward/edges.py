@@ -56,8 +56,8 @@ class Edge(NamedTuple):
     """Lines of an answer that lets pass, beside those of all edges."""
     demands: Callable[[bytes, Judged], Deny | SignIn | None] | None = None
     """What the question's own query demands of who would be let in. Raises BadRequest."""
-    tells_client: bool = True
-    """The edge's word on the client's address counts."""
+    is_ours: bool = True
+    """It was configured for this gateway: nobody else gets to the address, and all that it says is its own word."""
 
 
 class Known:
@@ -137,7 +137,7 @@ class Edges:
             allowed=b"HTTP/1.1 202 Accepted" if is_oauth2_proxy else _OK,
             more=compat.gap_auth if is_oauth2_proxy else compat.nothing_more,
             demands=compat.demands if is_oauth2_proxy else None,
-            tells_client=False,
+            is_ours=False,
         )
 
     def takes(self, head: RequestHead) -> bool:
@@ -224,7 +224,7 @@ class Edges:
         about = head_about(head, method=asked.method, target=asked.target, authority=asked.authority)
         if not about.upgrade and about.value(b"sec-websocket-key"):
             about.upgrade = b"websocket"  # edges keep Upgrade to themselves
-        address = self._client_of(exchange, is_believed=is_believed) if edge.tells_client else ""
+        address = self._client_of(exchange, is_believed=is_believed) if edge.is_ours else ""
         known = Known(about, address)
         if head.is_familiar:
             if len(self._known) >= KNOWN_MAX:
@@ -299,11 +299,16 @@ class Asking(Question):
         if exchange is None or known is None or edge is None:
             return
         refused = edge.demands and edge.demands(exchange.head.target.query, judged)
+        if not edge.is_ours:
+            refused = compat.beyond(judged) or refused
         if refused:
             self.refusals.by_judgement(self, replace(judged, decision=refused))
             return
         cookie, authorization = passed_on(self.head, judged)
-        lines = [*self._edges.granted(told), b"Cookie: " + cookie, b"Authorization: " + authorization]
+        granted = self._edges.granted(told)
+        if not edge.is_ours:
+            granted = compat.without_proofs(granted)
+        lines = [*granted, b"Cookie: " + cookie, b"Authorization: " + authorization]
         lines += edge.more(told)
         raw = b"\r\n".join((edge.allowed, *lines, b"Content-Length: 0", b"", b""))
         if not self.head.authorization:  # whose it is may be known otherwise the next time

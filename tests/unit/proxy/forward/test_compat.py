@@ -14,9 +14,9 @@ from tests.unit.proxy.plane import ANYONE, PUBLIC, Plane, host, request, route
 from vestibule.core.domain import Domain
 from vestibule.core.inject import FAMILIES
 from vestibule.core.policy import policy_of
-from vestibule.core.route import Backend, Host, Telling
+from vestibule.core.route import Backend, Host, RouteTable, Telling
 from vestibule.core.rule import rule
-from vestibule.model import Caller
+from vestibule.model import Bounds, Caller, Identity
 from vestibule.proxy.forward.compat import UNTOLD
 
 EDGE = ("127.0.0.1", 40000)
@@ -569,3 +569,43 @@ def test_what_is_refused_is_logged_with_its_reason(front):
 def test_the_bytes_of_a_question_are_a_request_like_any_other(front):
     answer = front.plane.exchange(request(b"/validate", b"Content-Length: x"), peer=EDGE)
     assert answer.status == 400
+
+
+# -- what a client gains by knowing that edge's configuration ------------------------------------
+
+
+@PATH
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        Bounds(prefixes=(b"/api",)),
+        Bounds(methods=frozenset({b"GET"})),
+        Bounds(host="app.example", prefixes=(b"/",)),
+    ],
+    ids=["paths", "methods", "host and paths"],
+)
+def test_o11_a_token_for_some_paths_or_methods_is_good_for_none_that_are_not_told_for_sure(
+    front, path, bounds
+):
+    """Threat: `X-Forwarded-Uri: /api`, which the documented nginx hands on, with a request for something else."""
+    identity = Identity(client="google", issuer="google", subject="ada")
+    token = Caller(id="t", kind="app_token", identities=(identity,), user_id="u1", bounds=bounds)
+    site_ = replace(site(b"app.example", *BOTH), takes_callers=True)
+    front.plane.loop.run(front.plane.gateway.use, RouteTable((site_,)))
+    front.plane.callers.known[b"Bearer t"] = token
+    front.plane.callers.known[b"Bearer whole"] = replace(token, bounds=Bounds(host="app.example"))
+    for lines in ((), (uri(b"/api/x"), b"X-Forwarded-Method: GET"), (uri(b"/api"),)):
+        assert front.ask(path, b"Authorization: Bearer t", *lines).status == 403
+    assert front.ask(path, b"Authorization: Bearer whole").status == ALLOWED[path]
+
+
+@PATH
+def test_h9_what_only_a_backend_is_to_have_is_not_told_at_an_address_that_stands_open(front, path):
+    """Threat: a page that asks there itself, as the documented configurations let it, and reads the handle."""
+    handle = front.sign_in()
+    for _again in range(3):
+        answer = front.ask(path, cookie=handle)
+        assert answer.status == ALLOWED[path]
+        fields = {name.lower(): value for name, value in answer.fields}
+        assert (fields[b"proxy-session"], fields[b"proxy-assertion"]) == (b"", b"")
+        assert fields[b"user-email"] == b"ada@app.example"
