@@ -48,6 +48,16 @@ def text_of(value: Any) -> str:
     return value if isinstance(value, str) and value.isprintable() else ""
 
 
+def entries_of(value: Any) -> tuple[str, ...]:
+    """The claim as texts: each entry of a list; numbers and booleans as JSON writes them, and of an object none."""
+    items = value if isinstance(value, list) else [value]
+    return tuple(
+        item if isinstance(item, str) else msgspec.json.encode(item).decode()
+        for item in items
+        if isinstance(item, str | int | float)
+    )
+
+
 def is_number(text: str) -> bool:
     """True for ASCII digits alone: what `isdigit` takes besides is no number of an API."""
     return text.isascii() and text.isdigit()

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from vestibule.model import Secret
+from vestibule.model import Bounds, Secret
 from vestibule.protocol.authorization import basic_challenge, bearer_challenge
 from vestibule.protocol.jose import ALGORITHMS
 from vestibule.protocol.oauth2 import ClientAuth
@@ -90,6 +90,17 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NOTHING: Final = Accepted()
+
+
+def is_good_for(bounds: Bounds, host: str, path: bytes, method: bytes) -> bool:
+    """True where the bounds let a credential be used for this; `path` canonical, prefixes by whole segments."""
+    if bounds.host and bounds.host != host:
+        return False
+    if bounds.methods and method not in bounds.methods:
+        return False
+    return not bounds.prefixes or any(
+        path == prefix or path.startswith(prefix + b"/") for prefix in bounds.prefixes
+    )
 
 
 def challenges(

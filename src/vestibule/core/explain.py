@@ -11,9 +11,9 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from vestibule.core.claim import at
+from vestibule.core.claim import at, entries_of
 from vestibule.core.policy import Policy, decide
-from vestibule.core.rule import LISTED, Question, Rule, questions_of, texts
+from vestibule.core.rule import LISTED, Question, Rule, questions_of
 from vestibule.model import Asker, Decision, Identity
 
 Verdict: TypeAlias = Literal["holds", "fails", "unknown"]
@@ -324,7 +324,7 @@ def _said(rule: Rule, identity: Identity) -> str:
         return f"login {_text(identity.login)} {by}" if identity.login else f"no login {by}"
     if rule.kind == "claim":
         value = at(identity.claims, rule.name)
-        return f"no claim {rule.name} {by}" if value is None else f"{_shown(texts(value))} {by}"
+        return f"no claim {rule.name} {by}" if value is None else f"{_shown(entries_of(value))} {by}"
     field = LISTED.get(rule.kind, "")
     if not field:
         return f"signed in {by}"

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from vestibule.core.rule import FRESH, Question, Rule, qualified, questions_of
-from vestibule.model import Allow, Asker, Decision, Deny, Identity, SignIn
+from vestibule.model import Allow, Asker, Caller, Decision, Deny, Identity, Session, SignIn
 
 NAMED_MAX: Final = 10
 """How many rules a reason names."""
@@ -59,6 +59,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     def is_fresh(self) -> bool:
         """True where a rule looks at what a provider must be asked for anew now and then."""
         return any(rule.kind in FRESH for rule in (*(self.allow or ()), *self.all, *self.deny))
+
+    def believes(self, who: Session | Caller) -> bool:
+        """True where somebody whose word counts vouches for them."""
+        return any(identity.client in self.believed for identity in who.identities)
 
 
 def policy_of(
@@ -124,6 +128,20 @@ def joined(policy: Policy, clients: Iterable[str], named: Mapping[str, str]) -> 
         sign_in=policy.sign_in.union(clients),
         issuers=policy.issuers,
     )
+
+
+def asker_of(who: Session | Caller | None, policy: Policy, address: str) -> Asker:
+    """Who asks, as these rules look at them; None: nobody.
+
+    Scopes are the word of whoever gave the token: they count where that one's word does. Threat: what one issuer
+    granted, taken for another's word.
+    """
+    if who is None:
+        return Asker(address=address)
+    if isinstance(who, Session):
+        return Asker(who.identities, who.user_id, address)
+    scopes = who.scopes if policy.believes(who) else frozenset()
+    return Asker(who.identities, who.user_id, address, scopes)
 
 
 _PUBLIC = Allow("public")

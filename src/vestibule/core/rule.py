@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from vestibule.core.claim import at
+from vestibule.core.claim import at, entries_of
 from vestibule.model import Asker, Identity
 from vestibule.protocol.address import NO_NETWORKS, Address, Networks, parse
 
@@ -172,21 +172,11 @@ def _is_untold(field: str, known: Sequence[Identity]) -> bool:
 
 
 def _claim(question: Question, known: Sequence[Identity], _asker: Asker) -> Answer:
-    """A claim is equal as text, or holds the text in a list; numbers and booleans are as JSON writes them."""
+    """A claim is equal as text, or holds the text in a list."""
     found = [value for identity in known if (value := at(identity.claims, question.name)) is not None]
     if not found:
         return None
-    return _first(question.rules, [text for value in found for text in texts(value)])
-
-
-def texts(value: Any) -> tuple[str, ...]:
-    """A claim's value as rules compare it: each entry of a list; what is neither text nor number is none."""
-    items = value if isinstance(value, list) else [value]
-    return tuple(
-        item if isinstance(item, str) else msgspec.json.encode(item).decode()
-        for item in items
-        if isinstance(item, str | int | float)
-    )
+    return _first(question.rules, [text for value in found for text in entries_of(value)])
 
 
 def _user(question: Question, known: Sequence[Identity], asker: Asker) -> Answer:

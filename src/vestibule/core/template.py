@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import msgspec
 
-from vestibule.core.claim import LISTS, at
+from vestibule.core.claim import LISTS, at, entries_of
 from vestibule.errors import BadRequest
 from vestibule.model import Identity
 from vestibule.protocol import url
@@ -158,7 +158,7 @@ def values_of(slot: Slot, person: Person) -> tuple[str, ...]:
         return next(((text,) for one in person.identities if (text := getattr(one, slot.name))), ())
     for one in person.identities:
         if slot.provider in ("", one.client) and (value := at(one.claims, slot.name)) is not None:
-            return _texts(value)
+            return tuple(filter(None, entries_of(value)))
     return ()
 
 
@@ -166,17 +166,6 @@ def _listed(slot: Slot, person: Person) -> str:
     """Names and addresses as in `User-…`; where there may be several, a comma of a value's own is encoded."""
     kept = "," if slot.kind == "user" and slot.name not in LISTS else ""
     return ",".join(encoded(value, kept=kept) for value in values_of(slot, person))
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    """A claim as texts: numbers and booleans as JSON writes them, an object as nothing."""
-    items = value if isinstance(value, list) else [value]
-    texts = (
-        item if isinstance(item, str) else msgspec.json.encode(item).decode()
-        for item in items
-        if isinstance(item, str | int | float)
-    )
-    return tuple(text for text in texts if text)
 
 
 def _slot(name: str) -> Slot:

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
+from vestibule.core.claim import LISTS
 from vestibule.core.lifetimes import USUAL
 from vestibule.core.person import shown
 from vestibule.core.registration import is_allowed_domain
 from vestibule.model import Identity, User, Vouched
-
-_LISTS: Final = ("groups", "orgs", "teams", "projects", "repos", "roles")
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +64,6 @@ def known(vouched: Iterable[Vouched], user: User, standing: Standing, now: float
 
 def _faded(identity: Identity) -> Identity:
     """The identity without what changes without the person: a deny on that denies, no allow on it holds."""
-    nothing = dict.fromkeys(_LISTS, ())
-    unknown = tuple(dict.fromkeys((*identity.unknown, *_LISTS)))
+    nothing = dict.fromkeys(LISTS, ())
+    unknown = tuple(dict.fromkeys((*identity.unknown, *LISTS)))
     return replace(identity, **nothing, unknown=unknown, claims={})

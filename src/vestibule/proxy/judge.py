@@ -15,15 +15,14 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from vestibule.core.credential import is_good_for
 from vestibule.core.passage import is_preflight
-from vestibule.core.policy import Policy, decide
+from vestibule.core.policy import Policy, asker_of, decide
 from vestibule.core.route import Host, Route, RouteTable, Site, has_one_meaning, is_own, serving_name
 from vestibule.core.seal import KeyRing
 from vestibule.errors import BadRequest, ClientError, ProviderUnavailable, StoreError
 from vestibule.model import (
     Allow,
-    Asker,
-    Bounds,
     Caller,
     Decision,
     Deny,
@@ -44,6 +43,7 @@ from vestibule.service.sessions import Sessions
 
 WHOLE_S = 10.0
 """How long a request waits at the start for the providers of the database."""
+_TOKEN_REQUIRED = Deny(401, "token_required", "this address takes a token only")
 
 
 class Case(Protocol):
@@ -246,13 +246,10 @@ class Judge:
         if outer.caller is not None:
             decision = _by_rules(outer.caller, ask.route, case)  # where it is good for, the host has looked
         elif ask.route.needs_caller:
-            decision = Deny(401, "token_required", "this address takes a token only")
-        elif outer.session is not None:
-            session = outer.session
-            asker = Asker(session.identities, session.user_id, case.address)
-            decision = decide(ask.route.policy, head.method, asker)
+            decision = _TOKEN_REQUIRED
         else:
-            decision = decide(ask.route.policy, head.method, Asker(address=case.address))
+            policy = ask.route.policy
+            decision = decide(policy, head.method, asker_of(outer.session, policy, case.address))
         if not isinstance(decision, Allow):
             case.host = host
         then(case, Judged(ask, outer.session, outer.caller, decision, is_preflight=outer.is_preflight))
@@ -334,19 +331,16 @@ class Judge:
             then(case, Judged(ask, session, None, None))
             return
         if ask.route.needs_caller:
-            refused = Deny(401, "token_required", "this address takes a token only")
-            then(case, Judged(ask, None, None, refused))
+            then(case, Judged(ask, None, None, _TOKEN_REQUIRED))
             return
-        if session is None:
-            asker = Asker(address=case.address)
-        else:
-            asker = Asker(session.identities, session.user_id, case.address)
-        then(case, Judged(ask, session, None, decide(ask.route.policy, head.method, asker)))
+        policy = ask.route.policy
+        decision = decide(policy, head.method, asker_of(session, policy, case.address))
+        then(case, Judged(ask, session, None, decision))
 
     def _let_preflight(self, case: C, ask: Ask, policy: Policy, then: Callable[[C, Judged], None]) -> None:
         """For a browser's question, whoever sits before it: no session and no credential is looked at."""
         bare = Ask(ask.view, ask.route, NO_COOKIE, ask.told, None)
-        decision = decide(policy, case.head.method, Asker(address=case.address))
+        decision = decide(policy, case.head.method, asker_of(None, policy, case.address))
         then(case, Judged(bare, None, None, decision, is_preflight=True))
 
     def _decide_for(self, case: C, ask: Ask, caller: Caller, then: Callable[[C, Judged], None]) -> None:
@@ -369,8 +363,10 @@ class Judge:
         path = exchange.head.target.path
         if host is None or is_own(path, host):
             return host is not None
-        asker = Asker(session.identities, session.user_id, exchange.address)
-        return isinstance(decide(host.route(path).policy, exchange.head.method, asker), Allow)
+        policy = host.route(path).policy
+        return isinstance(
+            decide(policy, exchange.head.method, asker_of(session, policy, exchange.address)), Allow
+        )
 
     async def _may_still_last(self, exchange: Exchange) -> bool:
         """The same for one with a credential of its own. Raises StoreError, ProviderUnavailable."""
@@ -399,35 +395,16 @@ class Judge:
 def _decided_for(caller: Caller, host: str, route: Route, case: Case) -> Decision:
     """What a caller may: no more than the credential is good for, whatever the rules say."""
     head = case.head
-    if not is_within(caller.bounds, host, head.target.path, head.method):
+    if not is_good_for(caller.bounds, host, head.target.path, head.method):
         return Deny(403, "out_of_bounds", f"this {caller.kind} is not good for this address")
     return _by_rules(caller, route, case)
 
 
 def _by_rules(caller: Caller, route: Route, case: Case) -> Decision:
-    """What the rules say of a caller.
-
-    Scopes are the word of whoever gave the token: they count where that one's word does. Threat: what one issuer
-    granted, taken for another's word.
-    """
-    believed = route.policy.believed
-    is_known = any(identity.client in believed for identity in caller.identities)
-    if route.needs_caller and not is_known:
+    """What the rules say of a caller."""
+    if route.needs_caller and not route.policy.believes(caller):
         return Deny(401, "token_required", f"this address takes another token than this {caller.kind}")
-    scopes = caller.scopes if is_known else frozenset()
-    asker = Asker(caller.identities, caller.user_id, case.address, scopes)
-    return decide(route.policy, case.head.method, asker)
-
-
-def is_within(bounds: Bounds, host: str, path: bytes, method: bytes) -> bool:
-    """True where the bounds let a credential be used for this; `path` canonical, prefixes by whole segments."""
-    if bounds.host and bounds.host != host:
-        return False
-    if bounds.methods and method not in bounds.methods:
-        return False
-    return not bounds.prefixes or any(
-        path == prefix or path.startswith(prefix + b"/") for prefix in bounds.prefixes
-    )
+    return decide(route.policy, case.head.method, asker_of(caller, route.policy, case.address))
 
 
 def check_origin(head: RequestHead, ask: Ask, session: Session | None) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import quote_from_bytes
 
 from vestibule.core.credential import challenges
 from vestibule.core.explain import CONDITIONS_LOGGED_MAX, explain
+from vestibule.core.policy import asker_of
 from vestibule.core.route import SIGN_IN_PATH, Host, Site
 from vestibule.errors import (
     BadRequest,
@@ -23,8 +24,6 @@ from vestibule.errors import (
 )
 from vestibule.model import (
     RETRY_AFTER_S,
-    Asker,
-    Caller,
     Deny,
     Session,
     SignIn,
@@ -308,14 +307,11 @@ def _why(exchange: Refusable, judged: Judged, decision: Deny) -> dict[str, Any]:
 
     No conditions where it wasn't the rules that refused.
     """
-    route, who = judged.ask.route, judged.caller or judged.session
+    route = judged.ask.route
     why: dict[str, Any] = {"route": route.prefix or b"/", "place": route.place}
     policy = route.preflight if judged.is_preflight else route.policy
-    asker = Asker(address=exchange.address)
-    if who is not None:
-        scopes = who.scopes if isinstance(who, Caller) else None
-        asker = Asker(who.identities, who.user_id, exchange.address, scopes)
     if policy is not None:
+        asker = asker_of(judged.caller or judged.session, policy, exchange.address)
         found = explain(policy, exchange.head.method, asker, most=CONDITIONS_LOGGED_MAX)
         if found.decision == decision:
             why["conditions"] = found.brief()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vestibule.core.credential import NOTHING, Accepted, Issuer, PasswordFile, challenges
-from vestibule.model import Secret
+from vestibule.core.credential import NOTHING, Accepted, Issuer, PasswordFile, challenges, is_good_for
+from vestibule.model import Bounds, Secret
 
 CI = Issuer(name="ci", url="https://ci.example", audience=("a",))
 OPAQUE = Issuer(name="as", url="https://as.example", introspection_url="https://as.example/introspect")
@@ -85,3 +85,17 @@ def test_a_401_says_what_could_be_shown(
         why="it has expired",
     )
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("bounds", "is_good"),
+    [
+        (Bounds(), True),
+        (Bounds(host="b.example"), False),
+        (Bounds(prefixes=(b"/x", b"/a/b")), True),
+        (Bounds(prefixes=(b"/a/b/c/d",)), False),
+        (Bounds(methods=frozenset({b"POST"})), False),
+    ],
+)
+def test_bounds(bounds, is_good):
+    assert is_good_for(bounds, "a.example", b"/a/b/c", b"GET") is is_good

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from vestibule.core.policy import decide, policy_of
+from vestibule.core.policy import asker_of, decide, policy_of
 from vestibule.core.rule import Rule, qualified, rule
-from vestibule.model import Allow, Asker, Deny, Identity, SignIn
+from vestibule.model import Allow, Asker, Caller, Deny, Identity, SignIn
 
 GET = b"GET"
 PUBLIC = Rule(kind="public", text="public")
@@ -358,3 +358,16 @@ def test_anyone_among_others_lets_everybody_who_is_known_in_and_nobody_else(text
     assert isinstance(decide(policy, GET, Asker(WHO["eve"])), Allow)
     assert isinstance(decide(policy, GET, Asker()), SignIn)
     assert isinstance(decide(policy, GET, Asker(scopes=frozenset({"read"}))), Deny)
+
+
+@pytest.mark.parametrize(("client", "scopes"), [("google", {"read"}), ("other", set())])
+def test_scopes_count_where_the_word_of_who_gave_them_does(client, scopes):
+    caller = Caller(
+        id="1", kind="jwt", identities=(person(client=client),), user_id="u", scopes=frozenset({"read"})
+    )
+    found = asker_of(caller, policy_of(allow=(ANYONE,), sign_in=SIGN_IN), "192.0.2.1")
+    assert found == Asker(caller.identities, "u", "192.0.2.1", frozenset(scopes))
+
+
+def test_nobody_asks_with_an_address_alone():
+    assert asker_of(None, policy_of(allow=(ANYONE,)), "192.0.2.1") == Asker(address="192.0.2.1")

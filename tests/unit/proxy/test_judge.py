@@ -13,7 +13,6 @@ from vestibule.core.route import Backend, Host, Route, Server
 from vestibule.core.rule import rule
 from vestibule.errors import ClientError, CredentialRefused, TooManyTries
 from vestibule.model import Bounds, Caller, Identity
-from vestibule.proxy.judge import is_within
 
 BACKEND = Backend(servers=(Server(host="127.0.0.1", port=9000),))
 ANYONE = policy_of(allow=(rule("anyone"),), sign_in=frozenset({"google", "ci"}))
@@ -140,20 +139,6 @@ def test_out_of_its_bounds_a_credential_is_refused(plane):
     for path, method in ((b"/ab", b"GET"), (b"/a", b"POST")):
         answer = get(plane, path, b"Authorization: Bearer good", method=method)
         assert (answer.status, answer.value(b"code")) == (403, b"out_of_bounds")
-
-
-@pytest.mark.parametrize(
-    ("bounds", "is_good"),
-    [
-        (Bounds(), True),
-        (Bounds(host="b.example"), False),
-        (Bounds(prefixes=(b"/x", b"/a/b")), True),
-        (Bounds(prefixes=(b"/a/b/c/d",)), False),
-        (Bounds(methods=frozenset({b"POST"})), False),
-    ],
-)
-def test_bounds(bounds, is_good):
-    assert is_within(bounds, "a.example", b"/a/b/c", b"GET") is is_good
 
 
 def test_a_stream_ends_when_its_credential_is_revoked(plane, loop):
