@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -23,7 +28,7 @@ from vestibule.core.route import (
     with_callbacks,
 )
 from vestibule.core.rule import Rule
-from vestibule.model import Asker, Deny, Identity
+from vestibule.model import Allow, Asker, Deny, Identity
 from vestibule.protocol import url
 
 
@@ -71,6 +76,54 @@ OWNERS = {
 @pytest.mark.parametrize(("path", "prefix"), OWNERS.items(), ids=[path.decode()[:30] for path in OWNERS])
 def test_the_longest_prefix_of_whole_segments_owns_a_path(path, prefix):
     assert DEEP.route(path).prefix == prefix
+
+
+def steps_of(work: Callable[[], object]) -> int:
+    """How many instructions of ours this takes, whatever the machine."""
+    steps = 0
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal steps
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        steps += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return steps
+
+
+@pytest.mark.parametrize("path", [b"/", b"/r042/x", b"/r099", b"/none/of/them", b"/r007/" + b"a/" * 200])
+def test_a_decision_on_a_thousand_hosts_of_a_hundred_routes_costs_what_it_costs_on_one(path):
+    ada = Identity(client="google", issuer="https://g", subject="1", email="ada@app.example")
+    known = Asker((ada,), "u1", "192.0.2.7")
+    policy = policy_of(allow=(Rule(kind="domain", value="app.example"),), sign_in=frozenset({"google"}))
+    some = [Route(prefix=b"/r%03d" % n, backend=Backend(), policy=policy) for n in range(100)]
+
+    def table(hosts: int, routes: Sequence[Route]) -> RouteTable:
+        by_prefix, depth = routes_of([Route(prefix=b"", backend=Backend(), policy=policy), *routes])
+        return RouteTable(
+            Host(name=b"h%04d.example" % n, title="", clients={}, routes=by_prefix, depth=depth)
+            for n in range(hosts)
+        )
+
+    def steps(found: RouteTable, name: bytes) -> int:
+        def decided() -> None:
+            host = found.host(name)
+            assert host is not None
+            assert decide(host.route(path).policy, b"GET", known) == Allow("")
+
+        decided()
+        return steps_of(decided)
+
+    owner = [one for one in some if path.startswith(one.prefix)] or some[:1]
+    alone = steps(table(1, owner), b"h0000.example")
+    many = table(1000, some)
+    assert {steps(many, b"h%04d.example" % n) for n in (0, 500, 999)} == {alone}
 
 
 @pytest.mark.parametrize("path", [b"/", b"/x", b"*", b"/a/b/c"])
