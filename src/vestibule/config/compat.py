@@ -33,6 +33,7 @@ def check_compat(
         _warn_of_routes(scope, report, is_led_away=is_led_away)
         _warn_of_rules(scope, report)
         _check_asked(config, scope, report)
+        _warn_of_names(scope, scopes, report)
         if domain is not None and not is_led_away and not domain.shares_cookie:
             _warn_of_handoff(scope, report)
 
@@ -110,7 +111,7 @@ def _warn_of_rules(scope: Scope, report: Report) -> None:
     for product in scope.node.compat:
         path = next(path for path, what in PRODUCTS[product].paths.items() if what == ASK).decode()
         says_path = product == "oauth2-proxy"
-        missing = [] if says_path else ["X-Original-URL $scheme://$http_host$request_uri"]
+        missing = [] if says_path else ["X-Original-URL $scheme://$host$request_uri"]
         if methods:
             missing.append(f"X-{'Forwarded' if says_path else 'Original'}-Method $request_method")
         if missing:
@@ -121,6 +122,29 @@ def _warn_of_rules(scope: Scope, report: Report) -> None:
                 f"{'by which method' if says_path else 'for which path'} people ask, so that they are refused: "
                 f"add {lines} where it asks {path}",
             )
+
+
+def _warn_of_names(scope: Scope, scopes: Mapping[str, Scope], report: Report) -> None:
+    """Threat: `GET http://b.example/` with `Host: a.example`: nginx serves the one, and asks about the other."""
+    others = [other for other in scopes.values() if other.node.compat and other is not scope]
+    differs = any(_said(other) != _said(scope) for other in others)
+    for product in scope.node.compat:
+        if differs and PRODUCTS[product].asked_only:
+            path = next(path for path, what in PRODUCTS[product].paths.items() if what == ASK).decode()
+            report.warn(
+                _at(scope, product),
+                f"{product}'s own nginx configuration asks with $http_host, which a client can make another host's "
+                "than the one that nginx serves, and these have other rules: where it asks "
+                f"{path}, write proxy_set_header Host $host;",
+            )
+
+
+def _said(scope: Scope) -> list[object]:
+    """The rules of its host and routes, wherever they are written."""
+    return [
+        (*([rule.text for rule in rules or ()] for rules in (one.allow, one.all, one.deny)), one.methods)
+        for one in scope.policies
+    ]
 
 
 def _check_asked(config: schema.Config, scope: Scope, report: Report) -> None:

@@ -111,7 +111,7 @@ def test_a_route_that_is_shadowed_is_told_of(desk: Desk) -> None:
             "vouch",
             "/auth",
             'access { allow = ["public"] }',
-            "X-Original-URL $scheme://$http_host$request_uri;",
+            "X-Original-URL $scheme://$host$request_uri;",
         ),
         ("vouch", "/auth", 'methods = ["GET"]', "proxy_set_header X-Original-Method $request_method;"),
         ("oauth2-proxy", "/oauth2/callback", 'methods = ["GET"]', "X-Forwarded-Method $request_method;"),
@@ -150,3 +150,28 @@ def test_an_auth_host_that_is_not_written_has_its_hosts_paths(desk: Desk) -> Non
     app, auth = table.hosts[b"a.example"], table.hosts[b"auth.a.example"]
     assert (app.claim(b"/validate"), app.claim(b"/login")) == (Claim("vouch", "ask"), None)
     assert (auth.claim(b"/login"), auth.compat) == (Claim("vouch", "login"), ("vouch",))
+
+
+@pytest.mark.parametrize(
+    ("product", "allow", "is_told"),
+    [
+        ("vouch", "domain:other.example", True),
+        ("vouch", "domain:example.com", False),
+        ("nuon", "anyone", True),
+    ],
+)
+def test_p3_hosts_that_nginx_can_be_made_to_take_for_each_other_are_told_of(
+    desk: Desk, product: str, allow: str, is_told: bool
+) -> None:
+    """`GET http://b.example/` with `Host: a.example`, behind the nginx that Vouch documents."""
+    other = f"""host "b.example" {{
+  public_url = "https://b.example"
+  sign_in    = ["op"]
+  compat     = "{product}"
+  access {{
+    allow = ["{allow}"]
+  }}
+}}
+"""
+    warnings = desk.warnings(text(f'"{product}"', more=other))
+    assert any("proxy_set_header Host $host;" in warning for warning in warnings) == is_told
