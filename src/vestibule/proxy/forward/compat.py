@@ -187,7 +187,8 @@ def beyond(judged: Judged) -> Deny | None:
 def without_proofs(lines: list[bytes]) -> list[bytes]:
     """The lines without what only a backend is to have: handles, assertions.
 
-    Threat: the address stands open in the documented configurations, and a page could ask there.
+    Threat: the address stands open in the documented configurations, and a page could ask there. Cookies and
+    Authorization as they go on aren't told at all: a page can't read those either.
     """
     return [next((name for name in _PROOFS if line.startswith(name)), line) for line in lines]
 

@@ -304,12 +304,12 @@ class Asking(Question):
         if refused:
             self.refusals.by_judgement(self, replace(judged, decision=refused))
             return
-        cookie, authorization = passed_on(self.head, judged)
         granted = self._edges.granted(told)
-        if not edge.is_ours:
-            granted = compat.without_proofs(granted)
-        lines = [*granted, b"Cookie: " + cookie, b"Authorization: " + authorization]
-        lines += edge.more(told)
+        if edge.is_ours:
+            cookie, authorization = passed_on(self.head, judged)
+            lines = [*granted, b"Cookie: " + cookie, b"Authorization: " + authorization]
+        else:
+            lines = [*compat.without_proofs(granted), *edge.more(told)]
         raw = b"\r\n".join((edge.allowed, *lines, b"Content-Length: 0", b"", b""))
         if not self.head.authorization:  # whose it is may be known otherwise the next time
             known.again = Again(judged, told, self.listener, edge.allowed, lines, raw, self)
