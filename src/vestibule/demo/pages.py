@@ -23,8 +23,8 @@ class Pages:
     def page(self, template: str, *, status: int = 200, forms: str = "", **values: Any) -> web.Response:
         """The page, never to be kept, framed or scripted from elsewhere.
 
-        `forms` is an origin that a form's answer may lead on to: browsers hold `form-action` against
-        redirects too.
+        `forms` is where a form's answer may lead on to: browsers hold `form-action` against all redirects
+        that follow, too.
         """
         text = self._templates.render_template(template, **values)
         policy = (

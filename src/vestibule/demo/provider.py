@@ -135,7 +135,8 @@ class Provider:
             here=login.person.login if login else "",
             first=hinted.login if hinted else PEOPLE[0].login,
             app=urlsplit(asked.redirect_uri).netloc,
-            forms=_origin(asked.redirect_uri),
+            # Not the app's origin alone: an auth host leads on from there to whichever host of its domain.
+            forms="http: https:",
         )
 
     async def _choose(self, request: web.Request) -> web.StreamResponse:
