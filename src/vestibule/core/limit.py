@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from vestibule.core.recent import Recent
 
 
 class Limit:
@@ -11,8 +11,7 @@ class Limit:
     def __init__(self, count: int, window_s: float, *, keys: int = 1000) -> None:
         self._count = count
         self._window_s = window_s
-        self._keys = keys
-        self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._counts: Recent[str, tuple[float, int]] = Recent(keys)
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -25,12 +24,10 @@ class Limit:
 
     def add(self, key: str, now: float) -> None:
         """Once more."""
-        began_at, count = self._counts.pop(key, (now, 0))
+        began_at, count = self._counts.get(key, (now, 0))
         if began_at + self._window_s <= now:
             began_at, count = now, 0
-        self._counts[key] = began_at, count + 1
-        if len(self._counts) > self._keys:
-            self._counts.popitem(last=False)
+        self._counts.put(key, (began_at, count + 1))
 
     def take_back(self, key: str) -> None:
         """One of those that were added did not count after all."""

@@ -7,11 +7,11 @@ of their name from there count against them: nobody keeps them out from elsewher
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from vestibule.core.limit import Limit
+from vestibule.core.recent import Recent
 
 TRIES_MAX: Final = 10
 """Wrong passwords for one person in a window."""
@@ -40,7 +40,7 @@ class Lockout:
     def __init__(self) -> None:
         self._of_person = Limit(TRIES_MAX, WINDOW_S, keys=_KEYS_MAX)
         self._from = Limit(TRIES_FROM_MAX, WINDOW_S, keys=_KEYS_MAX)
-        self._places: OrderedDict[str, None] = OrderedDict()
+        self._places: Recent[str, None] = Recent(_KEYS_MAX)
 
     def wait_s(self, person: str, address: str, now: float) -> float:
         """For how long no password of this person (canonical) is tried from this address; 0: one may be."""
@@ -66,10 +66,7 @@ class Lockout:
         else:
             self._of_person.take_back(person)
             self._from.take_back(network_of(address))
-        self._places.pop(place, None)
-        self._places[place] = None
-        if len(self._places) > _KEYS_MAX:
-            self._places.popitem(last=False)
+        self._places.put(place, None)
 
 
 def _place(person: str, address: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
@@ -17,6 +16,7 @@ import msgspec
 from vestibule.core.handle import LIFE_S, seal_handle
 from vestibule.core.inject import Pairs, Proofs, lines_of, told
 from vestibule.core.passage import Heading
+from vestibule.core.recent import Recent
 from vestibule.core.route import Host, Route, Telling
 from vestibule.core.seal import KeyRing
 from vestibule.model import Caller, Session
@@ -65,7 +65,7 @@ class Teller:
         self._now = now
         self._handle_s = handle_s
         """Life of a `Proxy-Session` handle; one is given out for half of it, so that it always lives as long again."""
-        self._kept: OrderedDict[_Key, tuple[Session | Caller | None, Told]] = OrderedDict()
+        self._kept: Recent[_Key, tuple[Session | Caller | None, Told]] = Recent(BLOCKS_MAX)
 
     @property
     def key_set(self) -> bytes:
@@ -92,10 +92,7 @@ class Teller:
         if kept is not None and kept[0] is who and now < kept[1].good_until:
             return kept[1]
         made = self._made(who, view.host, route, issuer, now)
-        self._kept[key] = (who, made)
-        self._kept.move_to_end(key)
-        if len(self._kept) > BLOCKS_MAX:
-            self._kept.popitem(last=False)
+        self._kept.put(key, (who, made))
         return made
 
     def _made(self, who: Session | Caller | None, host: Host, route: Route, issuer: str, now: float) -> Told:

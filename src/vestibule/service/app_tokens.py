@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -19,6 +18,7 @@ from vestibule.core.app_token import Wish
 from vestibule.core.lifetimes import USUAL
 from vestibule.core.limit import Limit
 from vestibule.core.lockout import network_of
+from vestibule.core.recent import Recent
 from vestibule.core.route import Host
 from vestibule.core.session import ID_BYTES, SEEN_EVERY_S, hash_of
 from vestibule.errors import Conflict, CredentialRefused, Invalid, NotFound, StoreError, TooManyTries
@@ -175,7 +175,7 @@ class Bearers:
         self._capacity = capacity
         self._cached: dict[_Key, _Cached] = {}
         self._of_user: dict[str, set[_Key]] = {}
-        self._wrong: OrderedDict[bytes, float] = OrderedDict()
+        self._wrong: Recent[bytes, float] = Recent(_WRONG_MAX)
         self._failures = Limit(FAILURES_MAX, WINDOW_S)
         self._seen: dict[str, float] = {}
         self._forgotten = 0
@@ -298,10 +298,7 @@ class Bearers:
     def _refusal(self, token_hash: bytes, address: str, now: float) -> CredentialRefused:
         """The refusal of a wrong token; one that a forgotten script shows again and again is counted once a window."""
         self._failures.add(network_of(address), now)
-        self._wrong.pop(token_hash, None)
-        self._wrong[token_hash] = now + WINDOW_S
-        if len(self._wrong) > _WRONG_MAX:
-            self._wrong.popitem(last=False)
+        self._wrong.put(token_hash, now + WINDOW_S)
         return _invalid()
 
 

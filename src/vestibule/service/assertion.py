@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from vestibule.core import assertion
 from vestibule.core.known import Known, known_of
+from vestibule.core.recent import Recent
 from vestibule.core.route import Host
 from vestibule.core.seal import NONCE_BYTES, KeyRing
 from vestibule.errors import StoreError
@@ -74,7 +74,7 @@ class Assertions:
         self._opened: tuple[_Opened, ...] = ()
         self._unopened: frozenset[str] = frozenset()
         self._last = 0
-        self._kept: OrderedDict[tuple[str, ...], tuple[Known, float, str]] = OrderedDict()
+        self._kept: Recent[tuple[str, ...], tuple[Known, float, str]] = Recent(KEPT_MAX)
         self._turn = asyncio.Lock()
         self.key_set = _key_set(())
         """The public keys, as `/@/jwks.json` has them."""
@@ -128,10 +128,7 @@ class Assertions:
             session = base64url.encode(self._ring.mac(_SESSION, f"{name}\0{who.id}".encode())[:16])
         token = current.key.sign(claims(known, session), kind=assertion.TYPE).reveal()
         until = now + assertion.REUSE_S
-        self._kept[place] = known, until, token
-        self._kept.move_to_end(place)
-        if len(self._kept) > KEPT_MAX:
-            self._kept.popitem(last=False)
+        self._kept.put(place, (known, until, token))
         return token, until
 
     # -- the keys -----------------------------------------------------------------------------

@@ -7,7 +7,6 @@ a request in this gateway's name.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -15,6 +14,7 @@ from typing import Any, Final
 from vestibule.core.credential import Issuer
 from vestibule.core.limit import Limit
 from vestibule.core.lockout import network_of
+from vestibule.core.recent import Recent
 from vestibule.core.route import Host
 from vestibule.errors import CredentialRefused, ProviderInvalid, TooManyTries
 from vestibule.model import Caller, Secret
@@ -43,7 +43,7 @@ class Opaque:
         self._proofs = proofs
         self._driver = driver
         self._now = now
-        self._nones: OrderedDict[bytes, float] = OrderedDict()
+        self._nones: Recent[bytes, float] = Recent(_KEYS_MAX)
         self._tries = Limit(NONES_MAX, WINDOW_S, keys=_KEYS_MAX)
 
     def takes(self, host: Host, authorization: bytes) -> bool:
@@ -92,10 +92,7 @@ class Opaque:
 
     def _note(self, key: bytes, address: str, now: float) -> None:
         self._tries.add(network_of(address), now)
-        self._nones.pop(key, None)
-        self._nones[key] = now + NONE_S
-        if len(self._nones) > _KEYS_MAX:
-            self._nones.popitem(last=False)
+        self._nones.put(key, now + NONE_S)
 
 
 def introspected(issuer: Issuer, token: Secret) -> Flow[dict[str, Any]]:

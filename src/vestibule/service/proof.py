@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Final
@@ -21,6 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from vestibule.core.credential import Accepted
+from vestibule.core.recent import Recent
 from vestibule.core.route import Host
 from vestibule.errors import UserDisabled
 from vestibule.model import Caller, Identity, User
@@ -62,10 +62,9 @@ class Proofs:
         self._changes = changes
         self._now = now
         self._mono = mono
-        self._capacity = capacity
         self._salt = secrets.token_bytes(16)
         """Of this process: nothing that is kept says anything of a password elsewhere."""
-        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._kept: Recent[bytes, _Kept] = Recent(capacity)
         self._flights: Flights[Caller] = Flights()
         self._forgotten = 0
         changes.subscribe(USER, self._forget_user)
@@ -110,10 +109,7 @@ class Proofs:
             raise UserDisabled("This account has been switched off.", detail=f"user {user.id}")
         caller = replace(proven, user_id=user.id if user else "")
         if forgotten == self._forgotten and self._now() < good_until:
-            self._kept.pop(key, None)
-            self._kept[key] = _Kept(caller, host.accepts, good_until, mono)
-            if len(self._kept) > self._capacity:
-                self._kept.popitem(last=False)
+            self._kept.put(key, _Kept(caller, host.accepts, good_until, mono))
         return caller
 
     def _is_good(self, kept: _Kept, host: Host) -> bool:
