@@ -44,7 +44,8 @@ KEEP_ALIVE = 14
 """`Connection: keep-alive` and nothing else: the commonest of all."""
 ALIAS = 15
 """Dropped like DROP, but an edge that asks would hand it on: another spelling of a name that the gateway owns or acts
-on, and names by which some backends take another method, address or protocol for the one that was decided on."""
+on, a claim under a name that no edge was told of, and names by which some backends take another method, address or
+protocol for the one that was decided on."""
 CACHING = 16
 """Of an answer: what caches may do with it."""
 
@@ -81,6 +82,15 @@ _OWNED_PREFIXES = (
 )
 _ADDRESSES = "x-rewrite-"
 """Another address than that of the request; no edge says so of one that it asks about."""
+_CLAIMS = ("x-vouch-idp-claims-", "x-pomerium-claim-")
+"""Names without end, of which an edge overwrites only those that it was told of: `_TOLD_CLAIMS`, and a host's own."""
+_TOLD_CLAIMS = frozenset(
+    (
+        *("x-vouch-idp-claims-sub", "x-vouch-idp-claims-preferred-username", "x-vouch-idp-claims-name"),
+        *("x-vouch-idp-claims-email", "x-vouch-idp-claims-groups", "x-pomerium-claim-user"),
+        *("x-pomerium-claim-name", "x-pomerium-claim-email", "x-pomerium-claim-groups"),
+    )
+)
 _FRAMING = frozenset(
     (
         *("host", "content-length", "transfer-encoding", "connection", "upgrade", "expect", "te", "trailer"),
@@ -203,7 +213,8 @@ def _request_kind(raw_name: bytes) -> int:
         return kind
     key = class_of(name)
     if key in OWNED or key.startswith(_OWNED_PREFIXES):
-        return DROP if key == name and not key.startswith(_ADDRESSES) else ALIAS
+        is_handed_on = key.startswith(_ADDRESSES) or (key.startswith(_CLAIMS) and key not in _TOLD_CLAIMS)
+        return DROP if key == name and not is_handed_on else ALIAS
     # `Content_Length` reaches a CGI backend as CONTENT_LENGTH: an odd spelling of a framing name goes too.
     return ALIAS if key != name and (key in _FRAMING or key in _REQUEST_KINDS) else PASS
 

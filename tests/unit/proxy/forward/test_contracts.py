@@ -21,7 +21,7 @@ from tests.unit.proxy.forward.stand import (
 )
 from tests.unit.proxy.plane import HOSTS
 from tests.unit.proxy.test_serving import BAD, FRONT, GOOD, KEYS, OPEN, ROBOT, ROOT
-from vestibule.core.inject import names
+from vestibule.core.inject import FAMILIES, names
 from vestibule.errors import ClientError, CredentialRefused
 from vestibule.model import Caller, Identity
 
@@ -302,3 +302,15 @@ def test_a_serving_behind_the_host_is_asked_too(loop, way):
     for path, status in ((b"/a", 200), (b"/both", 401), (b"/root", 403)):
         for _again in range(3):
             assert stand.ask(way, path, handle, host=b"front.example").status == status
+
+
+@WAY
+def test_h2_a_claim_under_a_name_that_no_edge_was_told_of_is_refused(stand, way):
+    """nginx and Traefik overwrite names, and know no beginnings of names: `X-Vouch-IdP-Claims-Role` would pass."""
+    handle = stand.plane.sign_in()
+    for name in (b"X-Vouch-IdP-Claims-Role", b"x-vouch-idp-claims-admin", b"X-Pomerium-Claim-Role"):
+        assert stand.ask(way, b"/a", name + b": admin", cookie=handle).status in (400, 403), name
+    told = [name for one in FAMILIES.values() for name, _ in one.headers]
+    for name in told:
+        if name.startswith(("X-Vouch-", "X-Pomerium-")):
+            assert stand.ask(way, b"/a", name.encode() + b": admin", cookie=handle).status == 200, name
