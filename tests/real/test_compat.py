@@ -258,6 +258,61 @@ async def test_a_gateway_that_is_down_lets_nobody_pass(oauth2_proxy: Front) -> N
     assert oauth2_proxy.app.seen == []
 
 
+SEVERAL = """
+domain "example.com" {
+  auth_host = "auth.example.com"
+}
+
+host "auth.example.com" {
+  compat     = "oauth2-proxy"
+  public_url = "http://auth.example.com:EDGE"
+}
+
+host "app.example.com" {
+  compat     = "oauth2-proxy"
+  public_url = "http://app.example.com:EDGE"
+  sign_in    = ["op"]
+  access {
+    allow = ["anyone"]
+  }
+}
+
+host "wiki.example.com" {
+  compat     = "oauth2-proxy"
+  public_url = "http://wiki.example.com:EDGE"
+  sign_in    = ["op"]
+  access {
+    allow = ["email:bob@example.com"]
+  }
+}
+"""
+
+
+def of_site(name: str, lines: str) -> str:
+    return f"server {{ listen 127.0.0.1:EDGE; server_name {name};\n{lines}\n}}\n"
+
+
+async def test_sites_behind_that_nginx_are_signed_in_once_without_a_shared_cookie(
+    front_of: Callable[..., Any],
+) -> None:
+    """A hand-off, too, goes by nothing but `/oauth2/`."""
+    lines = NGINX_OF_OAUTH2_PROXY.replace("SIGN_IN", LED)
+    only_its_own = lines[: lines.index("    location @oauth2_signin")]
+    http = of_site("auth.example.com", only_its_own)
+    http += of_site("app.example.com", lines) + of_site("wiki.example.com", lines)
+    front: Front = await front_of(SEVERAL, "http://auth.example.com:EDGE/oauth2/callback", http=http)
+    async with front.browser() as browser:
+        page = await browser.get("/notes?a=b&c=d", follow=False)
+        page = await browser.get(str(page.location) + "&login_hint=bob", follow=True)
+        assert (page.status, front.app.seen[-1].target) == (200, "/notes?a=b&c=d")
+        wiki = await browser.get(f"{front.at('wiki.example.com')}/there", follow=True)
+        assert (wiki.status, front.app.seen[-1].target) == (200, "/there")
+        assert front.app.seen[-1].one("x-email") == "bob@example.com"
+        assert front.provider.counts()["POST /token"] == 1
+        await browser.get(f"{front.at('wiki.example.com')}/oauth2/sign_out")
+        assert (await browser.get("/x")).status == 302
+
+
 # -- Vouch --------------------------------------------------------------------------------------
 
 VOUCH = """

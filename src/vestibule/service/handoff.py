@@ -130,7 +130,7 @@ class Handoffs:
         assert domain is not None, "a host that has an auth host is in a domain"
         if domain.shares_cookie:
             back = f"{visit.site.base_url}{rd}" if rd.startswith("/") else rd
-            return Begun(_address(visit.site.auth_url, {"rd": back, **hints}), ())
+            return Begun(self._address(visit, {"rd": back, **hints}), ())
         flow = flows.begun(
             self._keys,
             random=self._random(flows.ID_BYTES),
@@ -141,7 +141,7 @@ class Handoffs:
         )
         value, set_cookies = self._cookies.of_flow(visit, flow)
         asked = {"for": flow.host, "state": flows.state_of(self._keys, flow), "bind": _hash(value)}
-        return Begun(_address(visit.site.auth_url, {**asked, **hints}), set_cookies)
+        return Begun(self._address(visit, {**asked, **hints}), set_cookies)
 
     async def enter(self, visit: Visit, params: Mapping[str, str]) -> Finished:
         """Take over who comes back from the auth host. Raises FlowError; `failed` says where to start anew.
@@ -280,6 +280,13 @@ class Handoffs:
         host = self.destination(visit, self._return_to(visit, rd))
         return "" if host is visit.host else neighbour_of(visit, host)
 
+    def _address(self, visit: Visit, params: Mapping[str, str]) -> str:
+        """The sign-in page of the visit's auth host, where that one's edge hands it on."""
+        domain = visit.host.domain
+        auth = self._table.host(domain.auth) if domain is not None else None
+        root = auth.root.decode("ascii") if auth is not None else ""
+        return f"{visit.site.auth_url}{root}{SIGN_IN_PATH}?{urlencode(params)}"
+
     def _theirs(self, visit: Visit, name: bytes) -> Host | None:
         """Another host of the visit's domain, at whose auth host the visit is."""
         domain, host = visit.host.domain, self._table.host(name)
@@ -321,10 +328,6 @@ def neighbour_of(visit: Visit, host: Host) -> str:
 def _own_url(visit: Visit, host: Host, path: str) -> str:
     """The URL of a path of the gateway's own at another host, where that one's edge hands it on."""
     return f"{neighbour_of(visit, host)}{host.root.decode('ascii')}{path}"
-
-
-def _address(base_url: str, params: Mapping[str, str]) -> str:
-    return f"{base_url}{SIGN_IN_PATH}?{urlencode(params)}"
 
 
 def _host_of(netloc: str) -> bytes:
