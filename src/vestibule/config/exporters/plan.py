@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from vestibule.config.compile import Compiled
+from vestibule.core.compat import ASK, PRODUCTS
 from vestibule.core.inject import FAMILIES, names
 from vestibule.core.listener import ListenAddress
 from vestibule.core.passage import Passage
@@ -204,9 +205,12 @@ def _own_prefixes(host: Host) -> tuple[str, ...]:
 
 
 def _own_paths(host: Host) -> tuple[str, ...]:
-    """Where clients come back to, and where backends written for Pomerium look for keys."""
+    """Where clients come back to, other products' paths, and where backends written for Pomerium look for keys."""
     keys = (POMERIUM_KEYS_PATH,) if "pomerium" in host.families else ()
-    return (*(path.decode() for path in host.callbacks), *keys)
+    theirs = [path for product in host.compat for path in PRODUCTS[product].paths]
+    claims = {path: host.claim(path) for path in theirs}
+    shown = [path for path, claim in claims.items() if claim is not None and claim.what != ASK]
+    return (*dict.fromkeys(path.decode() for path in (*host.callbacks, *shown)), *keys)
 
 
 def _parts(host: Host, site_id: str, faults: list[str]) -> list[Part]:

@@ -150,3 +150,10 @@ def test_a_path_that_means_something_to_an_edge_is_refused(tmp_path, path):
     with pytest.raises(ConfigError) as refused:
         plan_of("nginx", compiled(tmp_path, text))
     assert "vestibule.hcl:" in refused.value.faults[0]
+
+
+def test_paths_of_another_product_are_the_gateways_but_for_what_edges_ask(tmp_path):
+    text = TEXT.replace('public_url       = "https://asked', 'compat = "vouch"\n  public_url = "https://asked')
+    [app, asked] = plan_of("nginx", compiled(tmp_path, text)).sites
+    assert app.own_paths == ()
+    assert asked.own_paths == ("/login", "/auth", "/logout", "/healthcheck")
