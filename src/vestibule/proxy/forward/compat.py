@@ -19,15 +19,16 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from vestibule.core.compat import ASK
+from vestibule.core.domain import is_within
 from vestibule.core.known import Known, known_of
 from vestibule.core.route import Host
-from vestibule.errors import BadRequest
 from vestibule.model import Bounds, Deny, SignIn
 from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.headers import value_of
 from vestibule.protocol.url import authority
 from vestibule.proxy.forward import validate
-from vestibule.proxy.forward.question import Asked, check_scheme, said_by
+from vestibule.proxy.forward.question import Asked, bad, parts_of, said_by
 from vestibule.proxy.judge import Judged
 from vestibule.proxy.refusal import Answer
 from vestibule.proxy.teller import Told
@@ -46,35 +47,31 @@ def read(host: Host, head: RequestHead) -> Asked:
     said = said_by(head)
     twice = [name for name in (*_URL, *_URI, b"x-forwarded-host") if said.get(name) == b""]
     if twice:
-        raise _bad(f"{twice[0].decode()} came twice, or is empty")
+        raise bad(f"{twice[0].decode()} came twice, or is empty")
     # 1. Told in one way, or not at all.
     by_url, by_uri = any(name in said for name in _URL), any(name in said for name in _URI)
     if by_url and by_uri:
-        raise _bad("X-Original-… and X-Forwarded-… both say what is asked about")
-    where, target = _split(said[b"x-original-url"]) if b"x-original-url" in said else (b"", b"")
+        raise bad("X-Original-… and X-Forwarded-… both say what is asked about")
+    where, target = b"", b""
+    if b"x-original-url" in said:
+        where, target = parts_of(said[b"x-original-url"])
+        target = target or b"/"
     where = where or said.get(b"x-forwarded-host", b"")
     target = target or said.get(b"x-forwarded-uri", b"")
     method = said.get(b"x-original-method") or said.get(b"x-forwarded-method") or UNTOLD
     # 2. Of which host.
     if where and authority(where).host != head.host:
         if not _has_no_app(host) or not target:
-            raise _bad("Host names another host than X-Forwarded-Host or X-Original-URL")
+            raise bad("Host names another host than X-Forwarded-Host or X-Original-URL")
         return Asked(_plain(method), target, where)
     # 3. Which path; somebody who opens the asking path itself asks whether they are signed in.
     if not target and not _is_uniform(host):
-        raise _bad(
+        raise bad(
             "the host has rules for some of its paths, and neither X-Forwarded-Uri nor X-Original-URL came"
         )
     if not target or _is_asking(host, target):
         target = b"/"
     return Asked(_plain(method), target, value_of(head.host_line))
-
-
-def _split(url: bytes) -> tuple[bytes, bytes]:
-    scheme, _, rest = url.partition(b"://")
-    where, slash, path = rest.partition(b"/")
-    check_scheme(scheme)
-    return where, slash + path or b"/"
 
 
 def _plain(method: bytes) -> bytes:
@@ -96,11 +93,7 @@ def _is_uniform(host: Host) -> bool:
 
 def _is_asking(host: Host, target: bytes) -> bool:
     claim = host.claim(target.partition(b"?")[0])
-    return claim is not None and claim.what == "ask"
-
-
-def _bad(why: str) -> BadRequest:
-    return BadRequest("the edge doesn't say what it asks about", code="bad_question", detail=why)
+    return claim is not None and claim.what == ASK
 
 
 def wanted(head: RequestHead) -> tuple[str, ...]:
@@ -143,12 +136,12 @@ def _demanded(query: bytes) -> dict[str, set[str]]:
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=50, errors="strict")
     except ValueError:
-        raise _bad("the query can't be read") from None
+        raise bad("the query can't be read") from None
     for name, value in pairs:
         if name in _DEMANDS:
             asked.setdefault(name, set()).update(item for item in value.split(",") if item)
         elif name.lower().startswith("allowed"):
-            raise _bad(f"there is no {name[:40]!r}; there is {', '.join(_DEMANDS)}")
+            raise bad(f"there is no {name[:40]!r}; there is {', '.join(_DEMANDS)}")
     return asked
 
 
@@ -166,7 +159,7 @@ def _is_met(name: str, wanted: set[str], known: Known) -> bool:
 def _is_domain(domain: str, pattern: str) -> bool:
     """`example.com` itself; `.example.com` and `*.example.com` with all below."""
     if pattern.startswith((".", "*.")):
-        return f".{domain}".endswith(pattern.removeprefix("*"))
+        return is_within(domain, pattern.removeprefix("*").removeprefix("."))
     return domain == pattern
 
 

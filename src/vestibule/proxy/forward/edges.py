@@ -7,7 +7,6 @@ What an edge says of a request is believed for where it stands: at a listener th
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from vestibule.core.compat import ASK
+from vestibule.core.recent import Recent
 from vestibule.core.route import HEALTH_PATH, Host, RouteTable
 from vestibule.errors import BadRequest, NotFound
 from vestibule.model import Deny, SignIn
@@ -116,7 +116,7 @@ class Edges:
         self._peers: dict[str, bool] = {}
         self._clients: dict[tuple[str, tuple[bytes, ...]], str] = {}
         self._known: dict[tuple[str, bytes, bytes, bytes], Known] = {}
-        self._granted: OrderedDict[int, tuple[Told, list[bytes]]] = OrderedDict()
+        self._granted: Recent[int, tuple[Told, list[bytes]]] = Recent(GRANTED_MAX)
 
     def use(self, table: RouteTable) -> None:
         """Answer at the addresses of other products as these hosts have it."""
@@ -253,12 +253,8 @@ class Edges:
         kept = self._granted.get(id(told))
         if kept is None:
             lines = [f"{name}: {value}".encode() for name, value in told.pairs]
-            kept = self._granted[id(told)] = (
-                told,
-                [*lines, b"Cache-Control: no-store"],
-            )  # it keeps that id taken
-            if len(self._granted) > GRANTED_MAX:
-                self._granted.popitem(last=False)
+            kept = told, [*lines, b"Cache-Control: no-store"]
+            self._granted.put(id(told), kept)  # `told` is kept, too, so that no other has its id
         return kept[1]
 
     def record(self, asking: Asking, exchange: Exchange) -> None:

@@ -123,14 +123,22 @@ def all_of(said: Mapping[bytes, bytes], *names: bytes) -> list[bytes]:
     values = [said.get(name, b"") for name in names]
     if not all(values):
         absent = names[values.index(b"")].decode()
-        raise _bad(f"{absent} came twice" if absent.encode() in said else f"{absent} is missing")
+        raise bad(f"{absent} came twice" if absent.encode() in said else f"{absent} is missing")
     return values
 
 
 def check_scheme(scheme: bytes) -> None:
     """Nothing, for a scheme that requests come by: what is decided is the same by each. Raises BadRequest."""
     if scheme.lower() not in _SCHEMES:
-        raise _bad("the scheme is no scheme of requests")
+        raise bad("the scheme is no scheme of requests")
+
+
+def parts_of(url: bytes) -> tuple[bytes, bytes]:
+    """Authority and target of a URL asked about; an empty target where it ends with its host. Raises BadRequest."""
+    scheme, _, rest = url.partition(b"://")
+    authority, slash, path = rest.partition(b"/")
+    check_scheme(scheme)
+    return authority, slash + path
 
 
 def by_forwarded(head: RequestHead) -> Asked:
@@ -141,5 +149,6 @@ def by_forwarded(head: RequestHead) -> Asked:
     return Asked(method, target, authority)
 
 
-def _bad(why: str) -> BadRequest:
+def bad(why: str) -> BadRequest:
+    """The refusal of a question that says too little, or two things at once; the log alone gets `why`."""
     return BadRequest("the edge doesn't say what it asks about", code="bad_question", detail=why)

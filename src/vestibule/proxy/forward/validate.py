@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from vestibule.errors import BadRequest
 from vestibule.protocol.h1 import RequestHead
-from vestibule.proxy.forward.question import Asked, all_of, by_forwarded, check_scheme, said_by
+from vestibule.proxy.forward.question import Asked, all_of, by_forwarded, parts_of, said_by
 from vestibule.proxy.refusal import Answer
 
 PATH = b"/@/validate"
@@ -26,10 +26,8 @@ def read(head: RequestHead) -> Asked:
     if b"x-forwarded-method" in said or b"x-forwarded-uri" in said:
         raise BadRequest("X-Original-… and X-Forwarded-… both say what is asked about", code="bad_question")
     method, url = all_of(said, b"x-original-method", b"x-original-url")
-    scheme, _, rest = url.partition(b"://")
-    authority, slash, path = rest.partition(b"/")
-    check_scheme(scheme)
-    return Asked(method, slash + path, authority)
+    authority, target = parts_of(url)
+    return Asked(method, target, authority)
 
 
 def written(status_line: bytes, lines: list[bytes], body: bytes) -> Answer:
