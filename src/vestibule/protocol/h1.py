@@ -83,8 +83,7 @@ class RequestHead(msgspec.Struct, kw_only=True):
     caller: bytes = b""
     """Value of `Proxy-Session`; means something on a calling interface only."""
     has_alias: bool = False
-    """A line came that is dropped here and an edge would hand on: another spelling of an owned name,
-    another method or address than the request's, another upgrade than to a WebSocket."""
+    """A line came that is dropped here and that an edge would hand on: `headers.ALIAS`, or an upgrade to another."""
     forwarded: list[bytes] = []
     """Lines that tell of the client, or of a request asked about (X-Original-URL …): for a trusted peer only."""
 
@@ -243,6 +242,8 @@ def _apply(head: RequestHead, special: list[tuple[int, bytes]]) -> list[bytes]:
         elif kind == FORWARDED:
             head.forwarded = [*head.forwarded, line]
         elif kind == AUTHORIZATION:
+            if head.authorization:
+                raise BadRequest("more than one Authorization", code="bad_header")
             head.authorization = line
             head.lines.append(line)
         elif kind == CALLER:
