@@ -67,16 +67,21 @@ class Opaque:
         key = self._proofs.key(host, authorization)
         if now < self._nones.get(key, 0.0):
             raise refused("it is not active", issuer=issuer.name)
-        if self._proofs.peek(host, authorization) is None and (
-            wait_s := self._tries.wait_s(network_of(address), now)
-        ):
+        place = network_of(address)
+        if self._proofs.peek(host, authorization) is None and (wait_s := self._tries.wait_s(place, now)):
             raise TooManyTries(wait_s=wait_s, detail="tokens that are none")
+        self._tries.add(place, now)  # at once: many at a time are many tries
         prove = partial(self._prove, issuer, bearer_of(authorization))
+        is_none = False
         try:
             return await self._proofs.load(host, authorization, prove)
         except CredentialRefused:
-            self._note(key, address, now)
+            is_none = True
+            self._note(key, now)
             raise
+        finally:
+            if not is_none:
+                self._tries.take_back(place)
 
     async def _prove(self, issuer: Issuer, raw: str) -> Caller:
         now = self._now()
@@ -90,8 +95,7 @@ class Opaque:
             raise refused("it is not active", issuer=issuer.name)
         return caller_of(issuer, raw, claims, kind="introspection")
 
-    def _note(self, key: bytes, address: str, now: float) -> None:
-        self._tries.add(network_of(address), now)
+    def _note(self, key: bytes, now: float) -> None:
         self._nones.put(key, now + NONE_S)
 
 

@@ -84,6 +84,12 @@ def test_http_1_0_upgrades_nothing():
     assert head(b"Connection: Upgrade", b"Upgrade: websocket", first=b"GET / HTTP/1.0").upgrade == b""
 
 
+def test_o11_two_credentials_are_refused():
+    """Threat: one that is judged here, and another that the backend believes."""
+    with pytest.raises(BadRequest, match="more than one Authorization"):
+        head(b"Authorization: Bearer mine", b"authorization: Basic b3Ro")
+
+
 def test_two_handles_are_a_broken_one():
     assert head(b"Proxy-Session: a").caller == b"a"
     assert head(b"Proxy-Session: a", b"Proxy-Session: a").caller == b"\0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -234,3 +235,22 @@ async def test_a_token_that_is_known_to_be_good_does_not_wait(world: World):
     for number in range(NONES_MAX):
         await world.refused(f"made-up-{number}")
     await world.load("good")
+
+
+async def test_o12_many_at_once_are_many_tries(world: World) -> None:
+    """Threat: the issuer asked as often as somebody can open connections, before the first answer is there."""
+    world.internet.reply = reply({"active": False})
+    tries = [world.load(f"none-{number}") for number in range(4 * NONES_MAX)]
+    found = await asyncio.gather(*tries, return_exceptions=True)
+    assert len(world.internet.asked) == NONES_MAX
+    assert [type(one) for one in found].count(TooManyTries) == 3 * NONES_MAX
+
+
+async def test_many_at_once_that_are_good_count_as_none(world: World) -> None:
+    for batch in range(3):
+        tries = [world.load(f"good-{batch}-{number}") for number in range(NONES_MAX)]
+        assert len({caller.id for caller in await asyncio.gather(*tries)}) == NONES_MAX
+    world.internet.reply = reply({}, 500)
+    for number in range(2 * NONES_MAX):
+        with pytest.raises(ProviderInvalid):
+            await world.load(f"away-{number}")
