@@ -12,6 +12,7 @@ import msgspec
 
 from vestibule.config.importers.note import About, Notes
 from vestibule.config.write import Env, File, Joined, Text
+from vestibule.errors import ConfigError
 
 
 class Kind(Enum):
@@ -91,6 +92,15 @@ def value_of(option: Option, raw: Any) -> Any:
             return span_of(raw)
 
 
+def given(option: Option, raw: Any, *, written: str, file: str, variable: str = "") -> Given:
+    """The option with what somebody wrote. Raises ConfigError, which says where, for what is not of its kind."""
+    try:
+        value = value_of(option, raw)
+    except Unreadable as exc:
+        raise ConfigError((f"{file}: {written} {exc}",)) from None
+    return Given(option=option, value=value, written=written, variable=variable, file=file)
+
+
 def list_of(raw: Any) -> tuple[Text, ...]:
     """The items of a list, or of a comma list."""
     if isinstance(raw, list | tuple):
@@ -155,8 +165,8 @@ class Options:
     It remembers what was looked at, so that nothing is passed over in silence.
     """
 
-    def __init__(self, given: Iterable[Given] = ()) -> None:
-        self._given: dict[str, Given] = {one.option.name: one for one in given}
+    def __init__(self, found: Iterable[Given] = ()) -> None:
+        self._given: dict[str, Given] = {one.option.name: one for one in found}
         self._looked_at: set[str] = set()
 
     def __contains__(self, name: str) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from vestibule.config.importers import source
 from vestibule.config.importers.note import About, Notes
 from vestibule.config.importers.oauth2_proxy.options import BY_NAME, GROUPS
-from vestibule.config.importers.option import Given, Unreadable, list_of, span_of, value_of
+from vestibule.config.importers.option import Given, Unreadable, given, list_of, span_of
 from vestibule.config.importers.source import Source
 from vestibule.config.place import nearest
 from vestibule.config.write import Env, File, Text
@@ -272,12 +272,7 @@ class _Reader:
                 self.take(f"{at}.{key}", name, value)
 
     def take(self, at: str, name: str, value: Any) -> None:
-        option = BY_NAME[name]
-        try:
-            found = value_of(option, self.references(value))
-        except Unreadable as exc:
-            raise ConfigError((f"{self.file}: {at} {exc}",)) from None
-        self.given.append(Given(option=option, value=found, written=at, file=self.file))
+        self.given.append(given(BY_NAME[name], self.references(value), written=at, file=self.file))
 
     def server(self, at: str, whole: dict[str, Any], names: Mapping[str, str]) -> None:
         part = self.mapping(whole.get(at), at)

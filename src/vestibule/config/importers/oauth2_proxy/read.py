@@ -16,7 +16,7 @@ from vestibule.config.importers.note import About, Notes
 from vestibule.config.importers.oauth2_proxy import alpha
 from vestibule.config.importers.oauth2_proxy.alpha import Alpha
 from vestibule.config.importers.oauth2_proxy.options import BY_FLAG, BY_NAME, OWN_FLAGS, PREFIX, variable
-from vestibule.config.importers.option import Given, Kind, Option, Options, Unreadable, value_of
+from vestibule.config.importers.option import Given, Kind, Options, given
 from vestibule.config.importers.source import Form, Source
 from vestibule.config.place import nearest
 from vestibule.errors import ConfigError
@@ -58,10 +58,10 @@ def read(sources: Sequence[Source], notes: Notes) -> Read:
             faults += exc.faults
     if faults:
         raise ConfigError(tuple(faults))
-    given = _merged([*layers[Form.TOML], *layers[Form.ENVIRONMENT], *_joined(layers[Form.FLAGS])])
+    merged = _merged([*layers[Form.TOML], *layers[Form.ENVIRONMENT], *_joined(layers[Form.FLAGS])])
     if found is not None:
-        given = _under(found, given, notes)
-    return Read(options=Options(given), alpha=found, addresses="\n".join(addresses))
+        merged = _under(found, merged, notes)
+    return Read(options=Options(merged), alpha=found, addresses="\n".join(addresses))
 
 
 def _flags(one: Source, files: frozenset[str], notes: Notes) -> Iterator[Given]:
@@ -79,12 +79,12 @@ def _flags(one: Source, files: frozenset[str], notes: Notes) -> Iterator[Given]:
             if not has_value and words and not words[0].startswith("-"):
                 words.pop(0)
         elif option is not None and option.kind is Kind.SWITCH:
-            yield _given(option, value if has_value else True, f"--{flag}", one)
+            yield given(option, value if has_value else True, written=f"--{flag}", file=one.name)
         else:
             if not has_value and words and (option is not None or not words[0].startswith("-")):
                 value = words.pop(0)
             if option is not None:
-                yield _given(option, source.with_references(value), f"--{flag}", one)
+                yield given(option, source.with_references(value), written=f"--{flag}", file=one.name)
             elif flag in ("config", "alpha-config") and PurePath(value).name not in files:
                 notes.add(
                     About.DO, f"--{flag}", f"names {value}, which was not imported: give both files at once"
@@ -100,7 +100,7 @@ def _environment(one: Source, notes: Notes) -> Iterator[Given]:
         if option is None:
             notes.add(About.UNKNOWN, name, f"no variable of oauth2-proxy{nearest(name, known)}")
         else:
-            yield msgspec.structs.replace(_given(option, value, name, one), variable=name)
+            yield given(option, value, written=name, file=one.name, variable=name)
 
 
 def _toml(one: Source, notes: Notes) -> Iterator[Given]:
@@ -110,26 +110,18 @@ def _toml(one: Source, notes: Notes) -> Iterator[Given]:
         if option is None:
             notes.add(About.UNKNOWN, written, f"no option of oauth2-proxy{nearest(name, BY_NAME)}")
         else:
-            yield _given(option, value, written, one)
+            yield given(option, value, written=written, file=one.name)
 
 
-def _given(option: Option, raw: Any, written: str, one: Source) -> Given:
-    try:
-        value = value_of(option, raw)
-    except Unreadable as exc:
-        raise ConfigError((f"{one.name}: {written} {exc}",)) from None
-    return Given(option=option, value=value, written=written, file=one.name)
-
-
-def _merged(given: Sequence[Given]) -> list[Given]:
+def _merged(several: Sequence[Given]) -> list[Given]:
     """Each option once; the last one stands."""
-    return list({one.option.name: one for one in given}.values())
+    return list({one.option.name: one for one in several}.values())
 
 
-def _joined(given: Sequence[Given]) -> Iterator[Given]:
+def _joined(flags: Sequence[Given]) -> Iterator[Given]:
     """Flags; one that may be given several times has the values of all of them."""
     lists: dict[str, tuple[Any, ...]] = {}
-    for one in given:
+    for one in flags:
         if one.option.kind is Kind.LIST:
             lists[one.option.name] = (*lists.get(one.option.name, ()), *one.value)
             yield msgspec.structs.replace(one, value=lists[one.option.name])
@@ -137,10 +129,10 @@ def _joined(given: Sequence[Given]) -> Iterator[Given]:
             yield one
 
 
-def _under(found: Alpha, given: Sequence[Given], notes: Notes) -> list[Given]:
+def _under(found: Alpha, merged: Sequence[Given], notes: Notes) -> list[Given]:
     """The options with those of the alpha file, which oauth2-proxy itself reads in the place of these."""
     kept = []
-    for one in given:
+    for one in merged:
         if one.option.name in alpha.REPLACES:
             notes.add(
                 About.NONE,

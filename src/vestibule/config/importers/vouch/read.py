@@ -6,11 +6,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import msgspec
-
 from vestibule.config.importers import source
 from vestibule.config.importers.note import About, Notes
-from vestibule.config.importers.option import Given, Options, Unreadable, value_of
+from vestibule.config.importers.option import Given, Options, given
 from vestibule.config.importers.source import Form, Source
 from vestibule.config.importers.vouch.options import (
     BY_NAME,
@@ -55,7 +53,7 @@ def _environment(one: Source, notes: Notes) -> Iterator[Given]:
             known = [variable(option) for option in BY_NAME.values()]
             notes.add(About.UNKNOWN, name, f"no variable of Vouch{nearest(name, known)}")
         elif value:
-            yield msgspec.structs.replace(_given(option.name, value, name, one), variable=name)
+            yield given(option, value, written=name, file=one.name, variable=name)
 
 
 def _yaml(one: Source, notes: Notes) -> Iterator[Given]:
@@ -76,13 +74,5 @@ def _entries(at: str, part: dict[Any, Any], one: Source, notes: Notes) -> Iterat
         elif option is None and value is not None:
             notes.add(About.UNKNOWN, name, f"no key of Vouch's file{nearest(name, BY_NAME)}")
         elif option is not None and value is not None:
-            yield _given(option.name, value, name, one)
-
-
-def _given(name: str, raw: Any, written: str, one: Source) -> Given:
-    option = BY_NAME[name]
-    value = json.dumps(raw, sort_keys=True) if isinstance(raw, dict) else raw
-    try:
-        return Given(option=option, value=value_of(option, value), written=written, file=one.name)
-    except Unreadable as exc:
-        raise ConfigError((f"{one.name}: {written} {exc}",)) from None
+            raw = json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
+            yield given(option, raw, written=name, file=one.name)
