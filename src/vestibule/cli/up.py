@@ -58,7 +58,9 @@ def up(
     _say(path, found)
     missing = [name for name in found.variables if not os.environ.get(name)]
     if missing:
-        print(f"Then: vestibule serve {path}")
+        print(
+            f"Then: vestibule serve {path}" if no_serve else f"Not started yet. Then: vestibule serve {path}"
+        )
         sys.exit(0 if no_serve else 1)
     _check(path)
     if not no_serve:

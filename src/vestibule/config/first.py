@@ -105,7 +105,8 @@ def _provider(sign: Sign) -> Block:
     kinds = provider_kinds()
     cls = class_of(sign.kind)
     if cls is None or sign.kind not in kinds:
-        raise Unfit(f"there is no kind of provider `{sign.kind}`{nearest(sign.kind, kinds)}")
+        advice = nearest(sign.kind, kinds) or f"; there are {', '.join(kinds)}"
+        raise Unfit(f"there is no kind of provider `{sign.kind}`{advice}")
     known = fields_of(cls).attributes
     required = [field.name for field in msgspec.structs.fields(cls) if field.required and field.name in known]
     if sign.kind == "oidc" and "issuer" not in required:

@@ -136,6 +136,12 @@ def test_what_a_kind_needs_besides_is_a_variable_to_set() -> None:
             Sign(kind="oauth2", allow=("anyone",)),
             "there is no kind of provider `oauth2`",
         ),
+        (
+            "localhost",
+            "3000",
+            Sign(kind="nonsense", allow=("anyone",)),
+            "there is no kind of provider `nonsense`; there are adfs, ",
+        ),
         ("localhost", "3000", Sign(kind="oidc", settings={"isuer": "x"}, allow=("anyone",)), "`issuer`?"),
         ("localhost", "3000", Sign(kind="google", allow=("you@gmail.com",)), "write email:you@gmail.com"),
     ],
