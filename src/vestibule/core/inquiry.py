@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from vestibule.core.explain import Condition, explain
-from vestibule.core.route import Host, Route, RouteTable, has_one_meaning, is_own
+from vestibule.core.route import Host, Route, RouteTable, has_one_meaning, is_own, is_serving
 from vestibule.errors import BadRequest, NotFound
 from vestibule.model import Asker, Deny
 from vestibule.protocol import url
@@ -94,9 +94,11 @@ def _host(table: RouteTable, authority: str) -> Host:
         return host
     for other in table.hosts.values():
         shown = other.base_url.partition("://")[2]
-        if shown and url.authority(shown.encode("ascii")).host == name.host:
+        # Of servings, which are all on this machine, the port tells one from another.
+        is_meant = shown == authority if is_serving(other.name) else bool(shown)
+        if is_meant and url.authority(shown.encode("ascii")).host == name.host:
             return other
-    known = [one.decode("ascii") for one in table.hosts]
+    known = [one.decode("ascii") for one in table.hosts if not is_serving(one)]
     more = ", …" if len(known) > _SHOWN_MAX else ""
     raise NotFound(f"there is no host {authority} here, but {', '.join(known[:_SHOWN_MAX])}{more}")
 

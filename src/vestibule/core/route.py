@@ -19,7 +19,7 @@ from vestibule.core.flow import split_redirect
 from vestibule.core.passage import Passage
 from vestibule.core.policy import Policy, joined
 from vestibule.model import Secret
-from vestibule.protocol.url import Target
+from vestibule.protocol.url import Target, host_in
 
 # Paths of the gateway's own that answers lead to; all of them stand in `web.app`.
 SIGN_IN_PATH = "/@/signin"
@@ -287,6 +287,11 @@ def serving_name(id_: str) -> bytes:
     return b"serving:" + id_.encode("ascii")
 
 
+def is_serving(name: bytes) -> bool:
+    """True for a name that `serving_name` gives: nobody asks for it, it has no address of its own."""
+    return name.startswith(b"serving:")
+
+
 class RouteTable:
     """Hosts by name; replaced whole when the configuration, or a provider of the database, changes."""
 
@@ -315,7 +320,7 @@ class ReturnHosts(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, table: RouteTable) -> ReturnHosts:
         """The table's."""
-        names = {name.decode("ascii") for name in table.hosts if not name.startswith(b"serving:")}
+        names = {name.decode("ascii") for name in table.hosts if not is_serving(name)}
         shown = {host.base_url.partition("://")[2] for host in table.hosts.values() if host.base_url}
         found = {host.domain for host in table.hosts.values() if host.domain is not None}
         domains = sorted(domain.name for domain in found if domain.shares_cookie)
@@ -389,16 +394,11 @@ def _joined(host: Host, more: Mapping[str, str], named: Mapping[str, str]) -> Ho
 
 def with_callbacks(host: Host, registered: Mapping[str, str]) -> Host:
     """The host with the paths of its own that these clients (by ID) have registered as redirect URLs."""
-    names = {host.name.decode("ascii"), _name_in(host.base_url.partition("://")[2])}
+    names = {host.name.decode("ascii"), host_in(host.base_url)}
     callbacks = dict(host.callbacks)
     for client, url in registered.items():
         _, authority, path = split_redirect(url)
-        if path and not path.startswith("/@") and _name_in(authority) in names:
+        if path and not path.startswith("/@") and host_in(authority) in names:
             key = path.encode("utf-8")
             callbacks[key] = (*callbacks.get(key, ()), client)
     return replace(host, callbacks=callbacks)
-
-
-def _name_in(authority: str) -> str:
-    """The host of `host[:port]`; IPv6 in brackets."""
-    return authority.rpartition("]")[0] + "]" if authority.startswith("[") else authority.partition(":")[0]

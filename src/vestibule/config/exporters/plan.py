@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from vestibule.config.compile import Compiled
 from vestibule.core.compat import ASK, PRODUCTS
 from vestibule.core.inject import FAMILIES, names
 from vestibule.core.listener import ListenAddress
 from vestibule.core.passage import Passage
-from vestibule.core.route import POMERIUM_KEYS_PATH, Backend, Host, Route, Server
+from vestibule.core.route import (
+    POMERIUM_KEYS_PATH,
+    Backend,
+    Host,
+    Route,
+    Server,
+    is_serving,
+    serving_name,
+)
 from vestibule.errors import ConfigError
 from vestibule.protocol.address import is_loopback
 from vestibule.protocol.headers import OWNED
@@ -155,7 +165,10 @@ def plan_of(edge: str, compiled: Compiled) -> Plan:
             )
         )
     faults: list[str] = []
-    sites = tuple(_site(host, faults) for host in compiled.table.hosts.values())
+    hosts = compiled.table.hosts
+    sites = tuple(
+        _site(_without_servings(host, hosts), faults) for host in hosts.values() if not is_serving(host.name)
+    )
     if faults:
         raise ConfigError(tuple(f"{fault}, which {edge} can't be told" for fault in faults))
     return Plan(
@@ -170,6 +183,21 @@ def _reached(listen: ListenAddress) -> Target:
     """The address as the edge connects to it, on the same machine."""
     is_any = listen.host in ("0.0.0.0", "::")  # noqa: S104 - what is listened on, not listening
     return Target(host="127.0.0.1" if is_any else listen.host, port=listen.port, path=listen.path)
+
+
+def _without_servings(host: Host, hosts: Mapping[bytes, Host]) -> Host:
+    """The host with the servers behind a serving in its place: whoever holds the request sends it there itself."""
+    if not any(route.backend.serving for route in host.routes.values()):
+        return host
+
+    def behind(route: Route) -> Route:
+        if not route.backend.serving:
+            return route
+        whole = hosts[serving_name(route.backend.serving)].routes[b""]
+        limit = whole.body_limit_bytes if route.body_limit_bytes is None else route.body_limit_bytes
+        return replace(route, backend=whole.backend, body_limit_bytes=limit, passage=whole.passage)
+
+    return replace(host, routes={prefix: behind(route) for prefix, route in host.routes.items()})
 
 
 def _site(host: Host, faults: list[str]) -> Site:

@@ -153,7 +153,43 @@ def test_a_path_that_means_something_to_an_edge_is_refused(tmp_path, path):
 
 
 def test_paths_of_another_product_are_the_gateways_but_for_what_edges_ask(tmp_path):
-    text = TEXT.replace('public_url       = "https://asked', 'compat = "vouch"\n  public_url = "https://asked')
+    text = TEXT.replace(
+        'public_url       = "https://asked', 'compat = "vouch"\n  public_url = "https://asked'
+    )
     [app, asked] = plan_of("nginx", compiled(tmp_path, text)).sites
     assert app.own_paths == ()
     assert asked.own_paths == ("/login", "/auth", "/logout", "/healthcheck")
+
+
+SERVED = """
+gateway {
+  http            = ["127.0.0.1:8000"]
+  forward_auth    = "127.0.0.1:4181"
+}
+host "app.example.com" {
+  backend    = "10.0.0.1:80"
+  public_url = "https://app.example.com"
+  access { allow = ["public"] }
+  route "/keys/" {
+    backend = "serving:keys"
+  }
+}
+serving "keys" {
+  port    = 4801
+  backend = "10.0.0.9:80"
+  apikey_auth {
+    users = "robot:$2y$10$Ae0foxYCm4q2h1piWZFBQu7kOszRTtmLuw0DzcC01neirN28nokna"
+  }
+}
+"""
+
+
+def test_a_serving_is_no_site_and_an_edge_sends_on_to_what_is_behind_it(tmp_path):
+    (site,) = plan_of("nginx", compiled(tmp_path, SERVED)).sites
+    assert site.name == "app.example.com"
+    assert [(part.prefix, part.servers[0].address, part.note) for part in site.parts] == [
+        ("/keys", "10.0.0.9:80", ""),
+        ("", "10.0.0.1:80", ""),
+    ]
+    for edge in EDGES:
+        assert "serving" not in "".join(export(edge, compiled(tmp_path, SERVED)).values())
