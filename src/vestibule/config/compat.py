@@ -12,6 +12,7 @@ from vestibule.config.place import Place, Report
 from vestibule.core.compat import ASK, PRODUCTS, callback_of, claim_of, patterns_of
 from vestibule.core.domain import Domain, domain_of
 from vestibule.core.flow import split_redirect
+from vestibule.protocol.url import host_in
 
 
 def check_compat(
@@ -66,7 +67,7 @@ def _check_callbacks(
         client = clients.get(full)
         url = getattr(client.config, "redirect_url", "") if client is not None else ""
         _, where, path = split_redirect(url)
-        if client is None or where.partition(":")[0] not in _names(scope):
+        if client is None or host_in(where) not in _names(scope):
             continue
         come_back.add(path.encode())
         claim = claim_of(scope.node.compat, path.encode(), is_led_away=is_led_away)
@@ -88,7 +89,7 @@ def _check_callbacks(
 
 
 def _names(scope: Scope) -> tuple[str, str]:
-    return scope.name, scope.node.public_url.partition("://")[2].partition(":")[0]
+    return scope.name, host_in(scope.node.public_url)
 
 
 def _warn_of_routes(scope: Scope, report: Report, *, is_led_away: bool) -> None:

@@ -21,6 +21,7 @@ from vestibule.core.route import Host
 from vestibule.core.session import is_top
 from vestibule.protocol.address import is_loopback
 from vestibule.protocol.cookie import is_ours
+from vestibule.protocol.url import host_in
 
 _NAME_RE: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _SSO: Final = ("handoff", "cookie")
@@ -217,7 +218,7 @@ def _check_redirects(
     for full in used:
         client = clients.get(full)
         where = split_redirect(getattr(client.config, "redirect_url", ""))[1] if client else ""
-        if client is not None and where.partition(":")[0] in elsewhere:
+        if client is not None and host_in(where) in elsewhere:
             report.fault(
                 client.node.at("redirect_url"),
                 f"people of {domain.name} come back to {domain.auth.decode()}, not to {where}",
@@ -258,7 +259,7 @@ def _check_cookie(node: Node, domain: Domain, scopes: Iterable[Scope], report: R
 def _check_reach(node: Node, domain: Domain, scopes: Iterable[Scope], report: Report) -> None:
     """Threat: a loop. Who has signed in is led back to a host that the cookie doesn't get to, and from there here."""
     for scope in scopes:
-        shown = scope.node.public_url.partition("://")[2].partition(":")[0]
+        shown = host_in(scope.node.public_url)
         if shown and not is_within(shown, domain.name):
             report.fault(
                 scope.node.at("public_url"),

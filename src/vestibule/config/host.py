@@ -18,6 +18,7 @@ from vestibule.config.telling import check_telling
 from vestibule.config.value import client_id, host_name, prefix
 from vestibule.core.policy import Policy
 from vestibule.protocol.address import is_loopback
+from vestibule.protocol.url import host_in
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,7 +231,7 @@ def check_backends(host: schema.Host, report: Report) -> None:
 def _check_public_url(scope: Scope, urls: dict[str, schema.Host], report: Report, *, is_open: bool) -> None:
     host = scope.node
     url = host.public_url
-    name = url.partition("://")[2]
+    name = host_in(url)
     if not url:
         if is_open and scope.is_shown_secrets and not host.has("public_url"):
             does = "signs people in" if scope.clients or scope.takes_more else "takes credentials"
@@ -241,7 +242,7 @@ def _check_public_url(scope: Scope, urls: dict[str, schema.Host], report: Report
                 "or listen on 127.0.0.1",
             )
         return
-    if url.startswith("http://") and not is_loopback(name.partition(":")[0]):
+    if url.startswith("http://") and not is_loopback(name):
         say = report.fault if is_open and scope.is_shown_secrets else report.warn
         say(
             host.at("public_url"),
@@ -251,7 +252,7 @@ def _check_public_url(scope: Scope, urls: dict[str, schema.Host], report: Report
         first = urls[url].at("public_url").short
         report.fault(host.at("public_url"), f"{url} is the public_url of another host, at {first}")
     urls.setdefault(url, host)
-    if name.partition(":")[0] != scope.name:
+    if name != scope.name:
         report.warn(
             host.at("public_url"),
             f"names another host than {scope.name}; the edge proxy in front must send Host: {scope.name}",

@@ -10,7 +10,7 @@ from vestibule.config.host import Scope
 from vestibule.config.place import Place, Report, nearest
 from vestibule.core.flow import split_redirect
 from vestibule.errors import BadRequest
-from vestibule.protocol.url import authority, canonical
+from vestibule.protocol.url import authority, canonical, host_in
 from vestibule.providers.base import ProviderConfig
 
 
@@ -76,5 +76,5 @@ def _has_secret(config: ProviderConfig) -> bool:
 
 def names_of(scopes: Mapping[str, Scope]) -> frozenset[str]:
     """Every name by which people reach a host: its own, and that of its public URL."""
-    shown = {scope.node.public_url.partition("://")[2].partition(":")[0] for scope in scopes.values()}
+    shown = {host_in(scope.node.public_url) for scope in scopes.values()}
     return frozenset({*scopes, *shown} - {""})

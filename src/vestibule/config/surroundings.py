@@ -19,6 +19,7 @@ from vestibule.config.value import host_name
 from vestibule.config.variables import PREFIX, Variables, items_of, named
 from vestibule.core.domain import is_within
 from vestibule.protocol.address import is_loopback
+from vestibule.protocol.url import host_in
 
 #: settings that are not the provider's
 OWN: Final = frozenset(
@@ -103,7 +104,6 @@ def _app(variables: Variables, report: Report) -> hcl.Block:
             )
     public_url = variables.text("PUBLIC_URL")
     place = variables.place("PUBLIC_URL" if public_url else "BACKEND")
-    name = public_url.partition("://")[2].partition("/")[0] or "localhost"
     provider = _provider(variables, report)
     attributes = named(
         backend=variables.value("BACKEND"), sign_in=hcl.Value((provider.labels[0],), provider.place)
@@ -111,7 +111,9 @@ def _app(variables: Variables, report: Report) -> hcl.Block:
     if public_url:
         attributes |= named(public_url=variables.value("PUBLIC_URL"))
     access = hcl.Block("access", place, (), named(allow=_allow(variables, report)))
-    host = hcl.Block("host", place, (hcl.Value(_bare(name), place),), attributes, (access,))
+    host = hcl.Block(
+        "host", place, (hcl.Value(host_in(public_url) or "localhost", place),), attributes, (access,)
+    )
     return hcl.Block("", _HERE, (), {}, (_gateway(variables, is_open=bool(public_url)), provider, host))
 
 
@@ -235,7 +237,7 @@ def _service_url(variables: Variables, name: str, report: Report, *, is_local: b
     """Where people reach the service: https at its name, unless it is written otherwise for the very same name."""
     url, place = variables.text("PUBLIC_URL"), variables.place("PUBLIC_URL")
     if url and place.file.startswith(PREFIX):
-        if _bare(url.partition("://")[2].partition("/")[0].lower()) != name:
+        if host_in(url).lower() != name:
             report.fault(
                 place, f"names another host than {name}, which {variables.place('ROOT_DOMAIN')} makes it"
             )
@@ -270,11 +272,6 @@ def _gateway(variables: Variables, *, is_open: bool) -> hcl.Block:
     address = "0.0.0.0" if is_open else "127.0.0.1"  # noqa: S104 - the platform's edge is elsewhere
     http = hcl.Value(f"{address}:{port or '8000'}", place)
     return hcl.Block("gateway", place, (), named(http=hcl.Value((http,), place)))
-
-
-def _bare(authority: str) -> str:
-    """The host of `host[:port]`."""
-    return authority.partition("]")[0] + "]" if authority.startswith("[") else authority.partition(":")[0]
 
 
 # -- the provider -----------------------------------------------------------------------------

@@ -217,6 +217,13 @@ def authority(raw: bytes) -> Authority:
     return Authority(host, port)
 
 
+def host_in(text: str) -> str:
+    """The host of a URL, or of `host[:port]`, as it is written; IPv6 in brackets. Empty where there is none."""
+    _, mark, rest = text.partition("://")
+    authority = (rest if mark else text).partition("/")[0]
+    return authority.partition("]")[0] + "]" if authority.startswith("[") else authority.partition(":")[0]
+
+
 def _canonical_host(host: bytes) -> bytes | None:
     if host[:1] == b"[":
         try:

@@ -25,6 +25,7 @@ from vestibule.errors import Conflict, Invalid, NotFound, ProviderError, StoreEr
 from vestibule.model import Secret
 from vestibule.observe.log import Log
 from vestibule.protocol.address import NO_NETWORKS, Networks
+from vestibule.protocol.url import host_in
 from vestibule.providers.base import Finding, Probe, Provider, ProviderConfig, RedirectLogin
 from vestibule.providers.kit import Driver
 from vestibule.service.offer import Faults, Listed, Offer, redirect_url_of, with_more
@@ -175,7 +176,7 @@ class Registry:
 
     def _host_names(self) -> frozenset[str]:
         names = {host.name.decode("ascii") for host in self._table.hosts.values()}
-        shown = {host.base_url.partition("://")[2].partition(":")[0] for host in self._table.hosts.values()}
+        shown = {host_in(host.base_url) for host in self._table.hosts.values()}
         return frozenset((names | shown) - {""})
 
     def _reserved(self) -> frozenset[str]:

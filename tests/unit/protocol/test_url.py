@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vestibule.errors import BadRequest
 from vestibule.protocol import url
-from vestibule.protocol.url import Authority, canonical
+from vestibule.protocol.url import Authority, canonical, host_in
 
 # Targets (raw, what is forwarded; None: refused).
 SAME = (
@@ -291,7 +292,7 @@ def test_canonical_is_idempotent_and_leaves_nothing_to_resolve(raw: bytes) -> No
     except BadRequest:
         return
     again = canonical(target.full)
-    assert again == target
+    assert again == msgspec.structs.replace(target, came=b"")
     assert target.full.isascii()
     assert not re.search(rb"[\x00-\x20\x7f#\\]", target.full)
     assert target.path.startswith(b"/")
@@ -710,3 +711,19 @@ def test_slashes_stay_as_they_are_where_asked(raw, path):
 def test_hidden_dot_segments_are_refused_even_where_slashes_stay(raw):
     with pytest.raises(BadRequest):
         canonical(raw, slashes=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("https://app.example.com", "app.example.com"),
+        ("https://app.example.com:8443/path:1", "app.example.com"),
+        ("http://[::1]:8000", "[::1]"),
+        ("app.example.com:8443", "app.example.com"),
+        ("[::1]", "[::1]"),
+        ("https://", ""),
+        ("", ""),
+    ],
+)
+def test_the_host_of_a_url_or_an_authority(text, host):
+    assert host_in(text) == host
