@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 
@@ -449,3 +450,42 @@ async def test_headers_that_a_client_writes_itself_open_nothing_behind_vouchs_ng
             ) as answer:
                 assert answer.status in (302, 403), headers
     assert vouch.app.seen == []
+
+
+async def test_fixation_a_session_that_somebody_planted_is_not_the_one_that_is_signed_in(
+    vouch: Front,
+) -> None:
+    """oauth2-proxy keeps the id that a browser brings along."""
+    site, login = vouch.at("app1.example.com"), vouch.at("vouch.example.com")
+    planted: SimpleCookie = SimpleCookie()
+    async with vouch.browser() as mallory, vouch.browser() as alice:
+        name = f"vestibule-{vouch.edge_port}-domain"
+        planted[name] = "A" * 43
+        planted[name].update({"domain": "example.com", "path": "/"})
+        alice.session.cookie_jar.update_cookies(planted, URL(site))
+        led = await alice.get(f"{login}/login?url={site}/x")
+        assert (await alice.get(str(led.location) + "&login_hint=alice", follow=True)).status == 200
+        held = {one.key: one.value for one in alice.session.cookie_jar}
+        assert held[name] != planted[name].value
+        mallory.session.cookie_jar.update_cookies(planted, URL(site))
+        assert (await mallory.get(f"{site}/x")).status == 302
+
+
+async def test_no_token_is_printed_on_a_page_or_stands_in_an_address(vouch: Front) -> None:
+    """Vouch prints its JWT where no destination was asked for, and nginx puts it into the address of the sign-in."""
+    login = vouch.at("vouch.example.com")
+    async with vouch.browser() as browser:
+        pages = [await browser.get(f"{vouch.at('app1.example.com')}/x")]
+        led = await browser.get(pages[0].location)
+        await browser.get(str(led.location) + "&login_hint=bob", follow=True)
+        handles = {one.value for one in browser.session.cookie_jar if one.key.startswith("vestibule")}
+        pages += [
+            await browser.get(f"{login}{path}", follow=True)
+            for path in ("/auth", "/auth/x/?state=x", "/@/account")
+        ]
+        pages.append(await browser.get(f"{login}/logout", **{"Sec-Fetch-Site": "cross-site"}))
+        # What nginx hands the app is not the gateway's to say: there, `Cookie` goes on as it came.
+        said = "\n".join(f"{page.url} {page.headers.get('Location', '')} {page.text}" for page in pages)
+    assert handles
+    assert not [handle for handle in handles if handle in said]
+    assert "eyJ" not in said
