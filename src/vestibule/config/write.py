@@ -12,19 +12,35 @@ from typing import TypeAlias
 
 import msgspec
 
+from vestibule.errors import ConfigError
+
 WIDTH = 110
+_VARIABLE_RE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
 class Env(msgspec.Struct, frozen=True):
-    """`${env("NAME")}`."""
+    """`${env("NAME")}`. Making one raises ConfigError for what is no name of a variable.
+
+    Threat: an imported file whose "name" goes on as a configuration of its own.
+    """
 
     name: str
 
+    def __post_init__(self) -> None:
+        if not _VARIABLE_RE.fullmatch(self.name):
+            raise ConfigError((f"{self.name[:60]!r} is no name of an environment variable",))
+
 
 class File(msgspec.Struct, frozen=True):
-    """`${file("PATH")}`."""
+    """`${file("PATH")}`. Making one raises ConfigError for a path that can't be written there."""
 
     path: str
+
+    def __post_init__(self) -> None:
+        if not self.path.isprintable() or "{" in self.path or "}" in self.path:
+            raise ConfigError(
+                (f"{self.path[:60]!r} can't be written as a file's path here: rename the file",)
+            )
 
 
 class Joined(msgspec.Struct, frozen=True):

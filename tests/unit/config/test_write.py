@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from vestibule.config.hcl import Source, parse
 from vestibule.config.place import Report
 from vestibule.config.write import Block, Comment, Env, File, Joined, commented_out, render, variables_of
+from vestibule.errors import ConfigError
 
 _ENVIRON = {"KEY": "from the environment"}
 
@@ -50,6 +51,29 @@ def test_any_text_is_read_back_as_it_was(text: str, label: str) -> None:
 def test_a_value_is_read_back(value: object, data: object) -> None:
     found = read_back(render([Block("b", attributes={"a": value})])).blocks[0].attributes["a"].value
     assert found.data == data
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        'A")}"\n}\nhost "evil.example" {\n  backend = "internal:echo"\n  x = "${env("B',
+        'A"',
+        "A\\",
+        "A B",
+        "A\n",
+        "",
+        "1",
+    ],
+)
+def test_a_variables_name_never_goes_on_as_a_configuration_of_its_own(name: str) -> None:
+    with pytest.raises(ConfigError, match="is no name of an environment variable"):
+        Env(name)
+
+
+@pytest.mark.parametrize("path", ["/x\n", '/${env("HOME")}', "/x}", "/x\u2028"])
+def test_a_path_that_cannot_be_written_is_refused(path: str) -> None:
+    with pytest.raises(ConfigError, match="can't be written as a file's path"):
+        File(path)
 
 
 def test_a_file_is_named_and_not_read() -> None:

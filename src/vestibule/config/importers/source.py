@@ -20,6 +20,7 @@ from vestibule.errors import ConfigError
 
 #: Larger than any configuration, smaller than what a reader of YAML takes long for.
 MAX_BYTES: Final = 1 << 20
+MAX_DEPTH: Final = 50
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -120,14 +121,14 @@ def toml_of(source: Source) -> Mapping[str, Any]:
         return tomllib.loads(source.text)
     except tomllib.TOMLDecodeError as exc:
         raise ConfigError((f"{source.name}: is no TOML: {exc}",)) from None
+    except RecursionError:
+        raise ConfigError((f"{source.name}: is no TOML that can be read",)) from None
 
 
 def yaml_of(source: Source) -> Any:
     """What a YAML file says. Raises ConfigError."""
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(source.text)):
-            # Threat: a few lines of aliases that stand for gigabytes.
-            raise ConfigError((f"{source.name}: write out what its `*aliases` stand for",))
+        _check_yaml(source)
         return yaml.safe_load(source.text)
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
@@ -136,6 +137,23 @@ def yaml_of(source: Source) -> Any:
         raise ConfigError((f"{source.name}{place}: is no YAML: {problem}",)) from None
     except (ValueError, RecursionError):
         raise ConfigError((f"{source.name}: is no YAML that can be read",)) from None
+
+
+def _check_yaml(source: Source) -> None:
+    """Nothing, for what is soon read. Raises ConfigError, yaml.YAMLError.
+
+    Threat: a few lines of aliases that stand for gigabytes, and lists within lists that take hours.
+    """
+    depth = 0
+    for event in yaml.parse(source.text):
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError((f"{source.name}: write out what its `*aliases` stand for",))
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise ConfigError((f"{source.name}: is nested deeper than any configuration",))
 
 
 def with_references(text: str) -> Text:

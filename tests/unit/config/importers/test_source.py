@@ -111,3 +111,14 @@ def test_what_can_t_be_read_is_a_fault_with_its_file(read, text: str, fault: str
 
 def test_a_text_is_in_no_repr() -> None:
     assert "hush" not in repr(Source("x", "secret=hush"))
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 200_000, "a: " + "{a: " * 200_000, "- " * 200_000])
+def test_yaml_of_lists_within_lists_is_refused_before_it_is_read(text: str) -> None:
+    with pytest.raises(ConfigError, match="nested deeper"):
+        source.yaml_of(Source("x", text))
+
+
+def test_toml_of_lists_within_lists_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no TOML that can be read"):
+        source.toml_of(Source("x", f"a = {'[' * 5000}{']' * 5000}"))
