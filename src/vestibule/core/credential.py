@@ -92,11 +92,15 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING: Final = Accepted()
 
 
-def is_good_for(bounds: Bounds, host: str, path: bytes, method: bytes) -> bool:
-    """True where the bounds let a credential be used for this; `path` canonical, prefixes by whole segments."""
+def is_good_for(bounds: Bounds, host: str, path: bytes, method: bytes, *, is_upgrade: bool = False) -> bool:
+    """True where the bounds let a credential be used for this; `path` canonical, prefixes by whole segments.
+
+    `is_upgrade`: it opens a WebSocket. Threat: a token that may only read, and an app that takes orders by WebSocket:
+    that is asked for by GET, and what goes through it has no method.
+    """
     if bounds.host and bounds.host != host:
         return False
-    if bounds.methods and method not in bounds.methods:
+    if bounds.methods and (is_upgrade or method not in bounds.methods):
         return False
     return not bounds.prefixes or any(
         path == prefix or path.startswith(prefix + b"/") for prefix in bounds.prefixes

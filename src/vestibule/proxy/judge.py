@@ -395,7 +395,8 @@ class Judge:
 def _decided_for(caller: Caller, host: str, route: Route, case: Case) -> Decision:
     """What a caller may: no more than the credential is good for, whatever the rules say."""
     head = case.head
-    if not is_good_for(caller.bounds, host, head.target.path, head.method):
+    is_upgrade = bool(head.upgrade)
+    if not is_good_for(caller.bounds, host, head.target.path, head.method, is_upgrade=is_upgrade):
         return Deny(403, "out_of_bounds", f"this {caller.kind} is not good for this address")
     return _by_rules(caller, route, case)
 

@@ -111,6 +111,17 @@ def test_scopes_count_where_the_word_of_who_gave_them_does(plane, client, status
     assert get(plane, b"/read", b"Authorization: Bearer other").status == status
 
 
+@pytest.mark.parametrize(("methods", "status"), [({b"GET", b"HEAD"}, 403), (set(), 200)])
+def test_a_token_that_may_only_read_opens_no_websocket(plane, methods, status):
+    """Threat: an app that takes orders by WebSocket, which is asked for by GET."""
+    plane.callers.known[b"Bearer some"] = replace(ROBOT, bounds=Bounds(methods=frozenset(methods)))
+    upgrade = (b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13")
+    key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    answer = get(plane, b"/a", b"Authorization: Bearer some", *upgrade, key)
+    assert answer.status == status
+    assert bool(plane.backend.requests) == (status == 200)
+
+
 def test_a_401_says_which_credentials_are_taken(plane):
     asked = b'Bearer realm="api.example"'
     assert get(plane, b"/jobs/1").value(b"www-authenticate") == asked
