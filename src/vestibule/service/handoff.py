@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
@@ -279,6 +279,18 @@ class Handoffs:
         """The origin of the host that a return address leads to in the end; empty where it is this one."""
         host = self.destination(visit, self._return_to(visit, rd))
         return "" if host is visit.host else neighbour_of(visit, host)
+
+    def last_site(self, visit: Visit, sessions: Iterable[Session]) -> str:
+        """Origin of the host that the visit's session was last handed on to; empty where that is none.
+
+        `sessions`: the person's own, the newest first.
+        """
+        here = visit.session.id if visit.session is not None else ""
+        for one in sessions:
+            host = self._theirs(visit, one.host.encode("ascii")) if here and one.parent_id == here else None
+            if host is not None:
+                return neighbour_of(visit, host)
+        return ""
 
     def _address(self, visit: Visit, params: Mapping[str, str]) -> str:
         """The sign-in page of the visit's auth host, where that one's edge hands it on."""

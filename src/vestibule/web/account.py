@@ -54,7 +54,7 @@ async def account(desk: Desk, ask: Ask) -> Response:
         facts=_facts(user, _own(ask, session)),
         items=[_item(desk, ask, session, known, is_last=len(accounts) == 1) for known in accounts],
         offers=[_offer(offer) for offer in offers],
-        actions=_ways(ask),
+        actions=_ways(await _site(desk, ask, user)),
         tokens=[line(token, ask.visit.now) for token in tokens],
         new_token=_new_token(desk, ask),
     )
@@ -222,11 +222,17 @@ def _own(ask: Ask, session: Session) -> list[Identity]:
     return [known for known in session.identities if known.client in ask.visit.host.sign_in]
 
 
-def _ways(ask: Ask) -> list[Action]:
-    """What can be done; a host without an app has no site to go on to but this page."""
-    has_app = ask.visit.host.route(b"/").backend.internal != "account"
+async def _site(desk: Desk, ask: Ask, user: User) -> str:
+    """Where the host's app is; at an auth host, which has none, the app that the person was at last."""
+    if ask.visit.host.route(b"/").backend.internal != "account":
+        return "/"
+    origin = desk.signin.handoffs.last_site(ask.visit, await desk.people.sessions_of(user.id))
+    return f"{origin}/" if origin else ""
+
+
+def _ways(site: str) -> list[Action]:
     return [
-        *((Action(href="/", label="to_site"),) if has_app else ()),
+        *((Action(href=site, label="to_site"),) if site else ()),
         Action(href=SIGN_OUT_PATH, label="sign_out", post=True),
         Action(href=EXPORT_PATH, label="export"),
         Action(href=SIGN_OUT_ALL_PATH, label="sign_out_all", post=True),

@@ -14,6 +14,7 @@ from tests.unit.web.lobby import FORM, Lobby
 from tests.unit.web.test_app import assert_guarded
 from vestibule.core.domain import Domain
 from vestibule.core.registration import Rules
+from vestibule.core.route import Backend
 from vestibule.errors import StoreError
 from vestibule.model import Device
 
@@ -80,6 +81,18 @@ async def test_signing_in_on_a_host_leads_to_the_auth_host_and_back(house: House
     # Whoever is signed in is led on at once.
     assert leads(await house.at(alice, f"{APP}/@/signin?rd=/x")) == "/x"
     assert [line["event"] for line in house.logged] == ["entered"]
+
+
+async def test_the_account_page_leads_back_to_the_host_that_the_person_was_at(house: House) -> None:
+    auth = house.hall.hosts["auth"]
+    house.hall.hosts["auth"] = replace(
+        auth, routes={b"": replace(auth.routes[b""], backend=Backend(internal="account"))}
+    )
+    alice = await house.signed_in()
+    assert f'href="{APP}/"' not in (await house.at(alice, f"{AUTH}/@/account")).text
+    to_auth = leads(await house.at(alice, f"{APP}/@/signin?rd=/deep"))
+    await house.at(alice, leads(await house.at(alice, to_auth)))
+    assert f'href="{APP}/"' in (await house.at(alice, f"{AUTH}/@/account")).text
 
 
 async def test_no_address_on_the_way_is_told_to_the_next_site(house: House) -> None:
