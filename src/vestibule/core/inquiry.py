@@ -10,9 +10,10 @@ from typing import Final
 from urllib.parse import quote
 
 import msgspec
+from msgspec.structs import replace
 
 from vestibule.core.explain import Condition, explain
-from vestibule.core.route import Host, Route, RouteTable, has_one_meaning, is_own, is_serving
+from vestibule.core.route import Host, Route, RouteTable, has_one_meaning, is_own, is_serving, serving_name
 from vestibule.errors import BadRequest, NotFound
 from vestibule.model import Asker, Deny
 from vestibule.protocol import url
@@ -36,6 +37,8 @@ class Spot(msgspec.Struct, frozen=True, kw_only=True):
     """Canonical."""
     is_own: bool
     """The path is the gateway's own: no rule holds there."""
+    within: Spot | None = None
+    """Where it leads in the serving that is the route's backend, whose rules come next."""
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,11 +78,18 @@ def spot_of(table: RouteTable, address: str) -> Spot:
     target = url.canonical((rest if rest.startswith("/") else f"/{rest}").encode("ascii"))
     if not has_one_meaning(host, target):
         raise BadRequest("the address can be read in two ways", code="bad_target")
+    return _spot(table, host, target.path)
+
+
+def _spot(table: RouteTable, host: Host, path: bytes) -> Spot:
+    route, is_gateways = host.route(path), is_own(path, host)
+    serving = table.host(serving_name(route.backend.serving)) if route.backend.serving else None
     return Spot(
         host=host,
-        route=host.route(target.path),
-        path=target.path.decode("ascii"),
-        is_own=is_own(target.path, host),
+        route=route,
+        path=path.decode("ascii"),
+        is_own=is_gateways,
+        within=_spot(table, serving, path) if serving is not None and not is_gateways else None,
     )
 
 
@@ -104,7 +114,22 @@ def _host(table: RouteTable, authority: str) -> Host:
 
 
 def findings(spot: Spot, method: bytes, asker: Asker) -> Findings:
-    """What a request with this method gets there, as the judge of requests has it, in its order."""
+    """What a request with this method gets there, as the judge of requests has it, in its order.
+
+    What the rules of a serving refuse that the host let in is theirs, with the conditions of both.
+    """
+    found = _found(spot, method, asker)
+    if spot.within is None or not found.is_let_in:
+        return found
+    inner = findings(spot.within, method, asker)
+    if inner.is_let_in:
+        return replace(found, conditions=(*found.conditions, *inner.conditions))
+    passed = (replace(condition, decides=False) for condition in found.conditions)
+    return replace(inner, conditions=(*passed, *inner.conditions))
+
+
+def _found(spot: Spot, method: bytes, asker: Asker) -> Findings:
+    """The same, without what comes behind the route."""
     host, route = spot.host, spot.route
     explained = explain(route.policy, method, asker)
     decision = explained.decision

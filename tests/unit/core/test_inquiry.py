@@ -122,3 +122,47 @@ def test_findings_say_where_all_of_it_was_written():
     )
     (condition,) = told.conditions
     assert (condition.rule, condition.saw) == ("email:root@app.example", "ada@app.example by google")
+
+
+KEYS = replace(made(b"", "user:apikey_auth/robot", sign_in=()), place="app.hcl:9")
+SERVED = RouteTable(
+    (
+        host(b"app.example", made(b"", "anyone"), replace(made(b"/keys", "public"), backend=Backend(serving="keys"))),
+        replace(host(b"serving:keys", KEYS, issuers=("apikey_auth",), base_url="http://localhost:4801"), clients={}),
+    )
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("address", "host_name", "answer", "rules"),
+    [
+        ("https://app.example/keys/x", "serving:keys", ("no_sign_in", 403), ["public", "user:apikey_auth/robot"]),
+        ("https://app.example/", "app.example", ("sign_in", 302), ["anyone"]),
+        ("http://localhost:4801/x", "serving:keys", ("no_sign_in", 403), ["user:apikey_auth/robot"]),
+    ],
+)  # fmt: skip
+def test_what_a_serving_behind_the_host_refuses_is_told(address, host_name, answer, rules):
+    found = findings(spot_of(SERVED, address), b"GET", Asker())
+    assert (found.host, (found.answer, found.status)) == (host_name, answer)
+    assert [condition.rule for condition in found.conditions] == rules
+    assert not any(condition.decides for condition in found.conditions if condition.rule == "public")
+    assert found.change
+
+
+def test_who_is_let_in_by_both_is_let_in():
+    policy = policy_of(allow=(rule("public", text="public"),))
+    inner = Route(prefix=b"", backend=Backend(internal="echo"), policy=policy)
+    outer = replace(made(b"", "public"), backend=Backend(serving="keys"))
+    found = findings(
+        spot_of(RouteTable((host(b"app.example", outer), host(b"serving:keys", inner))), "app.example/x"),
+        b"GET",
+        Asker(),
+    )
+    assert (found.host, found.is_let_in, len(found.conditions)) == ("app.example", True, 2)
+
+
+def test_a_serving_is_not_among_the_hosts_there_are_and_is_found_by_its_port_alone():
+    for address in ("http://localhost:4802/", "http://localhost/", "https://serving:4801/"):
+        with pytest.raises(NotFound) as told:
+            spot_of(SERVED, address)
+        assert str(told.value.message).endswith("but app.example")
