@@ -25,7 +25,7 @@ ANYONE = Rule(kind="anyone", text="anyone")
 _LISTS = ("allow", "all", "deny")
 _USER_ID_RE = re.compile(r"[A-Za-z0-9_-]{22}")
 #: rules that ask for nobody's identity
-_IMPERSONAL = frozenset({"public", "network", "token"})
+IMPERSONAL = frozenset({"public", "network", "token"})
 
 
 class Door(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,7 +198,7 @@ def rules_of(host: Host) -> Iterator[Written]:
 
 
 def _check_possible(door: Door, rule: Rule, place: Place, report: Report) -> None:
-    if rule.kind not in _IMPERSONAL and not door.sign_in and not door.takes_more and not door.issuers:
+    if rule.kind not in IMPERSONAL and not door.sign_in and not door.takes_more and not door.issuers:
         report.fault(place, f"`{rule.text}` can never hold: {_nobody(door)}")
     elif rule.kind == "token" and not door.takes_tokens:
         report.fault(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from vestibule.config import hcl
+from vestibule.config.host import TAKES_MORE
 from vestibule.config.place import Unfit
 from vestibule.config.value import Origin, host_name, origin
 from vestibule.config.variables import named
@@ -17,7 +18,6 @@ from vestibule.core.domain import domain_of
 
 _HOSTS: Final = ("host", "ingress")
 _CLIENTS: Final = ("provider", "oauth", "oauth_client")
-_TAKES_MORE: Final = "*"
 
 
 def with_auth_hosts(root: hcl.Block) -> hcl.Block:
@@ -73,7 +73,7 @@ def _union(hosts: Iterable[hcl.Block]) -> tuple[hcl.Value, ...]:
         for item in listed if isinstance(listed, tuple) else ():
             if _text(item) and _text(item) not in inline:
                 found.setdefault(_text(item), item)
-    more = found.pop(_TAKES_MORE, None)
+    more = found.pop(TAKES_MORE, None)
     return (*found.values(), *((more,) if more is not None else ()))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from vestibule.config.access import Door, Written, rules_of, written
+from vestibule.config.access import IMPERSONAL, Door, Written, rules_of, written
 from vestibule.config.client import Client
 from vestibule.config.place import Place, Report
 from vestibule.config.schema import Gateway
@@ -63,8 +63,6 @@ _ASKED_FOR: Final = {
     ("bitbucket", "repos"): "allowed_repos",
 }
 _READING: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
-#: rules that need nobody to be known
-_IMPERSONAL: Final = frozenset({"public", "network", "token"})
 
 
 def warn_of_risks(door: Door, clients: Mapping[str, Client], report: Report) -> None:
@@ -120,6 +118,8 @@ def _warn_everybody(one: Written, report: Report) -> None:
         report.warn(place, f"`{rule.text}` refuses {who}")
     elif rule.kind == "public" and name == "allow" and _others(one.access.allow):
         report.warn(place, "`public` lets everyone in; the other rules do nothing")
+    elif rule.kind == "public" and name == "all" and not one.access.has("allow"):
+        report.warn(place, "`public` lets everyone in, where no `allow` says who: write it there if that is meant")
     elif rule.kind == "public" and name == "all":
         report.warn(place, "`public` always holds, so in `all` it does nothing: it is meant for `allow`")
     elif rule.kind == "network" and rule.value.endswith("/0"):
@@ -205,9 +205,7 @@ def _warn_anyone(door: Door, route: Route | None, clients: Mapping[str, Client],
         return  # there is nothing to be let into
     name = "allow" if written(door.host, route, "allow") else "all"
     access = written(door.host, route, name)
-    if access is None or any(
-        rule.kind not in (*_IMPERSONAL, "anyone") for rule in _rules(door, route, "all")
-    ):
+    if access is None or any(rule.kind not in (*IMPERSONAL, "anyone") for rule in _rules(door, route, "all")):
         return
     if route is not None and access is not route.access:
         return  # told of at the host
@@ -238,7 +236,7 @@ def _warn_public(door: Door, route: Route | None, report: Report) -> None:
         report.warn(place, f"`public` lets nobody in by itself: {what} of `all` must hold, too")
         return
     accesses = (door.host.access, route.access if route is not None else None)
-    denied = [rule for access in accesses if access for rule in access.deny if rule.kind not in _IMPERSONAL]
+    denied = [rule for access in accesses if access for rule in access.deny if rule.kind not in IMPERSONAL]
     if denied and (door.sign_in or door.takes_more):
         report.warn(
             place,

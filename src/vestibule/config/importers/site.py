@@ -9,21 +9,14 @@ from urllib.parse import urlsplit
 import msgspec
 
 from vestibule.config.importers.note import About, Notes
-from vestibule.config.importers.option import Options
 from vestibule.config.place import Unfit
 from vestibule.config.value import host_name, listener, network
-from vestibule.config.write import Value
 from vestibule.core.domain import is_within
 from vestibule.core.listener import ListenAddress
 from vestibule.protocol.address import is_loopback
 
 PLACEHOLDER = "app.example.com"
-LOOPBACK = ("127.0.0.1", "::1")
-#: kinds of providers that have a page for signing out
-_SIGN_PEOPLE_OUT = frozenset(
-    {"adfs", "auth0", "cidaas", "cognito", "entra", "keycloak", "logingov", "oidc", "okta"}
-)
-_REGISTER = "register https://HOST/@/signedout with the provider as a post-logout redirect URL"
+_LOOPBACK = ("127.0.0.1", "::1")
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,23 +101,15 @@ def listen(written: str, usual: str, about: str, notes: Notes, *, is_plain: bool
     return ListenAddress(host="127.0.0.1", port=found.port)
 
 
-def sign_out(kind: str, options: Options, asked: str, notes: Notes) -> dict[str, Value]:
-    """Whether signing out leads over the provider, which takes only URLs that are registered with it.
-
-    *asked* is the option that makes the other program sign people out there.
-    """
-    if kind not in _SIGN_PEOPLE_OUT:
-        return {}
-    if options.text(asked):
-        notes.add(About.DO, asked, f"signing out leads over the provider's own page, and back: {_REGISTER}")
-        return {}
+def believed_edges(product: str, notes: Notes) -> tuple[str, ...]:
+    """Whom to believe about clients, where *product* believed everybody: edges on this machine."""
     notes.add(
-        About.CHANGED,
-        "sign_out_at_provider",
-        f"people sign out here and stay signed in at the provider, as before; to sign out there too, {_REGISTER}, and "
-        "take the line away",
+        About.DO,
+        "trusted_proxies",
+        f"{product} believed everybody about where a request comes from; this believes edges on this machine. Write "
+        "the addresses of yours, where they are elsewhere",
     )
-    return {"sign_out_at_provider": False}
+    return _LOOPBACK
 
 
 def networks(written: Iterable[str], about: str, notes: Notes) -> tuple[str, ...]:

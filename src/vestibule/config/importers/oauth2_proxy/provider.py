@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 
 from vestibule.config.client import class_of, fields_of
 from vestibule.config.importers.note import About, Notes
 from vestibule.config.importers.oauth2_proxy.read import Read
+from vestibule.config.importers.provider import NO_TENANT, base_of, believed_at_adfs, sign_out
 from vestibule.config.importers.secret import secret_of
-from vestibule.config.importers.site import sign_out
 from vestibule.config.place import Unfit
 from vestibule.config.value import client_id
 from vestibule.config.write import Block, Env, File, Text, Value
@@ -245,13 +244,7 @@ class _Maker:
         if resource := self.options.text("resource"):
             self.place["resource"] = resource
         if self.domains:
-            self.restrictions["assume_email_verified"] = True
-            self.notes.add(
-                About.CHANGED,
-                "assume_email_verified",
-                "AD FS never says that an address is verified; oauth2-proxy believed it, and so does this. Take it out "
-                "if people can change their own address",
-            )
+            self.restrictions |= believed_at_adfs("oauth2-proxy", self.notes)
 
     def cidaas(self) -> None:
         self.kind = "cidaas"
@@ -284,7 +277,7 @@ class _Maker:
         if tenants:
             self.restrictions["allowed_tenants"] = tenants
         elif tenant.lower() in _SHARED_TENANTS - {"consumers"}:
-            self.restrictions["allowed_tenants"] = ("00000000-0000-0000-0000-000000000000",)
+            self.restrictions["allowed_tenants"] = (NO_TENANT,)
             self.notes.add(
                 About.DO,
                 "allowed_tenants",
@@ -327,7 +320,7 @@ class _Maker:
     def github(self) -> None:
         self.kind = "github"
         web, api = (
-            _base(self.options.text("login_url"), "/login/oauth/authorize"),
+            base_of(self.options.text("login_url"), "/login/oauth/authorize"),
             self.options.text("validate_url"),
         )
         if "/api/v1" in api:
@@ -419,7 +412,7 @@ class _Maker:
 
     def sourcehut(self) -> None:
         self.kind = "sourcehut"
-        web = _base(self.options.text("login_url"), "/oauth2/authorize")
+        web = base_of(self.options.text("login_url"), "/oauth2/authorize")
         if web and web != "https://meta.sr.ht":
             self.place["web_url"] = web
 
@@ -457,12 +450,6 @@ KINDS: Final = frozenset(_KINDS)
 
 def _file(path: Text) -> Text:
     return File(path) if isinstance(path, str) else path
-
-
-def _base(url: str, path: str) -> str:
-    """The URL up to this path; empty where it doesn't end so."""
-    whole = url.partition("?")[0].rstrip("/")
-    return whole.removesuffix(path) if whole.endswith(path) and urlsplit(whole).netloc else ""
 
 
 def _project(written: str) -> str:

@@ -12,9 +12,9 @@ from vestibule.config.importers.oauth2_proxy.provider import Made, provider
 from vestibule.config.importers.oauth2_proxy.read import Read, read
 from vestibule.config.importers.option import tell_fates
 from vestibule.config.importers.site import (
-    LOOPBACK,
     PLACEHOLDER,
     Site,
+    believed_edges,
     domain_around,
     listen,
     names_of,
@@ -128,13 +128,7 @@ def _gateway(found: Read, site: Site, way: Paths, notes: Notes) -> Block:
     is_behind = options.switch("reverse_proxy") or way.only_asked
     trusted = networks(options.items("trusted_proxy_ips"), "trusted_proxy_ips", notes)
     if not trusted and is_behind:
-        trusted = LOOPBACK
-        notes.add(
-            About.DO,
-            "trusted_proxies",
-            "oauth2-proxy believed everybody about where a request comes from; this believes edges on this machine. "
-            "Write the addresses of yours, where they are elsewhere",
-        )
+        trusted = believed_edges("oauth2-proxy", notes)
     if trusted:
         attributes["trusted_proxies"] = trusted
     return Block("gateway", attributes=attributes)

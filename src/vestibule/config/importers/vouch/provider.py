@@ -11,8 +11,8 @@ import msgspec
 
 from vestibule.config.importers.note import About, Notes
 from vestibule.config.importers.option import Options
+from vestibule.config.importers.provider import NO_TENANT, base_of, believed_at_adfs, sign_out
 from vestibule.config.importers.secret import secret_of
-from vestibule.config.importers.site import sign_out
 from vestibule.config.write import Block, Env, Value
 
 
@@ -83,12 +83,7 @@ class _Maker:
         if not needs or self.kind not in _SILENT:
             return {}
         if self.kind == "adfs":
-            about = (
-                "AD FS never says that an address is verified; Vouch believed it, and so does this. Take it out if "
-                "people can change their own address"
-            )
-            self.notes.add(About.CHANGED, "assume_email_verified", about)
-            return {"assume_email_verified": True}
+            return believed_at_adfs("Vouch", self.notes)
         about = (
             f"`{self.kind}` doesn't say that an address is verified; Vouch believed it. Until you write "
             "`assume_email_verified = true` into the provider, rules on addresses let nobody in"
@@ -127,7 +122,7 @@ class _Maker:
         self._known("google")
 
     def github(self) -> None:
-        web = _base(self.auth_url, "/login/oauth/authorize")
+        web = base_of(self.auth_url, "/login/oauth/authorize")
         self._known("github", web_url="" if web == "https://github.com" else web)
         api = self.options.text("oauth.user_info_url").partition("?")[0].removesuffix("/user")
         if api and web and api not in ("https://api.github.com", f"{web}/api/v3"):
@@ -158,7 +153,7 @@ class _Maker:
             self.place["login_url"] = f"https://{parts.hostname}"
         if "tenant" not in self.place or tenant in ("common", "organizations"):
             self.place.setdefault("tenant", "organizations")
-            self.place["allowed_tenants"] = ("00000000-0000-0000-0000-000000000000",)
+            self.place["allowed_tenants"] = (NO_TENANT,)
             about = (
                 "anybody could come, of a tenant they made: write the IDs of those that may in the place of the zeros, "
                 "which let nobody in"
@@ -166,11 +161,11 @@ class _Maker:
             self.notes.add(About.DO, "allowed_tenants", about)
 
     def homeassistant(self) -> None:
-        self._known("homeassistant", web_url=_base(self.auth_url, "/auth/authorize"))
+        self._known("homeassistant", web_url=base_of(self.auth_url, "/auth/authorize"))
         self.has_secret = False
 
     def openstax(self) -> None:
-        web = _base(self.auth_url, "/oauth/authorize")
+        web = base_of(self.auth_url, "/oauth/authorize")
         self._known("openstax", web_url="" if web == "https://accounts.openstax.org" else web)
 
     def nextcloud(self) -> None:
@@ -245,8 +240,3 @@ KINDS: Final = frozenset(_KINDS)
 def claim_name(claim: str) -> str:
     """A claim's name as an attribute can have it."""
     return re.sub(r"\W+", "_", re.sub(r"^https?://", "", claim)).strip("_")
-
-
-def _base(url: str, path: str) -> str:
-    whole = url.partition("?")[0].rstrip("/")
-    return whole.removesuffix(path) if whole.endswith(path) else ""

@@ -8,7 +8,7 @@ from typing import Final
 
 from vestibule.config.importers.note import About, Imported, Notes, imported
 from vestibule.config.importers.option import Options, tell_fates
-from vestibule.config.importers.site import LOOPBACK, Seen, Site, domain_around, listen, names_of, seen
+from vestibule.config.importers.site import Seen, Site, believed_edges, domain_around, listen, names_of, seen
 from vestibule.config.importers.source import Source
 from vestibule.config.importers.span import span
 from vestibule.config.importers.vouch.provider import Made, claim_name, provider
@@ -194,12 +194,7 @@ def _gateway(options: Options, sites: tuple[Site, ...], notes: Notes) -> Block:
         written = f"{written or '0.0.0.0'}:{port.value if port else 9090}"  # noqa: S104 - Vouch's own default
     is_plain = any(site.scheme == "http" for site in sites)
     address = listen(written, _USUAL, "vouch.listen", notes, is_plain=is_plain)
-    notes.add(
-        About.DO,
-        "trusted_proxies",
-        "Vouch believed everybody about where a request comes from; this believes edges on this machine. Write the "
-        "addresses of yours, where they are elsewhere",
-    )
+    believed = believed_edges("Vouch", notes)
     notes.add(
         About.CHANGED,
         "forward_auth",
@@ -209,7 +204,7 @@ def _gateway(options: Options, sites: tuple[Site, ...], notes: Notes) -> Block:
     attributes: dict[str, Value] = {
         "http": (str(address),),
         "forward_auth": f"127.0.0.1:{_next(address.port)}",
-        "trusted_proxies": (*LOOPBACK, *(("unix",) if address.path else ())),
+        "trusted_proxies": (*believed, *(("unix",) if address.path else ())),
     }
     return Block("gateway", attributes=attributes)
 
