@@ -119,7 +119,9 @@ def _warn_everybody(one: Written, report: Report) -> None:
     elif rule.kind == "public" and name == "allow" and _others(one.access.allow):
         report.warn(place, "`public` lets everyone in; the other rules do nothing")
     elif rule.kind == "public" and name == "all" and not one.access.has("allow"):
-        report.warn(place, "`public` lets everyone in, where no `allow` says who: write it there if that is meant")
+        report.warn(
+            place, "`public` lets everyone in, where no `allow` says who: write it there if that is meant"
+        )
     elif rule.kind == "public" and name == "all":
         report.warn(place, "`public` always holds, so in `all` it does nothing: it is meant for `allow`")
     elif rule.kind == "network" and rule.value.endswith("/0"):

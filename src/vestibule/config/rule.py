@@ -50,6 +50,8 @@ def _email(value: str, text: str) -> str:
         raise Unfit(
             f"`{text}` names no e-mail address: email:ann@example.com; a whole domain is domain:example.com"
         )
+    if "*" in value:
+        raise Unfit(f"`{text}`: addresses are meant as they stand; a whole domain is domain:{found[1]}")
     _name(found[1], text)
     return _after_provider(value, str.lower)
 

@@ -218,6 +218,10 @@ def test_only_ios_own_blocks_let_everyone_through_unasked(desk: Desk) -> None:
         ("email:bob", "`email:bob` names no e-mail address"),
         ("email:", "`email:` names no e-mail address"),
         ("email:a@b@c", "`email:a@b@c` names no e-mail address"),
+        (
+            "email:*@x.com",
+            "`email:*@x.com`: addresses are meant as they stand; a whole domain is domain:x.com",
+        ),
         ("domain:", "`domain:` names no domain"),
         ("email", "`email` names nobody: email:ann@example.com"),
         ("domain:@x.com", "`domain:@x.com`: write domain:x.com"),

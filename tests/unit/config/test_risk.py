@@ -41,6 +41,7 @@ GROUP = '"group:staff"'
         # rules that hold for everybody
         (host('allow = ["public", "anyone"]'), ["15:19: `public` lets everyone in; the other rules do nothing"]),
         (host(f'allow = [{GROUP}]\nall = ["public"]'), ["16:8: `public` always holds, so in `all` it does nothing"]),
+        (host('all = ["public"]'), ["15:17: `public` lets everyone in, where no `allow` says who"]),
         (host('allow = ["anyone"]\ndeny = ["anyone"]'), ["15:19: `anyone` stands in deny, too, which wins", "16:9: `anyone` refuses every signed-in person"]),
         (host('allow = ["anyone", "network:0.0.0.0/0"]'), ["15:29: `network:0.0.0.0/0` holds for everybody who comes by IPv4, and nobody by IPv6"]),
         (host('allow = ["anyone"]\ndeny = ["network:::/0"]'), ["16:9: `network:::/0` refuses everybody who comes by IPv6, and nobody by IPv4"]),
