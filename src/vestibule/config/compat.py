@@ -9,7 +9,7 @@ from vestibule.config.client import Client
 from vestibule.config.edge import edge_listeners
 from vestibule.config.host import Scope
 from vestibule.config.place import Place, Report
-from vestibule.core.compat import ASK, PRODUCTS, callback_of, claim_of, patterns_of
+from vestibule.core.compat import PRODUCTS, asked_at, callback_of, claim_of, patterns_of
 from vestibule.core.domain import Domain, domain_of
 from vestibule.core.flow import split_redirect
 from vestibule.protocol.url import host_in
@@ -110,7 +110,7 @@ def _warn_of_rules(scope: Scope, report: Report) -> None:
         return
     methods = any(policy.methods for policy in parts)
     for product in scope.node.compat:
-        path = next(path for path, what in PRODUCTS[product].paths.items() if what == ASK).decode()
+        path = asked_at(product).decode()
         says_path = product == "oauth2-proxy"
         missing = [] if says_path else ["X-Original-URL $scheme://$host$request_uri"]
         if methods:
@@ -131,7 +131,7 @@ def _warn_of_names(scope: Scope, scopes: Mapping[str, Scope], report: Report) ->
     differs = any(_said(other) != _said(scope) for other in others)
     for product in scope.node.compat:
         if differs and PRODUCTS[product].asked_only:
-            path = next(path for path, what in PRODUCTS[product].paths.items() if what == ASK).decode()
+            path = asked_at(product).decode()
             report.warn(
                 _at(scope, product),
                 f"{product}'s own nginx configuration asks with $http_host, which a client can make another host's "

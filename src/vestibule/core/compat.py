@@ -117,6 +117,15 @@ def patterns_of(name: str) -> Iterator[bytes]:
         yield prefix + (b"ID" if prefix.endswith(b"-") else b"STATE")
 
 
+def asked_at(name: str) -> bytes:
+    """The path that edges ask at."""
+    return _path_of(name, ASK)
+
+
 def callback_of(name: str) -> bytes:
     """The path that people come back to from their provider."""
-    return next(path for path, what in PRODUCTS[name].paths.items() if what == CALLBACK)
+    return _path_of(name, CALLBACK)
+
+
+def _path_of(name: str, wanted: str) -> bytes:
+    return next(path for path, what in PRODUCTS[name].paths.items() if what == wanted)
