@@ -360,13 +360,20 @@ class Judge:
     def _may_last(self, exchange: Exchange, session: Session) -> bool:
         """Whether an exchange under way would be let through now."""
         host = self._table.host(exchange.head.host)
-        path = exchange.head.target.path
+        path, method = exchange.head.target.path, exchange.head.method
         if host is None or is_own(path, host):
             return host is not None
-        policy = host.route(path).policy
-        return isinstance(
-            decide(policy, exchange.head.method, asker_of(session, policy, exchange.address)), Allow
-        )
+        policies = [route.policy for route in self._way(host, path)]
+        decisions = [
+            decide(policy, method, asker_of(session, policy, exchange.address)) for policy in policies
+        ]
+        return all(isinstance(decision, Allow) for decision in decisions)
+
+    def _way(self, host: Host, path: bytes) -> tuple[Route, ...]:
+        """The routes by whose rules a request goes: the host's, and that of a serving it leads to."""
+        route = host.route(path)
+        serving = self._table.host(serving_name(route.backend.serving)) if route.backend.serving else None
+        return (route,) if serving is None else (route, serving.route(path))
 
     async def _may_still_last(self, exchange: Exchange) -> bool:
         """The same for one with a credential of its own. Raises StoreError, ProviderUnavailable."""
@@ -379,8 +386,10 @@ class Judge:
             caller = await self._callers.load(host, authorization, exchange.address, self._now())
         except ClientError:
             return False
-        decision = _decided_for(caller, head.host.decode("ascii"), host.route(head.target.path), exchange)
-        return isinstance(decision, Allow)
+        route, *inner = self._way(host, head.target.path)
+        decision = _decided_for(caller, head.host.decode("ascii"), route, exchange)
+        decisions = [decision, *(_by_rules(caller, one, exchange) for one in inner)]
+        return all(isinstance(one, Allow) for one in decisions)
 
     def _taker(self, head: RequestHead, authorization: bytes) -> Host | None:
         """Who takes this credential: the host, or the serving it leads to; None: nobody."""

@@ -256,3 +256,41 @@ def test_what_lasts_by_a_key_goes_on_while_the_key_is_good(plane) -> None:
     plane.loop.run(plane.gateway.use, RouteTable((*HOSTS, FRONT, OPEN, KEYS, ROOT)))
     plane.loop.settle()
     assert not client.is_ended
+
+
+def test_what_lasts_by_a_session_ends_when_the_serving_lets_its_person_in_no_more(plane) -> None:
+    """Threat: rules of a serving that are looked at once, when a stream begins."""
+    client, handle = plane.client(), plane.sign_in("root@app.example", at="front.example")
+    plane.backend.answers = lambda sent: ENDLESS
+    client.send(request(b"/root", b"Cookie: __Host-vestibule=" + handle.encode(), host=b"front.example"))
+    plane.backend.look()
+    plane.loop.run(plane.gateway.use, RouteTable((*HOSTS, FRONT, OPEN, KEYS, ROOT)))
+    plane.loop.settle()
+    assert not client.is_ended
+    policy = policy_of(allow=(rule("email", "boss@app.example"),), sign_in=frozenset({"google"}))
+    other = serving("root", policy=policy, issuers=("google",))
+    plane.loop.run(plane.gateway.use, RouteTable((*HOSTS, FRONT, OPEN, KEYS, other)))
+    plane.loop.settle()
+    assert client.is_ended
+
+
+def test_what_lasts_by_a_token_ends_when_the_serving_takes_it_no_more(plane) -> None:
+    client = plane.client()
+    identity = Identity(client="ci", issuer="https://ci", subject="1")
+    plane.callers.known[b"Bearer job"] = Caller(id="j", kind="jwt", identities=(identity,))
+    plane.backend.answers = lambda sent: ENDLESS
+    trusting, narrower = (
+        serving(
+            "scoped",
+            policy=policy_of(allow=(rule(kind, *value),), issuers=frozenset({"ci"})),
+            issuers=("ci",),
+        )
+        for kind, value in (("anyone", ()), ("token", ("write",)))
+    )
+    plane.loop.run(plane.gateway.use, RouteTable((*HOSTS, CI, trusting)))
+    client.send(request(b"/a", b"Authorization: Bearer job", host=b"ci.example"))
+    plane.backend.look()
+    assert not client.is_ended
+    plane.loop.run(plane.gateway.use, RouteTable((*HOSTS, CI, narrower)))
+    plane.loop.settle()
+    assert client.is_ended
