@@ -60,7 +60,10 @@ def verify(password: Secret, written: str, kind: str) -> bool:
 
 def _is_bcrypt(raw: bytes, written: str) -> bool:
     # Every other program reads 72 bytes and passes over the rest.
-    return bcrypt.checkpw(raw[:_BCRYPT_BYTES], written.encode("ascii"))
+    try:
+        return bcrypt.checkpw(raw[:_BCRYPT_BYTES], written.encode("ascii"))
+    except ValueError:  # a salt of 22 digits that isn't one of 16 bytes: some typing error
+        return False
 
 
 def _is_argon2(raw: bytes, written: str) -> bool:

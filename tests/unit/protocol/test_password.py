@@ -111,3 +111,10 @@ def test_unknown_names_meet_hashes_of_every_kind_there_is(people: People, tried:
 def test_where_nobody_stands_in_the_file_there_is_work_too(tried: list[str]):
     fits(parse(""), "ann", Secret("wrong"), salt=SALT)
     assert tried == [BCRYPT]
+
+
+def test_a_mistyped_salt_fits_nobody_and_breaks_nothing():
+    """Threat: a 500 for one name, and for each unknown one that meets its hash."""
+    people = parse("ann:$2y$04$O0MnsofYTc.DkR.8cxmgj2Tw.XmbCE.0othE5npFs0SA08A/4dFWe\n")
+    assert fits(people, "ann", Secret("x"), salt=b"0" * 16) is None
+    assert fits(people, "nobody", Secret("x"), salt=b"0" * 16) is None
