@@ -31,7 +31,7 @@ from vestibule.core.limit import Limit
 from vestibule.core.route import ENTER_PATH, SIGN_IN_PATH, Host, RouteTable, neighbour_url
 from vestibule.core.seal import KeyRing
 from vestibule.core.session import is_handle, is_top, joined_to
-from vestibule.errors import BadRequest, ClientError, FlowError
+from vestibule.errors import BadRequest, FlowError, TooManyTries
 from vestibule.model import Device, Secret, Session
 from vestibule.protocol import base64url
 from vestibule.protocol.url import authority
@@ -250,12 +250,12 @@ class Handoffs:
         )
 
     async def give(self, visit: Visit, asked: Asked, session: Session) -> str:
-        """Where the browser goes on with a code for this session; durable. Raises ClientError `too_many_tries`.
+        """Where the browser goes on with a code for this session; durable. Raises TooManyTries.
 
         Threat: somebody with an account, who fills the store with codes.
         """
-        if self._codes.wait_s(session.id, visit.now):
-            raise ClientError("Please wait a minute.", code="too_many_tries", status=429)
+        if wait_s := self._codes.wait_s(session.id, visit.now):
+            raise TooManyTries(wait_s=wait_s, detail="codes for one session")
         self._codes.add(session.id, visit.now)
         handed = _Handed(session.id, asked.bind)
         until = visit.now + CODE_S

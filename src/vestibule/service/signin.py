@@ -32,12 +32,13 @@ from vestibule.service.leaving import Leaving
 from vestibule.service.linking import Links
 from vestibule.service.locker import Locker
 from vestibule.service.outcome import Begun, Failed, Finished, SignedOut
+from vestibule.service.password_form import PasswordForm
 from vestibule.service.people import People
 from vestibule.service.posted import Posted
 from vestibule.service.recheck import Rechecks
 from vestibule.service.registering import Registrations
 from vestibule.service.sessions import Sessions
-from vestibule.service.settling import PasswordForm, Settling
+from vestibule.service.settling import Settling
 from vestibule.service.visit import Visit
 from vestibule.store import base
 

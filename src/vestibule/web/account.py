@@ -61,7 +61,7 @@ async def account(desk: Desk, ask: Ask) -> Response:
     return answer(page)
 
 
-# Linking
+# -- linking ----------------------------------------------------------------------------------
 
 
 async def link(desk: Desk, ask: Ask) -> Response:
@@ -141,7 +141,7 @@ async def unlink(desk: Desk, ask: Ask) -> Response:
     return back(desk, ask, {"unlinked": True})
 
 
-# Data
+# -- data -------------------------------------------------------------------------------------
 
 
 async def export(desk: Desk, ask: Ask) -> Response:
@@ -203,7 +203,7 @@ async def sign_out_all(desk: Desk, ask: Ask) -> Response:
     return redirect(SIGNED_OUT_PATH, _gone(ask))
 
 
-# Who may
+# -- who may ----------------------------------------------------------------------------------
 
 
 def _is_in_use(session: Session, issuer: str, subject: str) -> bool:
@@ -214,7 +214,7 @@ def _gone(ask: Ask) -> tuple[str, ...]:
     return without_session(ask.visit.site)
 
 
-# What is shown
+# -- what is shown ----------------------------------------------------------------------------
 
 
 def _own(ask: Ask, session: Session) -> list[Identity]:

@@ -74,7 +74,7 @@ async def revoke(desk: Desk, ask: Ask) -> Response:
     return back(desk, ask, {"revoked": True})
 
 
-# What is shown
+# -- what is shown ----------------------------------------------------------------------------
 
 
 def line(token: AppToken, now: float) -> TokenLine:
@@ -122,7 +122,7 @@ def _day(at: float | None) -> str:
     return (iso(at) or "").partition("T")[0]
 
 
-# The form
+# -- the form ---------------------------------------------------------------------------------
 
 
 def _wish(desk: Desk, ask: Ask, sent: dict[str, str]) -> Wish:
