@@ -43,8 +43,16 @@ async def start(desk: Desk, ask: Ask) -> Response:
 
 
 async def sign_in_page(desk: Desk, ask: Ask) -> Response:
-    """`/oauth2/sign_in`: the page, also where there is nothing to choose."""
-    return await signin.choose(desk, _oauth2(desk, ask))
+    """`/oauth2/sign_in`: a page, also where there is nothing to choose, and where people sign in at another host.
+
+    nginx shows it as a 403 (`error_page 401 =403 /oauth2/sign_in`), and browsers follow no redirect of that status.
+    """
+    found = await signin.choose(desk, _oauth2(desk, ask))
+    location = found.headers.get("location", "")
+    if not location or ask.wants_json:
+        return found
+    page = desk.pages.onward(ask.scene(), "error.sign_in_required", location=location)
+    return answer(page, found.headers.getlist("set-cookie"))
 
 
 async def sign_in_form(desk: Desk, ask: Ask) -> Response:

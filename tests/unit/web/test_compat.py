@@ -11,6 +11,8 @@ from tests.unit.web.asgi import ALICE, BASE, HOST, SIGNED_IN, Desk, Reply, sessi
 from vestibule.core.seal import Key, KeyRing
 from vestibule.errors import StoreError
 from vestibule.service.visit import Visit
+from vestibule.web import signin
+from vestibule.web.answers import redirect
 from vestibule.web.compat import _OWN_OF_OTHERS, _OWN_OF_VOUCH, TRIES_MAX, TRIES_S, pasted
 
 NAVIGATION = {"Accept": "text/html", "Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}
@@ -84,6 +86,19 @@ def test_the_sign_in_page_is_shown_also_where_there_is_one_provider(desk):
         assert reply.status == 200
         assert 'href="/oauth2/@google/signin?rd=%2Fa"' in reply.text
     assert desk.signin.calls == []
+
+
+def test_where_people_sign_in_elsewhere_the_sign_in_page_leads_there_by_itself(desk, monkeypatch):
+    there = "https://auth.example/oauth2/@/signin?rd=https%3A%2F%2Fforum.example%2Fa"
+
+    async def led_away(_desk, _ask):
+        return redirect(there, ("state=1; Path=/",))
+
+    monkeypatch.setattr(signin, "choose", led_away)
+    reply = get(desk, "/oauth2/sign_in?rd=/a", at("oauth2-proxy"))
+    assert (reply.status, reply.headers["refresh"]) == (200, f"0; url={there}")
+    assert f'href="{there}"' in reply.text
+    assert reply.cookies == ["state=1; Path=/"]
 
 
 def test_who_is_signed_in_is_led_straight_back(desk):
