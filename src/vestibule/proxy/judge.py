@@ -261,11 +261,8 @@ class Judge:
         try:
             known = self._sessions.peek(handle) or await self._sessions.load(handle)
             session = known and await self._checked(case, ask, known)
-        except StoreError as error:
-            self._log.error("store_unavailable", detail=error.detail or error.message)
-            then(case, Judged(ask, None, None, Unavailable("the session store can't be reached")))
-        except ProviderUnavailable as error:
-            then(case, Judged(ask, None, None, Unavailable(error.message, code=error.code)))
+        except (StoreError, ProviderUnavailable) as error:
+            then(case, Judged(ask, None, None, self._unavailable(error)))
         else:
             self._decide(case, ask, session, then)
 
@@ -303,13 +300,17 @@ class Judge:
     ) -> None:
         try:
             caller = await self._callers.load(ask.view.host, authorization, case.address, self._now())
-        except StoreError as error:
-            self._log.error("store_unavailable", detail=error.detail or error.message)
-            then(case, Judged(ask, None, None, Unavailable("the store can't be reached")))
-        except ProviderUnavailable as error:
-            then(case, Judged(ask, None, None, Unavailable(error.message, code=error.code)))
+        except (StoreError, ProviderUnavailable) as error:
+            then(case, Judged(ask, None, None, self._unavailable(error)))
         else:
             self._decide_for(case, ask, caller, then)
+
+    def _unavailable(self, error: StoreError | ProviderUnavailable) -> Unavailable:
+        """The decision while it can't be asked who somebody is."""
+        if isinstance(error, ProviderUnavailable):
+            return Unavailable(error.message, code=error.code)
+        self._log.error("store_unavailable", detail=error.detail or error.message)
+        return Unavailable("the store can't be reached")
 
     # -- 4. decide -----------------------------------------------------------------------------
 

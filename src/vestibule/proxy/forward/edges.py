@@ -60,7 +60,7 @@ class Edge(NamedTuple):
     """It was configured for this gateway: nobody else gets to the address, and all that it says is its own word."""
 
 
-class Known:
+class Remembered:
     """What header lines that came before were found to ask about."""
 
     __slots__ = ("address", "again", "head")
@@ -115,7 +115,7 @@ class Edges:
         """Hosts where edges ask at other products' addresses, too."""
         self._peers: dict[str, bool] = {}
         self._clients: dict[tuple[str, tuple[bytes, ...]], str] = {}
-        self._known: dict[tuple[str, bytes, bytes, bytes], Known] = {}
+        self._known: dict[tuple[str, bytes, bytes, bytes], Remembered] = {}
         self._granted: Recent[int, tuple[Told, list[bytes]]] = Recent(GRANTED_MAX)
 
     def use(self, table: RouteTable) -> None:
@@ -210,7 +210,7 @@ class Edges:
             raise NotFound("there is nothing at this address but what edges ask")
         return edge
 
-    def _read(self, edge: Edge, exchange: Exchange, *, is_believed: bool) -> Known:
+    def _read(self, edge: Edge, exchange: Exchange, *, is_believed: bool) -> Remembered:
         """What is asked about, and for whom. Raises BadRequest."""
         head, peer = exchange.head, exchange.peer
         asked = edge.read(head)
@@ -225,7 +225,7 @@ class Edges:
         if not about.upgrade and about.value(b"sec-websocket-key"):
             about.upgrade = b"websocket"  # edges keep Upgrade to themselves
         address = self._client_of(exchange, is_believed=is_believed) if edge.is_ours else ""
-        known = Known(about, address)
+        known = Remembered(about, address)
         if head.is_familiar:
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
@@ -281,10 +281,10 @@ class Asking(Question):
         super().__init__(exchange.head, site, exchange.peer, refusals)
         self.edge: Edge | None = None
         self._exchange: Exchange | None = exchange
-        self._known: Known | None = None
+        self._known: Remembered | None = None
         self._edges = edges
 
-    def is_about(self, known: Known) -> None:
+    def is_about(self, known: Remembered) -> None:
         """It is known what is asked about, and for whom."""
         self._known = known
         self.head = known.head
