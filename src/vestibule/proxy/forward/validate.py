@@ -31,10 +31,20 @@ def read(head: RequestHead) -> Asked:
 
 
 def written(status_line: bytes, lines: list[bytes], body: bytes) -> Answer:
-    """The refusal in the statuses nginx knows; a failure of ours stays one."""
-    status = int(status_line[9:12])
+    """The refusal in the statuses nginx knows, with one cookie at most; a failure of ours stays one."""
+    status, lines = int(status_line[9:12]), _with_one_cookie(lines)
     if status in (302, 303):
         return b"HTTP/1.1 401 Unauthorized", [*lines, _CHALLENGE], b""
     if 400 <= status < 500 and status != 401:
         return b"HTTP/1.1 403 Forbidden", lines, body
     return status_line, lines, body
+
+
+def _with_one_cookie(lines: list[bytes]) -> list[bytes]:
+    """The last of several: nginx hands on one `Set-Cookie`.
+
+    Where a session's cookie came twice, the last one takes back the host's own, which a neighbour planted beside the
+    domain's; the domain's is then alone, and is read the next time.
+    """
+    cookies = [line for line in lines if line[:11].lower() == b"set-cookie:"]
+    return [line for line in lines if line not in cookies[:-1]] if len(cookies) > 1 else lines

@@ -20,6 +20,7 @@ from tests.unit.proxy.forward.stand import (
     code_of,
 )
 from tests.unit.proxy.plane import HOSTS
+from tests.unit.proxy.test_domain import SHARED, placed
 from tests.unit.proxy.test_serving import BAD, FRONT, GOOD, KEYS, OPEN, ROBOT, ROOT
 from vestibule.core.inject import FAMILIES, names
 from vestibule.errors import ClientError, CredentialRefused
@@ -175,6 +176,19 @@ def test_two_cookies_of_our_name_are_none_and_cleared_once(stand, way):
     answer = stand.ask(way, b"/", *NAVIGATION, twice)
     assert answer.status == (302 if way.passes_bodies else 401)
     assert answer.value(b"set-cookie").startswith(b"vestibule-80=;")
+
+
+@WAY
+def test_s4_of_two_cookies_of_a_domain_the_planted_one_is_cleared_by_edges_that_hand_on_one(loop, way):
+    """nginx hands on one `Set-Cookie`: were it the domain's, the two would come again and again."""
+    stand = Stand(loop, hosts=placed(SHARED))
+    handle = stand.plane.sign_in(at=".hall.example").encode()
+    twice = b"Cookie: X-Hall=" + handle + b"; X-Hall=planted"
+    answer = stand.ask(way, b"/a", *NAVIGATION, twice, host=b"app.hall.example")
+    cleared = [value for name, value in answer.fields if name.lower() == b"set-cookie"]
+    assert [b"Domain=" in value for value in cleared] == ([True, False] if way.passes_bodies else [False])
+    alone = stand.ask(way, b"/a", b"Cookie: X-Hall=" + handle, host=b"app.hall.example")
+    assert (alone.status, alone.value(b"set-cookie")) == (200, None)
 
 
 @WAY
