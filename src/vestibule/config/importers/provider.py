@@ -15,7 +15,6 @@ NO_TENANT: Final = "00000000-0000-0000-0000-000000000000"
 _SIGN_PEOPLE_OUT = frozenset(
     {"adfs", "auth0", "cidaas", "cognito", "entra", "keycloak", "logingov", "oidc", "okta"}
 )
-_REGISTER = "register https://HOST/@/signedout with the provider as a post-logout redirect URL"
 
 
 def base_of(url: str, path: str) -> str:
@@ -35,20 +34,23 @@ def believed_at_adfs(product: str, notes: Notes) -> dict[str, Value]:
     return {"assume_email_verified": True}
 
 
-def sign_out(kind: str, options: Options, asked: str, notes: Notes) -> dict[str, Value]:
+def sign_out(kind: str, options: Options, asked: str, notes: Notes, *, root: str = "") -> dict[str, Value]:
     """Whether signing out leads over the provider, which takes only URLs that are registered with it.
 
-    *asked* is the option that makes the other program sign people out there.
+    *asked* is the option that makes the other program sign people out there, *root* what its paths begin with, where
+    its edge hands on no others.
     """
     if kind not in _SIGN_PEOPLE_OUT:
         return {}
+    urls = " and ".join(f"https://HOST{one}/@/signedout" for one in dict.fromkeys(("", root)))
+    register = f"register {urls} with the provider for the way back (post-logout redirect URL)"
     if options.text(asked):
-        notes.add(About.DO, asked, f"signing out leads over the provider's own page, and back: {_REGISTER}")
+        notes.add(About.DO, asked, f"signing out leads over the provider's own page, and back: {register}")
         return {}
     notes.add(
         About.CHANGED,
         "sign_out_at_provider",
-        f"people sign out here and stay signed in at the provider, as before; to sign out there too, {_REGISTER}, and "
+        f"people sign out here and stay signed in at the provider, as before; to sign out there too, {register}, and "
         "take the line away",
     )
     return {"sign_out_at_provider": False}

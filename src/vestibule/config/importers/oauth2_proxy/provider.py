@@ -95,7 +95,8 @@ class _Maker:
         if mode := self.options.text("auth_request_response_mode"):
             attributes |= self._mode(mode)
         if self.type == "provider":
-            attributes |= sign_out(self.kind, self.options, "backend_logout_url", self.notes)
+            root = (self.options.text("proxy_prefix") or "/oauth2").rstrip("/")
+            attributes |= sign_out(self.kind, self.options, "backend_logout_url", self.notes, root=root)
         attributes |= self.restrictions
         inside = [Block("claims", attributes=self.claims)] if self.claims else []
         inside += [
