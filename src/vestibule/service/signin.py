@@ -42,18 +42,6 @@ from vestibule.service.settling import Settling
 from vestibule.service.visit import Visit
 from vestibule.store import base
 
-__all__ = [
-    "PARKED",
-    "STARTS_MAX",
-    "STARTS_WINDOW_S",
-    "Begun",
-    "Choice",
-    "Failed",
-    "Finished",
-    "SignIn",
-    "SignedOut",
-]
-
 STARTS_MAX: Final = 20
 """Sign-ins by a web address of the person's own that one client address may begin in a window."""
 STARTS_WINDOW_S: Final = 60.0

@@ -25,11 +25,12 @@ from vestibule.providers.kit import Flow
 from vestibule.service.basic import Passwords
 from vestibule.service.grants import Grants
 from vestibule.service.htpasswd import PasswordFiles
+from vestibule.service.outcome import Finished
 from vestibule.service.people import People
 from vestibule.service.proof import Proofs
 from vestibule.service.recheck import Rechecks
 from vestibule.service.sessions import Sessions
-from vestibule.service.signin import STARTS_MAX, STARTS_WINDOW_S, Finished, SignIn
+from vestibule.service.signin import STARTS_MAX, STARTS_WINDOW_S, SignIn
 from vestibule.service.visit import Visit
 from vestibule.store.memory import Store
 

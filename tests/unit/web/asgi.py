@@ -19,10 +19,11 @@ from vestibule.service.app_tokens import AppTokens
 from vestibule.service.handoff import Handoffs
 from vestibule.service.locker import Locker
 from vestibule.service.minting import Minting
+from vestibule.service.outcome import Begun, Failed, Finished, SignedOut
 from vestibule.service.password_form import PasswordForm
 from vestibule.service.people import People
 from vestibule.service.sessions import Sessions
-from vestibule.service.signin import Begun, Choice, Failed, Finished, SignedOut, SignIn
+from vestibule.service.signin import Choice, SignIn
 from vestibule.service.visit import Visit
 from vestibule.store.changes import Changes
 from vestibule.store.memory import Store
