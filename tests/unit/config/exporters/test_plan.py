@@ -193,3 +193,29 @@ def test_a_serving_is_no_site_and_an_edge_sends_on_to_what_is_behind_it(tmp_path
     ]
     for edge in EDGES:
         assert "serving" not in "".join(export(edge, compiled(tmp_path, SERVED)).values())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("X-Rewrite-URL", "X-Original-URL", "X-Original-URI", "X-Original-Method", "X-HTTP-Method-Override"),
+        *(
+            "X-HTTP-Method",
+            "X-Method-Override",
+            "X-Forwarded-Uri",
+            "X-Forwarded-Method",
+            "X-Forwarded-Prefix",
+        ),
+        *("X-Forwarded-Access-Token", "X-Auth-Request-Access-Token", "HTTP2-Settings", "Proxy"),
+    ],
+)
+def test_h6_what_says_another_address_or_method_than_was_asked_about_reaches_no_backend(tmp_path, name):
+    """Of nginx, Caddy and Traefik, which remove what is named to them."""
+    parts = len(plan_of("nginx", compiled(tmp_path)).sites)
+    removed = {
+        "nginx": f'proxy_set_header {name} "";',
+        "caddy": f"request_header -{name}\n",
+        "traefik": f'  {name}: ""\n',
+    }
+    for edge, line in removed.items():
+        assert "".join(export(edge, compiled(tmp_path)).values()).count(line) >= parts, edge
