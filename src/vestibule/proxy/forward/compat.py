@@ -13,8 +13,8 @@ nothing more, and hands on whatever else the client wrote. So that a client gain
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -224,7 +224,24 @@ def nuon(status_line: bytes, lines: list[bytes], body: bytes) -> Answer:
     return status_line, [*_plain_lines(lines), b"X-Nuon-Auth-Success: false"], b""
 
 
-WRITTEN: Final = {"oauth2-proxy": oauth2_proxy, "vouch": vouch, "nuon": nuon}
+class Contract(NamedTuple):
+    """How one product's edges are answered."""
+
+    written: Callable[[bytes, list[bytes], bytes], Answer]
+    """A refusal in its own statuses."""
+    allowed: bytes = b"HTTP/1.1 200 OK"
+    """The status line that lets pass."""
+    more: Callable[[Told], list[bytes]] = nothing_more
+    """Lines of an answer that lets pass, beside those of all edges."""
+    demands: Callable[[bytes, Judged], Deny | SignIn | None] | None = None
+    """What the question's own query demands of who would be let in. Raises BadRequest."""
+
+
+CONTRACTS: Final[Mapping[str, Contract]] = {
+    "oauth2-proxy": Contract(oauth2_proxy, b"HTTP/1.1 202 Accepted", gap_auth, demands),
+    "vouch": Contract(vouch),
+    "nuon": Contract(nuon),
+}
 _LEFT_OUT: Final = (b"location:", b"content-type:", b"content-language:", b"content-security-policy:")
 
 

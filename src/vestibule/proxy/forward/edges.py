@@ -129,16 +129,8 @@ class Edges:
         self._known.clear()
 
     def _edge_of(self, product: str, host: Host) -> Edge:
-        is_oauth2_proxy = product == "oauth2-proxy"
-        return Edge(
-            partial(compat.read, host),
-            compat.WRITTEN[product],
-            self._curt,
-            allowed=b"HTTP/1.1 202 Accepted" if is_oauth2_proxy else _OK,
-            more=compat.gap_auth if is_oauth2_proxy else compat.nothing_more,
-            demands=compat.demands if is_oauth2_proxy else None,
-            is_ours=False,
-        )
+        written, allowed, more, demands = compat.CONTRACTS[product]
+        return Edge(partial(compat.read, host), written, self._curt, allowed, more, demands, is_ours=False)
 
     def takes(self, head: RequestHead) -> bool:
         """True for the addresses of edges, and for what only looked like one of them as it came."""

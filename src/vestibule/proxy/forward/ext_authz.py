@@ -8,11 +8,11 @@ from __future__ import annotations
 from vestibule.errors import BadRequest
 from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.headers import value_of
-from vestibule.proxy.forward.question import Asked
-from vestibule.proxy.refusal import Answer
+from vestibule.proxy.forward.question import Asked, as_it_is
 
 PREFIX = b"/@/ext_authz"
 PATH = PREFIX + b"/"
+written = as_it_is
 
 
 def read(head: RequestHead) -> Asked:
@@ -25,8 +25,3 @@ def read(head: RequestHead) -> Asked:
     if target.came or not target.path.startswith(PATH):
         raise BadRequest("the address asked about is not in its canonical form", code="bad_target")
     return Asked(head.method, target.full[len(PREFIX) :], value_of(head.host_line))
-
-
-def written(status_line: bytes, lines: list[bytes], body: bytes) -> Answer:
-    """The refusal as the client is to get it."""
-    return status_line, lines, body

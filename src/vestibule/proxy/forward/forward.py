@@ -5,13 +5,8 @@ So people are sent to sign in, programs get their 401 as JSON, and everybody the
 
 from __future__ import annotations
 
-from vestibule.proxy.forward.question import by_forwarded
-from vestibule.proxy.refusal import Answer
+from vestibule.proxy.forward.question import as_it_is, by_forwarded
 
 PATH = b"/@/forward"
 read = by_forwarded
-
-
-def written(status_line: bytes, lines: list[bytes], body: bytes) -> Answer:
-    """The refusal as the client is to get it."""
-    return status_line, lines, body
+written = as_it_is

@@ -16,7 +16,7 @@ from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.headers import class_of, value_of
 from vestibule.proxy.exchange import Listener, Responder
 from vestibule.proxy.judge import Judged
-from vestibule.proxy.refusal import Refusals
+from vestibule.proxy.refusal import Answer, Refusals
 from vestibule.proxy.teller import Told
 
 
@@ -98,6 +98,11 @@ def passed_on(head: RequestHead, judged: Judged) -> tuple[bytes, bytes]:
             person = person_of(judged.caller or judged.session, judged.ask.view.host)
             authorization = "".join(value for _, value in set_pairs((heading,), person)).encode()
     return cookie, authorization
+
+
+def as_it_is(status_line: bytes, lines: list[bytes], body: bytes) -> Answer:
+    """The refusal as the client is to get it, for an edge that hands on whatever isn't leave."""
+    return status_line, lines, body
 
 
 # -- what an edge says of the request -----------------------------------------------------------
