@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
 
+from tests.ports import Ports
+from tests.real.gateway import Gateway
+from tests.real.openid import OpenId
+from tests.real.postgres import Database
 from tests.real.realm import COOKIE, HANDOFF, HOSTS, Realm, open_realm
 from tests.real.visitor import new_visitor
 
@@ -26,7 +30,14 @@ async def thief() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture(params=[HANDOFF, COOKIE], ids=["handoff", "cookie"])
-async def two(*, request, postgres, ports, openid, gateway) -> AsyncIterator[tuple[Realm, int]]:
+async def two(
+    *,
+    request: pytest.FixtureRequest,
+    postgres: Database,
+    ports: Ports,
+    openid: Callable[..., OpenId],
+    gateway: Callable[..., Gateway],
+) -> AsyncIterator[tuple[Realm, int]]:
     """A domain, and the port of a second gateway with the same configuration and database."""
     start = functools.partial(gateway, env={"VESTIBULE_SESSION_KEY": KEY, "DATABASE_URL": postgres.url})
     async with contextlib.AsyncExitStack() as people:

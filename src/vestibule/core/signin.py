@@ -129,12 +129,16 @@ def widened(session: Session, identity: Identity, *, now: float, check_at: float
 
 
 def without_account(session: Session, issuer: str, subject: str) -> Session:
-    """The session without what this account vouches for; the person goes with the last identity."""
+    """The session without what this account vouches for; the person goes with the last identity.
+
+    What was handed on is its parent's person's, whatever it has of its own.
+    """
     identities = tuple(
         known for known in session.identities if (known.issuer, known.subject) != (issuer, subject)
     )
+    is_somebodys = identities or session.parent_id
     return msgspec.structs.replace(
-        session, identities=identities, user_id=session.user_id if identities else ""
+        session, identities=identities, user_id=session.user_id if is_somebodys else ""
     )
 
 

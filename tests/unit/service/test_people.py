@@ -421,6 +421,25 @@ async def test_unlinking_ends_the_sessions_that_account_vouches_for(people, sess
     assert caught.value.code == "last_account"
 
 
+async def test_unlinking_leaves_what_was_handed_on_to_who_the_person_still_is(people, sessions):
+    user = await admit(people)
+    await people.link(user.id, ZOES_OTHER, NOW)
+    parent = await session_of(sessions, user, ZOE, ZOES_OTHER)
+    child, handle = await sessions.hand_on(parent, host="app", device=Device(), now=NOW)
+    await people.unlink(user.id, ZOES_OTHER.issuer, ZOES_OTHER.subject)
+    assert (await sessions.load(handle)).identities == (ZOE,)
+    assert (await sessions.by_id(child.id)).user_id == user.id
+
+
+async def test_unlinking_ends_what_was_handed_on_with_its_parent(people, sessions):
+    user = await admit(people)
+    await people.link(user.id, ZOES_OTHER, NOW)
+    parent = await session_of(sessions, user, ZOES_OTHER)
+    _, handle = await sessions.hand_on(parent, host="app", device=Device(), now=NOW)
+    await people.unlink(user.id, ZOES_OTHER.issuer, ZOES_OTHER.subject)
+    assert await sessions.load(handle) is None
+
+
 async def test_somebody_elses_account_can_not_be_unlinked(people):
     user, other = await admit(people), await admit(people, replace(ZOE, subject="2"))
     with pytest.raises(NotFound):
