@@ -38,7 +38,7 @@ _OF_EDGES: Final = (
     "x-forwarded-proto",
     "x-real-ip",
 )
-_SWEPT: Final = ("X-Auth-Request-", "X-Vouch-", "X-Pomerium-", "X-Original-", "X-Rewrite-")
+_SWEPT: Final = ("X-Auth-Request-", "X-Vouch-", "X-Pomerium-", "X-Nuon-Auth-", "X-Original-", "X-Rewrite-")
 """What names of families begin with, for edges that remove headers by the beginning of their names."""
 _UNHEARD: Final = (
     *("X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override"),
