@@ -390,7 +390,20 @@ class Judge:
         route, *inner = self._way(host, head.target.path)
         decision = _decided_for(caller, head.host.decode("ascii"), route, exchange)
         decisions = [decision, *(_by_rules(caller, one, exchange) for one in inner)]
-        return all(isinstance(one, Allow) for one in decisions)
+        if not all(isinstance(one, Allow) for one in decisions):
+            return False
+        outer = self._table.host(head.host)
+        return outer is host or outer is None or await self._lets_by_session(exchange, outer)
+
+    async def _lets_by_session(self, exchange: Exchange, host: Host) -> bool:
+        """Whether a host lets in who shows its serving a credential: by their session. Raises StoreError."""
+        view = self._views.of(host.name, exchange.listener)
+        handle = (view.taken(exchange.head).value or b"").decode("latin-1")
+        known = self._sessions.peek(handle) or await self._sessions.load(handle)
+        session = known if known is not None and known.host == view.realm else None
+        policy = host.route(exchange.head.target.path).policy
+        asker = asker_of(session, policy, exchange.address)
+        return isinstance(decide(policy, exchange.head.method, asker), Allow)
 
     def _taker(self, head: RequestHead, authorization: bytes) -> Host | None:
         """Who takes this credential: the host, or the serving it leads to; None: nobody."""

@@ -294,3 +294,19 @@ def test_what_lasts_by_a_token_ends_when_the_serving_takes_it_no_more(plane) -> 
     plane.loop.run(plane.gateway.use, RouteTable((*HOSTS, CI, narrower)))
     plane.loop.settle()
     assert client.is_ended
+
+
+def test_what_lasts_by_a_key_and_a_session_ends_with_the_session(plane) -> None:
+    """Threat: who has signed out, and whose program still shows the key of the serving."""
+    client, handle = plane.client(), plane.sign_in(at="front.example")
+    plane.backend.answers = lambda sent: ENDLESS
+    cookie = b"Cookie: __Host-vestibule=" + handle.encode()
+    client.send(request(b"/both", GOOD, cookie, host=b"front.example"))
+    plane.backend.look()
+    plane.loop.run(plane.lasting.sweep, plane.loop.time() + 10)
+    plane.loop.settle()
+    assert not client.is_ended
+    plane.loop.wait(plane.sessions.end(plane.session.id))
+    plane.loop.run(plane.lasting.sweep, plane.loop.time() + 20)
+    plane.loop.settle()
+    assert client.is_ended
