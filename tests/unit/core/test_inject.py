@@ -18,7 +18,7 @@ from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, Telling
 from vestibule.core.template import parse
 from vestibule.model import Caller, Identity, Session
-from vestibule.protocol.headers import DROP, VALUE_LIMIT_BYTES, is_owned, request_kind
+from vestibule.protocol.headers import ALIAS, DROP, FORWARDED, VALUE_LIMIT_BYTES, is_owned, request_kind
 
 OTHERS = tuple(name for name in FAMILIES if name != OWN)
 PROOFS = Proofs(handle="sealed", assertion="signed", pomerium="signed for pomerium")
