@@ -56,6 +56,8 @@ class Case(Protocol):
     host: Host | None
     site: Site | None
     session_id: str
+    on_last: Callable[[Exchange], None] | None
+    """Told when the answer turns out to have no known end; one that only lets pass never has."""
 
     @property
     def is_over(self) -> bool:
@@ -324,8 +326,7 @@ class Judge:
                 session = None  # a handle is good in its own realm only
             else:
                 case.session_id = session.id
-                if isinstance(case, Exchange):
-                    case.on_last = self._lasting.add
+                case.on_last = self._lasting.add
                 self._sessions.touch(session, self._now())
         path, host = head.target.path, ask.view.host
         if (path[:2] == b"/@" or host.callbacks or host.compat) and is_own(path, host):
@@ -349,8 +350,7 @@ class Judge:
         if case.is_over:
             return
         case.session_id = f"{caller.kind}:{caller.id}"
-        if isinstance(case, Exchange):
-            case.on_last = self._lasting.add_by_credential
+        case.on_last = self._lasting.add_by_credential
         decision = _decided_for(caller, ask.view.name, ask.route, case)
         then(case, Judged(ask, None, caller, decision))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -14,7 +14,7 @@ from vestibule.errors import BadRequest
 from vestibule.observe.traffic import Record
 from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.headers import class_of, value_of
-from vestibule.proxy.exchange import Listener, Responder
+from vestibule.proxy.exchange import Exchange, Listener, Responder
 from vestibule.proxy.judge import Judged
 from vestibule.proxy.refusal import Answer, Refusals
 from vestibule.proxy.teller import Told
@@ -34,6 +34,7 @@ class Question(ABC):
     host: Host | None = None
     site: Site | None = None
     session_id = ""
+    on_last: Callable[[Exchange], None] | None = None
     decision = ""
     request_id = ""
     status = 0
