@@ -266,7 +266,8 @@ class Judge:
         except (StoreError, ProviderUnavailable) as error:
             then(case, Judged(ask, None, None, self._unavailable(error)))
         else:
-            self._decide(case, ask, session, then)
+            if not case.is_over:
+                self._decide(case, ask, session, then)
 
     async def _checked(self, case: Case, ask: Ask, session: Session) -> Session | None:
         """The session as its provider has it now.
@@ -319,8 +320,6 @@ class Judge:
     def _decide(self, case: C, ask: Ask, session: Session | None, then: Callable[[C, Judged], None]) -> None:
         """For a session, or nobody."""
         head = case.head
-        if case.is_over:
-            return
         if session is not None:
             if session.host != ask.view.realm:
                 session = None  # a handle is good in its own realm only
