@@ -45,7 +45,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     usual: tuple[Any, ...] = ()
     """Values that need no word: what holds without it."""
     quiet: bool = False
-    """True: nothing is told of it, whatever it says: what it asks for is always so, or nobody would miss it."""
+    """True: nothing is told of it, whatever it says: what it asks for is always so. Never of one without equivalent."""
     secret: bool = False
     """True: its value is never printed."""
 

@@ -248,8 +248,8 @@ LOGS: Final[tuple[Option, ...]] = (
     dropped("standard_logging_format", _LOG),
     dropped("errors_to_info_log", _LOG, switch=True, usual=_OFF),
     dropped("exclude_logging_paths", _LOG, many=True),
-    dropped("logging_local_time", _LOG, switch=True, quiet=True),
-    dropped("silence_ping_logging", _LOG, switch=True, quiet=True),
+    dropped("logging_local_time", _LOG, switch=True),
+    dropped("silence_ping_logging", _LOG, switch=True),
     dropped(
         "request_id_header",
         "a backend gets the request's headers as they came, this one, too",

@@ -19,7 +19,7 @@ _FLOW = "each sign-in has a signed cookie of its own, by the gateway's key"
 _ANSWER = "an answer has the names of Vouch's own defaults"
 
 VOUCH: Final[tuple[Option, ...]] = (
-    dropped("vouch.logLevel", _LOG, quiet=True),
+    dropped("vouch.logLevel", _LOG),
     dropped(
         "vouch.testing",
         "nothing is shown between two addresses: `vestibule explain` says who gets in and why",
@@ -28,7 +28,7 @@ VOUCH: Final[tuple[Option, ...]] = (
     ),
     carried("vouch.listen", "`gateway { http }`"),
     carried("vouch.port", "`gateway { http }`", number=True),
-    dropped("vouch.socket_mode", _SOCKET, quiet=True),
+    dropped("vouch.socket_mode", _SOCKET),
     dropped("vouch.socket_group", _SOCKET),
     dropped(
         "vouch.document_root", 'with `compat = ["vouch"]` its paths are at the root of the host', usual=("",)
@@ -45,7 +45,7 @@ VOUCH: Final[tuple[Option, ...]] = (
     carried("vouch.teamWhitelist", "`org:` and `team:` rules", many=True),
     dropped("vouch.tls.cert", _TLS),
     dropped("vouch.tls.key", _TLS),
-    dropped("vouch.tls.profile", _TLS, quiet=True),
+    dropped("vouch.tls.profile", _TLS),
     changed("vouch.jwt.signing_method", _JWT, usual=("HS256",)),
     changed(
         "vouch.jwt.secret",
@@ -89,7 +89,7 @@ VOUCH: Final[tuple[Option, ...]] = (
         "a token in an address ends up in logs: it is read from the `Authorization` header alone",
         usual=("access_token",),
     ),
-    dropped("vouch.headers.redirect", "Vouch itself doesn't use it", quiet=True),
+    dropped("vouch.headers.redirect", "Vouch itself doesn't use it"),
     carried(
         "vouch.headers.claims",
         "`claims` of the provider; their headers come with `identity_headers`",
@@ -104,8 +104,8 @@ VOUCH: Final[tuple[Option, ...]] = (
         "vouch.headers.idtoken",
         "a provider's token never reaches a backend; `assertion = true` gives it a signed token that is meant for it",
     ),
-    dropped("vouch.test_url", "it says at most what a host is called", quiet=True),
-    dropped("vouch.test_urls", "it says at most what a host is called", many=True, quiet=True),
+    dropped("vouch.test_url", "it says at most what a host is called"),
+    dropped("vouch.test_urls", "it says at most what a host is called", many=True),
     changed(
         "vouch.post_logout_redirect_uris",
         "after signing out people are sent to hosts of this configuration and nowhere else",
