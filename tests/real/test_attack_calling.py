@@ -199,10 +199,14 @@ async def test_the_credential_stands_in_its_place_once_and_the_callers_own_nowhe
             sent = parse_qsl(urlsplit(siege.api.seen[-1].target).query, keep_blank_values=True)
             assert [value for name, value in sent if name == "api_key"] == ["rogue-access"], query
             assert handle not in str(siege.api.seen[-1])
-        own = ["Authorization: Bearer mine", "authorization: Basic mine", "AUTHORIZATION: x"]
-        lines = ["GET /v1/me HTTP/1.1", "Host: localhost", f"Proxy-Session: {handle}", *own]
-        assert (await raw(siege.call_port, lines))[0] == 200
-        assert siege.api.seen[-1].one("authorization") == "Bearer rogue-access"
+        for own in ("Authorization: Bearer mine", "authorization: Basic mine", "AUTHORIZATION: x"):
+            lines = ["GET /v1/me HTTP/1.1", "Host: localhost", f"Proxy-Session: {handle}", own]
+            assert (await raw(siege.call_port, lines))[0] == 200
+            assert siege.api.seen[-1].one("authorization") == "Bearer rogue-access"
+        # Two of them are nobody's to choose from.
+        count = len(siege.api.seen)
+        assert (await raw(siege.call_port, [*lines, "Authorization: Bearer mine"]))[0] == 400
+        assert len(siege.api.seen) == count
 
 
 async def test_a_sign_out_during_a_refresh_wins(siege: Siege) -> None:
