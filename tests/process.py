@@ -115,6 +115,16 @@ class Process:
                 time.sleep(0.005)
 
 
+def needed(command: str, package: str = "") -> str:
+    """Where a server's command is, or a failed test that says how to get it; `package` where that has another name."""
+    found = shutil.which(command, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    if found is None:
+        pytest.fail(
+            f"{command} is missing: tools/servers.sh {package or command} (make test does it when it may)"
+        )
+    return found
+
+
 def _die_with_parent() -> list[str]:
     """The server goes when pytest is killed too, where the machine has `setpriv` (util-linux)."""
     return ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []

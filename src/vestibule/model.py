@@ -64,6 +64,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     them denies."""
     claims: dict[str, Any] = {}
     """Further claims that were asked for by name; never tokens."""
+    sid: str = ""
+    """The provider's own name of the session it signed them in by (OpenID Connect Back-Channel Logout 1.0 section
+    2.1); empty where it gave none."""
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +134,12 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     check_at: float = 0.0
     """From when on its person's groups, organisations and roles must be asked for anew before the session is used;
     0: there is nothing to ask for."""
+    attributes: dict[str, Any] = {}
+    """The application's own, by name: JSON values that nothing here looks at."""
+    is_remembered: bool = False
+    """The person asked to be kept signed in."""
+    made_by: str = ""
+    """Name of the service whose token made it by the API; empty: a sign-in did."""
 
     def is_live(self, now: float) -> bool:
         """True while neither its absolute nor its idle end has come."""
@@ -197,6 +206,8 @@ class AdminToken(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     expires_at: float | None = None
     seen_at: float | None = None
+    scopes: tuple[str, ...] = ()
+    """What it may do (`core.scope`); empty: everything."""
 
 
 class AppToken(msgspec.Struct, frozen=True, kw_only=True):

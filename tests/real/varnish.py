@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from tests.process import Process
+from tests.process import Process, needed
 
 #: what the built-in code would pass by for its cookie is looked up and kept like everything else
 VCL = """\
@@ -32,12 +28,15 @@ class Varnish:
         directory.mkdir(parents=True)
         file = directory / "default.vcl"
         file.write_text(VCL.replace("PORT", str(behind)), "utf-8")
-        argv = [varnish_binary(), "-F", "-a", f"127.0.0.1:{port}", "-f", file, "-n", directory / "run"]
+        argv = [
+            needed("varnishd", "varnish"),
+            "-F",
+            "-a",
+            f"127.0.0.1:{port}",
+            "-f",
+            file,
+            "-n",
+            directory / "run",
+        ]
         argv += ["-s", "malloc,16m", "-T", "none", "-j", "none", "-p", "thread_pool_min=10"]
         process("varnish", argv).wait_port(port)
-
-
-def varnish_binary() -> str:
-    """Where Varnish is, or a failed test that says how to get it."""
-    found = shutil.which("varnishd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-    return found or pytest.fail("Varnish is missing: apt-get install varnish (make test does it when it may)")

@@ -18,6 +18,8 @@ class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):
     invitation_s: float = 7 * 24 * 3600.0
     grace_s: float = 30.0
     app_token_s: float = 365 * 24 * 3600.0
+    remember_s: float = 30 * 24 * 3600.0
+    """The absolute end of a session whose person asked to be kept signed in."""
 
 
 USUAL: Final = Lifetimes()

@@ -88,7 +88,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     rules: Mapping[str, Rule]
     """By value, in the order written."""
     networks: Networks = NO_NETWORKS
-    """Of `network` rules."""
+    """Of `network` rules, all of them."""
+    each_network: tuple[Networks, ...] = ()
+    """Those of each rule, in the order of `rules`."""
     ask: Ask
 
 
@@ -109,6 +111,7 @@ def questions_of(rules: Iterable[Rule]) -> tuple[Question, ...]:
             name=LISTED.get(kind, name),
             rules=of,
             networks=Networks.parse(of) if kind == "network" else NO_NETWORKS,
+            each_network=tuple(Networks.parse((value,)) for value in of) if kind == "network" else (),
             ask=_by_provider if provider else _ASK.get(kind, _unknown),
         )
         for (kind, provider, name), of in asked.items()
@@ -196,7 +199,8 @@ def _network(question: Question, _known: Sequence[Identity], asker: Asker) -> An
         return None
     if address not in question.networks:
         return False
-    return next(rule for rule in question.rules.values() if address in Networks.parse((rule.value,)))
+    each = zip(question.rules.values(), question.each_network, strict=True)
+    return next(rule for rule, networks in each if address in networks)
 
 
 @functools.lru_cache(maxsize=4096)

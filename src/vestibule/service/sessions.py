@@ -229,6 +229,7 @@ class Sessions:
             ended = await self._store.delete(session_id)
         finally:
             self._publish_end(dict.fromkeys((session_id, *ended)))
+            await self._changes.settle()
         return session_id in ended
 
     async def of_user(self, user_id: str) -> tuple[Session, ...]:
@@ -250,12 +251,14 @@ class Sessions:
         finally:
             self._changes.publish(USER, user_id)
             self._publish_end(ended)
+            await self._changes.settle()
         return ended
 
     async def end_by(self, client: str) -> tuple[str, ...]:
         """End all that have an identity or credentials of this client, everywhere; durable on return. Their ids."""
         ended = await self._store.delete_by(client)
         self._publish_end(ended)
+        await self._changes.settle()
         return ended
 
     def _publish_end(self, ended: Iterable[str]) -> None:

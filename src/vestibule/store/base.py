@@ -79,6 +79,9 @@ class Sessions(Protocol):
         For once in a while: every session is looked at. Durable on return.
         """
 
+    async def by_sid(self, issuer: str, sid: str, now: float) -> tuple[Session, ...]:
+        """The live sessions with an identity of this issuer whose `sid` is this one; at most a thousand."""
+
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Set last-seen of many (id, seen_at), never backwards; may be lost in a crash."""
 
@@ -172,6 +175,22 @@ class SigningKeys(Protocol):
 
     async def delete(self, number: int) -> None:
         """Delete it, if it is there."""
+
+
+class Tries(Protocol):
+    """How often something was tried of late, counted for all processes: lockouts and limits."""
+
+    async def add(self, kind: str, key: bytes, now: float, window_s: float) -> int:
+        """Count one more in the window that began with the first; how many that makes. May be lost in a crash."""
+
+    async def count(self, kind: str, key: bytes, now: float) -> tuple[int, float]:
+        """How many there are, and when their window ends; (0, 0.0) when none runs."""
+
+    async def clear(self, kind: str, key: bytes) -> None:
+        """Begin anew: it went well."""
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Delete at most `limit` windows that ran out; how many went."""
 
 
 class Store(Protocol):
@@ -386,17 +405,34 @@ class AppTokens(Protocol):
         """Delete at most `limit` that expired before this; how many went."""
 
 
+EVERYTHING = "*"
+"""The key of a change of which nobody knows what it was: whoever caches forgets all."""
+
+
 class Changes(Protocol):
     """Tells every worker and node what was revoked or changed (DESIGN.md section 2, the revocation bound)."""
 
     def publish(self, kind: str, key: str) -> None:
         """Tell all listeners, this process's own at once."""
 
+    async def settle(self) -> None:
+        """Return once every process that is heard of has taken what was published here before.
+
+        At the latest when those that did not say so have lost their heartbeat, and so trust no cache older than a
+        second. Raises nothing.
+        """
+
     def subscribe(self, kind: str, listener: ChangeListener) -> None:
-        """Call `listener(key)` for every change of this kind."""
+        """Call `listener(key)` for every change of this kind; with the key `EVERYTHING`, for all that is cached.
+
+        The latter where changes may have been missed: a connection was lost, a process vanished.
+        """
 
     def is_current(self, now_mono: float) -> bool:
         """True while a heartbeat arrived within the last second, so that caches are good."""
+
+    async def close(self) -> None:
+        """Say goodbye to the others."""
 
 
 class ChangeListener(Protocol):

@@ -26,6 +26,9 @@ class Changes:
         for listener in self._listeners.get(kind, ()):
             listener(key)
 
+    async def settle(self) -> None:
+        """There is nobody to wait for."""
+
     def subscribe(self, kind: str, listener: ChangeListener) -> None:
         """Call this listener from now on."""
         self._listeners.setdefault(kind, []).append(listener)
@@ -37,3 +40,6 @@ class Changes:
         """
         del now_mono
         return not self._is_shared
+
+    async def close(self) -> None:
+        """There is nobody to say goodbye to."""
