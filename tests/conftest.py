@@ -24,6 +24,7 @@ import uvloop
 from tests.ports import Ports
 from tests.process import Process
 from tests.real.api import Answer, Api
+from tests.real.fault import Fault
 from tests.real.gateway import Gateway
 from tests.real.nginx import Nginx
 from tests.real.openid import OpenId
@@ -124,6 +125,12 @@ def openid(servers: contextlib.ExitStack, ports: Ports) -> Callable[..., OpenId]
         return provider
 
     return start
+
+
+@pytest.fixture
+def fault(servers: contextlib.ExitStack, ports: Ports) -> Callable[[int], Fault]:
+    """Starts a network that breaks before the server on this port: `fault(server_port)`."""
+    return lambda target: servers.enter_context(Fault(ports.take(), target))
 
 
 @pytest.fixture
