@@ -19,6 +19,7 @@ from vestibule.service.cookies import without_session
 from vestibule.service.htpasswd import MARK
 from vestibule.service.linking import is_fresh
 from vestibule.service.signin import Choice
+from vestibule.web.account_pages import account_page
 from vestibule.web.answers import Desk, answer, failure, note, problem, redirect
 from vestibule.web.asking import Ask
 from vestibule.web.blocks import Action, Fact, Item
@@ -49,7 +50,8 @@ async def account(desk: Desk, ask: Ask) -> Response:
     if ask.wants_json:
         found = _described(desk, ask, session, user=user, accounts=accounts, offers=offers)
         return answer(desk.pages.json(200, {**found, "app_tokens": [described(token) for token in tokens]}))
-    page = desk.pages.account(
+    page = account_page(
+        desk.pages,
         ask.scene(),
         facts=_facts(user, _own(ask, session)),
         items=[_item(desk, ask, session, known, is_last=len(accounts) == 1) for known in accounts],

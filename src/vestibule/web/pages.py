@@ -30,9 +30,9 @@ from vestibule.config.page import languages
 from vestibule.core.branding import PLAIN, Branding
 from vestibule.core.route import ACCOUNT_PATH, SIGN_IN_PATH, SIGN_OUT_PATH
 from vestibule.core.wording import ENGLISH
-from vestibule.model import Secret, Session
+from vestibule.model import Session
 from vestibule.web.assets import STATIC_PATH, load_assets
-from vestibule.web.blocks import Action, Choice, Fact, Field, Item, TokenLine
+from vestibule.web.blocks import Action, Choice, Field, Item
 from vestibule.web.look import Look
 from vestibule.web.page import Page, html_page, json_page, static_page, with_query
 from vestibule.web.texts import TEXTS, Text, known_code
@@ -300,44 +300,11 @@ class Pages:
         self, scene: Scene, name: str, *, items: Iterable[Item], actions: Iterable[Action] = (), **places: str
     ) -> Page:
         """A page with a list, each line with what can be done about it."""
-        shown = self._items(scene, items)
+        shown = self.items(scene, items)
         return self.page("list.html", scene, name, places=places, items=shown, actions=[*actions])
 
-    def account(
-        self,
-        scene: Scene,
-        *,
-        facts: Iterable[Fact],
-        items: Iterable[Item],
-        offers: Iterable[Item],
-        actions: Iterable[Action],
-        tokens: Iterable[TokenLine] = (),
-        new_token: Action | None = None,
-    ) -> Page:
-        """A person's own page: what is known of them, the accounts they sign in with, those they could add.
-
-        And their app tokens; `new_token` leads to the form for one.
-        """
-        return self.page(
-            "account.html",
-            scene,
-            "account",
-            facts=[*facts],
-            items=self._items(scene, items),
-            offers=self._items(scene, offers),
-            actions=[*actions],
-            tokens=[*tokens],
-            new_token=[new_token] if new_token is not None else [],
-        )
-
-    def token(self, scene: Scene, *, line: TokenLine, text: Secret, actions: Iterable[Action]) -> Page:
-        """The page that shows an app token, this once."""
-        shown = msgspec.structs.replace(line, actions=())
-        return self.page(
-            "token.html", scene, "token", line=shown, token=text.reveal(), actions=[*actions], status=201
-        )
-
-    def _items(self, scene: Scene, items: Iterable[Item]) -> tuple[Mapping[str, Any], ...]:
+    def items(self, scene: Scene, items: Iterable[Item]) -> tuple[Mapping[str, Any], ...]:
+        """The lines of a list as templates take them, with their marks."""
         return tuple(
             {
                 "title": item.title,

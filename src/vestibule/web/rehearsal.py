@@ -12,6 +12,7 @@ from typing import TypeAlias
 from vestibule.core.branding import Branding
 from vestibule.errors import ConfigError
 from vestibule.model import Secret
+from vestibule.web.account_pages import account_page, token_page
 from vestibule.web.blocks import Action, Choice, Fact, Field, Item, TokenLine, password_fields
 from vestibule.web.look import BrokenTemplate
 from vestibule.web.page import Page
@@ -90,7 +91,8 @@ SAMPLES: Mapping[str, Sample] = MappingProxyType(
         "form": lambda pages, scene: pages.form(
             scene, "signed_in", action="/@/do", fields=_FIELDS, status=422
         ),
-        "account": lambda pages, scene: pages.account(
+        "account": lambda pages, scene: account_page(
+            pages,
             scene,
             facts=_FACTS,
             items=_ITEMS,
@@ -102,8 +104,8 @@ SAMPLES: Mapping[str, Sample] = MappingProxyType(
         "new token": lambda pages, scene: pages.form(
             scene, "token_form", action="/@/account/tokens", fields=_TOKEN_FIELDS, submit="make_token"
         ),
-        "token": lambda pages, scene: pages.token(
-            scene, line=_TOKENS[0], text=Secret("vst_app_" + "0" * 49), actions=[_REMOVE]
+        "token": lambda pages, scene: token_page(
+            pages, scene, line=_TOKENS[0], text=Secret("vst_app_" + "0" * 49), actions=[_REMOVE]
         ),
         "register": lambda pages, scene: pages.form(
             scene,

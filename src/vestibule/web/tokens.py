@@ -14,6 +14,7 @@ from vestibule.core.route import ACCOUNT_PATH
 from vestibule.errors import BadRequest, Invalid
 from vestibule.model import AppToken, Session
 from vestibule.service.linking import is_fresh
+from vestibule.web.account_pages import token_page
 from vestibule.web.answers import Desk, answer, note
 from vestibule.web.asking import Ask
 from vestibule.web.blocks import Action, Field, TokenLine
@@ -54,7 +55,8 @@ async def make(desk: Desk, ask: Ask) -> Response:
     note(desk, ask, "app_token_made", session)
     if answers_json(ask):
         return answer(desk.pages.json(201, {**described(token), "token": text.reveal()}))
-    page = desk.pages.token(
+    page = token_page(
+        desk.pages,
         ask.scene(),
         line=line(token, ask.visit.now),
         text=text,
