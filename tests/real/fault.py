@@ -142,7 +142,7 @@ class Fault:
     async def _cut(self) -> None:
         for pair in tuple(self._pairs):
             pair.cut()
-        while self._pairs:  # noqa: ASYNC110 - their tasks end within a turn or two of the loop
+        while self._pairs:
             await asyncio.sleep(0)
 
     async def _end(self) -> None:
