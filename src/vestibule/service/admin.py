@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
 
+from vestibule.core import scope as scope_rules
 from vestibule.core.limit import Limit
 from vestibule.core.session import HANDLE_BYTES, ID_BYTES, hash_of, is_handle
-from vestibule.errors import ClientError
+from vestibule.errors import ClientError, Invalid
 from vestibule.model import AdminToken, Secret
 from vestibule.protocol import base64url
 from vestibule.store import base
@@ -47,16 +48,35 @@ class AdminTokens:
         self._random = random
         self._failures = Limit(FAILURES_MAX, WINDOW_S)
 
-    async def create(self, name: str, life_s: float | None, now: float) -> tuple[AdminToken, Secret]:
-        """A new token as it is listed, and the token itself, which is nowhere else. Raises StoreError.
+    async def create(
+        self,
+        name: str,
+        life_s: float | None,
+        now: float,
+        *,
+        scopes: Iterable[str] = (),
+        maker: AdminToken | None = None,
+    ) -> tuple[AdminToken, Secret]:
+        """A new token as it is listed, and the token itself, which is nowhere else. Raises StoreError, Invalid.
 
-        `life_s` None: until it is revoked.
+        `life_s` None: until it is revoked. `maker`: the token that asks for it. One with scopes makes none that may do
+        more, or lasts longer, than itself. Raises ScopeMissing.
         """
+        try:
+            ordered = scope_rules.in_order(scopes)
+        except ValueError as exc:
+            raise Invalid((("scopes", str(exc)),)) from None
+        expires_at = None if life_s is None else now + life_s
+        if maker is not None and maker.scopes:
+            scope_rules.check_within(maker.scopes, ordered)
+            ends = [at for at in (expires_at, maker.expires_at) if at is not None]
+            expires_at = min(ends, default=None)
         token = AdminToken(
             id=base64url.encode(self._random(ID_BYTES)),
             name=name,
             created_at=now,
-            expires_at=None if life_s is None else now + life_s,
+            expires_at=expires_at,
+            scopes=ordered,
         )
         bearer = TOKEN_PREFIX + base64url.encode(self._random(HANDLE_BYTES))
         await self._store.create(token, hash_of(bearer))
@@ -66,8 +86,15 @@ class AdminTokens:
         """All of them, the oldest first, those that have expired too."""
         return await self._store.list()
 
-    async def revoke(self, token_id: str) -> bool:
-        """End it at once; False when there is no such token."""
+    async def revoke(self, token_id: str, *, by: AdminToken | None = None) -> bool:
+        """End it at once; False when there is no such token.
+
+        `by`: the token that asks for it. One with scopes ends none that may do more. Raises ScopeMissing.
+        """
+        if by is not None and by.scopes:
+            for token in await self._store.list():
+                if token.id == token_id:
+                    scope_rules.check_within(by.scopes, token.scopes)
         return await self._store.delete(token_id)
 
     async def check(self, bearer: str, address: str, now: float) -> AdminToken:

@@ -18,10 +18,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from vestibule import __version__
+from vestibule.core.scope import NEEDED
 from vestibule.errors import VestibuleError
 from vestibule.web.api import explain, identities, identity_providers, invitations, tokens, users
 from vestibule.web.api.door import Door
-from vestibule.web.api.office import Office
+from vestibule.web.api.office import Office, check_scope
 from vestibule.web.api.problem import Problem, on_crash, on_error, on_invalid, on_unrouted
 
 PREFIX = "/api/v1"
@@ -47,7 +48,8 @@ parameters that the API does not know are refused. Times are RFC 3339, in UTC.
 _BEARER = HTTPBearer(
     scheme_name="adminToken",
     bearerFormat="vst_admin_…",
-    description="An admin token, as `vestibule tokens create` prints one. Not needed on the Unix socket.",
+    description="An admin token, as `vestibule tokens create` prints one. An operation asks for a scope, which a token "
+    "without scopes has, too. Not needed on the Unix socket.",
     auto_error=False,
 )
 
@@ -73,8 +75,8 @@ def api(office: Office | None = None) -> FastAPI:
             HTTPException: on_unrouted,
             Exception: on_crash,
         },
-        # Only said in the document: the door has checked it.
-        dependencies=[Depends(_BEARER)],
+        # That there is a token, the door has checked: it is only said in the document.
+        dependencies=[Depends(_BEARER), Depends(check_scope)],
     )
     app.state.office = office
     for router in RESOURCES:
@@ -99,6 +101,9 @@ def document(app: FastAPI) -> dict[str, Any]:
     for methods in written["paths"].values():
         for operation in methods.values():
             operation["summary"] = operation["description"].partition(".")[0].partition(";")[0]
+            operation["security"] = [
+                {name: [NEEDED[operation["operationId"]]] for name in one} for one in operation["security"]
+            ]
             answers = operation["responses"]
             for status in [status for status in answers if status >= "400"]:
                 shared[f"Problem{status}"] = answers[status]

@@ -69,7 +69,7 @@ class Door:
         if scheme.lower() != "bearer":
             raise _unauthorized("an admin token is sent as Authorization: Bearer vst_admin_…")
         token = await self._office.tokens.check(bearer.strip(" "), asker.address, asker.now)
-        return Actor(f"token {token.name}")
+        return Actor(f"token {token.name}", token)
 
 
 def _with_ours(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

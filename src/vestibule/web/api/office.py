@@ -7,7 +7,9 @@ from typing import Annotated
 import msgspec
 from fastapi import Depends, Request
 
+from vestibule.core import scope
 from vestibule.core.seal import KeyRing
+from vestibule.model import AdminToken
 from vestibule.observe.log import Log
 from vestibule.service.admin import AdminTokens, Asker
 from vestibule.service.app_tokens import AppTokens
@@ -19,6 +21,13 @@ class Actor(msgspec.Struct, frozen=True):
     """Who asks: `socket`, or `token NAME`."""
 
     name: str
+    token: AdminToken | None = None
+    """None: the owner of the socket."""
+
+    @property
+    def service(self) -> str:
+        """What the sessions it makes say of who made them."""
+        return self.name if self.token is None else self.token.name
 
 
 SOCKET = Actor("socket")
@@ -62,6 +71,16 @@ class ApiCall(msgspec.Struct, frozen=True, kw_only=True):
 
 async def _call(request: Request) -> ApiCall:
     return ApiCall(office=request.app.state.office, asker=request.state.asker, actor=request.state.actor)
+
+
+async def check_scope(request: Request) -> None:
+    """Nothing, where who asks may do this operation. Raises ScopeMissing.
+
+    The one place where that is looked at, for every operation there is: `api.app` has it run before each.
+    """
+    actor: Actor = request.state.actor
+    if actor.token is not None:
+        scope.check(actor.token.scopes, request.scope["route"].operation_id)
 
 
 At = Annotated[ApiCall, Depends(_call)]

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import compile_path
 
+from vestibule.core.scope import ScopeMissing
 from vestibule.errors import ClientError, Invalid, VestibuleError
 from vestibule.model import RETRY_AFTER_S
 from vestibule.observe.log import Log
@@ -77,6 +78,7 @@ class Problem(Model):
 _WHEN = {
     400: "The body is no JSON, or can be read in two ways.",
     401: "No token, or one that does not exist, has expired or was revoked.",
+    403: "The token lacks the scope; `WWW-Authenticate` names it.",
     404: "There is nothing of this id.",
     405: "The path takes other methods.",
     409: "It clashes with what there is.",
@@ -94,7 +96,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error answers of an operation, for the OpenAPI document: these, and those that all have."""
     return {
         status: {"description": _WHEN[status], "content": {MEDIA_TYPE: {"schema": _REFERENCE}}}
-        for status in sorted({*statuses, 401, 422, 429, 500, 503})
+        for status in sorted({*statuses, 401, 403, 422, 429, 500, 503})
     }
 
 
@@ -145,7 +147,21 @@ def failure(error: VestibuleError, asker: Asker, log: Log, **about: str) -> Resp
         **about,
     )
     faults = error.faults if isinstance(error, Invalid) else ()
-    return problem(error.status, error.public_code, error.message, request_id=asker.request_id, faults=faults)
+    headers = {"www-authenticate": _insufficient(error.scope)} if isinstance(error, ScopeMissing) else None
+    return problem(
+        error.status,
+        error.public_code,
+        error.message,
+        request_id=asker.request_id,
+        faults=faults,
+        headers=headers,
+    )
+
+
+def _insufficient(scope: str) -> str:
+    """Spec: RFC 6750 section 3.1."""
+    named = f', scope="{scope}"' if scope else ""
+    return f'Bearer realm="vestibule admin", error="insufficient_scope"{named}'
 
 
 def crash(error: Exception, asker: Asker, log: Log, **about: str) -> Response:

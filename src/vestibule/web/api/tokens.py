@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -17,18 +17,33 @@ from vestibule.web.api.shape import Id, Line, Model, Whole, example, moment, mom
 
 YEARS_S = 10 * 366 * 86400
 
+Scope = Literal[
+    "sessions:read",
+    "sessions:write",
+    "sessions:introspect",
+    "users:read",
+    "users:write",
+    "providers:read",
+    "providers:write",
+    "tokens:write",
+    "audit:read",
+]
+"""The names of `core.scope`, which a test keeps alike."""
+
 router = APIRouter(prefix="/tokens", tags=["tokens"])
 
 
 class NewToken(Model):
     """What a token is made of."""
 
-    model_config = example({"name": "deploy", "expires_in": 2592000})
+    model_config = example({"name": "deploy", "expires_in": 2592000, "scopes": ["sessions:introspect"]})
 
     name: Annotated[Line, Field(min_length=1)]
     """For people, and for the log: who did what."""
     expires_in: Annotated[int, Field(ge=1, le=YEARS_S, strict=True), Whole] | None = None
-    """Seconds it is good for; without it: until it is revoked."""
+    """Seconds it is good for; without it: until it is revoked. What one with scopes makes ends with it, at last."""
+    scopes: Annotated[tuple[Scope, ...], Field(max_length=50)] = ()
+    """What it may do; none: everything. A token with scopes gives no others."""
 
 
 class Token(Model):
@@ -41,6 +56,8 @@ class Token(Model):
     """null: never."""
     seen_at: datetime | None
     """When it was last used, to the minute; null: never."""
+    scopes: list[str]
+    """What it may do; none: everything."""
 
 
 class MadeToken(Token):
@@ -53,6 +70,7 @@ class MadeToken(Token):
             "created_at": "2026-11-22T05:14:00Z",
             "expires_at": "2026-12-22T05:14:00Z",
             "seen_at": None,
+            "scopes": ["sessions:introspect"],
             "token": "vst_admin_…",
         }
     )
@@ -70,7 +88,9 @@ class Tokens(Model):
 @router.post("", operation_id="createToken", status_code=201, responses=errors(400, 413, 415))
 async def create(at: At, new: NewToken) -> MadeToken:
     """Make a token. It is shown once."""
-    token, bearer = await at.office.tokens.create(new.name, new.expires_in, at.now)
+    token, bearer = await at.office.tokens.create(
+        new.name, new.expires_in, at.now, scopes=new.scopes, maker=at.actor.token
+    )
     at.note("token.create", token.id)
     return MadeToken(**_shown(token).model_dump(), token=bearer.reveal())
 
@@ -84,7 +104,7 @@ async def list_all(at: At) -> Tokens:
 @router.delete("/{id}", operation_id="revokeToken", status_code=204, responses=errors(404))
 async def revoke(at: At, id: Id) -> Response:  # noqa: A002 - the name in the path
     """End a token at once."""
-    if not await at.office.tokens.revoke(id):
+    if not await at.office.tokens.revoke(id, by=at.actor.token):
         raise NotFound(f"There is no token {id}.")
     at.note("token.revoke", id)
     return Response(status_code=204)
@@ -97,4 +117,5 @@ def _shown(token: AdminToken) -> Token:
         created_at=moment(token.created_at),
         expires_at=moment_or_none(token.expires_at),
         seen_at=moment_or_none(token.seen_at),
+        scopes=list(token.scopes),
     )

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.house.source import ROOT
+from vestibule.core import scope
 from vestibule.web.api.app import api as application
 
 OPERATIONS = {
@@ -62,9 +63,9 @@ def test_every_operation_needs_a_token_and_says_which_errors_it_has(document):
     scheme = document["components"]["securitySchemes"]["adminToken"]
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     for place, operation in operations(document):
-        assert operation["security"] == [{"adminToken": []}], place
+        assert operation["security"] == [{"adminToken": [scope.NEEDED[operation["operationId"]]]}], place
         said = {status for status in operation["responses"] if status >= "400"}
-        assert said >= {"401", "422", "429", "500", "503"}, place
+        assert said >= {"401", "403", "422", "429", "500", "503"}, place
         for status in said:
             assert operation["responses"][status] == {"$ref": f"#/components/responses/Problem{status}"}, (
                 place

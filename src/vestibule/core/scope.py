@@ -1,0 +1,107 @@
+"""What a service's token may do at the API: scopes, and which of them each operation asks for.
+
+A token without scopes may do everything. One with scopes may do what they name, and make tokens with no more than its
+own; so whoever holds it can't get further by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from vestibule.errors import ClientError
+
+SCOPES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "sessions:read": "list and read sessions; no handle is ever among what is told",
+        "sessions:write": "make sessions for people, change and end them: who may, can act as anybody",
+        "sessions:introspect": "ask whether a handle is good, and whose it is",
+        "users:read": "list and read users, their identities and app tokens, invitations; explain decisions",
+        "users:write": "change, block and delete users, revoke their app tokens, invite",
+        "providers:read": "list and read identity providers",
+        "providers:write": "add, change, try out and delete identity providers",
+        "tokens:write": "list and revoke tokens, and make them, with scopes of its own alone",
+        "audit:read": "read what has happened",
+    }
+)
+"""All there are, and what each lets do."""
+
+NEEDED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "listUsers": "users:read",
+        "getUser": "users:read",
+        "updateUser": "users:write",
+        "deleteUser": "users:write",
+        "blockUser": "users:write",
+        "unblockUser": "users:write",
+        "listUserIdentities": "users:read",
+        "deleteUserIdentity": "users:write",
+        "listUserTokens": "users:read",
+        "revokeUserToken": "users:write",
+        "listIdentities": "users:read",
+        "createInvitation": "users:write",
+        "listInvitations": "users:read",
+        "getInvitation": "users:read",
+        "deleteInvitation": "users:write",
+        "createIdentityProvider": "providers:write",
+        "listIdentityProviders": "providers:read",
+        "getIdentityProvider": "providers:read",
+        "updateIdentityProvider": "providers:write",
+        "replaceIdentityProvider": "providers:write",
+        "deleteIdentityProvider": "providers:write",
+        "enableIdentityProvider": "providers:write",
+        "disableIdentityProvider": "providers:write",
+        "testIdentityProvider": "providers:write",
+        "createToken": "tokens:write",
+        "listTokens": "tokens:write",
+        "revokeToken": "tokens:write",
+        "explain": "users:read",
+    }
+)
+"""Which scope an operation of the API asks for, by its `operationId`. One that isn't here is for tokens without scopes."""
+
+
+class ScopeMissing(ClientError):
+    """The token may not do this. Spec: RFC 6750 section 3.1 (insufficient_scope)."""
+
+    code = "scope_missing"
+    status = 403
+
+    def __init__(self, message: str, scope: str) -> None:
+        super().__init__(message)
+        self.scope = scope
+        """What it would take; empty where a token without scopes is needed."""
+
+
+def check(scopes: tuple[str, ...], operation: str) -> None:
+    """Nothing, where a token with these scopes may do the operation. Raises ScopeMissing."""
+    needed = NEEDED.get(operation, "")
+    if not scopes or needed in scopes:
+        return
+    if not needed:
+        raise ScopeMissing("this needs a token without scopes", "")
+    raise ScopeMissing(f"this token lacks the scope {needed}", needed)
+
+
+def check_within(scopes: tuple[str, ...], wanted: Iterable[str]) -> None:
+    """Nothing, where a token with the scopes may have to do with one that has those wanted. Raises ScopeMissing.
+
+    Threat: a token that makes itself, or takes away, one that may do more; no scopes at all is everything.
+    """
+    asked = tuple(wanted)
+    if not scopes:
+        return
+    if not asked:
+        raise ScopeMissing("a token with scopes has to do with tokens with scopes alone", "")
+    for scope in asked:
+        if scope not in scopes:
+            raise ScopeMissing(f"this token lacks the scope {scope} itself", scope)
+
+
+def in_order(scopes: Iterable[str]) -> tuple[str, ...]:
+    """The scopes, each once, in the order of the table. Raises ValueError, which names one that there isn't."""
+    given = set(scopes)
+    for unknown in sorted(given - SCOPES.keys()):
+        raise ValueError(f"there is no scope {unknown!r}: {', '.join(SCOPES)}")
+    return tuple(scope for scope in SCOPES if scope in given)
