@@ -8,28 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import importlib
 import random
 import secrets
+import socket
 import ssl
 import stat
 import time
-from collections.abc import Coroutine
-from pathlib import Path
+from collections.abc import Coroutine, Mapping
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from vestibule.config.compile import Compiled
 from vestibule.core.call import Call
-from vestibule.core.postgres import Postgres
+from vestibule.core.listener import ListenAddress
 from vestibule.core.route import Host, ReturnHosts, site_of
-from vestibule.core.seal import Key, KeyRing
+from vestibule.core.seal import KeyRing
 from vestibule.errors import StoreError, VestibuleError
-from vestibule.model import Identity, Secret, User
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
+from vestibule.opening import Kept, opened
 from vestibule.providers.base import Provider, Refresh, TokenSource
-from vestibule.providers.kit import Flow
 from vestibule.proxy.account import Account
 from vestibule.proxy.admin import Admin
 from vestibule.proxy.asgi import Application, Control
@@ -45,11 +44,13 @@ from vestibule.proxy.judge import Judge
 from vestibule.proxy.lasting import Lasting
 from vestibule.proxy.listener import Listener, Listening
 from vestibule.proxy.pool import Pools
+from vestibule.proxy.remote import REPORT_EVERY_S, Office, Remote, Reporter
 from vestibule.proxy.serving import ServingPort
 from vestibule.proxy.static import Directory
 from vestibule.proxy.teller import Teller
+from vestibule.role import Role
 from vestibule.service import assertion, htpasswd
-from vestibule.service.app_tokens import CREDENTIAL, Bearers, Found
+from vestibule.service.app_tokens import CREDENTIAL, Bearers
 from vestibule.service.assertion import Assertions
 from vestibule.service.basic import Passwords
 from vestibule.service.bearer import Signed
@@ -64,13 +65,13 @@ from vestibule.service.recheck import Rechecks
 from vestibule.service.registry import LOOK_EVERY_S
 from vestibule.service.sessions import SESSION, Sessions
 from vestibule.service.tokens import OwnTokens
-from vestibule.store import keyfile, sqlite
 from vestibule.store.base import Store
-from vestibule.store.changes import Changes
+from vestibule.waiting import Late, result_of
 from vestibule.web.notices import Notices
 from vestibule.web.pages import Pages
 
 if TYPE_CHECKING:
+    from vestibule.back_office import BackOffice, Basis
     from vestibule.control import ControlPlane
 
 SWEEP_S = 1.0
@@ -78,36 +79,24 @@ FLUSH_S = 5.0
 DRAIN_S = 30.0
 """How long a stop waits for answers under way."""
 
+_NO_SOCKETS: Mapping[ListenAddress, socket.socket] = MappingProxyType({})
+
 T = TypeVar("T")
-
-
-class Late:
-    """The control plane's driver, for those who are built before it."""
-
-    def __init__(self, control: asyncio.Future[ControlPlane]) -> None:
-        self._control = control
-
-    async def run(self, flow: Flow[T], *, trusted: bool = True) -> T:
-        """Run the flow, once the control plane is there."""
-        return await (await asyncio.shield(self._control)).driver.run(flow, trusted=trusted)
-
-    async def find_token(self, token_hash: bytes, now: float) -> Found | None:
-        """The app token with this hash, if it is good. Raises StoreError."""
-        return await (await asyncio.shield(self._control)).app_tokens.find(token_hash, now)
-
-    async def owner_of(self, identity: Identity) -> User | None:
-        """The user this account belongs to. Raises StoreError."""
-        return await (await asyncio.shield(self._control)).people.owner_of(identity)
 
 
 class App:
     """Everything that runs in one process."""
 
-    def __init__(self, compiled: Compiled, ring: KeyRing, store: Store, log: Log) -> None:
+    def __init__(self, compiled: Compiled, kept: Kept, log: Log, role: Role) -> None:
         loop = asyncio.get_running_loop()
+        ring, store, changes = kept.ring, kept.store, kept.changes
         self._log = log
+        self._role = role
         self._store = store
+        self._changes = changes
+        self._back_office: asyncio.Future[BackOffice] = loop.create_future()
         self._control: asyncio.Future[ControlPlane] = loop.create_future()
+        self._remote = None if role.has_control else Remote(compiled.control_socket.path)
         self._tasks: list[asyncio.Task[None]] = []
         self.failed = asyncio.Event()
         """Set when the program can't do its work and should end."""
@@ -115,8 +104,7 @@ class App:
         self._ring = ring
         self._pages = Pages(failed=lambda said: log.error("template_failed", detail=said))
         self.traffic = Traffic()
-        # On a server other processes may stand, whose changes nobody tells of.
-        changes = self._changes = Changes(is_shared=isinstance(compiled.database, Postgres))
+        self._reporter = Reporter(self.traffic, self._remote) if self._remote is not None else None
         providers = {name: config.open() for name, config in compiled.clients.items()}
         self._providers: dict[str, Provider] = providers
         self.sessions = Sessions(
@@ -125,7 +113,7 @@ class App:
             lifetimes=compiled.lifetimes,
             grace_s=compiled.lifetimes.grace_s,
         )
-        driver = Late(self._control)
+        driver = Late(self._back_office)
         self.grants = Grants(
             store.grants,
             store.leases,
@@ -148,7 +136,7 @@ class App:
         self._internals = Internals(Directory(self._answers, log), Echo(), Account(self._answers))
         self.assertions = _assertions(compiled, ring, store, log)
         self._jobs = Jobs(
-            self._work(),
+            [job for job in self._work() if role.has_control or not job.is_shared],
             store.leases,
             node=secrets.token_hex(8),
             jitter=random.random,
@@ -163,7 +151,12 @@ class App:
         changes.subscribe(SESSION, self._lasting.session_changed)
         changes.subscribe(CREDENTIAL, self._lasting.credential_changed)
         self._sites = [Listener(at, self.gateway, clock=loop.time) for at in compiled.listeners]
-        self.listeners: list[Listening] = [*self._sites, *self._further_listeners(driver)]
+        self._office = self._office_of_workers()
+        self.listeners: list[Listening] = []
+        if role.has_sites:
+            self.listeners += [*self._sites, *self._further_listeners(driver)]
+        if role.has_control:
+            self.listeners += self._admin_listeners()
 
     def _judges_of_credentials(self, driver: Late) -> Callers:
         """Who judges what stands in Authorization."""
@@ -176,7 +169,7 @@ class App:
         )
 
     def _further_listeners(self, driver: Late) -> list[Listening]:
-        """Those of edges, of calling interfaces, of servings and of the admin API."""
+        """Those of edges, of calling interfaces and of servings."""
         compiled = self._compiled
         tokens = OwnTokens(_sources(compiled), driver)
         clock = asyncio.get_running_loop().time
@@ -190,7 +183,7 @@ class App:
         servings = (
             Listener(at, ServingPort(id_, self.gateway), clock=clock) for id_, at in compiled.servings.items()
         )
-        return [*edges, *calls, *servings, *self._admin_listeners()]
+        return [*edges, *calls, *servings]
 
     def _admin_listeners(self) -> list[Listener]:
         """The socket of the admin API, and its port where it has one."""
@@ -209,6 +202,22 @@ class App:
                 )
                 found.append(Listener(at, admin, clock=clock, slashes=True))
         return found
+
+    def _office_of_workers(self) -> Office | None:
+        """Where other processes ask this one for pages."""
+        if self._role is not Role.CONTROL:
+            return None
+        return Office(
+            self._compiled.control_socket,
+            self._application,
+            host_of=self._host_of,
+            traffic=self.traffic,
+            log=self._log,
+        )
+
+    def _host_of(self, name: bytes) -> Host | None:
+        """The host of this name, as it is in force now."""
+        return self._offer.table.host(name)
 
     def _gateway(self) -> Gateway:
         compiled = self._compiled
@@ -266,6 +275,7 @@ class App:
                 is_shared=False,
             ),
             Job(name="new signing key", every_s=assertion.ROTATE_EVERY_S, run=self.assertions.rotate),
+            Job(name="traffic records", every_s=REPORT_EVERY_S, run=self._report, is_shared=False),
             Job(name="password files", every_s=htpasswd.LOOK_EVERY_S, run=self._files.look, is_shared=False),
             sweeping("dead sessions", store.sessions.sweep),
             sweeping("old grants", store.grants.sweep),
@@ -276,8 +286,15 @@ class App:
         )
 
     @classmethod
-    async def open(cls, compiled: Compiled, log: Log) -> App:
-        """The app, listening. Raises ConfigError, StoreError when it can't be."""
+    async def open(
+        cls,
+        compiled: Compiled,
+        log: Log,
+        *,
+        role: Role = Role.WHOLE,
+        sockets: Mapping[ListenAddress, socket.socket] = _NO_SOCKETS,
+    ) -> App:
+        """The app, listening: on these sockets, where somebody has bound them. Raises ConfigError, StoreError."""
         try:
             compiled.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as exc:
@@ -285,18 +302,19 @@ class App:
         if compiled.state.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             # Who can write there can put a database of their own in place of ours.
             log.warning("state_open", path=compiled.state, detail="others can write to it: chmod go-w")
-        ring = _ring(compiled)
-        store = await _store(compiled.database)
-        app = cls(compiled, ring, store, log)
+        app = cls(compiled, await opened(compiled), log, role)
         with contextlib.suppress(StoreError):  # then the jobs go on trying; who is to be signed for waits
             await app.assertions.begin()
         try:
             for listener in app.listeners:
+                listener.bound = sockets.get(listener.address)
                 await listener.start()
+            if app._office is not None:
+                await app._office.start()
         except BaseException:
             await app.close(drain_s=0.0)
             raise
-        app._begin("control plane", app._load_control())
+        app._begin("control plane", app._load_rest())
         app._begin("sweep", app._sweep())
         app._jobs.start()
         return app
@@ -320,62 +338,78 @@ class App:
             await self._flush()
         await self.grants.close()
         self.passwords.close()
-        if (control := self._built) is not None:
-            await control.close()
-        else:
-            self._control.cancel()
+        await self._close_rest()
+        await self._changes.close()
         await self._store.close()
+
+    async def _close_rest(self) -> None:
+        """What was built after listening, and the way to where it stands."""
+        if self._office is not None:
+            await self._office.close()
+        if self._remote is not None:
+            await self._remote.close()
+        if (control := result_of(self._control)) is not None:
+            await control.close()
+        if (back_office := result_of(self._back_office)) is not None:
+            await back_office.close()
+        self._control.cancel()
+        self._back_office.cancel()
 
     # -- what runs beside the requests ---------------------------------------------------------
 
-    async def _load_control(self) -> None:
-        """Import the control plane in a thread, so that requests are answered meanwhile, and build it."""
+    async def _load_rest(self) -> None:
+        """Import what a request doesn't need in a thread, so that requests are answered meanwhile, and build it."""
         try:
-            module = await asyncio.to_thread(importlib.import_module, "vestibule.control")
-            parts = module.Parts(
-                sessions=self.sessions,
-                grants=self.grants,
-                rechecks=self.rechecks,
-                passwords=self.passwords,
-                marks=self._store.marks,
-                parking=self._store.parking,
-                changes=self._changes,
-                people=self._compiled.people,
-                lifetimes=self._compiled.lifetimes,
-                ring=self._ring,
-                database=self._compiled.database,
-                table=self._compiled.table,
-                configs=self._compiled.clients,
-                providers=self._providers,
-                hosts=ReturnHosts.of(self._compiled.table),
-                base_urls=self._base_urls,
-                use=self._use,
-                fetch_allow=self._compiled.fetch_allow,
-                fetch_timeout_s=self._compiled.fetch_timeout_s,
-                pages=self._pages,
-                tls=await asyncio.to_thread(ssl.create_default_context),
-                log=self._log,
-            )
-            control = module.ControlPlane(parts)
+            back = await asyncio.to_thread(importlib.import_module, "vestibule.back_office")
+            basis = await self._basis(back)
+            back_office = back.BackOffice(basis)
+            if self._role.has_control:
+                module = await asyncio.to_thread(importlib.import_module, "vestibule.control")
+                parts = module.Parts(
+                    basis=basis,
+                    grants=self.grants,
+                    passwords=self.passwords,
+                    marks=self._store.marks,
+                    parking=self._store.parking,
+                    hosts=ReturnHosts.of(self._compiled.table),
+                    pages=self._pages,
+                )
+                self._control.set_result(module.ControlPlane(parts, back_office))
             with contextlib.suppress(StoreError):  # then the job goes on trying
-                await control.registry.reload()
-            self._control.set_result(control)
+                await back_office.registry.reload()
+            self._back_office.set_result(back_office)
         except Exception as error:  # noqa: BLE001 - reported to whoever waits for it, and to the log
             self._log.error("control_plane_failed", error=repr(error))
-            self._control.set_exception(error)
+            for waited_for in (self._back_office, self._control):
+                if not waited_for.done():
+                    waited_for.set_exception(error)
             self.failed.set()
 
-    @property
-    def _built(self) -> ControlPlane | None:
-        """The control plane, once it is there."""
-        control = self._control
-        return (
-            control.result()
-            if control.done() and not control.cancelled() and not control.exception()
-            else None
+    async def _basis(self, module: ModuleType) -> Basis:
+        compiled = self._compiled
+        basis: Basis = module.Basis(
+            sessions=self.sessions,
+            rechecks=self.rechecks,
+            changes=self._changes,
+            people=compiled.people,
+            lifetimes=compiled.lifetimes,
+            ring=self._ring,
+            database=compiled.database,
+            table=compiled.table,
+            configs=compiled.clients,
+            providers=self._providers,
+            base_urls=self._base_urls,
+            use=self._use,
+            fetch_allow=compiled.fetch_allow,
+            fetch_timeout_s=compiled.fetch_timeout_s,
+            tls=await asyncio.to_thread(ssl.create_default_context),
+            log=self._log,
         )
+        return basis
 
     async def _application(self) -> Application:
+        if self._remote is not None:
+            return self._remote
         return (await asyncio.shield(self._control)).application
 
     async def _admin_application(self) -> Application:
@@ -383,7 +417,7 @@ class App:
 
     async def _check_ready(self) -> None:
         """Return when all work can be done. Raises VestibuleError, with what is in the way."""
-        if not self._control.done():
+        if not self._back_office.done():
             raise VestibuleError("the control plane is being loaded", code="starting", status=503)
         await self._store.sessions.by_id("", time.time())
 
@@ -398,8 +432,12 @@ class App:
             await asyncio.sleep(SWEEP_S)
 
     async def _look(self, _now: float, _fence: int) -> None:
-        if self._control.done():
-            await self._control.result().registry.look()
+        if (back_office := result_of(self._back_office)) is not None:
+            await back_office.registry.look()
+
+    async def _report(self, _now: float, _fence: int) -> None:
+        if self._reporter is not None:
+            self._reporter.send()
 
     def _use(self, offer: Offer) -> None:
         """Other providers are in force: in this process at once."""
@@ -427,11 +465,12 @@ class App:
 
     async def _flush(self, _now: float = 0.0, _fence: int = 0) -> None:
         await self.sessions.flush()
-        if (control := self._built) is not None:
-            await self.bearers.flush(control.app_tokens.seen)
+        if (back_office := result_of(self._back_office)) is not None:
+            await self.bearers.flush(back_office.app_tokens.seen)
 
     async def _sweep_tokens(self, now: float, limit: int) -> int:
-        return await control.app_tokens.sweep(now, limit) if (control := self._built) is not None else 0
+        back_office = result_of(self._back_office)
+        return 0 if back_office is None else await back_office.app_tokens.sweep(now, limit)
 
     def _job_failed(self, name: str, error: VestibuleError) -> None:
         self._log.error("job_failed", job=name, code=error.code, detail=error.detail or error.message)
@@ -452,31 +491,6 @@ class App:
 def _assertions(compiled: Compiled, ring: KeyRing, store: Store, log: Log) -> Assertions:
     wanted = any(map(assertion.is_wanted, compiled.table.hosts.values()))
     return Assertions(store.signing_keys, ring, log, are_wanted=wanted)
-
-
-def _ring(compiled: Compiled) -> KeyRing:
-    """The key ring: of the environment's session key where there is one, else of the key file."""
-    if compiled.session_key is not None:
-        return ring_of(compiled.session_key)
-    if isinstance(compiled.database, Postgres):
-        return keyfile.read_shared(compiled.key_file)
-    return keyfile.read_or_create(compiled.key_file)
-
-
-async def _store(database: Path | Postgres) -> Store:
-    """The store for the data plane. asyncpg is imported by who needs it."""
-    if isinstance(database, Path):
-        return await sqlite.open_store(f"sqlite:{database}")
-    postgres = await asyncio.to_thread(importlib.import_module, "vestibule.store.postgres")
-    opened: Store = await postgres.open_store(database)
-    return opened
-
-
-def ring_of(session_key: Secret) -> KeyRing:
-    """A ring of one key from `VESTIBULE_SESSION_KEY`; its id tells two keys apart, and nothing else of them."""
-    secret = hashlib.sha256(b"vestibule session key\0" + session_key.reveal().encode()).digest()
-    key_id = hashlib.sha256(b"vestibule key id\0" + secret).hexdigest()[:8]
-    return KeyRing((Key(key_id, secret),))
 
 
 def _sources(compiled: Compiled) -> dict[str, TokenSource]:

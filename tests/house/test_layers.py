@@ -18,7 +18,8 @@ LADDER = (
     {"config"},
     {"service"},
     {"proxy", "edge", "web"},
-    {"control"},
+    {"role", "opening", "back_office"},
+    {"control", "waiting"},
     {"app"},
     {"supervisor", "demo", "client", "admin_client"},
     {"tui", "cli"},
@@ -45,9 +46,9 @@ WORLD = {
 }
 CLOCKS = {"now", "utcnow", "today"}
 
-# The composition root, and the half of it that is loaded after listening: they alone name implementations,
+# The composition root, what it opens first and what it loads after listening: they alone name implementations,
 # which is all of `store` and `providers` but these modules.
-ROOTS = {"app", "control"}
+ROOTS = {"app", "control", "opening", "back_office"}
 SEAMS = {"store": {"store", "store.base"}, "providers": {"providers", "providers.base", "providers.kit"}}
 
 Sources = Mapping[str, ast.Module]

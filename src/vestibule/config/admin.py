@@ -11,6 +11,7 @@ from vestibule.config.place import Place, Report
 from vestibule.core.listener import ListenAddress
 
 SOCKET = "admin.sock"
+PAGES_SOCKET = "pages.sock"
 #: what fits into `sockaddr_un`, without the NUL behind it
 SOCKET_PATH_LIMIT_BYTES = 107 if sys.platform == "linux" else 103
 
@@ -18,6 +19,11 @@ SOCKET_PATH_LIMIT_BYTES = 107 if sys.platform == "linux" else 103
 def admin_socket(config: schema.Config) -> ListenAddress:
     """The socket of the admin API: who can open it is trusted."""
     return ListenAddress(path=str(state_dir(config) / SOCKET))
+
+
+def control_socket(config: schema.Config) -> ListenAddress:
+    """Where the control process takes what other processes of the program ask it."""
+    return ListenAddress(path=str(state_dir(config) / PAGES_SOCKET))
 
 
 def admin_port(config: schema.Config) -> ListenAddress | None:

@@ -77,6 +77,9 @@ def check(config: schema.Config, report: Report) -> Checked:
     )
 
 
+WORKERS_MAX = 128
+
+
 def listeners_of(config: schema.Config) -> tuple[ListenAddress, ...]:
     """The addresses the gateway listens on for people."""
     return (config.gateway.http if config.gateway else ()) or (DEFAULT_LISTENER,)
@@ -86,8 +89,8 @@ def _check_gateway(config: schema.Config, report: Report) -> None:
     gateway = config.gateway
     if gateway is None:
         return
-    if gateway.workers != 1:
-        report.fault(gateway.at("workers"), "more than one process is not in this version yet: workers = 1")
+    if not 1 <= gateway.workers <= WORKERS_MAX:
+        report.fault(gateway.at("workers"), f"a number from 1 to {WORKERS_MAX}; one a core is usual")
     if gateway.has("http") and not gateway.http and not report.faults:
         report.fault(gateway.at("http"), 'the list is empty: http = ["127.0.0.1:8000"]')
     has_edge = any(host.public_url.startswith("https://") for host in config.host)

@@ -89,7 +89,9 @@ class Gateway(Node, kw_only=True):
     forward_auth_grpc: tuple[ListenAddress, ...] = ()
     """The same for Envoy's gRPC, `envoy.service.auth.v3.Authorization`; always an address of its own."""
     workers: int = 1
-    """Number of processes; 1 in this version."""
+    """Number of processes that carry the traffic (1). With more than one, a further process has the sign-in pages, the
+    admin API and the jobs, and a supervisor holds the listening sockets and starts anew whatever dies. One for each
+    core is usual; one process does for most."""
     trusted_proxies: tuple[Network, ...] = ()
     """Addresses or ranges (`["10.0.0.0/8"]`) of the edge proxies in front, whose `X-Forwarded-For` and
     `Forwarded` are believed, and who may ask what edges ask on `http`, too. Empty: nobody's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 
 import msgspec
 
@@ -29,9 +30,11 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 class Traffic:
     """The last requests, and how many there were by host and status."""
 
-    __slots__ = ("counts", "ring")
+    __slots__ = ("counts", "on_add", "ring")
 
     def __init__(self, size: int = RING_REQUESTS) -> None:
+        self.on_add: Callable[[Record], object] | None = None
+        """Told of each."""
         self.ring: deque[Record] = deque(maxlen=size)
         self.counts: Counter[tuple[bytes, int]] = Counter()
 
@@ -39,3 +42,5 @@ class Traffic:
         """Keep it; the oldest goes."""
         self.ring.append(record)
         self.counts[record.host, record.status] += 1
+        if self.on_add is not None:
+            self.on_add(record)

@@ -36,6 +36,8 @@ class Listening(Protocol):
 
     port: int
     address: ListenAddress
+    bound: socket.socket | None
+    """The socket, where somebody else has bound it, and will unlink it."""
 
     @property
     def open(self) -> Collection[object]:
@@ -72,6 +74,7 @@ class Listener:
         self.port = address.port
         self.check = HeadCheck()
         self.draining = False
+        self.bound: socket.socket | None = None
         self.open: set[H1Connection] = set()
         self.tick = clock()
         self._server: asyncio.Server | None = None
@@ -80,8 +83,8 @@ class Listener:
     async def start(self) -> None:
         """Listen. Raises ConfigError when the address can't be had."""
         loop = asyncio.get_running_loop()
-        bound = bound_socket(self.address)
-        self._is_bound = True
+        bound = self.bound or bound_socket(self.address)
+        self._is_bound = self.bound is None
         if not self.address.path:
             self.port = bound.getsockname()[1]
         self._server = await loop.create_server(lambda: H1Connection(self), sock=bound, backlog=BACKLOG)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,6 +39,7 @@ class GrpcListener:
         self.address = address
         self.port = address.port
         self.open: set[Streams] = set()
+        self.bound: socket.socket | None = None
         self.draining = False
         self.checks = checks
         self.site = site
@@ -45,7 +47,7 @@ class GrpcListener:
 
     async def start(self) -> None:
         """Listen. Raises ConfigError when the address can't be had."""
-        bound = bound_socket(self.address)
+        bound = self.bound or bound_socket(self.address)
         if not self.address.path:
             self.port = bound.getsockname()[1]
         loop = asyncio.get_running_loop()
@@ -73,7 +75,7 @@ class GrpcListener:
         self.draining = True
         if self._server is not None:
             self._server.close()
-            if self.address.path:
+            if self.address.path and self.bound is None:
                 with contextlib.suppress(OSError):
                     Path(self.address.path).unlink()
         for streams in list(self.open):

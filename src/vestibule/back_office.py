@@ -1,0 +1,117 @@
+"""What every process needs of providers and people beside the data plane: outgoing HTTP, records, who is in force.
+
+Its imports cost some tenths of a second (HTTP client, SQL records), so `app` imports this module only after the
+listeners are up. The pages and the admin API stand on it (`control`), in the one process that has them.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from vestibule.core.lifetimes import Lifetimes
+from vestibule.core.postgres import Postgres
+from vestibule.core.registration import Rules
+from vestibule.core.route import Host, RouteTable
+from vestibule.core.seal import KeyRing
+from vestibule.fetch import AiohttpTransport, Fetcher
+from vestibule.observe.log import Log
+from vestibule.protocol.address import Networks
+from vestibule.providers.base import Provider, ProviderConfig
+from vestibule.service.app_tokens import AppTokens
+from vestibule.service.flow import Driver
+from vestibule.service.keys import KeySets
+from vestibule.service.offer import Offer
+from vestibule.service.people import People
+from vestibule.service.recheck import Rechecks
+from vestibule.service.registry import Registry
+from vestibule.service.sessions import Sessions
+from vestibule.service.standing import standing_of
+from vestibule.store import base, records
+
+
+class Basis(msgspec.Struct, frozen=True, kw_only=True):
+    """What the data plane has built already."""
+
+    sessions: Sessions
+    rechecks: Rechecks
+    changes: base.Changes
+    people: Rules
+    ring: KeyRing
+    database: Path | Postgres
+    table: RouteTable
+    configs: Mapping[str, ProviderConfig]
+    """What was read of the configuration's providers, by full name."""
+    providers: Mapping[str, Provider]
+    base_urls: Callable[[Host], tuple[str, ...]]
+    """Under which URLs people reach a host."""
+    use: Callable[[Offer], None]
+    """Takes what is in force whenever it changes."""
+    lifetimes: Lifetimes
+    fetch_allow: Networks
+    fetch_timeout_s: float
+    tls: ssl.SSLContext
+    log: Log
+
+
+class BackOffice:
+    """Open while the program runs."""
+
+    def __init__(self, basis: Basis) -> None:
+        self._basis = basis
+        self.on_offer: Callable[[Offer], None] = lambda _offer: None
+        """Told of other providers before the data plane is."""
+        self._fetcher = Fetcher(
+            transport=AiohttpTransport(tls=basis.tls),
+            allow=basis.fetch_allow,
+            deadline_s=basis.fetch_timeout_s,
+        )
+        self.driver = Driver(self._fetcher, KeySets(self._fetcher.get))
+        self.records = records.open_records(basis.database)
+        self.people = People(
+            self.records.people,
+            self.records.invitations,
+            basis.sessions,
+            basis.changes,
+            rules=basis.people,
+            invitation_s=basis.lifetimes.invitation_s,
+        )
+        basis.rechecks.tell(self.people)
+        self.app_tokens = AppTokens(
+            self.records.app_tokens,
+            self.people,
+            basis.changes,
+            life_max_s=basis.lifetimes.app_token_s,
+        )
+        self.registry = Registry(
+            rows=self.records.identity_providers,
+            keys=basis.ring,
+            driver=self.driver,
+            table=basis.table,
+            configs=basis.configs,
+            providers=basis.providers,
+            use=self._use,
+            end_sessions=basis.sessions.end_by,
+            log=basis.log,
+            base_urls=basis.base_urls,
+            allow=basis.fetch_allow,
+        )
+        self._judge_by(self.registry.offer)
+
+    def _use(self, offer: Offer) -> None:
+        """Other providers are in force."""
+        self.on_offer(offer)
+        self._judge_by(offer)
+        self._basis.use(offer)
+
+    def _judge_by(self, offer: Offer) -> None:
+        """By these providers old words about people are judged."""
+        self.people.judge_by(standing_of(offer, holds_s=self._basis.lifetimes.absolute_s))
+
+    async def close(self) -> None:
+        """Close in reverse."""
+        await self.records.close()
+        await self._fetcher.close()

@@ -1,0 +1,394 @@
+"""The control plane in another process: ASGI calls carried as frames over one Unix socket.
+
+A data worker gives the call to `Remote`, which is an ASGI application; in the control process `Office` takes it and
+runs the real one. So nothing before and behind this seam knows how many processes there are. What is carried is what
+the gateway made of the request (`service.visit`), never the request's bytes: the other side parses no head again.
+
+The same socket brings the records of a worker's requests (`observe.traffic`) to the control process, which shows all.
+A frame is its length in four bytes, then msgpack. Only the gateway's own user can open the socket, so whoever sends
+frames may say who is signed in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from vestibule.core.listener import ListenAddress
+from vestibule.core.route import Host, Site
+from vestibule.errors import StoreError
+from vestibule.model import Session
+from vestibule.observe.log import Log
+from vestibule.observe.traffic import Record, Traffic
+from vestibule.proxy.asgi import Application, Message
+from vestibule.proxy.listener import bound_socket
+from vestibule.proxy.task import Tasks
+from vestibule.service.visit import Visit
+
+WAIT_S: Final = 5.0
+"""How long a request waits for a control process that is being started anew."""
+REPORT_EVERY_S: Final = 0.5
+_AGAIN_S: Final = 0.05
+_FRAME_LIMIT_BYTES: Final = 64 << 20
+_LENGTH_BYTES: Final = 4
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+HostOf: TypeAlias = Callable[[bytes], Host | None]
+
+
+class Told(msgspec.Struct, frozen=True, array_like=True):
+    """A `Visit` on its way: the host by its name, which both processes have in their tables."""
+
+    host: bytes
+    site: Site
+    session: Session | None
+    address: str
+    user_agent: str
+    request_id: str
+    now: float
+    root: str
+    wanted: tuple[str, ...]
+    cookies: dict[str, str]
+
+
+class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
+    """A call: its scope, and its body, which is whole."""
+
+    id: int
+    scope: dict[str, Any]
+    headers: Headers
+    told: Told
+    body: bytes
+
+
+class Gone(msgspec.Struct, frozen=True, array_like=True, tag="gone"):
+    """Whoever made the call has left."""
+
+    id: int
+
+
+class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
+    """Requests that the worker is done with."""
+
+    records: list[Record]
+
+
+class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
+    """The head of an answer."""
+
+    id: int
+    status: int
+    headers: Headers
+
+
+class Body(msgspec.Struct, frozen=True, array_like=True, tag="body"):
+    """A piece of its body."""
+
+    id: int
+    data: bytes
+    more: bool
+
+
+class Fault(msgspec.Struct, frozen=True, array_like=True, tag="fault"):
+    """The application failed."""
+
+    id: int
+    error: str
+
+
+Question: TypeAlias = Begin | Gone | Report
+Answer: TypeAlias = Start | Body | Fault
+_encode: Final = msgspec.msgpack.Encoder().encode
+_question: Final = msgspec.msgpack.Decoder(Question).decode
+_answer: Final = msgspec.msgpack.Decoder(Answer).decode
+_SCOPE: Final = (
+    "type",
+    "asgi",
+    "http_version",
+    "method",
+    "scheme",
+    "path",
+    "raw_path",
+    "query_string",
+    "root_path",
+    "client",
+    "server",
+)
+"""What of a scope is carried as it is."""
+
+
+class Remote:
+    """An ASGI application that another process answers."""
+
+    def __init__(self, path: str) -> None:
+        """`path`: of the control process's socket."""
+        self._path = path
+        self._writer: asyncio.StreamWriter | None = None
+        self._is_there = asyncio.Event()
+        self._answers: dict[int, asyncio.Queue[Answer | None]] = {}
+        self._last_id = 0
+        self._task = asyncio.get_running_loop().create_task(self._stay_connected(), name="control process")
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        """Answer the call. Raises StoreError when the control process isn't there, or went away meanwhile.
+
+        A call that was sent is not sent again: it may have been done.
+        """
+        message = await receive()
+        if message["type"] != "http.request":
+            return
+        writer = await self._connected()
+        self._last_id += 1
+        call_id, answers = self._last_id, asyncio.Queue[Answer | None]()
+        self._answers[call_id] = answers
+        carried = {name: scope[name] for name in _SCOPE}
+        told = _told(scope["state"]["visit"])
+        _send(writer, Begin(call_id, carried, scope["headers"], told, message.get("body", b"")))
+        left = asyncio.ensure_future(receive())
+        try:
+            await self._answer(answers, left, send)
+        finally:
+            del self._answers[call_id]
+            left.cancel()
+            if left.done() and not left.cancelled() and self._writer is writer:
+                _send(writer, Gone(call_id))
+
+    def report(self, records: list[Record]) -> bool:
+        """Tell the control process of these requests; False when it isn't there."""
+        if self._writer is not None:
+            _send(self._writer, Report(records))
+        return self._writer is not None
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _connected(self) -> asyncio.StreamWriter:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_S):
+                await self._is_there.wait()
+        if self._writer is None:
+            raise _away("it can't be reached")
+        return self._writer
+
+    async def _answer(
+        self,
+        answers: asyncio.Queue[Answer | None],
+        left: asyncio.Future[Message],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        """Pass on what comes, until it is whole or nobody waits for it."""
+        more = True
+        while more:
+            coming = asyncio.ensure_future(answers.get())
+            await asyncio.wait((coming, left), return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                coming.cancel()
+                return
+            answer = coming.result()
+            match answer:
+                case None:
+                    raise _away("it went away before it had answered")
+                case Fault():
+                    raise RuntimeError(f"the control process: {answer.error}")
+                case Start():
+                    await send(
+                        {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+                    )
+                case Body():
+                    more = answer.more
+                    await send({"type": "http.response.body", "body": answer.data, "more_body": more})
+
+    async def _stay_connected(self) -> None:
+        """Connect, read until the other side is gone, and again."""
+        while True:
+            with contextlib.suppress(OSError, msgspec.DecodeError):
+                reader, self._writer = await asyncio.open_unix_connection(self._path)
+                self._is_there.set()
+                try:
+                    while (frame := await _frame(reader)) is not None:
+                        answer = _answer(frame)
+                        if (waits := self._answers.get(answer.id)) is not None:
+                            waits.put_nowait(answer)
+                finally:
+                    self._is_there.clear()
+                    self._writer.close()
+                    self._writer = None
+                    for waits in self._answers.values():
+                        waits.put_nowait(None)
+            await asyncio.sleep(_AGAIN_S)
+
+
+class Reporter:
+    """Sends a worker's records on, a few times a second."""
+
+    def __init__(self, traffic: Traffic, remote: Remote) -> None:
+        self._traffic = traffic
+        self._remote = remote
+        self._kept: list[Record] = []
+        traffic.on_add = self._kept.append
+
+    def send(self) -> None:
+        """Send what has come since; while nobody takes it, the latest are kept."""
+        kept, limit = self._kept, self._traffic.ring.maxlen or 0
+        if kept and self._remote.report(kept[-limit:]):
+            kept.clear()
+        del kept[: max(0, len(kept) - limit)]
+
+
+class Office:
+    """The control process's side: takes calls from all workers, each in a task of its own."""
+
+    def __init__(
+        self,
+        address: ListenAddress,
+        application: Callable[[], Awaitable[Application]],
+        *,
+        host_of: HostOf,
+        traffic: Traffic,
+        log: Log,
+    ) -> None:
+        """`host_of`: the host of a name, as it is in force now."""
+        self._address = address
+        self._application = application
+        self._host_of = host_of
+        self._traffic = traffic
+        self._log = log
+        self._tasks = Tasks()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self, bound: socket.socket | None = None) -> None:
+        """Listen. Raises ConfigError when the socket can't be made."""
+        taken = bound or bound_socket(self._address)
+        self._server = await asyncio.start_unix_server(self._take, sock=taken, limit=_FRAME_LIMIT_BYTES)
+
+    async def close(self) -> None:
+        """Stop; what is under way is broken off."""
+        if self._server is not None:
+            self._server.close()
+        self._tasks.cancel()
+        for writer in tuple(self._writers):
+            writer.close()
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One worker's connection."""
+        calls: dict[int, asyncio.Event] = {}
+        self._writers.add(writer)
+        try:
+            while (frame := await _frame(reader)) is not None:
+                question = _question(frame)
+                match question:
+                    case Begin():
+                        gone = calls[question.id] = asyncio.Event()
+                        self._tasks.spawn(self._run(question, gone, writer, calls), "call of a worker")
+                    case Gone():
+                        if (left := calls.get(question.id)) is not None:
+                            left.set()
+                    case Report():
+                        self._keep(question.records)
+        except (OSError, msgspec.DecodeError) as error:
+            self._log.warning("worker_lost", error=repr(error))
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+            for left in calls.values():
+                left.set()
+
+    def _keep(self, records: Iterable[Record]) -> None:
+        for record in records:
+            self._traffic.add(record)
+
+    async def _run(
+        self, begin: Begin, gone: asyncio.Event, writer: asyncio.StreamWriter, calls: dict[int, asyncio.Event]
+    ) -> None:
+        """One call of the application."""
+        body: list[bytes] = [begin.body]
+
+        async def receive() -> Message:
+            if body:
+                return {"type": "http.request", "body": body.pop(), "more_body": False}
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _send(writer, Start(begin.id, message["status"], list(message.get("headers", ()))))
+                return
+            more = message.get("more_body", False)
+            _send(writer, Body(begin.id, bytes(message.get("body", b"")), more))
+            with contextlib.suppress(OSError):
+                await writer.drain()
+
+        try:
+            application = await self._application()
+            await application(self._scope(begin), receive, send)
+        except Exception as error:  # noqa: BLE001 - the boundary of the application; the worker logs it with the request's id
+            _send(writer, Fault(begin.id, repr(error)))
+        finally:
+            calls.pop(begin.id, None)
+
+    def _scope(self, begin: Begin) -> dict[str, Any]:
+        told = begin.told
+        host = self._host_of(told.host)
+        if host is None:
+            raise LookupError(f"no host {told.host!r} in the control process")
+        visit = Visit(
+            host=host,
+            site=told.site,
+            session=told.session,
+            address=told.address,
+            user_agent=told.user_agent,
+            request_id=told.request_id,
+            now=told.now,
+            root=told.root,
+            wanted=told.wanted,
+            cookies=told.cookies,
+        )
+        scope = {**begin.scope, "headers": begin.headers, "state": {"visit": visit}}
+        return {**scope, "client": tuple(scope["client"]), "server": tuple(scope["server"])}
+
+
+def _told(visit: Visit) -> Told:
+    return Told(
+        visit.host.name,
+        visit.site,
+        visit.session,
+        visit.address,
+        visit.user_agent,
+        visit.request_id,
+        visit.now,
+        visit.root,
+        visit.wanted,
+        dict(visit.cookies),
+    )
+
+
+def _send(writer: asyncio.StreamWriter, frame: Question | Answer) -> None:
+    if not writer.is_closing():
+        data = _encode(frame)
+        writer.write(len(data).to_bytes(_LENGTH_BYTES, "big") + data)
+
+
+async def _frame(reader: asyncio.StreamReader) -> bytes | None:
+    """The next frame; None at the end. Raises OSError."""
+    try:
+        length = int.from_bytes(await reader.readexactly(_LENGTH_BYTES), "big")
+        return await reader.readexactly(length)
+    except asyncio.IncompleteReadError:
+        return None
+
+
+def _away(why: str) -> StoreError:
+    return StoreError("Please try again in a moment.", detail=f"the control process: {why}")
