@@ -205,6 +205,11 @@ class People:
         standing = replace(self._standing, domains=self.rules.allowed_domains)
         return known(await self._store.vouched_of(user.id), user, standing, now)
 
+    async def known_now(self, user_id: str, now: float) -> tuple[Identity, ...]:
+        """The identities of `known`; none for no such user."""
+        user = await self._store.user(user_id)
+        return () if user is None else (await self.known(user, now)).identities
+
     # Users
 
     async def user(self, user_id: str) -> User:
@@ -280,6 +285,12 @@ class People:
         """Sign the user out everywhere; how many sessions ended."""
         await self._give_up(user_id, now)
         return len(await self._sessions.end_of(user_id))
+
+    async def end_session(self, session: Session, now: float) -> bool:
+        """Sign the user out of this one; False when it was over."""
+        if self._before_end is not None:
+            await self._before_end(session, now, for_good=False)
+        return await self._sessions.end(session.id)
 
     async def _give_up(self, user_id: str, now: float, *, for_good: bool = False) -> None:
         """Have it known which sessions are about to end."""

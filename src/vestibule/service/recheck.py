@@ -57,6 +57,9 @@ class Listener(Protocol):
     async def doubt(self, user_id: str, identity: Identity) -> None:
         """They would not say it again."""
 
+    async def known_now(self, user_id: str, now: float) -> tuple[Identity, ...]:
+        """Who somebody is by what they have said; nobody, where there is no such user."""
+
 
 class Rechecks:
     """Keeps what providers say of people fresh."""
@@ -121,6 +124,10 @@ class Rechecks:
         is_fresh = _is_fresh(host) or not self._fresh_hosts.isdisjoint(_looked_at(host))
         return now + self._every_s if provider.is_restricted or is_fresh else 0.0
 
+    def next_by_word(self, now: float) -> float:
+        """When a session must be checked that a service made; never longer than what was said may be relied on."""
+        return now + self._every_s
+
     def is_due(self, session: Session) -> bool:
         """True when the session may not be used before `checked`."""
         if not session.check_at:
@@ -181,6 +188,8 @@ class Rechecks:
         own = [one for one in session.identities if owner_of(session, one.client) == session_id]
         if session.parent_id and not own:
             return session
+        if session.made_by and not session.clients:
+            return await self._by_word(session)
         try:
             async with asyncio.timeout(HARD_S):
                 found = [await self._asked(session, identity) for identity in own]
@@ -196,6 +205,25 @@ class Rechecks:
         await self._tell(session, found)
         check_at = self._now() + self._every_s
         return await self._sessions.update(session_id, partial(_told, found=found, check_at=check_at))
+
+    async def _by_word(self, session: Session) -> Session | None:
+        """What a service made has no credentials to ask with: what was said of the person counts, as for app tokens.
+
+        It ends where nobody vouches for the person any more.
+        """
+        if self._listener is None:
+            raise StoreError("nobody can be asked about yet")
+        now = self._now()
+        clients = {identity.client for identity in session.identities}
+        known = await self._listener.known_now(session.user_id, now)
+        found = tuple(one for one in known if one.client in clients)
+        if not found:
+            await self._end(session, ClientError("nobody vouches for them any more", code="not_vouched"))
+            return None
+        check_at = self.next_by_word(now)
+        return await self._sessions.update(
+            session.id, lambda current: replace(current, identities=found, check_at=check_at)
+        )
 
     async def _asked(self, session: Session, identity: Identity) -> Identity:
         """The identity as its provider has it now. Raises ClientError, ProviderError."""

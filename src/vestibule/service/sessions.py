@@ -166,9 +166,13 @@ class Sessions:
             now=now,
             check_at=check_at,
         )
+        return session, await self.add(session)
+
+    async def add(self, session: Session) -> str:
+        """The handle of a session that is new; durable on return."""
         handle = self._new_handle()
         await self._store.create(session, rules.hash_of(handle))
-        return session, handle
+        return handle
 
     async def hand_on(
         self, parent: Session, *, host: str, device: Device, now: float

@@ -374,6 +374,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str, Identity, float | None]] = []
+        self.known: tuple[Identity, ...] = ()
         self.is_away = False
 
     async def vouch(self, user_id: str, identity: Identity, now: float) -> None:
@@ -381,6 +382,11 @@ class Ledger:
 
     async def doubt(self, user_id: str, identity: Identity) -> None:
         self._add("doubt", user_id, identity, None)
+
+    async def known_now(self, user_id: str, now: float) -> tuple[Identity, ...]:
+        if self.is_away:
+            raise StoreError("The store is away.")
+        return self.known
 
     def _add(self, what: str, user_id: str, identity: Identity, now: float | None) -> None:
         if self.is_away:
@@ -430,6 +436,55 @@ async def test_a_store_that_is_away_then_changes_nothing_for_the_session(world, 
     assert (await world.rechecks.checked(session) is None) is is_out
     assert (await world.still(session) is None) is is_out
     assert "recheck_untold" in world.log.getvalue()
+
+
+# -- what a service made ----------------------------------------------------------------------
+
+
+async def made(world: World) -> Session:
+    """A session without credentials, and so with nothing to ask the provider with."""
+    now = world.clock.now()
+    session, _ = await world.sessions.start(
+        host="h", user_id="", identities=(ALICE,), clients=(), device=Device(), now=now
+    )
+    marked = await world.sessions.update(
+        session.id, lambda one: replace(one, made_by="shop", check_at=world.rechecks.next_by_word(now))
+    )
+    assert marked is not None
+    return marked
+
+
+async def test_what_a_service_made_goes_by_what_was_said_of_the_person_last(world):
+    world.rechecks.tell(ledger := Ledger())
+    session = await made(world)
+    assert not world.rechecks.is_due(session)
+    moved = replace(ALICE, orgs=("elsewhere",))
+    ledger.known = (moved, replace(ALICE, client="another"))
+    world.clock.move(HOUR_S)
+    session = await world.rechecks.checked(session)
+    assert (session.identities, world.rechecks.is_due(session)) == ((moved,), False)
+    assert (world.op.asked, ledger.told) == ([], [])
+
+
+async def test_it_ends_where_nobody_vouches_any_more_and_no_word_is_doubted_for_it(world):
+    world.rechecks.tell(ledger := Ledger())
+    session = await made(world)
+    world.clock.move(HOUR_S)
+    assert await world.rechecks.checked(session) is None
+    assert await world.still(session) is None
+    assert ledger.told == []
+
+
+async def test_it_is_neither_used_nor_ended_while_that_can_t_be_known(world):
+    session = await made(world)
+    world.clock.move(HOUR_S)
+    with pytest.raises(StoreError):
+        await world.rechecks.checked(session)
+    world.rechecks.tell(ledger := Ledger())
+    ledger.is_away = True
+    with pytest.raises(StoreError):
+        await world.rechecks.checked(session)
+    assert await world.still(session) is not None
 
 
 # -- what is handed on ------------------------------------------------------------------------
