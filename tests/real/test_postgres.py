@@ -19,6 +19,7 @@ from vestibule.store import postgres as store_of
 from vestibule.store import records
 from vestibule.store import server as server_of
 from vestibule.store.base import Page
+from vestibule.store.guard import Guarded
 from vestibule.store.server import Server
 
 pytestmark = pytest.mark.real
@@ -231,25 +232,52 @@ async def test_a_server_that_was_killed_is_a_store_error_and_comes_back_by_itsel
     await store.sessions.touch([("s1", NOW + 1)])
 
 
-async def test_a_server_that_hangs_holds_up_one_caller_and_the_others_are_told_at_once(cluster, opened):
+async def test_nobody_waits_for_a_server_that_hangs_and_it_is_in_use_again_when_it_is_back(cluster, opened):
     place = cluster.database().place
-    store = (await opened(place)).store
+    store = Guarded((await opened(place)).store)
     await store.sessions.create(SESSION, b"h")
     cluster.pause()
-    with pytest.raises(StoreError):
-        await store.sessions.by_handle(b"h", NOW)
-    await asyncio.sleep(0.6)
-    probe = asyncio.create_task(store.sessions.by_handle(b"h", NOW))
-    await asyncio.sleep(0)
+    asked = await asyncio.gather(
+        *(store.sessions.by_handle(b"h", NOW) for _ in range(100)), return_exceptions=True
+    )
+    assert {type(answer) for answer in asked} == {StoreError}
     for _ in range(100):
         with pytest.raises(StoreError) as caught:
             await store.sessions.by_handle(b"h", NOW)
-        assert caught.value.detail == "it was found away a moment ago"
-    assert not probe.done()
-    with pytest.raises(StoreError):
-        await probe
+        assert "found away" in caught.value.detail
     cluster.resume()
     await tried(lambda: store.sessions.by_handle(b"h", NOW), until=None)
+    assert not store.breaker.is_away
+    await store.breaker.close()
+
+
+async def test_an_answer_that_comes_late_is_nobodys(opened, postgres, fault):
+    """Each asks for a session of their own while answers come late, in halves and not at all."""
+    network = fault(postgres.place.port)
+    store = (await opened(replace(postgres.place, port=network.port))).store
+    for n in range(20):
+        await store.sessions.create(replace(SESSION, id=f"s{n}"), b"%d" % n)
+
+    async def ask(n: int, within_s: float) -> bool:
+        try:
+            async with asyncio.timeout(within_s):
+                held = await store.sessions.by_handle(b"%d" % n, NOW)
+        except (StoreError, TimeoutError):
+            return False
+        assert held.session.id == f"s{n}"
+        return True
+
+    for hurt in (
+        lambda: network.slow(0.03),
+        network.hang,
+        lambda: network.half(50),
+        lambda: network.half(700, cut=True),
+    ):
+        hurt()
+        await asyncio.gather(*(ask(n, 0.02 + n / 100) for n in range(20)))
+        network.calm()
+        await asyncio.gather(*(ask(n, 5.0) for n in range(20)))
+    assert all(await asyncio.gather(*(ask(n, 5.0) for n in range(20))))
 
 
 async def test_closing_does_not_wait_for_a_server_that_hangs_and_writes_nothing(cluster, opened, capfd):

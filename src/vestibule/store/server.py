@@ -1,17 +1,16 @@
-"""One PostgreSQL database: statements on connections of a pool, and what happens while it is away.
+"""One PostgreSQL database: statements on connections of a pool.
 
-Each statement is a transaction of its own and prepared once a connection. Nothing waits long: connecting and
-waiting for a free connection 2 s, a statement 5 s (the server itself breaks it off then). When the server is
-found away, one caller at a time goes on trying, twice a second, and all others are told at once; so a server
-that doesn't answer at all costs one caller its time-out, and one that is back is in use again within a second.
+Each statement is a transaction of its own and prepared once a connection. The times here are the outermost: connecting
+and waiting for a free connection 2 s, a statement 5 s (the server itself breaks it off then). How long somebody waits
+at most, and what happens while the server is away, `store.guard` says. A connection whose statement was given up is
+dropped: an answer that comes late finds nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -25,20 +24,14 @@ CONNECT_S: Final = 2.0
 STATEMENT_S: Final = 5.0
 _SILENCE_S: Final = 1.0
 """How much longer than a statement may take the server may say nothing; then nobody is there."""
-_AGAIN_S: Final = 0.5
 _CLOSE_S: Final = 5.0
 _IDLE_S: Final = 60.0
-_AWAY: Final = (
-    OSError,  # TimeoutError too
+FAULTS: Final = (
+    asyncpg.PostgresError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
+    OSError,  # TimeoutError too
 )
-FAULTS: Final = (asyncpg.PostgresError, *_AWAY)
 """Whatever asyncpg raises."""
 
 
@@ -56,10 +49,6 @@ class Server:
     def __init__(self, durable: asyncpg.Pool, relaxed: asyncpg.Pool) -> None:
         self._durable = durable
         self._relaxed = relaxed
-        self._loop = asyncio.get_running_loop()
-        self._is_away = False
-        self._is_tried = False
-        self._again_mono = 0.0
 
     @classmethod
     async def open(cls, postgres: Postgres) -> Server:
@@ -95,35 +84,13 @@ class Server:
         """All rows. Without `is_durable`, what it wrote may be lost in a crash of the server. Raises StoreError."""
         pool = self._durable if is_durable else self._relaxed
         try:
-            with self._asking():
-                return await _fetched(pool, sql, arguments)
+            return await _fetched(pool, sql, arguments)
         except asyncpg.CharacterNotInRepertoireError:
             return ()  # a text with NUL in it: it can't be stored, so nothing has it
         except FAULTS as exc:
             raise StoreError(
                 "The store can't be reached just now.", detail=f"{type(exc).__name__}: {exc}"
             ) from exc
-
-    @contextlib.contextmanager
-    def _asking(self) -> Iterator[None]:
-        """Around every statement: learns whether the server is there, and asks it only where that makes sense."""
-        if self._is_away and (self._is_tried or self._loop.time() < self._again_mono):
-            raise StoreError("The store can't be reached just now.", detail="it was found away a moment ago")
-        tries = self._is_tried = self._is_away
-        try:
-            yield
-        except _AWAY:
-            self._is_away = True
-            self._again_mono = self._loop.time() + _AGAIN_S
-            raise
-        except asyncpg.PostgresError:
-            self._is_away = False
-            raise
-        else:
-            self._is_away = False
-        finally:
-            if tries:
-                self._is_tried = False
 
 
 async def _closed(pool: asyncpg.Pool) -> None:
@@ -169,8 +136,9 @@ async def _fetched(pool: asyncpg.Pool, sql: str, arguments: Sequence[Any]) -> Se
     async with pool.acquire(timeout=CONNECT_S) as connection:
         try:
             rows: Sequence[Row] = await connection.fetch(sql, *arguments)
-        except TimeoutError:
-            # Asking the server to stop, on a connection more, would take as long again.
+        except (TimeoutError, asyncio.CancelledError):
+            # Threat: somebody else's answer, read by who has this connection next. Asking the server to stop, on a
+            # connection more, would take as long again.
             connection.terminate()
             raise
         return rows
