@@ -19,6 +19,7 @@ from vestibule.config.path import check_paths
 from vestibule.config.people import check_people
 from vestibule.config.place import Place, Report
 from vestibule.config.redirect import check_redirect_urls
+from vestibule.config.redis import check_redis
 from vestibule.config.serving import Serving, check_servings
 from vestibule.core.branding import Branding
 from vestibule.core.domain import Domain
@@ -61,6 +62,7 @@ def check(config: schema.Config, report: Report) -> Checked:
     servings = check_servings(config, clients, scopes, report)
     _check_clashes(config, interfaces, servings, report)
     check_paths(config, report)
+    check_redis(config, report)
     check_admin(config, report)
     check_edges(config, report)
     _check_names(config.secret, "secrets", report)

@@ -17,6 +17,7 @@ from vestibule.config.domain import placed
 from vestibule.config.host import Scope
 from vestibule.config.load import Loaded
 from vestibule.config.path import beside, database, key_file, state_dir
+from vestibule.config.redis import redis_of
 from vestibule.config.serving import Serving
 from vestibule.config.shape import Node
 from vestibule.config.telling import telling
@@ -27,6 +28,7 @@ from vestibule.core.listener import ListenAddress
 from vestibule.core.passage import names_set, preflight_policy
 from vestibule.core.policy import Policy
 from vestibule.core.postgres import Postgres
+from vestibule.core.redis import Redis
 from vestibule.core.registration import Rules
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server, Trust, routes_of, with_callbacks
 from vestibule.model import Secret
@@ -67,6 +69,8 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """Absolute; made by who needs it."""
     database: Path | Postgres
     """The file, or where the server is."""
+    sessions: Redis | None
+    """Where sessions are when not in the database."""
     key_file: Path
     session_key: Secret | None
     """Stands for the key file where it is given."""
@@ -105,6 +109,7 @@ def compile_config(loaded: Loaded) -> Compiled:
         servings={serving.node.label: serving.listen for serving in checked.servings},
         state=state_dir(config),
         database=database(config),
+        sessions=redis_of(config),
         key_file=key_file(config),
         session_key=loaded.session_key,
         lifetimes=_lifetimes(config),

@@ -25,6 +25,7 @@ from vestibule.config.value import (
 )
 from vestibule.core.lifetimes import USUAL
 from vestibule.core.listener import ListenAddress
+from vestibule.core.redis import Redis
 from vestibule.model import Secret
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
 ]
 
 FETCH_TIMEOUT_S = Seconds(10.0)
+REDIS_TIMEOUT_MOST_S = 5.0
 
 
 class Gateway(Node, kw_only=True):
@@ -114,14 +116,26 @@ class Store(Node, kw_only=True):
     May be split like `gateway`.
     """
 
-    LATER: ClassVar[Mapping[str, str]] = {"sessions": "sessions stand in the database of `url`", "prefix": ""}
-
     url: StoreUrl | None = None
     """`sqlite:PATH` (without it `vestibule.db` in the state directory), or
     `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, for several processes on one database. What is special in a
     URL is percent-encoded in user and password; `?sslmode=` (`disable`, `prefer`, `require`, `verify-ca`,
     `verify-full`) and `sslrootcert=FILE` are libpq's. Without `sslmode` the server's certificate is checked as
     by `verify-full`, unless it is on this machine."""
+    sessions: Redis | None = None
+    """Sessions, credentials and what lasts minutes in Redis instead, for many sign-ins or several machines; people
+    and keys stay in the database of `url`, and so do revocations, which a Redis that lost its latest writes can't
+    undo. `redis://USER:PASSWORD@HOST:PORT/NUMBER`; `redis+sentinel://USER:PASSWORD@HOST:26379,HOST:26379/PRIMARY` with
+    the Sentinels and what they call the primary; `redis+cluster://USER:PASSWORD@HOST:6379,HOST:6379` with some servers
+    of a Cluster. With TLS `rediss`, `rediss+sentinel`, `rediss+cluster`: then `?ca=FILE` names the authorities the
+    certificate is checked with (without it the system's), `cert=FILE` and `key=FILE` what the gateway shows.
+    `?sentinel_user=` and `sentinel_password=` are for the Sentinels. What is special in a URL is percent-encoded. See
+    `docs/stores.md`."""
+    prefix: str | None = None
+    """What the names of all keys in Redis begin with (`"vestibule:"`): two gateways that share a Redis and nothing else
+    need two."""
+    timeout: Seconds | None = None
+    """How long Redis may take to answer (`"250ms"`)."""
     key_file: FilePath = FilePath("")
     """File of the key ring that seals and signs, readable by its owner only. Without it `vestibule.key` in
     the state directory. Beside SQLite it is made at the first start; with PostgreSQL all processes need the
@@ -151,7 +165,6 @@ class Lifetimes(Node, kw_only=True):
 
     LATER: ClassVar[Mapping[str, str]] = {
         "cached_session": "one process knows of every sign-out at once",
-        "remember_me": "",
     }
 
     pending_flow: Seconds = Seconds(USUAL.flow_s)
@@ -160,6 +173,13 @@ class Lifetimes(Node, kw_only=True):
     """A session that is not used (24 hours)."""
     session_absolute: Seconds = Seconds(USUAL.absolute_s)
     """A session, used or not (7 days)."""
+    remember_me: Seconds | None = None
+    """A session whose person asked for it on the sign-in page (*Keep me signed in*), used or not: it stands for
+    `session_idle` and `session_absolute` then. Who doesn't ask is signed out when the browser is closed, too. Without
+    it nobody is asked."""
+    sessions_per_person: int = 0
+    """How many sessions a person may have: one more sign-in ends the one that was unused for longest, on all hosts. 0
+    (without it): any number. What is handed on to the hosts of a domain counts as one."""
     handle: Seconds = Seconds(USUAL.handle_s)
     """The `Proxy-Session` handle a backend gets (1 hour)."""
     restriction: Seconds = Seconds(USUAL.restriction_s)

@@ -21,6 +21,8 @@ from vestibule.core.inject import FAMILIES, OWN
 from vestibule.core.listener import ListenAddress
 from vestibule.core.postgres import Postgres
 from vestibule.core.postgres import parse as parse_postgres
+from vestibule.core.redis import Redis
+from vestibule.core.redis import parse as parse_redis
 from vestibule.core.route import Backend, Server
 from vestibule.core.rule import Rule
 from vestibule.errors import BadRequest
@@ -326,10 +328,22 @@ def store_url(data: str) -> StoreUrl:
         except ValueError as exc:
             raise Unfit(str(exc)) from None
     if data.startswith("redis"):
-        raise Unfit("Redis is not in this version yet; write sqlite:PATH or postgresql://…")
+        raise Unfit("can't be Redis, which keeps sessions alone: write it into `sessions`, beside `url`")
     raise Unfit(
         "is no store: sqlite:PATH, as in sqlite:state/vestibule.db, or postgresql://USER@HOST/DATABASE"
     )
+
+
+def redis(data: str) -> Redis:
+    """Where sessions are: a URL of Redis, which is never repeated: it holds a password."""
+    if not data.startswith("redis"):
+        raise Unfit(
+            "is no Redis: redis://HOST:6379; what stands in the database of `url` needs no `sessions`"
+        )
+    try:
+        return parse_redis(data)
+    except ValueError as exc:
+        raise Unfit(str(exc)) from None
 
 
 def whole_number(data: Any) -> int:
@@ -420,6 +434,7 @@ KINDS: Mapping[Any, Kind] = {
     Family: Kind("family of headers", family),
     Product: Kind("product", product),
     StoreUrl: Kind("store", store_url),
+    Redis: Kind("URL of Redis", redis),
     Network: Kind("address or range", network),
     ListenAddress: Kind("address to listen on", listener),
     Backend: Kind("backend", backend),

@@ -77,7 +77,7 @@ def only(faults: list[str], start: str) -> None:
         ('lifetimes { session_idle = "1 week" }', 'v.hcl:1:28: `session_idle` is a span of time: "30s"'),
         ("lifetimes { session_idle = 0 }", "v.hcl:1:28: `session_idle` must be longer than nothing"),
         ('store { url = "postgres://x" }', "v.hcl:1:15: `url` is not of the form postgresql://USER:PASSWORD@"),
-        ('store { url = "redis://x" }', "v.hcl:1:15: `url` Redis is not in this version yet"),
+        ('store { url = "redis://x" }', "v.hcl:1:15: `url` can't be Redis, which keeps sessions alone"),
         ('store { url = "vestibule.db" }', "v.hcl:1:15: `url` is no store: sqlite:PATH"),
         ('secret "a" { }', 'v.hcl:1:1: secret "a" has no `value`: value = "…"'),
         ('secret "a" { value = "" }', "v.hcl:1:22: `value` is empty"),
