@@ -302,7 +302,7 @@ class App:
         if compiled.state.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             # Who can write there can put a database of their own in place of ours.
             log.warning("state_open", path=compiled.state, detail="others can write to it: chmod go-w")
-        app = cls(compiled, await opened(compiled), log, role)
+        app = cls(compiled, await opened(compiled, log), log, role)
         with contextlib.suppress(StoreError):  # then the jobs go on trying; who is to be signed for waits
             await app.assertions.begin()
         try:

@@ -13,9 +13,11 @@ from vestibule.config.compile import Compiled
 from vestibule.core.postgres import Postgres
 from vestibule.core.seal import Key, KeyRing
 from vestibule.model import Secret
+from vestibule.observe.log import Log
 from vestibule.store import base, keyfile, sqlite
 from vestibule.store.base import Store
 from vestibule.store.changes import Changes
+from vestibule.store.guard import Guarded
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -26,10 +28,10 @@ class Kept(msgspec.Struct, frozen=True):
     changes: base.Changes
 
 
-async def opened(compiled: Compiled) -> Kept:
+async def opened(compiled: Compiled, log: Log) -> Kept:
     """All of it. Raises ConfigError, StoreError, with what to do about it."""
     ring = open_ring(compiled)
-    return Kept(ring, await open_store(compiled.database), await open_changes(compiled))
+    return Kept(ring, await open_store(compiled.database, log), await open_changes(compiled))
 
 
 def open_ring(compiled: Compiled) -> KeyRing:
@@ -48,13 +50,15 @@ def ring_of(session_key: Secret) -> KeyRing:
     return KeyRing((Key(key_id, secret),))
 
 
-async def open_store(database: Path | Postgres) -> Store:
-    """The store for the data plane; asyncpg is imported by who needs it. Raises StoreError."""
+async def open_store(database: Path | Postgres, log: Log) -> Store:
+    """The store for the data plane; asyncpg is imported by who needs it. Raises StoreError.
+
+    A server is guarded: nobody waits for it longer than they should.
+    """
     if isinstance(database, Path):
         return await sqlite.open_store(f"sqlite:{database}")
     postgres = await asyncio.to_thread(importlib.import_module, "vestibule.store.postgres")
-    opened: Store = await postgres.open_store(database)
-    return opened
+    return Guarded(await postgres.open_store(database), log=log)
 
 
 async def open_changes(compiled: Compiled) -> base.Changes:

@@ -25,6 +25,7 @@ from types import SimpleNamespace
 from typing import Any, Final, TypeVar
 
 from vestibule.errors import StoreError
+from vestibule.observe.log import Log
 from vestibule.store import base
 
 T = TypeVar("T")
@@ -52,15 +53,18 @@ class Breaker:
         self,
         probe: Callable[[], Coroutine[Any, Any, object]],
         *,
+        log: Log,
+        name: str = "store",
         budget_s: float = BUDGET_S,
-        turned: Callable[[bool, str], None] | None = None,
     ) -> None:
-        """`probe` asks for next to nothing; `turned` is told whether the store is away now, and why."""
+        """`probe` asks for next to nothing; `name` is what the log calls the store."""
         self.budget_s = budget_s
         self.patient_s = max(PATIENT_S, budget_s)
         self._probe = probe
-        self._turned = turned
+        self._log = log
+        self._name = name
         self._faults = 0
+        self._since_mono = 0.0
         self._why = ""
         self._probing: asyncio.Task[None] | None = None
         self._left: set[asyncio.Task[Any]] = set()
@@ -106,10 +110,10 @@ class Breaker:
         """The store failed somebody; `is_late`: who waited no longer than they should."""
         self._faults += 1
         if self._probing is None and (is_late or self._faults >= FAULTS):
-            self._why = why
-            self._probing = asyncio.get_running_loop().create_task(self._probe_on(), name="probe store")
-            if self._turned is not None:
-                self._turned(True, why)
+            loop = asyncio.get_running_loop()
+            self._why, self._since_mono = why, loop.time()
+            self._probing = loop.create_task(self._probe_on(), name=f"probe {self._name}")
+            self._log.warning("store_away", store=self._name, detail=why)
 
     async def close(self) -> None:
         """Stop asking."""
@@ -156,8 +160,8 @@ class Breaker:
                 break
         self._probing = None
         self._faults = 0
-        if self._turned is not None:
-            self._turned(False, self._why)
+        away_s = asyncio.get_running_loop().time() - self._since_mono
+        self._log.warning("store_back", store=self._name, away_s=round(away_s, 1))
 
     async def _is_there(self, within_s: float) -> bool:
         task = await self._done(self._probe, within_s)
@@ -179,14 +183,15 @@ class Guarded:
         self,
         store: base.Store,
         *,
+        log: Log,
+        name: str = "store",
         budget_s: float = BUDGET_S,
-        turned: Callable[[bool, str], None] | None = None,
     ) -> None:
         self._store = store
-        self.breaker = Breaker(self._ask_for_nothing, budget_s=budget_s, turned=turned)
-        for name, protocol in PARTS.items():
-            if hasattr(store, name):
-                setattr(self, name, _guarded(getattr(store, name), protocol, self.breaker))
+        self.breaker = Breaker(self._ask_for_nothing, log=log, name=name, budget_s=budget_s)
+        for part, protocol in PARTS.items():
+            if hasattr(store, part):
+                setattr(self, part, _guarded(getattr(store, part), protocol, self.breaker))
 
     async def close(self) -> None:
         """Stop asking, and close what is guarded."""

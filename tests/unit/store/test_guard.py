@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
+import json
 
 import pytest
 
 from tests.helpers import virtual
 from vestibule.errors import StoreError
+from vestibule.observe.log import Log
 from vestibule.store import base, memory
 from vestibule.store.guard import (
     AGAIN_S,
@@ -32,8 +35,8 @@ class Server:
         self.asked = 0
         self.given = itertools.count()
         self.cancelled = 0
-        self.turns: list[bool] = []
-        self.breaker = Breaker(self.answer, turned=lambda is_away, _why: self.turns.append(is_away))
+        self.said = io.StringIO()
+        self.breaker = Breaker(self.answer, log=Log(self.said))
 
     async def answer(self) -> int:
         self.asked += 1
@@ -46,6 +49,11 @@ class Server:
         if self.fault is not None:
             raise self.fault
         return number
+
+    @property
+    def told(self) -> list[str]:
+        """The events of the log."""
+        return [json.loads(line)["event"] for line in self.said.getvalue().splitlines()]
 
     async def ask(self, within_s: float | None = None, *, is_told: bool = True) -> int | str:
         try:
@@ -94,7 +102,7 @@ def test_a_late_answer_is_nobodys_and_the_next_one_is_ones_own():
         server.late_s = 0.01
         await asyncio.sleep(10)
         assert await server.ask() == next(server.given) - 1
-        assert server.turns == [True, False]
+        assert server.told == ["store_away", "store_back"]
 
     virtual.run(story())
 
@@ -180,7 +188,7 @@ def test_one_probe_at_a_time_asks_until_it_is_there_again(late_s):
         while server.breaker.is_away:
             await asyncio.sleep(0.05)
         assert now() - back < 3
-        assert server.turns == [True, False]
+        assert server.told == ["store_away", "store_back"]
         assert isinstance(await server.ask(), int)
 
     virtual.run(story())
@@ -220,7 +228,7 @@ def test_every_method_of_every_part_of_a_store_is_guarded():
     parts = {name: value for name, value in vars(base.Store).items() if isinstance(value, property)}
     assert parts.keys() <= PARTS.keys()
     store = memory.Store()
-    guarded = Guarded(store)
+    guarded = Guarded(store, log=Log(io.StringIO()))
     for name, protocol in PARTS.items():
         if not hasattr(store, name):
             continue
@@ -231,7 +239,7 @@ def test_every_method_of_every_part_of_a_store_is_guarded():
 
 def test_a_guarded_store_answers_as_the_store_does():
     async def story() -> None:
-        guarded = Guarded(memory.Store())
+        guarded = Guarded(memory.Store(), log=Log(io.StringIO()))
         assert await guarded.marks.consume("flow", b"k", 1.0, 2.0)
         assert not await guarded.marks.consume("flow", b"k", 1.0, 2.0)
         assert await guarded.sessions.sweep(now(), limit=5) == 0
