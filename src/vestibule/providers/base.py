@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from vestibule.model import Identity, Secret, Tokens
+from vestibule.protocol.logout_token import LogoutToken
 from vestibule.providers.kit import Flow
 
 
@@ -161,6 +162,20 @@ class SignOut(Provider, Protocol):
 
         `for_good`: the person's account is deleted here, so consent goes too where a sign-out leaves it.
         """
+
+
+@runtime_checkable
+class EndsSessions(Provider, Protocol):
+    """Tells when a session of its own is over (OpenID Connect Back-Channel and Front-Channel Logout 1.0)."""
+
+    def ended(self, logout_token: Secret, now: float) -> Flow[LogoutToken]:
+        """What a logout token says, all of it checked. Raises ClientError `logout_token_…`, ProviderError."""
+
+    def speaks_for(self, issuer: str) -> bool:
+        """Whether this is the issuer, or one of those, that it signs people in for."""
+
+    def frame_origins(self) -> Flow[tuple[str, ...]]:
+        """Where pages of its own may stand that frame ours. Raises nothing of its own."""
 
 
 @runtime_checkable

@@ -20,7 +20,7 @@ from vestibule.providers.base import Answer
 from vestibule.providers.kit import Discovery, Flow
 from vestibule.providers.listing import by_member, listed
 from vestibule.providers.oauth2 import Endpoints
-from vestibule.providers.oidc import Oidc, OidcConfig
+from vestibule.providers.oidc import Oidc, OidcConfig, with_sid
 from vestibule.providers.place import check_url
 
 SHARED: Final = frozenset({"common", "organizations", "consumers"})
@@ -157,12 +157,17 @@ class Entra(Oidc):
         """Who the ID token says has come, with groups by Graph where the token only says that there are too many."""
         signed = yield from self.signed(at, tokens, answer)
         self.check_claims(signed)
-        found = self.identity(at, signed, self._email(signed, {}))
+        found = with_sid(self.identity(at, signed, self._email(signed, {})), signed)
         asks = "groups" not in self._entra.claims and (self._entra.group_names or has_overage(signed))
         if not asks:
             return found
         groups = yield from self._groups(tokens.access_token)
         return claim.with_lists(found, groups=groups)
+
+    def speaks_for(self, issuer: str) -> bool:
+        """Whether this is an issuer of Microsoft's: each tenant is one, and an identity names its own."""
+        tenant = issuer.removeprefix(f"{self._base}/").removesuffix("/v2.0")
+        return issuer == f"{self._base}/{tenant}/v2.0" and _TENANT_RE.fullmatch(tenant) is not None
 
     def check_claims(self, signed: Mapping[str, Any]) -> None:
         """Refuse accounts of other tenants. Threat: anybody can make a tenant, and in it any account."""
@@ -254,10 +259,8 @@ class Entra(Oidc):
         return f"{self._base}/{TEMPLATE}/v2.0" if tenant in SHARED else ""
 
     def _is_issuer(self, issuer: str) -> bool:
-        if expected := self._expected_issuer():
-            return issuer == expected
-        tenant = issuer.removeprefix(f"{self._base}/").removesuffix("/v2.0")
-        return issuer == f"{self._base}/{tenant}/v2.0" and _TENANT_RE.fullmatch(tenant) is not None
+        expected = self._expected_issuer()
+        return issuer == expected if expected else self.speaks_for(issuer)
 
     def _is_one_tenant(self) -> bool:
         """True where all accounts are of one tenant, whose domains the operator can speak for."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Literal
 
@@ -10,17 +12,18 @@ import msgspec
 
 from vestibule.core import claim
 from vestibule.core.person import verified_email
-from vestibule.errors import ProviderInvalid, ProviderRefused
+from vestibule.errors import ClientError, ProviderError, ProviderInvalid, ProviderRefused
 from vestibule.model import Identity, Secret, Tokens
-from vestibule.protocol import base64url
+from vestibule.protocol import base64url, logout_token
 from vestibule.protocol import oauth2 as wire
 from vestibule.protocol import oidc as connect
 from vestibule.protocol.jose import SigningKey
+from vestibule.protocol.logout_token import LogoutToken
 from vestibule.providers.base import Answer
 from vestibule.providers.kit import Discovery, Flow, Get, Keys, Reply
 from vestibule.providers.listing import object_at
 from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig
-from vestibule.providers.place import check_url
+from vestibule.providers.place import check_url, origin_of
 
 FRESH_S: Final = 300.0
 """How old an ID token may be that says who somebody is now."""
@@ -29,6 +32,10 @@ _ASSERTION_S: Final = 60
 _OF_OLD_KEYS: Final = frozenset({"id_token_key", "id_token_kid", "id_token_signature"})
 #: what is wrong in the end with any ID token that was good: it has run out, or the access token is a newer one
 _OUTLIVED: Final = frozenset({"id_token_expired", "id_token_at_hash"})
+#: what may stand in a policy of ours: a host and a port, nothing that ends the directive
+_ORIGIN: Final = re.compile(
+    r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?|https?://\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?"
+)
 _ALGORITHMS: Final[Mapping[str, Literal["ES256", "RS256"]]] = {"RS256": "RS256", "ES256": "ES256"}
 
 
@@ -146,7 +153,7 @@ class Oidc(OAuth2):
         self.check_claims(signed)
         told = yield from self._told(at, tokens.access_token, signed)
         found = self.identity(at, {**told, **signed}, self._email(signed, told))
-        return (yield from self.completed(found, at, tokens))
+        return (yield from self.completed(with_sid(found, signed), at, tokens))
 
     def recheck(self, identity: Identity, tokens: Tokens, now: float) -> Flow[Identity]:
         """The same person as the provider has them now, by an ID token of this hour, else by userinfo.
@@ -166,7 +173,8 @@ class Oidc(OAuth2):
         if (found.issuer, found.subject) != (identity.issuer, identity.subject):
             raise ProviderInvalid("the provider now names somebody else", code="wrong_subject")
         self.check_admitted(found)
-        return found
+        # Only an ID token names the session, and not every one of a refresh does.
+        return found if found.sid else msgspec.structs.replace(found, sid=identity.sid)
 
     def signed(self, at: Endpoints, tokens: Tokens, answer: Answer) -> Flow[dict[str, Any]]:
         """The claims of the ID token, all checked. Raises ProviderInvalid."""
@@ -220,6 +228,49 @@ class Oidc(OAuth2):
             return_to=return_to,
             id_token=tokens.id_token,
         )
+
+    def ended(self, raw: Secret, now: float) -> Flow[LogoutToken]:
+        """What a logout token says, all of it checked. Raises ClientError `logout_token_…`, ProviderError.
+
+        Spec: OpenID Connect Back-Channel Logout 1.0 section 2.6. A token that names no key gets one more try with
+        keys fetched anew, as an ID token does.
+        """
+        kid = logout_token.key_id_of(raw.reveal())
+        at = yield from self.endpoints()
+        keys = yield Keys(at.jwks_url, kid, at.via)
+        try:
+            return self._ended(at, raw, keys, now)
+        except ClientError as exc:
+            if kid is not None or exc.code not in logout_token.OF_OLD_KEYS:
+                raise
+        keys = yield Keys(at.jwks_url, "", at.via)
+        return self._ended(at, raw, keys, now)
+
+    def _ended(self, at: Endpoints, raw: Secret, keys: tuple[dict[str, Any], ...], now: float) -> LogoutToken:
+        return logout_token.verified(
+            raw.reveal(),
+            keys,
+            issuer=at.issuer,
+            client_id=self._oidc.client_id,
+            now=now,
+            algorithms=at.algorithms,
+        )
+
+    def speaks_for(self, issuer: str) -> bool:
+        """Whether this is the issuer it signs people in for, exactly as it writes itself."""
+        return issuer == self._oidc.issuer
+
+    def frame_origins(self) -> Flow[tuple[str, ...]]:
+        """The origins of the issuer and of its sign-in and sign-out pages. Raises nothing of its own.
+
+        Spec: OpenID Connect Front-Channel Logout 1.0 section 4.
+        """
+        urls = [self._oidc.issuer]
+        with contextlib.suppress(ProviderError):  # the issuer's own is known without its metadata
+            at = yield from self.endpoints()
+            urls += [at.authorize_url, at.end_session_url]
+        origins = dict.fromkeys(origin_of(url) for url in urls if url)
+        return tuple(origin for origin in origins if _ORIGIN.fullmatch(origin))
 
     def _verified(self, at: Endpoints, tokens: Tokens, raw: Secret, answer: Answer) -> Flow[dict[str, Any]]:
         """The ID token's claims, all checked. A token that names no key gets one more try with keys fetched anew."""
@@ -317,6 +368,16 @@ class Oidc(OAuth2):
         if config.auth_style or not config.client_secret or self._auth in at.auth_methods:
             return self._auth
         return "client_secret_post" if "client_secret_post" in at.auth_methods else self._auth
+
+
+def with_sid(identity: Identity, signed: Mapping[str, Any]) -> Identity:
+    """The identity with the provider's own name of the session, where the ID token gives one that is a name.
+
+    Spec: OpenID Connect Back-Channel Logout 1.0 section 2.1.
+    """
+    sid = signed.get("sid")
+    is_name = isinstance(sid, str) and sid.isprintable() and len(sid) <= logout_token.NAME_MAX_CHARS
+    return msgspec.structs.replace(identity, sid=sid) if is_name else identity
 
 
 def _email_source(signed: Mapping[str, Any], told: Mapping[str, Any], verified: str) -> Mapping[str, Any]:

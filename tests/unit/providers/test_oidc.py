@@ -26,9 +26,13 @@ from tests.unit.providers.player import (
     start,
     token_reply,
 )
-from vestibule.errors import ProviderInvalid, ProviderRefused, ProviderUnavailable
+from vestibule.core.claim import LISTS
+from vestibule.errors import ClientError, ProviderInvalid, ProviderRefused, ProviderUnavailable
 from vestibule.model import Identity, Secret, Tokens
+from vestibule.protocol import base64url
 from vestibule.protocol.jose import SigningKey
+from vestibule.protocol.logout_token import EVENT
+from vestibule.providers.base import EndsSessions
 from vestibule.providers.kit import Discovery, Get, Keys, PostForm
 from vestibule.providers.oidc import Oidc, OidcConfig
 
@@ -500,3 +504,103 @@ def test_where_the_metadata_stands_is_as_much_the_operators_as_the_issuer() -> N
     assert found.token_url == f"{inner}/token"
     assert found.via.split() == [ISSUER, f"{inner}/.well-known/openid-configuration"]
     assert play(client().endpoints(), METADATA)[0].via == ISSUER
+
+
+# -- when the provider's own session ends --------------------------------------------------------
+
+LOGOUT: dict[str, Any] = {
+    "iss": ISSUER,
+    "aud": "cid",
+    "iat": int(NOW) - 5,
+    "exp": int(NOW) + 120,
+    "jti": "j-1",
+    "sid": "s-1",
+    "events": {EVENT: {}},
+}
+
+
+def logout(key: SigningKey = RSA, **claims: Any) -> Secret:
+    return key.sign({**LOGOUT, **claims}, kind="logout+jwt")
+
+
+@pytest.mark.parametrize(
+    ("sid", "kept"),
+    [
+        pytest.param("s-1", "s-1", id="a name"),
+        pytest.param(None, "", id="none"),
+        pytest.param(7, "", id="a number"),
+        pytest.param("x\n", "", id="a control character"),
+        pytest.param("x" * 256, "", id="an endless one"),
+    ],
+)
+def test_an_identity_knows_the_session_that_its_id_token_names(sid: Any, kept: str) -> None:
+    done, _ = finished(id_token(sid=sid))
+    assert done.identity is not None
+    assert done.identity.sid == kept
+
+
+def test_userinfo_names_no_session() -> None:
+    done, _ = finished(id_token(groups=None), userinfo=reply({"sub": "alice", "sid": "s-9", "groups": []}))
+    assert done.identity is not None
+    assert done.identity.sid == ""
+
+
+def test_whoever_is_looked_at_again_is_in_the_same_session_unless_a_new_id_token_names_another() -> None:
+    known = Identity(client="op", issuer=ISSUER, subject="alice", sid="s-1", unknown=LISTS)
+    by_userinfo = Tokens(access_token=Secret("at-1"))
+    told = reply({"sub": "alice", "groups": []})
+    found, _ = play(client().recheck(known, by_userinfo, NOW), METADATA, told)
+    assert found.sid == "s-1"
+    for sid, kept in ((None, "s-1"), ("s-2", "s-2")):
+        fresh = Tokens(access_token=Secret("at-1"), id_token=Secret(id_token(sid=sid)))
+        found, _ = play(client().recheck(known, fresh, NOW), METADATA, jwks_of(RSA, EC))
+        assert found.sid == kept
+
+
+def test_a_logout_token_is_read_with_the_issuers_keys() -> None:
+    ended, asked = play(client().ended(logout(), NOW), METADATA, jwks_of(RSA, EC))
+    assert (ended.issuer, ended.sid, ended.jti) == (ISSUER, "s-1", "j-1")
+    assert [type(ask) for ask in asked] == [Discovery, Keys]
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        pytest.param(logout(OTHER_RSA), "logout_token_signature", id="another key"),
+        pytest.param(logout(aud="other"), "logout_token_aud", id="another client"),
+        pytest.param(Secret(id_token(sid="s-1")), "logout_token_events", id="ID token"),
+    ],
+)
+def test_a_logout_token_that_does_not_hold_ends_nothing(raw: Secret, code: str) -> None:
+    with pytest.raises(ClientError) as told:
+        play(client().ended(raw, NOW), METADATA, jwks_of(RSA, EC))
+    assert told.value.code == code
+
+
+def test_what_is_no_token_has_nothing_fetched() -> None:
+    with pytest.raises(ClientError):
+        play(client().ended(Secret("nonsense"), NOW))
+
+
+def test_a_logout_token_that_names_no_key_gets_one_try_with_keys_fetched_anew() -> None:
+    head = {"alg": "RS256", "typ": "logout+jwt"}
+    text = ".".join(base64url.encode(msgspec.json.encode(part)) for part in (head, LOGOUT))
+    raw = Secret(f"{text}.{base64url.encode(_signature(text))}")
+    old, new = jwks_of(OTHER_RSA), jwks_of(RSA)
+    ended, asked = play(client().ended(raw, NOW), METADATA, old, new)
+    assert ended.sid == "s-1"
+    assert [ask.kid for ask in asked if isinstance(ask, Keys)] == [None, ""]
+
+
+def test_it_speaks_for_its_own_issuer_to_the_letter() -> None:
+    assert client().speaks_for(ISSUER)
+    assert not client().speaks_for(f"{ISSUER}/")
+    assert isinstance(client(), EndsSessions)
+
+
+def test_pages_of_the_provider_may_frame_ours_wherever_it_has_them() -> None:
+    elsewhere = {**METADATA, "end_session_endpoint": "https://end.op.example:8443/x?y"}
+    assert play(client().frame_origins(), elsewhere)[0] == (ISSUER, "https://end.op.example:8443")
+    odd = {**METADATA, "end_session_endpoint": "https://evil;script-src/x"}
+    assert play(client().frame_origins(), odd)[0] == (ISSUER,)
+    assert play(client().frame_origins(), ProviderUnavailable("away"))[0] == (ISSUER,)
