@@ -247,6 +247,10 @@ class Sessions:
             children.get(one.id, one) for one in found.values() if not one.parent_id or one.id in children
         )
 
+    async def by_sid(self, issuer: str, sid: str) -> tuple[Session, ...]:
+        """The live sessions that rest on this session of a provider's; as the store has them (`store.base`)."""
+        return await self._store.by_sid(issuer, sid, self._now())
+
     async def end_of(self, user_id: str) -> tuple[str, ...]:
         """End all of a user's with their grants, everywhere; durable on return. The ids of those that ended."""
         ended: tuple[str, ...] = ()
