@@ -10,7 +10,7 @@ What siblings need to know of each other is kept in this process for as long as 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
@@ -21,8 +21,8 @@ from vestibule.core.flow import LIFE_S, Flow
 from vestibule.core.person import is_same_person, shown
 from vestibule.core.registration import Filled
 from vestibule.core.session import with_client
-from vestibule.errors import ClientError
-from vestibule.model import Device, Identity, Secret, Session, User
+from vestibule.errors import ClientError, FlowError
+from vestibule.model import Device, Identity, Secret, Session, Tokens, User
 from vestibule.providers.base import SignedIn
 from vestibule.service.grants import Grants
 from vestibule.service.people import People
@@ -90,13 +90,28 @@ class _Given(msgspec.Struct, frozen=True):
     at: float
 
 
+IsOver = Callable[[Identity, Tokens | None, float], Awaitable[bool]]
+
+
+async def _never(_identity: Identity, _tokens: Tokens | None, _now: float) -> bool:
+    return False
+
+
 class Arrivals:
     """Settles finished flows."""
 
     def __init__(
-        self, sessions: Sessions, grants: Grants, people: People, *, memory_s: float = LIFE_S
+        self,
+        sessions: Sessions,
+        grants: Grants,
+        people: People,
+        *,
+        memory_s: float = LIFE_S,
+        is_over: IsOver = _never,
     ) -> None:
+        """`is_over`: whether the provider has ended its session meanwhile (`service.logout`)."""
         self._memory_s = memory_s
+        self._is_over = is_over
         self._sessions = sessions
         self._grants = grants
         self._people = people
@@ -117,7 +132,7 @@ class Arrivals:
         """The browser's session and handle, durable; None: a newcomer who must fill in the form first.
 
         Siblings go one after the other. Raises ClientError (`other_person`, what `People.admit` raises; 403),
-        StoreError.
+        FlowError where the provider has ended its session meanwhile, StoreError.
         """
         async with self._turns.of(arrival.siblings | {arrival.flow.id}):
             while True:
@@ -135,8 +150,20 @@ class Arrivals:
                         return None
                 taken = await self._take(step, session, user, arrival)
                 if taken is not None:  # None: the session ended in between, so once more without it
+                    await self._check_lasting(arrival, taken[0])
                     self._remember(arrival, *taken)
                     return taken
+
+    async def _check_lasting(self, arrival: Arrival, session: Session) -> None:
+        """Raise FlowError where the provider has ended meanwhile what this session would rest on; it is over then."""
+        identity, tokens = arrival.result.identity, arrival.result.tokens
+        if identity is None or not any(is_same_person(known, identity) for known in session.identities):
+            return
+        if not await self._is_over(identity, tokens, arrival.now):
+            return
+        await self.end(session.id)
+        detail = "the provider has ended its session meanwhile"
+        raise FlowError("This sign-in is over. Please start again.", code="flow_expired", detail=detail)
 
     async def end(self, session_id: str) -> None:
         """End a session everywhere; durable on return."""

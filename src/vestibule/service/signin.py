@@ -31,6 +31,7 @@ from vestibule.service.handoff import FLOW_TEXTS, Handoffs, leads_away, suffices
 from vestibule.service.leaving import Leaving
 from vestibule.service.linking import Links
 from vestibule.service.locker import Locker
+from vestibule.service.logout import Logouts
 from vestibule.service.outcome import Begun, Failed, Finished, SignedOut
 from vestibule.service.password_form import PasswordForm
 from vestibule.service.people import People
@@ -96,10 +97,13 @@ class SignIn:
         self._keys = keys
         self._driver = driver
         self._random = random
-        self._arrivals = Arrivals(sessions, grants, people, memory_s=flow_life_s)
+        self._leaving = Leaving(grants, driver)
+        self.logouts = Logouts(sessions, self._leaving, parking, people, driver)
+        self._arrivals = Arrivals(
+            sessions, grants, people, memory_s=flow_life_s, is_over=self.logouts.is_over
+        )
         self._life_s = flow_life_s
         self._starts = Limit(STARTS_MAX, STARTS_WINDOW_S)
-        self._leaving = Leaving(grants, driver)
         self._cookies = Cookies(keys, flow_life_s)
         locker = Locker(parking, keys, random=random)
         self._posted = Posted(locker)
@@ -144,6 +148,7 @@ class SignIn:
         }
         self._logins = {name: p for name, p in providers.items() if isinstance(p, RedirectLogin)}
         self._leaving.use(providers)
+        self.logouts.use(providers)
         self._hosts = hosts
 
     def chooser(
