@@ -14,7 +14,6 @@ import secrets
 import socket
 import ssl
 import stat
-import time
 from collections.abc import Coroutine, Mapping
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -25,6 +24,7 @@ from vestibule.core.listener import ListenAddress
 from vestibule.core.route import Host, ReturnHosts, site_of
 from vestibule.core.seal import KeyRing
 from vestibule.errors import StoreError, VestibuleError
+from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.opening import Kept, opened
@@ -295,6 +295,7 @@ class App:
         sockets: Mapping[ListenAddress, socket.socket] = _NO_SOCKETS,
     ) -> App:
         """The app, listening: on these sockets, where somebody has bound them. Raises ConfigError, StoreError."""
+        clock.now.tell(log)
         try:
             compiled.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as exc:
@@ -419,7 +420,7 @@ class App:
         """Return when all work can be done. Raises VestibuleError, with what is in the way."""
         if not self._back_office.done():
             raise VestibuleError("the control plane is being loaded", code="starting", status=503)
-        await self._store.sessions.by_id("", time.time())
+        await self._store.sessions.by_id("", clock.now())
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

@@ -30,7 +30,7 @@ JUMP_S: Final = 60.0
 BELIEVE_S: Final = 600.0
 AT_LEAST_S: Final = 60.0
 LOOK_S: Final = 1.0
-_BOOT_TIME: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_boot_time: Final = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Clock:
@@ -51,7 +51,7 @@ class Clock:
         self,
         *,
         wall: Callable[[], float] = time.time,
-        steady: Callable[[], float] = partial(time.clock_gettime, _BOOT_TIME),
+        steady: Callable[[], float] = _boot_time,
     ) -> None:
         self._wall = wall
         self._steady = steady

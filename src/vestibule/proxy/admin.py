@@ -6,13 +6,13 @@ loopback port, where the API asks for a token. Neither answers to a web page.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from vestibule.core.listener import ListenAddress
 from vestibule.errors import BadRequest, ClientError, VestibuleError
+from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol.caching import NOT_KEPT
@@ -46,7 +46,7 @@ class Admin:
         answers: Answers,
         traffic: Traffic,
         log: Log,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         """`ready` returns when the program can do all its work, and raises what is in the way otherwise."""
         self._is_owner = bool(address.path)

@@ -7,7 +7,6 @@ and of a host that may call here; the credential is there, and fresh.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from vestibule.core.seal import KeyRing
 from vestibule.core.session import owner_of
 from vestibule.errors import BadRequest, ClientError, VestibuleError
 from vestibule.model import Secret, Session, Tokens
+from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol.h1 import AnswerHead, RequestHead, request_bytes
@@ -69,7 +69,7 @@ class Calling:
         answers: Answers,
         traffic: Traffic,
         log: Log,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         self.call = call
         self._sessions = sessions

@@ -7,7 +7,6 @@ a store that can't be reached is 503, and neither touches a cookie.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -18,6 +17,7 @@ from vestibule.core.passage import without
 from vestibule.core.route import HEALTH_PATH, KEYS_PATH, POMERIUM_KEYS_PATH, Backend, RouteTable
 from vestibule.errors import BadRequest, ClientError
 from vestibule.model import Allow, Session, SignIn
+from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol import cookie, websocket
@@ -84,7 +84,7 @@ class Gateway:
         edges: Edges,
         traffic: Traffic,
         log: Log,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         self._judge = judge
         self._teller = teller
@@ -236,7 +236,7 @@ class Gateway:
         And until when they may be sent again.
         """
         ask, came = judged.ask, head.lines
-        if judged.caller is not None or judged.is_preflight:
+        if judged.caller is not None or judged.is_preflight or ask.bears:
             came = without(came, _AUTHORIZATION)
         lines = [*came, *ask.told.lines]
         if ask.taken.rest:

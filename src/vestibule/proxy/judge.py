@@ -8,19 +8,18 @@ can't be reached is `Unavailable`, and neither touches a cookie.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
 import msgspec
 
-from vestibule.core.credential import is_good_for
+from vestibule.core.credential import SESSION_INVALID, is_good_for
 from vestibule.core.passage import is_preflight
 from vestibule.core.policy import Policy, asker_of, decide
 from vestibule.core.route import Host, Route, RouteTable, Site, has_one_meaning, is_own, serving_name
 from vestibule.core.seal import KeyRing
-from vestibule.errors import BadRequest, ClientError, ProviderUnavailable, StoreError
+from vestibule.errors import BadRequest, ClientError, CredentialRefused, ProviderUnavailable, StoreError
 from vestibule.model import (
     Allow,
     Caller,
@@ -29,6 +28,7 @@ from vestibule.model import (
     Session,
     Unavailable,
 )
+from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.protocol import cookie, websocket
 from vestibule.protocol.address import Networks
@@ -43,6 +43,7 @@ from vestibule.service.sessions import Sessions
 
 WHOLE_S = 10.0
 """How long a request waits at the start for the providers of the database."""
+_NO_SESSION = "this is no session's, or it has ended"
 _TOKEN_REQUIRED = Deny(401, "token_required", "this address takes a token only")
 
 
@@ -85,6 +86,8 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     taken: cookie.Taken
     told: Told
     kept: Kept | None
+    bears: bool = False
+    """The session's handle came in Authorization, which doesn't go on; it stands in `taken`, too."""
 
 
 class Judged(msgspec.Struct, frozen=True, gc=False):
@@ -116,7 +119,7 @@ class Judge:
         trusted: Networks,
         ring: KeyRing,
         log: Log,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         self._sessions = sessions
         self._rechecks = rechecks
@@ -163,6 +166,8 @@ class Judge:
         host, handle = judged.ask.view.host, judged.ask.taken.value
         if judged.caller is not None or self._table.host(host.name) is not host:
             return False
+        if judged.ask.route.policy.max_age_s:
+            return False  # it is a matter of the time
         if handle is None:
             return judged.session is None
         session = self._sessions.peek(handle.decode("latin-1"))
@@ -207,9 +212,16 @@ class Judge:
         if route.preflight is not None and is_preflight(head) and not is_own(target.path, host):
             self._let_preflight(case, ask, route.preflight, then)
             return
-        if host.takes_callers and head.authorization and not is_own(target.path, host):
+        if head.authorization:
             authorization = value_of(head.authorization)
-            if self._callers.takes(host, authorization):
+            if host.session_bearer and view.is_bearer(authorization):
+                self._bear(case, ask, authorization, then, failed)
+                return
+            if (
+                host.takes_callers
+                and not is_own(target.path, host)
+                and self._callers.takes(host, authorization)
+            ):
                 self._call(case, ask, authorization, then, failed)
                 return
         if taken.value is None:
@@ -221,6 +233,26 @@ class Judge:
             self._decide(case, ask, session, then)
         else:
             self._tasks.spawn(self._load(case, ask, handle, then), "load session", partial(failed, case))
+
+    def _bear(
+        self,
+        case: C,
+        ask: Ask,
+        authorization: bytes,
+        then: Callable[[C, Judged], None],
+        failed: Callable[[C, Exception], None],
+    ) -> None:
+        """The session of a handle in Authorization. A wrong one is never followed by a look at the cookie."""
+        shown = ask.view.borne(authorization)
+        if shown is None:
+            raise CredentialRefused(_NO_SESSION, code=SESSION_INVALID)
+        handle = shown.decode("ascii")
+        bearing = Ask(ask.view, ask.route, ask.taken._replace(value=shown), ask.told, ask.kept, bears=True)
+        session = self._sessions.peek(handle)
+        if session is not None and not self._rechecks.is_due(session):
+            self._decide(case, bearing, session, then)
+        else:
+            self._tasks.spawn(self._load(case, bearing, handle, then), "load session", partial(failed, case))
 
     # -- once more -----------------------------------------------------------------------------
 
@@ -238,20 +270,22 @@ class Judge:
         """
         view = self._views.within(outer.ask.view, serving, case.listener)
         host, head = view.host, case.head
-        ask = Ask(view, host.route(head.target.path), outer.ask.taken, outer.ask.told, None)
-        if host.takes_callers and outer.caller is None and head.authorization:
+        bears = outer.ask.bears
+        ask = Ask(view, host.route(head.target.path), outer.ask.taken, outer.ask.told, None, bears=bears)
+        if host.takes_callers and outer.caller is None and head.authorization and not bears:
             authorization = value_of(head.authorization)
             if self._callers.takes(host, authorization):
                 self._call(case, ask, authorization, then, failed)
                 return
         decision: Decision
         if outer.caller is not None:
-            decision = _by_rules(outer.caller, ask.route, case)  # where it is good for, the host has looked
+            # Where it is good for, the host has looked.
+            decision = _by_rules(outer.caller, ask.route, case, self._now())
         elif ask.route.needs_caller:
             decision = _TOKEN_REQUIRED
         else:
             policy = ask.route.policy
-            decision = decide(policy, head.method, asker_of(outer.session, policy, case.address))
+            decision = decide(policy, head.method, asker_of(outer.session, policy, case.address, self._now()))
         if not isinstance(decision, Allow):
             case.host = host
         then(case, Judged(ask, outer.session, outer.caller, decision, is_preflight=outer.is_preflight))
@@ -319,14 +353,17 @@ class Judge:
 
     def _decide(self, case: C, ask: Ask, session: Session | None, then: Callable[[C, Judged], None]) -> None:
         """For a session, or nobody."""
-        head = case.head
+        head, now = case.head, 0.0
         if session is not None:
             if session.host != ask.view.realm:
                 session = None  # a handle is good in its own realm only
             else:
                 case.session_id = session.id
                 case.on_last = self._lasting.add
-                self._sessions.touch(session, self._now())
+                now = self._now()
+                self._sessions.touch(session, now)
+        if session is None and ask.bears:
+            raise CredentialRefused(_NO_SESSION, code=SESSION_INVALID)
         path, host = head.target.path, ask.view.host
         if (path[:2] == b"/@" or host.callbacks or host.compat) and is_own(path, host):
             then(case, Judged(ask, session, None, None))
@@ -335,7 +372,7 @@ class Judge:
             then(case, Judged(ask, None, None, _TOKEN_REQUIRED))
             return
         policy = ask.route.policy
-        decision = decide(policy, head.method, asker_of(session, policy, case.address))
+        decision = decide(policy, head.method, asker_of(session, policy, case.address, now))
         then(case, Judged(ask, session, None, decision))
 
     def _let_preflight(self, case: C, ask: Ask, policy: Policy, then: Callable[[C, Judged], None]) -> None:
@@ -350,7 +387,7 @@ class Judge:
             return
         case.session_id = f"{caller.kind}:{caller.id}"
         case.on_last = self._lasting.add_by_credential
-        decision = _decided_for(caller, ask.view.name, ask.route, case)
+        decision = _decided_for(caller, ask.view.name, ask.route, case, self._now())
         then(case, Judged(ask, None, caller, decision))
 
     def forget(self, exchange: Exchange) -> None:
@@ -363,9 +400,9 @@ class Judge:
         path, method = exchange.head.target.path, exchange.head.method
         if host is None or is_own(path, host):
             return host is not None
-        policies = [route.policy for route in self._way(host, path)]
+        policies, now = [route.policy for route in self._way(host, path)], self._now()
         decisions = [
-            decide(policy, method, asker_of(session, policy, exchange.address)) for policy in policies
+            decide(policy, method, asker_of(session, policy, exchange.address, now)) for policy in policies
         ]
         return all(isinstance(decision, Allow) for decision in decisions)
 
@@ -386,9 +423,9 @@ class Judge:
             caller = await self._callers.load(host, authorization, exchange.address, self._now())
         except ClientError:
             return False
-        route, *inner = self._way(host, head.target.path)
-        decision = _decided_for(caller, head.host.decode("ascii"), route, exchange)
-        decisions = [decision, *(_by_rules(caller, one, exchange) for one in inner)]
+        (route, *inner), now = self._way(host, head.target.path), self._now()
+        decision = _decided_for(caller, head.host.decode("ascii"), route, exchange, now)
+        decisions = [decision, *(_by_rules(caller, one, exchange, now) for one in inner)]
         if not all(isinstance(one, Allow) for one in decisions):
             return False
         outer = self._table.host(head.host)
@@ -401,7 +438,7 @@ class Judge:
         known = self._sessions.peek(handle) or await self._sessions.load(handle)
         session = known if known is not None and known.host == view.realm else None
         policy = host.route(exchange.head.target.path).policy
-        asker = asker_of(session, policy, exchange.address)
+        asker = asker_of(session, policy, exchange.address, self._now())
         return isinstance(decide(policy, exchange.head.method, asker), Allow)
 
     def _taker(self, head: RequestHead, authorization: bytes) -> Host | None:
@@ -414,20 +451,20 @@ class Judge:
         return None
 
 
-def _decided_for(caller: Caller, host: str, route: Route, case: Case) -> Decision:
+def _decided_for(caller: Caller, host: str, route: Route, case: Case, now: float) -> Decision:
     """What a caller may: no more than the credential is good for, whatever the rules say."""
     head = case.head
     is_upgrade = bool(head.upgrade)
     if not is_good_for(caller.bounds, host, head.target.path, head.method, is_upgrade=is_upgrade):
         return Deny(403, "out_of_bounds", f"this {caller.kind} is not good for this address")
-    return _by_rules(caller, route, case)
+    return _by_rules(caller, route, case, now)
 
 
-def _by_rules(caller: Caller, route: Route, case: Case) -> Decision:
+def _by_rules(caller: Caller, route: Route, case: Case, now: float) -> Decision:
     """What the rules say of a caller."""
     if route.needs_caller and not route.policy.believes(caller):
         return Deny(401, "token_required", f"this address takes another token than this {caller.kind}")
-    return decide(route.policy, case.head.method, asker_of(caller, route.policy, case.address))
+    return decide(route.policy, case.head.method, asker_of(caller, route.policy, case.address, now))
 
 
 def check_origin(head: RequestHead, ask: Ask, session: Session | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import secrets
-import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -30,6 +29,7 @@ from vestibule.model import (
     StepUp,
     Unavailable,
 )
+from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Record, Traffic
 from vestibule.protocol.caching import NOT_KEPT
@@ -104,7 +104,7 @@ class Refusals:
         log: Log,
         *,
         as_json: bool = False,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         self._answers = answers
         self._traffic = traffic

@@ -7,7 +7,6 @@ name there is, so that the edge overwrites them all (`Told.pairs`).
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -20,6 +19,7 @@ from vestibule.core.recent import Recent
 from vestibule.core.route import Host, Route, Telling
 from vestibule.core.seal import KeyRing
 from vestibule.model import Caller, Session
+from vestibule.observe import clock
 from vestibule.proxy.judge import Judged
 
 BLOCKS_MAX = 10_000
@@ -58,7 +58,7 @@ class Teller:
         assertions: Assertions,
         *,
         handle_s: float = LIFE_S,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         self._ring = ring
         self._assertions = assertions

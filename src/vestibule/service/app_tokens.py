@@ -23,6 +23,7 @@ from vestibule.core.route import Host
 from vestibule.core.session import ID_BYTES, SEEN_EVERY_S, hash_of
 from vestibule.errors import Conflict, CredentialRefused, Invalid, NotFound, StoreError, TooManyTries
 from vestibule.model import AppToken, Bounds, Caller, Identity, Secret
+from vestibule.observe import clock
 from vestibule.protocol import base64url
 from vestibule.protocol.authorization import bearer_of
 from vestibule.service.people import KNOWN, People
@@ -162,7 +163,7 @@ class Bearers:
         find: Callable[[bytes, float], Awaitable[Found | None]],
         changes: base.Changes,
         *,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
         mono: Callable[[], float] = time.monotonic,
         grace_s: float = USUAL.grace_s,
         capacity: int = 10_000,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from vestibule.core.route import Host
 from vestibule.core.seal import NONCE_BYTES, KeyRing
 from vestibule.errors import StoreError
 from vestibule.model import Caller, Secret, Session
+from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.protocol import base64url
 from vestibule.protocol.jose import SigningKey
@@ -61,7 +61,7 @@ class Assertions:
         log: Log,
         *,
         are_wanted: bool,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """`are_wanted`: some host signs, so there must be a key."""

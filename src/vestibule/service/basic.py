@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import secrets
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,6 +19,7 @@ from vestibule.core.lockout import Lockout
 from vestibule.core.route import Host
 from vestibule.errors import CredentialRefused, TooManyTries
 from vestibule.model import Caller, Identity, Secret
+from vestibule.observe import clock
 from vestibule.protocol.authorization import basic_of, scheme_of
 from vestibule.protocol.htpasswd import People, Person, canonical
 from vestibule.service.htpasswd import PasswordFiles
@@ -42,7 +42,7 @@ class Passwords:
         proofs: Proofs,
         *,
         fits: Fits | None = None,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         """`fits`: `protocol.password.fits`, which is loaded when it is first needed."""
         self._files = files

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from vestibule.core.person import verified_email
 from vestibule.core.route import Host
 from vestibule.errors import CredentialRefused, ProviderError, ProviderInvalid
 from vestibule.model import Caller, Identity
+from vestibule.observe import clock
 from vestibule.protocol.access_token import Expected, expiry_of, issuer_of, scopes_of, verify
 from vestibule.protocol.authorization import bearer_of
 from vestibule.protocol.jose import TokenError, key_id_of
@@ -30,7 +30,7 @@ _OF_OLD_KEYS = frozenset({"key", "kid", "signature"})
 class Signed:
     """Judges JWTs by the issuer they name, which is read unverified to choose who verifies."""
 
-    def __init__(self, proofs: Proofs, driver: Driver, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, proofs: Proofs, driver: Driver, *, now: Callable[[], float] = clock.now) -> None:
         self._proofs = proofs
         self._driver = driver
         self._now = now

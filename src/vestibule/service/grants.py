@@ -29,6 +29,7 @@ from vestibule.core.grant import Standing, is_alive, opened, sealed, standing
 from vestibule.core.seal import NONCE_BYTES, KeyRing
 from vestibule.errors import CredentialGone, ProviderError, ProviderRefused, ProviderUnavailable, StoreError
 from vestibule.model import Grant, Secret, Session, Tokens
+from vestibule.observe import clock
 from vestibule.protocol import base64url
 from vestibule.protocol.oauth2 import blames_grant
 from vestibule.providers.base import Refresh, SignOut
@@ -72,7 +73,7 @@ class Grants:
         *,
         refreshers: Mapping[str, Refresh],
         driver: Driver,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
         mono: Callable[[], float] = time.monotonic,
         random: Callable[[int], bytes] = secrets.token_bytes,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,

@@ -6,7 +6,6 @@ a request in this gateway's name.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -18,6 +17,7 @@ from vestibule.core.recent import Recent
 from vestibule.core.route import Host
 from vestibule.errors import CredentialRefused, ProviderInvalid, TooManyTries
 from vestibule.model import Caller, Secret
+from vestibule.observe import clock
 from vestibule.protocol import oauth2 as wire
 from vestibule.protocol.access_token import Expected, check_introspected, issuer_of
 from vestibule.protocol.authorization import bearer_of
@@ -39,7 +39,7 @@ _KEYS_MAX: Final = 10_000
 class Opaque:
     """Judges tokens by what their issuer says of them."""
 
-    def __init__(self, proofs: Proofs, driver: Driver, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, proofs: Proofs, driver: Driver, *, now: Callable[[], float] = clock.now) -> None:
         self._proofs = proofs
         self._driver = driver
         self._now = now

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol
 
 import msgspec
 
 from vestibule.errors import VestibuleError
+from vestibule.observe import clock
 from vestibule.store import base
 
 BATCH: Final = 200
@@ -51,7 +51,7 @@ class Jobs:
         node: str,
         jitter: Callable[[], float],
         failed: Callable[[str, VestibuleError], None],
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`node` is this process's own name; `jitter` gives 0 to 1, which spreads turns over their period."""

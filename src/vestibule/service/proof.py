@@ -24,6 +24,7 @@ from vestibule.core.recent import Recent
 from vestibule.core.route import Host
 from vestibule.errors import UserDisabled
 from vestibule.model import Caller, Identity, User
+from vestibule.observe import clock
 from vestibule.service.flight import Flights
 from vestibule.service.sessions import UNCONFIRMED_S, USER
 from vestibule.store.base import Changes
@@ -53,7 +54,7 @@ class Proofs:
         owner_of: OwnerOf,
         changes: Changes,
         *,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
         mono: Callable[[], float] = time.monotonic,
         capacity: int = CAPACITY,
     ) -> None:

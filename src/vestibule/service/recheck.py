@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final, Protocol
@@ -30,6 +29,7 @@ from vestibule.errors import (
     StoreError,
 )
 from vestibule.model import Identity, Secret, Session, Tokens
+from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.providers.base import Provider, Recheck
 from vestibule.providers.kit import Driver
@@ -74,7 +74,7 @@ class Rechecks:
         *,
         every_s: float = USUAL.restriction_s,
         grace_s: float = GRACE_S,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         self._sessions = sessions
         self._grants = grants

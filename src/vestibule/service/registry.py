@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from vestibule.core.seal import NONCE_BYTES, KeyRing
 from vestibule.core.session import is_top
 from vestibule.errors import Conflict, Invalid, NotFound, ProviderError, StoreError
 from vestibule.model import Secret
+from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.protocol.address import NO_NETWORKS, Networks
 from vestibule.protocol.url import host_in
@@ -65,7 +65,7 @@ class Registry:
         log: Log,
         base_urls: Callable[[Host], tuple[str, ...]],
         allow: Networks = NO_NETWORKS,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """`table`, `configs` and `providers` are the configuration's own; `use` takes each new offer.

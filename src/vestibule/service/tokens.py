@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from vestibule.core.grant import is_due
 from vestibule.model import Secret, Tokens
+from vestibule.observe import clock
 from vestibule.providers.base import TokenSource
 from vestibule.providers.kit import Driver
 
@@ -27,7 +27,7 @@ class OwnTokens:
     """The current token of each source; memory only, since a new one can always be had."""
 
     def __init__(
-        self, sources: Mapping[str, TokenSource], driver: Driver, *, now: Callable[[], float] = time.time
+        self, sources: Mapping[str, TokenSource], driver: Driver, *, now: Callable[[], float] = clock.now
     ) -> None:
         self._sources = sources
         self._driver = driver

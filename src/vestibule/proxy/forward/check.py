@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from vestibule.errors import BadRequest
+from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol import address
@@ -43,7 +44,7 @@ class Checks:
         traffic: Traffic,
         log: Log,
         *,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         self._verdicts = verdicts
         self.trusted = trusted

@@ -18,6 +18,7 @@ from vestibule.core.recent import Recent
 from vestibule.core.route import HEALTH_PATH, Host, RouteTable
 from vestibule.errors import BadRequest, NotFound
 from vestibule.model import Deny, SignIn
+from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol.address import Networks
@@ -95,7 +96,7 @@ class Edges:
         traffic: Traffic,
         log: Log,
         *,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         self._verdicts = verdicts
         self._trusted = trusted
