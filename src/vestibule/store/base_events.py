@@ -1,0 +1,94 @@
+"""What the program asks of a store about what happened: the rest of `store.base`, with the same rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from vestibule.core.device import KnownDevice
+from vestibule.core.event import Event
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that a webhook is owed."""
+
+    webhook: str
+    """The receiver's ID."""
+    id: str
+    """Of its event."""
+    body: bytes
+    created_at: float
+    next_at: float
+    """When it is to be tried."""
+    tries: int = 0
+
+
+class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events are wanted, and which part of the list; what is empty is not asked for."""
+
+    action: str = ""
+    actor: str = ""
+    target: str = ""
+    outcome: str = ""
+    user_id: str = ""
+    session_id: str = ""
+    since: float | None = None
+    """From then on."""
+    until: float | None = None
+    """Before."""
+    after: tuple[float, str] | None = None
+    """(at, id) of the last one of the page before; None: from the latest."""
+    limit: int = 50
+
+
+class Audit(Protocol):
+    """What happened: records, in SQL. They are added, and swept when they are old; nothing changes them."""
+
+    async def add(self, events: Sequence[Event], letters: Sequence[Letter] = ()) -> None:
+        """Insert events and messages together; what is there already stays as it is. Durable on return."""
+
+    async def list(self, wanted: AuditFilter) -> tuple[Event, ...]:
+        """One page of the events, the latest first, all filters applied."""
+
+    async def sweep(self, before: float, limit: int = 200) -> int:
+        """Delete at most `limit` that happened before this; how many went."""
+
+
+class Outbox(Protocol):
+    """Messages that webhooks are owed: records, in SQL. They come by `Audit.add`."""
+
+    async def due(self, webhook: str, now: float, limit: int) -> tuple[Letter, ...]:
+        """Those of a webhook whose turn has come, the oldest first."""
+
+    async def claim(self, letter: Letter, until: float) -> bool:
+        """Count one more try, and keep others off until then; False when somebody else was faster.
+
+        Who claims it delivers it; is nothing heard by then (a process died), it is another's. Durable on return.
+        """
+
+    async def put_off(self, letter: Letter, next_at: float) -> None:
+        """Have it tried then."""
+
+    async def delete(self, letter: Letter) -> None:
+        """It has arrived, or is given up."""
+
+    async def count(self) -> int:
+        """How many wait."""
+
+    async def sweep(self, before: float, limit: int = 200) -> int:
+        """Delete at most `limit` that were made before this, whosever they are; how many went."""
+
+
+class Devices(Protocol):
+    """By which devices people have signed in: records, in SQL. They go with their user (`People.delete`)."""
+
+    async def of_user(self, user_id: str) -> tuple[KnownDevice, ...]:
+        """A user's, the one seen last first."""
+
+    async def keep(self, device: KnownDevice, *, at_most: int) -> bool:
+        """Insert or replace it, by user and digest; of the user's those seen last stay. False for no such user."""
+
+    async def sweep(self, before: float, limit: int = 200) -> int:
+        """Delete at most `limit` that were last seen before this; how many went."""
