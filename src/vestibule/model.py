@@ -5,6 +5,7 @@ Times are UNIX seconds (`_at`) or spans in seconds (`_s`), as floats. Nothing he
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeAlias
 
 import msgspec
@@ -67,6 +68,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     sid: str = ""
     """The provider's own name of the session it signed them in by (OpenID Connect Back-Channel Logout 1.0 section
     2.1); empty where it gave none."""
+    signed_in_at: float = 0.0
+    """When the person signed in there, as far as the provider was asked and proved it; else when they came back; 0:
+    nobody knows."""
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
@@ -249,6 +253,10 @@ class Asker(msgspec.Struct, frozen=True, gc=False):
     """The client's address in its one spelling; empty when nothing better is known."""
     scopes: frozenset[str] | None = None
     """Of the token that was shown; None: none was."""
+    now: float = math.inf
+    """When they ask: rules on how old a sign-in may be look at it. Without it every one is too old."""
+    signed_in_at: float = 0.0
+    """Of the token that was shown: when its person signed in. Without one, their identities say it."""
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -273,6 +281,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[str] = frozenset()
     expires_at: float | None = None
     """When the credential itself ends; None: it doesn't say."""
+    signed_in_at: float = 0.0
+    """When its person signed in, as it says itself; infinite: with this very request; 0: nobody says."""
     bounds: Bounds = Bounds()
 
 
@@ -289,9 +299,11 @@ class SignIn(msgspec.Struct, frozen=True):
 
 
 class StepUp(msgspec.Struct, frozen=True):
-    """Somebody is signed in, but this route asks for a fresher or stronger sign-in."""
+    """Somebody is signed in whom the rules let in, but so long ago that this route asks for a fresh sign-in."""
 
     reason: str
+    max_age_s: float = 0.0
+    """How long ago it may be at most."""
 
 
 class Deny(msgspec.Struct, frozen=True):

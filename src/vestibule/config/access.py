@@ -74,7 +74,10 @@ def policies_of(door: Door) -> tuple[Policy, ...]:
         whole,
         *(
             whole
-            if route.access is None and not route.methods and issuer == demanded[0]
+            if route.access is None
+            and not route.methods
+            and issuer == demanded[0]
+            and route.max_age in (None, door.host.max_age)
             else _policy(door, route, issuer)
             for route, issuer in zip(routes, demanded[1:], strict=True)
         ),
@@ -100,7 +103,14 @@ def _policy(door: Door, route: Route | None, demanded: str) -> Policy:
         methods=frozenset(route.methods if route is not None else ()),
         sign_in=frozenset() if demanded else frozenset(door.sign_in),
         issuers=frozenset({demanded} if demanded else door.issuers),
+        max_age_s=_max_age_s(door.host, route),
     )
+
+
+def _max_age_s(host: Host, route: Route | None) -> float:
+    """The route's, else the host's; 0: neither is written."""
+    written = host.max_age if route is None or route.max_age is None else route.max_age
+    return written or 0.0
 
 
 def _list(door: Door, route: Route | None, name: str) -> tuple[Rule, ...] | None:

@@ -15,6 +15,7 @@ from vestibule.config.compat import check_compat
 from vestibule.config.domain import check_domains
 from vestibule.config.edge import check_edges, edge_listeners
 from vestibule.config.host import Scope, check_hosts, check_ids
+from vestibule.config.lifetimes import check_lifetimes
 from vestibule.config.path import check_paths
 from vestibule.config.people import check_people
 from vestibule.config.place import Place, Report
@@ -57,6 +58,7 @@ def check(config: schema.Config, report: Report) -> Checked:
     domains = check_domains(config, scopes, clients, report, is_open=is_open)
     check_redirect_urls(clients, scopes, report)
     check_compat(config, scopes, clients, domains, report)
+    check_lifetimes(config, scopes, domains, report)
     sources = Sources(_sources(config, report))
     interfaces = check_calls(config, scopes, sources, report)
     servings = check_servings(config, clients, scopes, report)

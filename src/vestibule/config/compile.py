@@ -15,6 +15,7 @@ from vestibule.config.call import Interface
 from vestibule.config.check import listeners_of
 from vestibule.config.domain import placed
 from vestibule.config.host import Scope
+from vestibule.config.lifetimes import aligned, lifetimes_of, spanned
 from vestibule.config.load import Loaded
 from vestibule.config.path import beside, database, key_file, state_dir
 from vestibule.config.redis import redis_of
@@ -23,7 +24,7 @@ from vestibule.config.shape import Node
 from vestibule.config.telling import telling
 from vestibule.core.branding import PLAIN
 from vestibule.core.call import Call, Operation, SessionCredential
-from vestibule.core.lifetimes import USUAL, Lifetimes
+from vestibule.core.lifetimes import Lifetimes
 from vestibule.core.listener import ListenAddress
 from vestibule.core.passage import names_set, preflight_policy
 from vestibule.core.policy import Policy
@@ -90,7 +91,7 @@ def compile_config(loaded: Loaded) -> Compiled:
         for scope in checked.scopes.values()
     )
     servings = (_serving(serving, loaded, has_tokens=has_tokens) for serving in checked.servings)
-    table = RouteTable((*hosts, *servings))
+    table = RouteTable(aligned((*hosts, *servings)))
     return Compiled(
         table=table,
         listeners=tuple(_listener(listen, gateway, "http") for listen in listeners_of(config)),
@@ -112,24 +113,8 @@ def compile_config(loaded: Loaded) -> Compiled:
         sessions=redis_of(config),
         key_file=key_file(config),
         session_key=loaded.session_key,
-        lifetimes=_lifetimes(config),
+        lifetimes=lifetimes_of(config),
         people=checked.people,
-    )
-
-
-def _lifetimes(config: schema.Config) -> Lifetimes:
-    given = config.lifetimes
-    if given is None:
-        return USUAL
-    return Lifetimes(
-        flow_s=given.pending_flow,
-        idle_s=given.session_idle,
-        absolute_s=given.session_absolute,
-        handle_s=given.handle,
-        restriction_s=given.restriction,
-        invitation_s=given.invitation,
-        grace_s=given.grace,
-        app_token_s=given.app_token,
     )
 
 
@@ -168,6 +153,7 @@ def _host(scope: Scope, loaded: Loaded, *, has_tokens: bool) -> Host:
         ),
         app_tokens=node.app_tokens,
         takes_callers=has_tokens or scope.taken.is_anything,
+        session_bearer=node.session_bearer,
         compat=node.compat,
         base_url=node.public_url,
         routes=table,
@@ -175,6 +161,7 @@ def _host(scope: Scope, loaded: Loaded, *, has_tokens: bool) -> Host:
         place=node.block.place.short,
     )
     clients = loaded.checked.clients
+    host = spanned(host, scope, clients, lifetimes_of(loaded.config).span)
     registered = {
         client: getattr(clients[full].config, "redirect_url", "") for client, full in scope.clients.items()
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from vestibule.config.schema_lifetimes import SessionLifetimes
 from vestibule.config.shape import Node
 
 
@@ -34,6 +35,8 @@ class OAuth(Node, kw_only=True):
     """A known kind (`google`, `github`, `oidc`), which then says who people are; it knows its URLs."""
     authorize_parameter: tuple[AuthorizeParameter, ...] = ()
     """Parameters to add to the authorization URL; any number of blocks."""
+    lifetimes: SessionLifetimes | None = None
+    """How long sessions live whose person came by it."""
 
 
 class Provider(Node, kw_only=True):
@@ -54,3 +57,5 @@ class Provider(Node, kw_only=True):
     """Its kind; without it, the ID is the kind (`google`, `github`). `oidc` is any OpenID provider."""
     authorize_parameter: tuple[AuthorizeParameter, ...] = ()
     """Parameters to add to the authorization URL; any number of blocks."""
+    lifetimes: SessionLifetimes | None = None
+    """How long sessions live whose person came by it."""

@@ -9,6 +9,7 @@ from vestibule.config.schema_branding import Branding
 from vestibule.config.schema_call import Call
 from vestibule.config.schema_caller import ApikeyAuth, RequireJwt
 from vestibule.config.schema_client import OAuth, Provider
+from vestibule.config.schema_lifetimes import SessionLifetimes
 from vestibule.config.schema_passage import Passing
 from vestibule.config.shape import Node
 from vestibule.config.value import (
@@ -17,6 +18,7 @@ from vestibule.config.value import (
     Offered,
     Origin,
     Product,
+    Seconds,
     Size,
 )
 from vestibule.core.route import Backend
@@ -72,6 +74,8 @@ class Route(Passing, kw_only=True):
     """Who gets in here: `allow` replaces the host's, `deny` adds to it."""
     require_jwt: RequireJwt | None = None
     """Nobody gets in here without such a JWT."""
+    max_age: Seconds | None = None
+    """As in `host`."""
 
 
 class Host(Passing, kw_only=True):
@@ -83,7 +87,7 @@ class Host(Passing, kw_only=True):
         "atproto": "",
         "atproto_client": "",
         "credential": EDGE,
-        "session": "lifetimes stand in a block `lifetimes` at top level",
+        "session": "lifetimes stand in a block `lifetimes`",
         "aliases": "write a host block for each name",
     }
     EITHER: ClassVar[tuple[str, ...]] = ("backend", "identity_headers", "issuers", "compat")
@@ -121,6 +125,15 @@ class Host(Passing, kw_only=True):
     compat: tuple[Product, ...] = ()
     """Products whose own paths and headers are here, too, for an edge that was configured for one of them:
     `oauth2-proxy`, `vouch`, `nuon`, or a list of them."""
+    session_bearer: bool = False
+    """True: a session's handle, or a session token made by the API, is taken as `Authorization: Bearer`, too, and
+    stands for the cookie: for phones and services."""
+    max_age: Seconds | None = None
+    """How long ago whoever gets in may have signed in: `"1h"`. Who did so longer ago signs in again, at a provider that
+    can say so with the proof that they did. Without it: as long as the session lives. A token counts by its own
+    `auth_time`."""
+    lifetimes: SessionLifetimes | None = None
+    """How long sessions of this host live."""
     access: Access | None = None
     """Who gets in. May be left out only where nothing but IO's `oauth`, `apikey_auth` or `require_jwt` blocks stand:
     then everyone does, and the app sees who is signed in; with one of the latter two, whoever has such a credential."""

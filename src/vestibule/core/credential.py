@@ -15,6 +15,8 @@ from vestibule.protocol.oauth2 import ClientAuth
 
 INVALID_TOKEN: Final = "invalid_token"  # noqa: S105 - a code
 BAD_CREDENTIALS: Final = "bad_credentials"
+SESSION_INVALID: Final = "session_invalid"
+TOO_OLD: Final = "sign_in_too_old"
 HTPASSWD: Final = "htpasswd"
 """How rules name the people of a password file: `user:htpasswd/ann`."""
 APIKEY: Final = "apikey_auth"
@@ -108,18 +110,27 @@ def is_good_for(bounds: Bounds, host: str, path: bytes, method: bytes, *, is_upg
 
 
 def challenges(
-    accepted: Accepted, realm: str, *, app_tokens: bool, is_browser: bool, code: str = "", why: str = ""
+    accepted: Accepted,
+    realm: str,
+    *,
+    app_tokens: bool,
+    is_browser: bool,
+    session_bearer: bool = False,
+    code: str = "",
+    why: str = "",
 ) -> tuple[str, ...]:
     """WWW-Authenticate values of a 401: what could be shown here; `code` and `why`, of what was shown and refused.
 
-    `app_tokens`: those are taken, too. A browser is asked for a password only where there is no page for it: it asks
-    people in a window of its own, in the middle of an app. Spec: RFC 6750 section 3, RFC 7617 section 2.
+    `app_tokens`, `session_bearer`: those are taken, too. A browser is asked for a password only where there is no page
+    for it: it asks people in a window of its own, in the middle of an app.
+
+    Spec: RFC 6750 section 3, RFC 7617 section 2.
     """
     if code == BAD_CREDENTIALS:
         return (basic_challenge(realm),)
     found = []
-    if accepted.issuers or app_tokens:
-        error = INVALID_TOKEN if code == INVALID_TOKEN else ""
+    if accepted.issuers or app_tokens or session_bearer:
+        error = INVALID_TOKEN if code in (INVALID_TOKEN, SESSION_INVALID) else ""
         found.append(bearer_challenge(realm, error=error, description=why if error else ""))
     has_page = accepted.passwords is None or accepted.passwords.has_form
     if (accepted.passwords or app_tokens) and not (is_browser and has_page):

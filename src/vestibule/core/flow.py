@@ -58,6 +58,10 @@ class Flow(msgspec.Struct, frozen=True, array_like=True):
     """The hint the provider wants to see again at the callback (`providers.base.RedirectLogin.keeps`)."""
     bound: str = ""
     """Of a `link`: what ties it to the session and person it was begun for."""
+    remembers: bool = False
+    """The person asked to be kept signed in."""
+    max_age_s: int | None = None
+    """How long ago they may have signed in at the provider, as it was told (OpenID Connect Core section 3.1.2.1)."""
 
 
 class State(NamedTuple):
@@ -78,11 +82,25 @@ def begun(
     purpose: str = "",
     kept: str = "",
     bound: str = "",
+    remembers: bool = False,
+    max_age_s: int | None = None,
 ) -> Flow:
     """A new flow; `random`: 16 fresh random bytes."""
     if len(random) != ID_BYTES:
         raise ValueError(f"a flow id has {ID_BYTES} bytes")
-    return Flow(base64url.encode(random), ring.active_id, client, host, rd, int(now), purpose, kept, bound)
+    return Flow(
+        id=base64url.encode(random),
+        key_id=ring.active_id,
+        client=client,
+        host=host,
+        rd=rd,
+        issued_at=int(now),
+        purpose=purpose,
+        kept=kept,
+        bound=bound,
+        remembers=remembers,
+        max_age_s=max_age_s,
+    )
 
 
 def redirect_uri(base_url: str, client: str, registered: str = "") -> str:

@@ -7,13 +7,14 @@ allows is denied. What a rule is stands in `core.rule`; the same steps in words,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from vestibule.core.rule import FRESH, Question, Rule, qualified, questions_of
-from vestibule.model import Allow, Asker, Caller, Decision, Deny, Identity, Session, SignIn
+from vestibule.model import Allow, Asker, Caller, Decision, Deny, Identity, Session, SignIn, StepUp
 
 NAMED_MAX: Final = 10
 """How many rules a reason names."""
@@ -34,6 +35,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Full names of the clients people sign in with here, whose identities count."""
     issuers: frozenset[str] = frozenset()
     """Names of those whose word on callers counts, too, though nobody signs in with them."""
+    max_age_s: float = 0.0
+    """How long ago whoever is let in may have signed in at most; 0: it doesn't matter."""
 
     # What follows from these.
     believed: frozenset[str]
@@ -49,7 +52,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     public: bool
     """Nobody needs to be known: kept apart for the hot path."""
     anyone: bool
-    """Everybody who is known gets in, and `anyone` says so: apart for the same reason."""
+    """Everybody who is known gets in, whenever they signed in, and `anyone` says so: apart for the same reason."""
     whole: str
     """Where `all` is enough: its rules, as the reason. Empty: `allow` must hold."""
     takes_people: bool
@@ -73,6 +76,7 @@ def policy_of(
     methods: frozenset[bytes] = frozenset(),
     sign_in: frozenset[str] = frozenset(),
     issuers: frozenset[str] = frozenset(),
+    max_age_s: float = 0.0,
 ) -> Policy:
     """A policy with what can be known beforehand worked out.
 
@@ -90,13 +94,14 @@ def policy_of(
         methods=methods,
         sign_in=sign_in,
         issuers=issuers,
+        max_age_s=max_age_s,
         believed=sign_in | issuers if issuers else sign_in,
         inside=tuple(question for questions in networks for question in questions),
         refuses=questions_of(deny),
         needs=tuple(question for rule in needs for question in questions_of((rule,))),
         lets_in=questions_of(lets_in),
         public=_is_public(enters) and _is_public(needs, every=True),
-        anyone=not is_whole and not needs and bool(lets_in) and lets_in[0].kind == "anyone",
+        anyone=not (is_whole or needs or max_age_s) and bool(lets_in) and lets_in[0].kind == "anyone",
         whole=named(all) if is_whole else "",
         takes_people=not (_is_token(needs) or (enters and _is_token(enters, every=True))),
     )
@@ -127,11 +132,12 @@ def joined(policy: Policy, clients: Iterable[str], named: Mapping[str, str]) -> 
         methods=policy.methods,
         sign_in=policy.sign_in.union(clients),
         issuers=policy.issuers,
+        max_age_s=policy.max_age_s,
     )
 
 
-def asker_of(who: Session | Caller | None, policy: Policy, address: str) -> Asker:
-    """Who asks, as these rules look at them; None: nobody.
+def asker_of(who: Session | Caller | None, policy: Policy, address: str, now: float = math.inf) -> Asker:
+    """Who asks at `now`, as these rules look at them; None: nobody.
 
     Scopes are the word of whoever gave the token: they count where that one's word does. Threat: what one issuer
     granted, taken for another's word.
@@ -139,9 +145,9 @@ def asker_of(who: Session | Caller | None, policy: Policy, address: str) -> Aske
     if who is None:
         return Asker(address=address)
     if isinstance(who, Session):
-        return Asker(who.identities, who.user_id, address)
+        return Asker(who.identities, who.user_id, address, None, now)
     scopes = who.scopes if policy.believes(who) else frozenset()
-    return Asker(who.identities, who.user_id, address, scopes)
+    return Asker(who.identities, who.user_id, address, scopes, now, who.signed_in_at)
 
 
 _PUBLIC = Allow("public")
@@ -179,16 +185,47 @@ def decide(policy: Policy, method: bytes, asker: Asker) -> Decision:
     for question in policy.needs:
         if not question.ask(question, known, asker):
             return _unmet(policy, known, asker)
-    # 8. One matching rule of `allow` is enough; where there is only `all`, that was it.
+    # 8. One matching rule of `allow` is enough; where there is only `all`, that was it. Who signed in too long ago
+    # must do so again: asked of those only whom it lets in then.
     if policy.whole:
-        return Allow(policy.whole)
+        return _too_old(policy) if is_too_old(policy.max_age_s, known, asker) else Allow(policy.whole)
     for question in policy.lets_in:
         found = question.ask(question, known, asker)
         if found:
-            return Allow(found.text)
+            return _too_old(policy) if is_too_old(policy.max_age_s, known, asker) else Allow(found.text)
     # 9. Somebody whom no rule allows: 403, never a new sign-in, so that there is no loop.
     reason = f"no rule allows it: {named(policy.allow or ())}"
     return Deny(403, "not_allowed", reason, tuple(dict.fromkeys(asked.kind for asked in policy.lets_in)))
+
+
+def is_too_old(max_age_s: float, known: Iterable[Identity], asker: Asker) -> bool:
+    """True where they signed in longer ago than that, or nobody knows when; never for 0.
+
+    `known`: those of their identities that count here. What another host's provider says of when doesn't. Of a token it
+    is what the token itself says.
+    """
+    if not max_age_s:
+        return False
+    signed_in_at = asker.signed_in_at if asker.scopes is not None else newest(known)
+    return asker.now - signed_in_at >= max_age_s if signed_in_at < math.inf else False
+
+
+def newest(known: Iterable[Identity]) -> float:
+    """When the person signed in last, by these identities; 0: never."""
+    return max((identity.signed_in_at for identity in known), default=0.0)
+
+
+def _too_old(policy: Policy) -> StepUp:
+    return StepUp(f"only who signed in within {span(policy.max_age_s)} is let in", policy.max_age_s)
+
+
+def span(seconds: float) -> str:
+    """The time in words, in the largest unit that says it whole: `1 hour`, `90 minutes`."""
+    for name, unit in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        count, rest = divmod(seconds, unit)
+        if count and not rest:
+            return f"{int(count)} {name}" + ("s" if count > 1 else "")
+    return f"{int(seconds)} seconds"
 
 
 def _outside(question: Question, asker: Asker) -> Deny:

@@ -16,6 +16,7 @@ from vestibule.core.compat import Claim, claim_of, root_of, unrooted
 from vestibule.core.credential import NOTHING, Accepted
 from vestibule.core.domain import Domain, is_within
 from vestibule.core.flow import split_redirect
+from vestibule.core.lifetimes import UNBOUNDED, Span, shortest
 from vestibule.core.passage import Passage
 from vestibule.core.policy import Policy, joined
 from vestibule.model import Secret
@@ -131,6 +132,14 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Some credentials in Authorization are for the gateway to judge (`service.caller`)."""
     app_tokens: bool = False
     """Tokens that people made on their account page are taken (`service.app_tokens`)."""
+    session_bearer: bool = False
+    """A session's handle, or a token with it, is taken in Authorization and stands for the cookie."""
+    span: Span = UNBOUNDED
+    """How long its sessions live, and whether people may ask to be kept signed in."""
+    spans: Mapping[str, Span] = {}
+    """The same of sessions by those clients (full names) that say more."""
+    asks_when: bool = False
+    """Providers are asked when people signed in there: a route of it, or of a host it signs in for, wants to know."""
     realm: str = ""
     """What sessions are good for here, as `Session.host` has it; empty: this host alone, by its name."""
     domain: Domain | None = None
@@ -160,6 +169,15 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     kept_claims: tuple[str, ...] = ()
     """Names of the further claims that its clients keep."""
     place: str = ""
+
+    def span_by(self, clients: Iterable[str]) -> Span:
+        """How long a session lives whose person came by these clients (full names)."""
+        return shortest(self.span, *(self.spans[name] for name in clients if name in self.spans))
+
+    @property
+    def offers_to_keep(self) -> bool:
+        """True where somebody may ask to be kept signed in."""
+        return self.span.keeps or any(span.keeps for span in self.spans.values())
 
     @property
     def is_led_away(self) -> bool:

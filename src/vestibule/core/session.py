@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from vestibule.core.lifetimes import Lifetimes
+from vestibule.core.lifetimes import UNBOUNDED, Span
 from vestibule.model import Device, Identity, Session
 
 HANDLE_BYTES: Final = 32
@@ -50,49 +50,84 @@ def begun(
     identities: Iterable[Identity],
     clients: Iterable[str],
     device: Device,
-    lifetimes: Lifetimes,
+    span: Span,
     now: float,
     check_at: float = 0.0,
+    is_remembered: bool = False,
+    made_by: str = "",
 ) -> Session:
-    """The session as it begins."""
+    """The session as it begins, within `span`.
+
+    `is_remembered`: they asked to be kept signed in, which counts where people are asked. `made_by`: the service that
+    made it.
+    """
+    is_remembered = is_remembered and span.may_keep
+    absolute_s, idle_s = span.life(is_kept=is_remembered)
     return Session(
         id=session_id,
         host=host,
         created_at=now,
         seen_at=now,
-        expires_at=now + lifetimes.absolute_s,
-        idle_s=lifetimes.idle_s,
+        expires_at=now + absolute_s,
+        idle_s=idle_s,
         user_id=user_id,
         identities=tuple(identities),
         clients=tuple(clients),
         device=device,
         signed_in_at=now if user_id else 0.0,
         check_at=check_at,
+        is_remembered=is_remembered,
+        made_by=made_by,
     )
 
 
-def handed_on(parent: Session, *, session_id: str, host: str, device: Device, now: float) -> Session:
-    """The child of *parent* for another host, as it begins: it has nothing of its own."""
+def lived(session: Session, span: Span, now: float, *, is_remembered: bool = False) -> Session:
+    """A session that is there already after a sign-in under these bounds: never longer, unless they asked to be kept.
+
+    `is_remembered`: they asked just now; that they once did holds until the session ends.
+    """
+    if is_remembered and span.may_keep:
+        absolute_s, idle_s = span.life(is_kept=True)
+        return replace(session, is_remembered=True, expires_at=now + absolute_s, idle_s=idle_s)
+    absolute_s, idle_s = span.life(is_kept=session.is_remembered)
+    return replace(
+        session, expires_at=min(session.expires_at, now + absolute_s), idle_s=min(session.idle_s, idle_s)
+    )
+
+
+def handed_on(
+    parent: Session, *, session_id: str, host: str, device: Device, now: float, span: Span = UNBOUNDED
+) -> Session:
+    """The child of *parent* for another host, as it begins: it has nothing of its own but that host's bounds."""
+    absolute_s, idle_s = span.life(is_kept=parent.is_remembered)
     return Session(
         id=session_id,
         host=host,
         created_at=now,
         seen_at=now,
-        expires_at=parent.expires_at,
-        idle_s=parent.idle_s,
+        expires_at=min(parent.expires_at, now + absolute_s),
+        idle_s=min(parent.idle_s, idle_s),
         user_id=parent.user_id,
         device=device,
         parent_id=parent.id,
+        is_remembered=parent.is_remembered,
     )
 
 
-def joined_to(session: Session, parent: Session) -> Session:
-    """A host's own session as a child of *parent*, with what came by the host's own clients."""
+def joined_to(session: Session, parent: Session, span: Span, now: float) -> Session:
+    """A host's own session as a child of *parent*, with what came by the host's own clients.
+
+    One that was its child before begins its time anew, as if it had ended and been handed on: `span` bounds it.
+    """
+    absolute_s, idle_s = span.life(is_kept=parent.is_remembered)
+    expires_at = min(now + absolute_s, parent.expires_at)
     return replace(
         session,
         user_id=parent.user_id,
         parent_id=parent.id,
-        expires_at=min(session.expires_at, parent.expires_at),
+        expires_at=expires_at if session.parent_id else min(session.expires_at, expires_at),
+        idle_s=min(parent.idle_s, idle_s),
+        is_remembered=parent.is_remembered,
         identities=tuple(known for known in session.identities if not is_top(known.client)),
         clients=tuple(name for name in session.clients if not is_top(name)),
     )
@@ -115,6 +150,7 @@ def inherited(child: Session, parent: Session) -> Session | None:
         expires_at=min(child.expires_at, parent.expires_at),
         signed_in_at=max(child.signed_in_at, parent.signed_in_at),
         check_at=min(checks, default=0.0),
+        is_remembered=parent.is_remembered,
     )
 
 

@@ -1,4 +1,4 @@
-"""The session cookie of a domain as a JSON Web Token (RFC 7519), for who wants one of that form.
+"""A session's handle as a JSON Web Token (RFC 7519), for who wants one of that form: cookie of a domain, or bearer.
 
 It says which session it is, by the handle, and nothing of the person: the store is asked with every handle, in a token
 or bare, so what was signed out is out. HMAC by the key ring, under a subkey and a `typ` of its own: no other token or
@@ -21,8 +21,18 @@ _PURPOSE: Final = "session-token"
 _MAX_BYTES: Final = 1024
 
 
+def audience_of(realm: str) -> str:
+    """Where a token is good whose session is good in this realm (`Session.host`): the host, or the domain."""
+    return realm.removeprefix(".")
+
+
+def is_one(raw: bytes) -> bool:
+    """True for what says it is such a token, whoever made it."""
+    return raw.count(b".") == 2 and _object(raw.partition(b".")[0]).get("typ") == TYPE
+
+
 def write(ring: KeyRing, handle: str, *, domain: str, now: float, expires_at: float) -> str:
-    """The token, in compact form: good in this domain, for as long as the session lives."""
+    """The token, in compact form: good in this domain (`audience_of`), for as long as the session lives."""
     header = {"alg": _ALGORITHM, "typ": TYPE, "kid": ring.active_id}
     claims = {"aud": domain, "sid": handle, "iat": int(now), "exp": int(expires_at)}
     signed = f"{_encoded(header)}.{_encoded(claims)}"
@@ -34,15 +44,23 @@ def read(ring: KeyRing, raw: bytes, *, domain: str) -> str | None:
 
     Does not look at `exp`: that is the session's own end, which is asked of the store.
     """
+    found = read_any(ring, raw)
+    return found[0] if found is not None and found[1] == domain else None
+
+
+def read_any(ring: KeyRing, raw: bytes) -> tuple[str, str] | None:
+    """The handle in the token, and for which domain or host it is; None for what this ring didn't sign."""
     signed, dot, raw_mac = raw.rpartition(b".")
     raw_header, _, raw_claims = signed.partition(b".")
     mac = _decoded(raw_mac) if dot and len(raw) <= _MAX_BYTES else None
     if mac is None or not ring.check_mac(_PURPOSE, signed, mac):
         return None
     header, claims = _object(raw_header), _object(raw_claims)
-    handle = claims.get("sid")
-    is_ours = header.get("alg") == _ALGORITHM and header.get("typ") == TYPE and claims.get("aud") == domain
-    return handle if is_ours and isinstance(handle, str) and is_handle(handle) else None
+    handle, audience = claims.get("sid"), claims.get("aud")
+    is_ours = header.get("alg") == _ALGORITHM and header.get("typ") == TYPE
+    if not (is_ours and isinstance(audience, str) and isinstance(handle, str) and is_handle(handle)):
+        return None
+    return handle, audience
 
 
 def _encoded(value: dict[str, Any]) -> str:

@@ -115,8 +115,19 @@ def adopted(session: Session, identity: Identity, user_id: str, *, now: float, c
 
 def renewed(session: Session, identity: Identity, *, now: float, check_at: float) -> Session:
     """The session with what that client says of the person now, where it said something before."""
-    identities = tuple(identity if known.client == identity.client else known for known in session.identities)
+    identities = tuple(
+        _no_older(identity, known) if known.client == identity.client else known
+        for known in session.identities
+    )
     return msgspec.structs.replace(session, identities=identities, signed_in_at=now, check_at=check_at)
+
+
+def _no_older(identity: Identity, known: Identity) -> Identity:
+    """What is said of the same account now; that they signed in since, some other way, still holds."""
+    signed_in_at = max(identity.signed_in_at, known.signed_in_at)
+    if not is_same_person(identity, known) or signed_in_at == identity.signed_in_at:
+        return identity
+    return msgspec.structs.replace(identity, signed_in_at=signed_in_at)
 
 
 def widened(session: Session, identity: Identity, *, now: float, check_at: float) -> Session:

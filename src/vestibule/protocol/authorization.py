@@ -91,6 +91,12 @@ def bearer_challenge(realm: str, *, error: str = "", description: str = "") -> s
     return "Bearer " + ", ".join(parts)
 
 
+def step_up_challenge(realm: str, *, description: str, max_age_s: float) -> str:
+    """A WWW-Authenticate value that asks for a fresher sign-in than the one shown. Spec: RFC 9470 section 3."""
+    asked = bearer_challenge(realm, error="insufficient_user_authentication", description=description)
+    return f'{asked}, max_age="{int(max_age_s)}"'
+
+
 def basic_challenge(realm: str) -> str:
     """A WWW-Authenticate value that asks for user name and password. Spec: RFC 7617 sections 2 and 2.1."""
     return f'Basic realm={_quoted(realm)}, charset="UTF-8"'

@@ -8,6 +8,7 @@ can't be reached is `Unavailable`, and neither touches a cookie.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
@@ -353,7 +354,7 @@ class Judge:
 
     def _decide(self, case: C, ask: Ask, session: Session | None, then: Callable[[C, Judged], None]) -> None:
         """For a session, or nobody."""
-        head, now = case.head, 0.0
+        head, now = case.head, math.inf
         if session is not None:
             if session.host != ask.view.realm:
                 session = None  # a handle is good in its own realm only

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote_from_bytes
 
-from vestibule.core.credential import challenges
+from vestibule.core.credential import TOO_OLD, challenges
 from vestibule.core.explain import CONDITIONS_LOGGED_MAX, explain
 from vestibule.core.policy import asker_of
 from vestibule.core.route import SIGN_IN_PATH, Host, Site
@@ -32,6 +32,7 @@ from vestibule.model import (
 from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Record, Traffic
+from vestibule.protocol.authorization import step_up_challenge
 from vestibule.protocol.caching import NOT_KEPT
 from vestibule.protocol.h1 import RequestHead
 from vestibule.proxy.exchange import Responder
@@ -116,8 +117,11 @@ class Refusals:
         """Answer a request that was not allowed."""
         ask, session, decision = judged.ask, judged.session, judged.decision
         match decision:
+            case StepUp() if judged.caller is not None or ask.bears:
+                exchange.decision = TOO_OLD
+                self._too_old(exchange, session, decision, "")
             case SignIn() | StepUp():
-                exchange.decision = "sign_in"
+                exchange.decision = TOO_OLD if isinstance(decision, StepUp) else "sign_in"
                 clears_cookie = ask.taken.is_repeated
                 self.to_sign_in(exchange, ask.view.site, session, decision, clears_cookie=clears_cookie)
             case Deny() if decision.code == "no_sign_in" and ask.view.host.takes_more:
@@ -226,6 +230,9 @@ class Refusals:
         more = [b"Set-Cookie: " + value.encode("ascii") for value in cleared]
         if not self._answers.is_navigation(head):
             reason = decision.reason
+            if isinstance(decision, StepUp):
+                self._too_old(exchange, session, decision, sign_in, more)
+                return
             self._answer(
                 exchange, 401, "sign_in_required", reason, session=session, sign_in=sign_in, more=more
             )
@@ -233,6 +240,21 @@ class Refusals:
         location = f"{sign_in}?rd={quote_from_bytes(head.target.full, safe='/~')}"
         lines = [b"Location: " + location.encode("ascii"), *_REDIRECT_LINES, *more]
         exchange.answer(b"HTTP/1.1 302 Found", lines)
+
+    def _too_old(
+        self,
+        exchange: Refusable,
+        session: Session | None,
+        decision: StepUp,
+        sign_in: str,
+        more: Sequence[bytes] = (),
+    ) -> None:
+        """Tell a program that whoever it acts for has to sign in again. Spec: RFC 9470 section 3."""
+        self._log.info("refused", status=401, code=TOO_OLD, reason=decision.reason, **_of(exchange))
+        realm = exchange.host.name.decode("ascii") if exchange.host is not None else ""
+        asked = step_up_challenge(realm, description=decision.reason, max_age_s=decision.max_age_s)
+        lines = [*more, b"WWW-Authenticate: " + asked.encode("ascii")]
+        self._answer(exchange, 401, TOO_OLD, decision.reason, session=session, sign_in=sign_in, more=lines)
 
     def _answer(
         self,
@@ -262,7 +284,7 @@ class Refusals:
             decided_by=decided_by,
             as_json=self._as_json or _is_caller(exchange.head),
         )
-        if status == 401 and exchange.host is not None:
+        if status == 401 and exchange.host is not None and code != TOO_OLD:
             lines = [*lines, *_challenges(exchange.host, exchange.head, code, reason)]
         exchange.answer(status_line, [*lines, *(more or ())], body)
 
@@ -278,6 +300,7 @@ def _challenges(host: Host, head: RequestHead, code: str, why: str) -> list[byte
         host.accepts,
         host.name.decode("ascii"),
         app_tokens=host.app_tokens,
+        session_bearer=host.session_bearer,
         is_browser=bool(head.value(b"sec-fetch-mode")),
         code=code,
         why=why,

@@ -14,10 +14,12 @@ from vestibule.core import session_token
 from vestibule.core.passage import Passage
 from vestibule.core.route import Host, RouteTable, Site, Telling, serving_name, site_of
 from vestibule.core.seal import KeyRing
+from vestibule.core.session import is_handle
 from vestibule.errors import BadRequest
 from vestibule.model import Caller, Session
 from vestibule.protocol import cookie, forwarded
 from vestibule.protocol.address import Networks
+from vestibule.protocol.authorization import bearer_of
 from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.headers import value_of
 from vestibule.proxy.exchange import Listener
@@ -150,6 +152,20 @@ class View:
             return taken
         handle = session_token.read(self._ring, taken.value, domain=domain.name)
         return taken._replace(value=handle.encode("ascii") if handle else None)
+
+    def is_bearer(self, authorization: bytes) -> bool:
+        """True for what could be a session's handle, or says it is a token with one, as Bearer."""
+        found = bearer_of(authorization)
+        return is_handle(found) or session_token.is_one(found.encode("ascii"))
+
+    def borne(self, authorization: bytes) -> bytes | None:
+        """The handle in such a credential; None for a token that wasn't made here, for this host or its domain."""
+        found = bearer_of(authorization)
+        if is_handle(found):
+            return found.encode("ascii")
+        audience = session_token.audience_of(self.realm)
+        handle = session_token.read(self._ring, found.encode("ascii"), domain=audience)
+        return handle.encode("ascii") if handle else None
 
     def kept(self, head: RequestHead, peer: str) -> Kept | None:
         """What was made when these header lines came from this peer before; None when it must be made.

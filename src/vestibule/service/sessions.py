@@ -18,9 +18,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from msgspec.structs import replace
 
 from vestibule.core import session as rules
-from vestibule.core.lifetimes import USUAL, Lifetimes
+from vestibule.core.lifetimes import UNBOUNDED, USUAL, Lifetimes, Span, shortest
 from vestibule.errors import StoreError
 from vestibule.model import Device, Identity, Session
+from vestibule.observe import clock
 from vestibule.protocol import base64url
 from vestibule.store import base
 
@@ -52,7 +53,7 @@ class Sessions:
         store: base.Sessions,
         changes: base.Changes,
         *,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
         mono: Callable[[], float] = time.monotonic,
         random: Callable[[int], bytes] = secrets.token_bytes,
         lifetimes: Lifetimes = USUAL,
@@ -64,7 +65,8 @@ class Sessions:
         self._now = now
         self._mono = mono
         self._random = random
-        self._lifetimes = lifetimes
+        self._span = lifetimes.span
+        self._sessions_max = lifetimes.sessions_max
         self._grace_s = grace_s
         self._capacity = capacity
         self._by_handle: dict[str, _Cached] = {}
@@ -153,8 +155,13 @@ class Sessions:
         device: Device,
         now: float,
         check_at: float = 0.0,
+        span: Span = UNBOUNDED,
+        is_remembered: bool = False,
     ) -> tuple[Session, str]:
-        """A new session and its handle; durable on return."""
+        """A new session and its handle; durable on return.
+
+        `span` bounds it besides what holds for all; `is_remembered`: the person asked to be kept signed in.
+        """
         session = rules.begun(
             session_id=base64url.encode(self._random(rules.ID_BYTES)),
             host=host,
@@ -162,7 +169,8 @@ class Sessions:
             identities=identities,
             clients=clients,
             device=device,
-            lifetimes=self._lifetimes,
+            span=shortest(self._span, span),
+            is_remembered=is_remembered,
             now=now,
             check_at=check_at,
         )
@@ -175,11 +183,14 @@ class Sessions:
         return handle
 
     async def hand_on(
-        self, parent: Session, *, host: str, device: Device, now: float
+        self, parent: Session, *, host: str, device: Device, now: float, span: Span = UNBOUNDED
     ) -> tuple[Session, str] | None:
-        """A child of *parent* for another host, and its handle; durable. None when the parent has ended meanwhile."""
+        """A child of *parent* for another host, and its handle; durable. None when the parent has ended meanwhile.
+
+        `span`: what that host says of its sessions.
+        """
         session_id = base64url.encode(self._random(rules.ID_BYTES))
-        child = rules.handed_on(parent, session_id=session_id, host=host, device=device, now=now)
+        child = rules.handed_on(parent, session_id=session_id, host=host, device=device, now=now, span=span)
         handle = self._new_handle()
         await self._store.create(child, rules.hash_of(handle))
         self._note_seen(parent.id, now)
@@ -246,6 +257,18 @@ class Sessions:
         return tuple(
             children.get(one.id, one) for one in found.values() if not one.parent_id or one.id in children
         )
+
+    async def beyond(self, user_id: str, keep: str) -> tuple[Session, ...]:
+        """The sessions that this person has too many, the longest unseen first; never `keep`, which has just begun.
+
+        What was handed on goes with its parent, and isn't counted.
+        """
+        if not self._sessions_max or not user_id:
+            return ()
+        found = [one for one in await self._store.of_user(user_id, self._now()) if not one.parent_id]
+        found.sort(key=lambda one: (max(one.seen_at, self._seen.get(one.id, 0.0)), one.created_at, one.id))
+        surplus = len(found) - self._sessions_max
+        return tuple(one for one in found if one.id != keep)[:surplus] if surplus > 0 else ()
 
     async def by_sid(self, issuer: str, sid: str) -> tuple[Session, ...]:
         """The live sessions that rest on this session of a provider's; as the store has them (`store.base`)."""

@@ -55,7 +55,7 @@ TEXTS: dict[str, Text] = {
     "too_many_tries": Text(429, (_AGAIN,), shows_reason=False),
     # Who may in.
     "sign_in_required": Text(401, (_SIGN_IN,), shows_reason=False),
-    "step_up_required": Text(401, (("switch", "sign_in"),), shows_reason=False),
+    "sign_in_too_old": Text(401, (("switch", "sign_in"),), shows_reason=False),
     "not_allowed": Text(403, (_OTHER, _SIGN_OUT), shows_reason=False),
     "denied": Text(403, (_OTHER, _SIGN_OUT), shows_reason=False),
     "denied_unknown": Text(403, (_OTHER, _SIGN_OUT), shows_reason=False),
@@ -104,6 +104,7 @@ TEXTS: dict[str, Text] = {
     # Who shows a credential of their own; programs read these, too.
     "invalid_token": Text(401, section="program"),
     "bad_credentials": Text(401, section="program"),
+    "session_invalid": Text(401, section="program"),
     "out_of_bounds": Text(403, section="program"),
     "operation_unknown": Text(403, section="program"),
     "foreign_host": Text(403, section="program"),

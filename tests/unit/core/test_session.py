@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from vestibule.core import session as rules
-from vestibule.core.lifetimes import Lifetimes
+from vestibule.core.lifetimes import UNBOUNDED, Span
 from vestibule.model import Device, Identity, Session
 from vestibule.protocol import base64url
 
@@ -43,7 +43,7 @@ def test_a_session_begins_seen_and_with_both_its_ends():
         identities=[ZOE],
         clients=["a"],
         device=Device(user_agent="x"),
-        lifetimes=Lifetimes(idle_s=10.0, absolute_s=100.0),
+        span=Span(idle_s=10.0, absolute_s=100.0),
         now=NOW,
     )
     assert session == Session(
@@ -148,7 +148,7 @@ def test_it_is_nobody_once_its_parent_is_somebody_else(user_id):
 
 def test_a_hosts_own_session_joins_with_what_is_the_hosts_own():
     own = replace(SESSION, identities=(ZOE, BOB), clients=("a", "app.example/drive"), expires_at=NOW + 5000)
-    joined = rules.joined_to(own, PARENT)
+    joined = rules.joined_to(own, PARENT, UNBOUNDED, NOW)
     assert (joined.parent_id, joined.user_id, joined.expires_at) == ("p1", "u1", PARENT.expires_at)
     assert (joined.identities, joined.clients) == ((BOB,), ("app.example/drive",))
 

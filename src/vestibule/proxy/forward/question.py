@@ -89,7 +89,8 @@ def passed_on(head: RequestHead, judged: Judged) -> tuple[bytes, bytes]:
     With a preflight nobody's go on, and a route may set or remove them.
     """
     authorization, cookie = b"", judged.ask.taken.rest
-    if judged.caller is None and not judged.is_preflight and head.authorization:
+    is_ours = judged.caller is not None or judged.is_preflight or judged.ask.bears
+    if head.authorization and not is_ours:
         authorization = value_of(head.authorization)
     passage = judged.ask.route.passage
     for heading in passage.headers if passage is not None else ():
