@@ -26,6 +26,7 @@ from msgspec.structs import replace
 
 from vestibule.core import session as rules
 from vestibule.core.grant import Standing, is_alive, opened, sealed, standing
+from vestibule.core.lifetimes import USUAL
 from vestibule.core.seal import NONCE_BYTES, KeyRing
 from vestibule.errors import CredentialGone, ProviderError, ProviderRefused, ProviderUnavailable, StoreError
 from vestibule.model import Grant, Secret, Session, Tokens
@@ -77,6 +78,7 @@ class Grants:
         mono: Callable[[], float] = time.monotonic,
         random: Callable[[int], bytes] = secrets.token_bytes,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        grace_s: float = USUAL.grace_s,
         capacity: int = 10_000,
     ) -> None:
         self._store = store
@@ -89,6 +91,7 @@ class Grants:
         self._mono = mono
         self._random = random
         self._sleep = sleep
+        self._grace_s = grace_s
         self._capacity = capacity
         self._cache: dict[str, dict[str, _Held]] = {}
         self._forgotten = 0
@@ -152,12 +155,13 @@ class Grants:
         """Tokens with a live access token, refreshed when it expired or is `rejected` (the API said 401).
 
         What comes back may be `rejected` itself, where nothing better is to be had: no refresh token, or a
-        fresh one was rejected just before; then the API's 401 stands.
+        fresh one was rejected just before; then the API's 401 stands. While the store is away, live tokens that
+        were read less than `grace_s` ago are still answered.
         Raises CredentialGone (`no_credential` where there never was one, `credential_gone` when it is dead:
         then the session's `clients` no longer name it), ProviderError (nothing has changed), StoreError.
         """
         owner = rules.owner_of(session, client)
-        held = self._cached(owner, client) or await self._read(owner, client)
+        held = self._cached(owner, client) or await self._read_or_known(owner, client, rejected)
         if held is not None and self._standing(held, rejected) is Standing.USE:
             return held.grant.tokens
         if held is None:
@@ -355,6 +359,20 @@ class Grants:
             if len(self._cache) > self._capacity:
                 del self._cache[next(iter(self._cache))]
         return held
+
+    async def _read_or_known(self, owner: str, client: str, rejected: Secret | None) -> _Held | None:
+        """The grant from the store; while that is away, what it said of late, where that is good as it is."""
+        try:
+            return await self._read(owner, client)
+        except StoreError:
+            known = self._cache.get(owner, _NOTHING).get(client)
+            if (
+                known is None
+                or self._mono() - known.read_mono >= self._grace_s
+                or self._standing(known, rejected) is not Standing.USE
+            ):
+                raise
+            return known
 
     def _place_of(self, client: str) -> str:
         return getattr(self._refreshers.get(client), "place", "")

@@ -2,8 +2,8 @@
 
 A session whose rules or provider depend on them has a time (`Session.check_at`) from which on it isn't used before that
 was done: at the first request after it, once however many wait. Who was removed is out without signing in again. A
-restriction that is written or changed later holds for sessions that are there, too. A provider that can't be asked
-leaves things as they were for some minutes; then nothing is let through.
+restriction that is written or changed later holds for sessions that are there, too. A provider that can't be asked, or
+a store that can't be, leaves things as they were for some minutes; then nothing is let through.
 """
 
 from __future__ import annotations
@@ -199,12 +199,17 @@ class Rechecks:
             await self._end(session, error)
             await self._tell(replace(session, identities=tuple(own)), ())
             return None
-        except ProviderError as error:
+        except (ProviderError, StoreError) as error:
             return self._failed(session, error)
         self._retry_at.pop(session_id, None)
         await self._tell(session, found)
-        check_at = self._now() + self._every_s
-        return await self._sessions.update(session_id, partial(_told, found=found, check_at=check_at))
+        told = partial(_told, found=found, check_at=self._now() + self._every_s)
+        try:
+            return await self._sessions.update(session_id, told)
+        except StoreError as error:
+            if told(session).identities != session.identities:
+                raise  # what is known now can't be kept: nobody is let in by what it was before
+            return self._failed(session, error)
 
     async def _by_word(self, session: Session) -> Session | None:
         """What a service made has no credentials to ask with: what was said of the person counts, as for app tokens.
@@ -259,8 +264,8 @@ class Rechecks:
         self._log.info("recheck_out", session=session.id, user=session.user_id, code=code, detail=detail)
         await self._sessions.end(session.id)
 
-    def _failed(self, session: Session, error: ProviderError) -> Session:
-        """The provider couldn't be asked; raises ProviderUnavailable when that lasts too long."""
+    def _failed(self, session: Session, error: ProviderError | StoreError) -> Session:
+        """The provider, or the store, couldn't be asked; raises ProviderUnavailable when that lasts too long."""
         self._log.warning(
             "recheck_failed", session=session.id, code=error.code, detail=error.detail or error.message
         )
