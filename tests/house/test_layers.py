@@ -21,6 +21,7 @@ LADDER = (
     {"role", "opening", "back_office"},
     {"control", "waiting"},
     {"app"},
+    {"process"},
     {"supervisor", "demo", "client", "admin_client"},
     {"tui", "cli"},
     {"__main__"},

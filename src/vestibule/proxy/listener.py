@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from vestibule.core.listener import ListenAddress
 from vestibule.errors import ConfigError
 from vestibule.protocol.h1 import HeadCheck
@@ -113,21 +115,37 @@ class Listener:
             connection.abort()
 
 
-def bound_socket(address: ListenAddress) -> socket.socket:
-    """The bound socket. Raises ConfigError, with what to do about it."""
+def bound_socket(address: ListenAddress, *, is_shared: bool = False) -> socket.socket:
+    """The bound socket; `is_shared`: others may be bound to the same port. Raises ConfigError, with what to do."""
     try:
-        return open_socket(address)
+        return open_socket(address, is_shared=is_shared)
     except OSError as exc:
         advice = _SOCKET_ADVICE if address.path else _ADVICE
         why = advice.get(exc.errno or 0) or exc.strerror or str(exc)
         raise ConfigError((f"can't listen on {address}: {why}",)) from exc
 
 
-def open_socket(address: ListenAddress) -> socket.socket:
+def bound_sockets(address: ListenAddress, number: int) -> tuple[socket.socket, ...]:
+    """So many sockets for one address, over which the system spreads connections; of a Unix socket one for all.
+
+    Raises ConfigError where another program listens there, which SO_REUSEPORT alone would not tell.
+    """
+    first = bound_socket(address)
+    if address.path:
+        return (first,) * number
+    host, port = first.getsockname()[:2]
+    first.close()
+    exact = msgspec.structs.replace(address, host=host, port=port)
+    return tuple(bound_socket(exact, is_shared=True) for _ in range(number))
+
+
+def open_socket(address: ListenAddress, *, is_shared: bool = False) -> socket.socket:
     """The bound socket. Raises OSError. A stale Unix socket of the same path is replaced, another file never."""
     family = socket.AF_UNIX if address.path else socket.AF_INET6 if ":" in address.host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
+        if is_shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         _bind(bound, address)
     except BaseException:
         bound.close()

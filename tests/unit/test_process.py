@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 
 from vestibule.observe.log import Log
-from vestibule.supervisor import report
+from vestibule.process import report
 
 
 async def test_a_task_nobody_waits_for_leaves_one_line_in_the_log():
