@@ -43,7 +43,7 @@ def processes(house: House) -> dict[str, int]:
 async def until_another(house: House, name: str, pid: int) -> None:
     """Returns once the process of this name is another one."""
     async with asyncio.timeout(20):
-        while processes(house)[name] == pid:  # noqa: ASYNC110 - what is waited for is a line in a file
+        while processes(house)[name] == pid:
             await asyncio.sleep(0.02)
 
 
@@ -140,7 +140,7 @@ async def test_nothing_outlives_a_supervisor_that_is_killed(house):
     pids = list(processes(house).values())
     os.kill(house.gateway.process.pid, signal.SIGKILL)
     async with asyncio.timeout(10):
-        while any(_lives(pid) for pid in pids):  # noqa: ASYNC110 - nobody tells of the end of another's child
+        while any(_lives(pid) for pid in pids):
             await asyncio.sleep(0.05)
 
 
