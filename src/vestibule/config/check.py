@@ -22,6 +22,7 @@ from vestibule.config.place import Place, Report
 from vestibule.config.redirect import check_redirect_urls
 from vestibule.config.redis import check_redis
 from vestibule.config.serving import Serving, check_servings
+from vestibule.config.webhook import check_webhooks
 from vestibule.core.branding import Branding
 from vestibule.core.domain import Domain
 from vestibule.core.listener import ListenAddress
@@ -67,6 +68,7 @@ def check(config: schema.Config, report: Report) -> Checked:
     check_redis(config, report)
     check_admin(config, report)
     check_edges(config, report)
+    check_webhooks(config, report)
     _check_names(config.secret, "secrets", report)
     _warn_unused(config, scopes, report)
     return Checked(

@@ -22,6 +22,7 @@ from vestibule.config.redis import redis_of
 from vestibule.config.serving import Serving
 from vestibule.config.shape import Node
 from vestibule.config.telling import telling
+from vestibule.config.webhook import audit_keep_s, webhooks_of
 from vestibule.core.branding import PLAIN
 from vestibule.core.call import Call, Operation, SessionCredential
 from vestibule.core.lifetimes import Lifetimes
@@ -32,6 +33,7 @@ from vestibule.core.postgres import Postgres
 from vestibule.core.redis import Redis
 from vestibule.core.registration import Rules
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server, Trust, routes_of, with_callbacks
+from vestibule.core.webhook import Webhook
 from vestibule.model import Secret
 from vestibule.protocol.address import Networks
 from vestibule.providers.base import ProviderConfig
@@ -78,6 +80,9 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     lifetimes: Lifetimes
     people: Rules
     """Who may become a user."""
+    webhooks: tuple[Webhook, ...]
+    """Who is told what happens."""
+    audit_keep_s: float
 
 
 def compile_config(loaded: Loaded) -> Compiled:
@@ -115,6 +120,8 @@ def compile_config(loaded: Loaded) -> Compiled:
         session_key=loaded.session_key,
         lifetimes=lifetimes_of(config),
         people=checked.people,
+        webhooks=webhooks_of(config),
+        audit_keep_s=audit_keep_s(config),
     )
 
 

@@ -141,6 +141,8 @@ _BLOCKS: tuple[tuple[str, type[Node], str, str], ...] = (
     ("people", schema.People, "", ""),
     ("field", schema.PeopleField, "in `people`", ""),
     ("branding", schema_branding.Branding, "at top level or in `host`", ""),
+    ("webhook", schema.Webhook, "", ""),
+    ("audit", schema.Audit, "", ""),
 )
 #: kinds that stand in blocks of their own
 _OWN_BLOCKS = frozenset({"oauth2", "client_credentials", "service_account"})

@@ -16,6 +16,7 @@ from vestibule.config.schema_domain import Domain
 from vestibule.config.schema_host import EDGE, Access, Host, Route
 from vestibule.config.schema_passage import Header, Passing
 from vestibule.config.schema_serving import Serving
+from vestibule.config.schema_webhook import Audit, Webhook
 from vestibule.config.shape import Node
 from vestibule.config.value import (
     FilePath,
@@ -34,6 +35,7 @@ __all__ = [
     "Admin",
     "ApikeyAuth",
     "ApplyHeader",
+    "Audit",
     "Auth",
     "AuthorizeParameter",
     "Branding",
@@ -60,6 +62,7 @@ __all__ = [
     "ServiceAccount",
     "Serving",
     "Store",
+    "Webhook",
 ]
 
 FETCH_TIMEOUT_S = Seconds(10.0)
@@ -287,7 +290,15 @@ class Config(Node, kw_only=True):
         "license": "Vestibule needs none",
         "user": "nobody signs in by SSH",
     }
-    SPLIT: ClassVar[tuple[str, ...]] = ("gateway", "admin", "store", "lifetimes", "people", "branding")
+    SPLIT: ClassVar[tuple[str, ...]] = (
+        "gateway",
+        "admin",
+        "store",
+        "lifetimes",
+        "people",
+        "branding",
+        "audit",
+    )
     """Unlabelled blocks of which several are read as one."""
     GENERAL: ClassVar[tuple[str, ...]] = ("ingress", "calling")
 
@@ -307,3 +318,5 @@ class Config(Node, kw_only=True):
     secret: tuple[SecretValue, ...] = ()
     client_credentials: tuple[ClientCredentials, ...] = ()
     service_account: tuple[ServiceAccount, ...] = ()
+    audit: Audit | None = None
+    webhook: tuple[Webhook, ...] = ()
