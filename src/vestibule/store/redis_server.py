@@ -1,0 +1,226 @@
+"""One Redis, as the store asks it: commands, scripts, and what becomes of their faults.
+
+Each command is sent once: whether one was done whose answer never came, nobody knows. Only what reads is sent a second
+time, on another connection. A script is sent by its digest and, where Redis doesn't know it, whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import ssl
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from vestibule.core.redis import Redis
+from vestibule.errors import StoreError
+from vestibule.store.redis_net import Cluster, Net, Sentinels, Single, ask_address
+from vestibule.store.redis_wire import Broken, Command, Late, Login, Refused
+
+AT_ONCE: Final = 200
+"""How many commands of one batch are on their way at a time: others' come between."""
+_HOPS: Final = 6
+_TRY_AGAIN_S: Final = 0.02
+_PROBE_MS: Final = 10_000
+_ADVICE: Final = {
+    "WRONGPASS": "look at user and password, and at what is percent-encoded in them",
+    "NOAUTH": "it wants a password: redis://USER:PASSWORD@HOST",
+    "NOPERM": "what its user has to be allowed is in docs/stores.md",
+    "DENIED": "it takes connections from its own machine only",
+}
+
+
+class Script:
+    """A Lua script; what it reads and writes are its KEYS, all of one slot."""
+
+    __slots__ = ("sha", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """One command of several; a script's are its keys and arguments."""
+
+    key: bytes
+    """Says which server is asked."""
+    command: Command
+    script: Script | None = None
+    keys: tuple[bytes, ...] = ()
+
+
+class Server:
+    """Belongs to the event loop it was opened on."""
+
+    def __init__(self, net: Net) -> None:
+        self._net = net
+
+    @classmethod
+    async def open(cls, place: Redis, *, warn: Callable[[str], None]) -> Server:
+        """The Redis at this place, after a try of what will be asked of it. Raises StoreError."""
+        server = cls(_net(place))
+        try:
+            await server._probe(f"{place.prefix}probe:{secrets.token_hex(8)}".encode())
+            for said in await server._doubts():
+                warn(f"{place}: {said}")
+        except (Broken, Refused) as exc:
+            await server.close()
+            raise unopened(place, exc) from exc
+        except BaseException:
+            await server.close()
+            raise
+        return server
+
+    async def close(self) -> None:
+        """Let go of the connections; what is under way may or may not be done."""
+        await self._net.close()
+
+    async def ask(self, key: bytes, *command: Any) -> Any:
+        """The answer to a command about this key, which is sent once. Raises StoreError."""
+        try:
+            return await self._answer(key, command)
+        except (Broken, Refused) as exc:
+            raise unreachable(exc) from exc
+
+    async def read(self, key: bytes, *command: Any) -> Any:
+        """The answer to a command that changes nothing; asked again where the connection breaks. Raises StoreError."""
+        try:
+            return await self._answer(key, command)
+        except Late as exc:
+            raise unreachable(exc) from exc
+        except Broken:
+            return await self.ask(key, *command)
+        except Refused as exc:
+            raise unreachable(exc) from exc
+
+    async def run(self, script: Script, keys: Sequence[bytes], *arguments: Any) -> Any:
+        """What the script returns; it runs once, or not at all. Raises StoreError."""
+        try:
+            return await self._ran(script, keys, arguments)
+        except (Broken, Refused) as exc:
+            raise unreachable(exc) from exc
+
+    async def all(self, asks: Iterable[Ask]) -> list[Any]:
+        """The answers to all, in any order on their way. Raises StoreError, once all have ended, if one failed."""
+        waiting = list(asks)
+        found: list[Any] = []
+        while waiting:
+            now, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+            found += await asyncio.gather(*map(self._one, now), return_exceptions=True)
+        for answer in found:
+            if isinstance(answer, (Broken, Refused)):
+                raise unreachable(answer) from answer
+            if isinstance(answer, BaseException):
+                raise answer
+        return found
+
+    async def _one(self, ask: Ask) -> Any:
+        if ask.script is None:
+            return await self._answer(ask.key, ask.command)
+        return await self._ran(ask.script, ask.keys, ask.command)
+
+    async def _ran(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Any]) -> Any:
+        rest = (len(keys), *keys, *arguments)
+        try:
+            return await self._answer(keys[0], ("EVALSHA", script.sha, *rest))
+        except Refused as exc:
+            if exc.word != "NOSCRIPT":
+                raise
+        return await self._answer(keys[0], ("EVAL", script.text, *rest))
+
+    async def _answer(self, key: bytes, command: Command) -> Any:
+        """The answer of the server that has the key. Whoever sends elsewhere has done nothing. Raises Broken, Refused."""
+        for _ in range(_HOPS):
+            try:
+                return await (await self._net.wire(key)).ask(command)
+            except Refused as exc:
+                address = ask_address(exc) if exc.word == "ASK" else None
+                if exc.word == "TRYAGAIN":
+                    await asyncio.sleep(_TRY_AGAIN_S)
+                elif address is None and not self._net.moved(key, exc):
+                    raise
+            if address is not None:
+                try:
+                    wire = await self._net.wire_at(address)
+                    return await wire.ask_all((("ASKING",), command))[1]
+                except Refused as exc:
+                    if exc.word not in ("MOVED", "TRYAGAIN"):
+                        raise
+        raise Broken("one server sends to the other")
+
+    async def _probe(self, key: bytes) -> None:
+        """All that a user has to be allowed, on a key of our own."""
+        await self._answer(key, ("SET", key, b"probe", "PX", _PROBE_MS))
+        if await self._answer(key, ("GET", key)) != b"probe":
+            raise Broken("it does not give back what was stored")
+        await self._ran(_PROBE, (key,), ())
+
+    async def _doubts(self) -> list[str]:
+        """What of its settings makes it forget, as far as it says."""
+        found: dict[str, None] = {}
+        for wire in await self._net.primaries():
+            try:
+                said = b"".join([await wire.ask(("INFO", section)) for section in ("memory", "persistence")])
+            except Refused:  # the user may not ask
+                continue
+            told = dict(line.split(":", 1) for line in said.decode("utf-8", "replace").split() if ":" in line)
+            if (policy := told.get("maxmemory_policy", "noeviction")) != "noeviction":
+                found[
+                    f"maxmemory-policy is {policy}: when its memory is full it drops sessions; set maxmemory-policy "
+                    "noeviction"
+                ] = None
+            if told.get("aof_enabled") == "0":
+                found[
+                    "it writes no log of changes: sign-ins since its last snapshot are lost when it ends; set "
+                    "appendonly yes"
+                ] = None
+        return list(found)
+
+
+_PROBE: Final = Script("return redis.call('DEL', KEYS[1])")
+
+
+def unreachable(exc: Exception) -> StoreError:
+    """What is told while the program runs."""
+    return StoreError("The store can't be reached just now.", detail=f"Redis: {exc}")
+
+
+def unopened(place: Redis, exc: Exception) -> StoreError:
+    """What is told when the program can't start."""
+    advice = _ADVICE.get(exc.word, "") if isinstance(exc, Refused) else ""
+    why = f"{exc}".rstrip(".") + (f": {advice}" if advice else "")
+    return StoreError(f"The store {place} can't be opened: {why}.", detail=type(exc).__name__)
+
+
+def login_of(place: Redis) -> Login:
+    """How one logs in at its servers. Raises StoreError when a file of its TLS can't be used."""
+    return Login(place.user, place.password, place.number, _tls(place))
+
+
+def _net(place: Redis) -> Net:
+    login = login_of(place)
+    if place.kind == "single":
+        return Single(place.hosts[0], login, place.timeout_s)
+    if place.kind == "cluster":
+        return Cluster(place.hosts, login, place.timeout_s)
+    asking = Login(place.sentinel_user, place.sentinel_password, 0, login.tls)
+    return Sentinels(place.hosts, place.primary, login, asking, place.timeout_s)
+
+
+def _tls(place: Redis) -> ssl.SSLContext | None:
+    if not place.is_tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=place.ca or None)
+        if place.cert:
+            context.load_cert_chain(place.cert, place.key or None)
+    except OSError as exc:  # SSLError too
+        files = ", ".join(filter(None, (place.ca, place.cert, place.key)))
+        raise StoreError(
+            f"The store {place} can't be opened: {files}: {exc}.", detail=type(exc).__name__
+        ) from exc
+    return context
