@@ -122,6 +122,18 @@ class Events:
         )
         await self.tell(*ended, all_of_them)
 
+    async def ended_by(self, client: str, count: int) -> None:
+        """All that had to do with this client are over: one event, however many."""
+        await self.tell(
+            Event(
+                id="",
+                at=0.0,
+                action=names.SESSION_ENDED,
+                target=f"provider {client}",
+                detail={"sessions": count},
+            )
+        )
+
     # -- everything -----------------------------------------------------------------------------
 
     async def tell(self, *events: Event) -> None:

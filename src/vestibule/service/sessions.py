@@ -11,9 +11,11 @@ the same way, and while no heartbeat says so, an entry older than a second is re
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -31,6 +33,22 @@ USER = "user"
 """Kind of change: the user of this id was changed; sessions of theirs may be dead."""
 UNCONFIRMED_S = 1.0
 """How old an entry may be that no heartbeat vouches for."""
+
+
+class Witness(Protocol):
+    """Told of sessions of people; what was handed on is part of what it was handed on from."""
+
+    async def began(self, session: Session) -> None:
+        """Somebody has a session. Raises nothing."""
+
+    async def ended(self, sessions: Iterable[Session]) -> None:
+        """These are over before their time. Raises nothing."""
+
+    async def ended_all(self, user_id: str, sessions: Iterable[Session]) -> None:
+        """All of a person's are over, these among them. Raises nothing."""
+
+    async def ended_by(self, client: str, count: int) -> None:
+        """All that had to do with this client are over, so many. Raises nothing."""
 
 
 class _Cached:
@@ -75,8 +93,13 @@ class Sessions:
         """Of those in the cache, by parent."""
         self._seen: dict[str, float] = {}
         self._forgotten = 0
+        self._witness: Witness | None = None
         changes.subscribe(SESSION, self._forget)
         changes.subscribe(USER, self._forget_user)
+
+    def watched_by(self, witness: Witness) -> None:
+        """Tell this one of sessions that begin, and of those that end before their time."""
+        self._witness = witness
 
     def peek(self, handle: str) -> Session | None:
         """The session of this handle if the cache may answer for it; None says nothing but: ask `load`."""
@@ -180,6 +203,7 @@ class Sessions:
         """The handle of a session that is new; durable on return."""
         handle = self._new_handle()
         await self._store.create(session, rules.hash_of(handle))
+        await self._tell_began(session)
         return handle
 
     async def hand_on(
@@ -220,6 +244,8 @@ class Sessions:
             return _next_version(after, before) if written else None
 
         renewed = await self._changed(session.id, change or _same, write)
+        if renewed is not None and not session.user_id:
+            await self._tell_began(renewed)
         return None if renewed is None else (renewed, handle)
 
     async def update(self, session_id: str, change: Callable[[Session], Session]) -> Session | None:
@@ -239,12 +265,15 @@ class Sessions:
 
     async def end(self, session_id: str) -> bool:
         """End it with its children and grants, everywhere; durable on return. False when it was not there."""
+        known = await self._of_people(session_id)
         ended: tuple[str, ...] = ()
         try:
             ended = await self._store.delete(session_id)
         finally:
             self._publish_end(dict.fromkeys((session_id, *ended)))
             await self._changes.settle()
+        if self._witness is not None and known is not None and session_id in ended:
+            await self._witness.ended((known,))
         return session_id in ended
 
     async def of_user(self, user_id: str) -> tuple[Session, ...]:
@@ -276,6 +305,7 @@ class Sessions:
 
     async def end_of(self, user_id: str) -> tuple[str, ...]:
         """End all of a user's with their grants, everywhere; durable on return. The ids of those that ended."""
+        known = await self._all_of(user_id)
         ended: tuple[str, ...] = ()
         try:
             ended = await self._store.delete_of(user_id)
@@ -283,6 +313,8 @@ class Sessions:
             self._changes.publish(USER, user_id)
             self._publish_end(ended)
             await self._changes.settle()
+        if self._witness is not None:
+            await self._witness.ended_all(user_id, [one for one in known if not one.parent_id])
         return ended
 
     async def end_by(self, client: str) -> tuple[str, ...]:
@@ -290,7 +322,29 @@ class Sessions:
         ended = await self._store.delete_by(client)
         self._publish_end(ended)
         await self._changes.settle()
+        if self._witness is not None and ended:
+            await self._witness.ended_by(client, len(ended))
         return ended
+
+    async def _tell_began(self, session: Session) -> None:
+        if self._witness is not None and session.user_id and not session.parent_id:
+            await self._witness.began(session)
+
+    async def _of_people(self, session_id: str) -> Session | None:
+        """The session if a person has it by itself, for whoever is to be told of its end; None where nobody is."""
+        cached = self._by_id.get(session_id)
+        known = cached.session if cached is not None else None
+        if known is None and self._witness is not None:
+            with contextlib.suppress(StoreError):  # what is to end, ends whether or not somebody can be told
+                known = await self._store.by_id(session_id, self._now())
+        return known if known is not None and known.user_id and not known.parent_id else None
+
+    async def _all_of(self, user_id: str) -> tuple[Session, ...]:
+        """The same for all that a person has."""
+        if self._witness is not None:
+            with contextlib.suppress(StoreError):
+                return await self._store.of_user(user_id, self._now())
+        return ()
 
     def _publish_end(self, ended: Iterable[str]) -> None:
         for session_id in ended:

@@ -425,3 +425,89 @@ async def test_without_the_store_a_child_is_good_for_as_long_as_others(sessions,
     clock.move(31)
     with pytest.raises(StoreError):
         await sessions.load(handle)
+
+
+# -- who is told ------------------------------------------------------------------------------
+
+
+class Watching:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple] = []
+
+    async def began(self, session):
+        self.told.append(("began", session.id))
+
+    async def ended(self, sessions):
+        self.told += [("ended", one.id) for one in sessions]
+
+    async def ended_all(self, user_id, sessions):
+        self.told.append(("ended all", user_id, *(one.id for one in sessions)))
+
+    async def ended_by(self, client, count):
+        self.told.append(("ended by", client, count))
+
+
+@pytest.fixture
+async def watching(sessions, store, clock) -> Watching:
+    await store.people.register(User(id="u1", created_at=clock.now() - 1), ACCOUNT)
+    witness = Watching()
+    sessions.watched_by(witness)
+    return witness
+
+
+async def test_who_watches_is_told_of_sessions_that_people_begin_and_end(sessions, watching, clock):
+    one, _ = await started(sessions, clock, user_id="u1")
+    two, handle = await started(sessions, clock, user_id="u1")
+    await sessions.load(handle)
+    assert watching.told == [("began", one.id), ("began", two.id)]
+    watching.told.clear()
+    await sessions.end(one.id)
+    await sessions.end(two.id)
+    assert not await sessions.end(two.id)
+    assert watching.told == [("ended", one.id), ("ended", two.id)]
+
+
+async def test_of_what_nobody_has_or_was_handed_on_nothing_is_told(sessions, watching, clock):
+    nobodys, _ = await started(sessions, clock)
+    parent, _ = await started(sessions, clock, user_id="u1")
+    watching.told.clear()
+    child, _ = await sessions.hand_on(parent, host="other", device=Device(), now=clock.now())
+    await sessions.end(nobodys.id)
+    await sessions.end(child.id)
+    assert watching.told == []
+
+
+async def test_a_session_that_gets_a_person_begins_then_and_not_again(sessions, watching, clock):
+    session, _ = await started(sessions, clock)
+    session, _ = await sessions.renew(session, lambda before: replace(before, user_id="u1"))
+    await sessions.renew(session)
+    assert watching.told == [("began", session.id)]
+
+
+async def test_all_of_a_person_end_as_one_with_their_names(sessions, watching, clock):
+    parent, _ = await started(sessions, clock, user_id="u1")
+    await sessions.hand_on(parent, host="other", device=Device(), now=clock.now())
+    watching.told.clear()
+    await sessions.end_of("u1")
+    assert watching.told == [("ended all", "u1", parent.id)]
+
+
+async def test_all_of_a_client_end_as_a_number(sessions, watching, clock):
+    for _ in range(3):
+        await started(sessions, clock, user_id="u1")
+    watching.told.clear()
+    await sessions.end_by("google")
+    await sessions.end_by("github")
+    assert watching.told == [("ended by", "google", 3)]
+
+
+async def test_what_can_not_be_read_ends_all_the_same(sessions, watching, store, clock, monkeypatch):
+    session, _ = await started(sessions, clock, user_id="u1")
+
+    async def away(*_):
+        raise StoreError("The store is away.")
+
+    monkeypatch.setattr(store.sessions, "by_id", away)
+    assert await sessions.end(session.id)
