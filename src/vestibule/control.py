@@ -19,6 +19,7 @@ from vestibule.service.locker import Locker
 from vestibule.service.minting import Minting
 from vestibule.service.offer import Offer
 from vestibule.service.signin import SignIn
+from vestibule.service.steward import Steward
 from vestibule.store import base
 from vestibule.web.api import app as api
 from vestibule.web.api.office import Office
@@ -72,8 +73,20 @@ class ControlPlane:
             registry=self._back.registry,
             tokens=AdminTokens(self._back.records.admin_tokens),
             app_tokens=self._back.app_tokens,
+            steward=self._steward(),
             ring=self._parts.basis.ring,
             log=self._parts.basis.log,
+        )
+
+    def _steward(self) -> Steward:
+        basis, registry = self._parts.basis, self._back.registry
+        return Steward(
+            sessions=basis.sessions,
+            people=self._back.people,
+            rechecks=basis.rechecks,
+            ring=basis.ring,
+            table=lambda: registry.offer.table,
+            span=basis.lifetimes.span,
         )
 
     def _use(self, offer: Offer) -> None:

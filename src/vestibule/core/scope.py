@@ -29,6 +29,13 @@ SCOPES: Final[Mapping[str, str]] = MappingProxyType(
 
 NEEDED: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "createSession": "sessions:write",
+        "listSessions": "sessions:read",
+        "getSession": "sessions:read",
+        "updateSession": "sessions:write",
+        "endSession": "sessions:write",
+        "endSessions": "sessions:write",
+        "introspectSession": "sessions:introspect",
         "listUsers": "users:read",
         "getUser": "users:read",
         "updateUser": "users:write",
@@ -59,7 +66,7 @@ NEEDED: Final[Mapping[str, str]] = MappingProxyType(
         "explain": "users:read",
     }
 )
-"""Which scope an operation of the API asks for, by its `operationId`. One that isn't here is for tokens without scopes."""
+"""Which scope an operation of the API asks for, by its `operationId`; others are for tokens without scopes."""
 
 
 class ScopeMissing(ClientError):

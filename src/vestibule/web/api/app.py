@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from vestibule import __version__
 from vestibule.core.scope import NEEDED
 from vestibule.errors import VestibuleError
-from vestibule.web.api import explain, identities, identity_providers, invitations, tokens, users
+from vestibule.web.api import explain, identities, identity_providers, invitations, sessions, tokens, users
 from vestibule.web.api.door import Door
 from vestibule.web.api.office import Office, check_scope
 from vestibule.web.api.problem import Problem, on_crash, on_error, on_invalid, on_unrouted
@@ -28,6 +28,7 @@ from vestibule.web.api.problem import Problem, on_crash, on_error, on_invalid, o
 PREFIX = "/api/v1"
 DOCUMENT = f"{PREFIX}/openapi.json"
 RESOURCES: tuple[APIRouter, ...] = (
+    sessions.router,
     users.router,
     identities.router,
     invitations.router,
@@ -37,7 +38,8 @@ RESOURCES: tuple[APIRouter, ...] = (
 )
 
 _DESCRIPTION = """\
-Users, identities, invitations, identity providers and admin tokens of one Vestibule; why it lets a request in or not.
+Sessions, users, identities, invitations, identity providers and admin tokens of one Vestibule; why it lets a request in
+or not.
 
 It answers on the Unix socket `admin.sock` in the state directory, where no token is needed: whoever can open it is
 trusted. On a loopback port (`admin { listen = "127.0.0.1:9000" }`) an admin token is needed. No web page may call.

@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from fastapi import APIRouter, Body, Header, Path
+from fastapi import APIRouter, Body, Path
 from pydantic import ConfigDict
 from starlette.responses import Response
 
 from vestibule.errors import ClientError, Conflict
 from vestibule.service.offer import Listed
+from vestibule.web.api.etag import ETAG, IfMatch, etag_of, version_of
 from vestibule.web.api.office import At
 from vestibule.web.api.problem import Fault, errors
 from vestibule.web.api.shape import Model, moment_or_none
@@ -28,10 +29,6 @@ ProviderId = Annotated[
         json_schema_extra={"pattern": "^[A-Za-z0-9._~-]{1,64}$"},
     ),
 ]
-IfMatch = Annotated[
-    str, Header(pattern=r'^(?:\*|"[0-9]{1,18}"|)$', description="The ETag that it must still have.")
-]
-_ETAG = {"ETag": {"description": "Its version, for `If-Match`.", "schema": {"type": "string"}}}
 _OKTA: dict[str, Any] = {
     "id": "okta",
     "provider_type": "oidc",
@@ -159,7 +156,7 @@ Patch = Annotated[dict[str, Any], Body(json_schema_extra=PATCH)]
     "",
     operation_id="createIdentityProvider",
     status_code=201,
-    responses={**errors(400, 409, 413, 415), 201: {"headers": _ETAG}},
+    responses={**errors(400, 409, 413, 415), 201: {"headers": ETAG}},
 )
 async def create(at: At, written: Written, response: Response) -> IdentityProvider:
     """Add a provider; hosts with `sign_in = ["*"]` offer it when this returns."""
@@ -177,7 +174,7 @@ async def list_all(at: At) -> IdentityProviders:
 @router.get(
     "/{id}",
     operation_id="getIdentityProvider",
-    responses={**errors(404), 200: {"headers": _ETAG}},
+    responses={**errors(404), 200: {"headers": ETAG}},
 )
 async def get(at: At, id: ProviderId, response: Response) -> IdentityProvider:  # noqa: A002 - the name in the path
     """A provider."""
@@ -187,7 +184,7 @@ async def get(at: At, id: ProviderId, response: Response) -> IdentityProvider:  
 @router.patch(
     "/{id}",
     operation_id="updateIdentityProvider",
-    responses={**errors(400, 404, 409, 412, 413, 415), 200: {"headers": _ETAG}},
+    responses={**errors(400, 404, 409, 412, 413, 415), 200: {"headers": ETAG}},
 )
 async def update(
     at: At,
@@ -198,7 +195,7 @@ async def update(
 ) -> IdentityProvider:
     """Change a provider: a JSON Merge Patch (RFC 7396). Secrets that it doesn't name stay."""
     with _met(if_match):
-        changed = await at.office.registry.patch(unquote(id), patch, version=_version(if_match))
+        changed = await at.office.registry.patch(unquote(id), patch, version=version_of(if_match))
     at.note("identity_provider.update", changed.id)
     return _shown(changed, response)
 
@@ -206,7 +203,7 @@ async def update(
 @router.put(
     "/{id}",
     operation_id="replaceIdentityProvider",
-    responses={**errors(400, 404, 409, 412, 413, 415), 200: {"headers": _ETAG}},
+    responses={**errors(400, 404, 409, 412, 413, 415), 200: {"headers": ETAG}},
 )
 async def replace(
     at: At,
@@ -217,7 +214,7 @@ async def replace(
 ) -> IdentityProvider:
     """Put another document in the provider's place. Secrets that it doesn't name stay."""
     with _met(if_match):
-        changed = await at.office.registry.replace(unquote(id), written, version=_version(if_match))
+        changed = await at.office.registry.replace(unquote(id), written, version=version_of(if_match))
     at.note("identity_provider.replace", changed.id)
     return _shown(changed, response)
 
@@ -235,7 +232,7 @@ async def delete(
 ) -> Response:
     """Delete a provider; nobody gets in by it any more."""
     with _met(if_match):
-        await at.office.registry.delete(unquote(id), version=_version(if_match))
+        await at.office.registry.delete(unquote(id), version=version_of(if_match))
     at.note("identity_provider.delete", unquote(id))
     return Response(status_code=204)
 
@@ -243,7 +240,7 @@ async def delete(
 @router.post(
     "/{id}/enable",
     operation_id="enableIdentityProvider",
-    responses={**errors(404, 409), 200: {"headers": _ETAG}},
+    responses={**errors(404, 409), 200: {"headers": ETAG}},
 )
 async def enable(at: At, id: ProviderId, response: Response) -> IdentityProvider:  # noqa: A002 - the name in the path
     """Offer a provider to people."""
@@ -255,7 +252,7 @@ async def enable(at: At, id: ProviderId, response: Response) -> IdentityProvider
 @router.post(
     "/{id}/disable",
     operation_id="disableIdentityProvider",
-    responses={**errors(404, 409), 200: {"headers": _ETAG}},
+    responses={**errors(404, 409), 200: {"headers": ETAG}},
 )
 async def disable(at: At, id: ProviderId, response: Response) -> IdentityProvider:  # noqa: A002 - the name in the path
     """Offer a provider no more, also a faulty one; nobody gets in by it any more."""
@@ -274,10 +271,6 @@ async def test(at: At, id: ProviderId) -> Tested:  # noqa: A002 - the name in th
     )
 
 
-def _version(if_match: str) -> int | None:
-    return None if if_match in {"", "*"} else int(if_match.strip('"'))
-
-
 @contextlib.contextmanager
 def _met(if_match: str) -> Iterator[None]:
     """What was changed meanwhile is a condition not met where one was given. Spec: RFC 9110 section 15.5.13."""
@@ -291,7 +284,7 @@ def _met(if_match: str) -> Iterator[None]:
 
 def _shown(found: Listed, response: Response | None = None) -> IdentityProvider:
     if response is not None and found.source == "database":
-        response.headers["etag"] = f'"{found.version}"'
+        response.headers["etag"] = etag_of(found.version)
     return IdentityProvider(
         **{
             **found.document,

@@ -15,6 +15,7 @@ from vestibule.service.admin import AdminTokens, Asker
 from vestibule.service.app_tokens import AppTokens
 from vestibule.service.people import People
 from vestibule.service.registry import Registry
+from vestibule.service.steward import Steward
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -40,6 +41,7 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     registry: Registry
     tokens: AdminTokens
     app_tokens: AppTokens
+    steward: Steward
     ring: KeyRing
     """Signs cursors."""
     log: Log

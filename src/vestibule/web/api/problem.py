@@ -86,6 +86,7 @@ _WHEN = {
     413: "The body is larger than 256 KiB.",
     415: "The body is not `application/json`.",
     422: "What was sent can't be taken; `faults` says all that is wrong with it.",
+    428: "A change without `If-Match`.",
     429: "Too many wrong tokens came from this address.",
     500: "A fault of the gateway; the log has it under the `id`.",
     503: "The store can't be reached just now.",

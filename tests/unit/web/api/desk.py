@@ -11,16 +11,21 @@ from typing import Any
 import msgspec
 
 from tests.unit.web.asgi import Reply
+from vestibule.core.lifetimes import USUAL
 from vestibule.core.route import Host, RouteTable
 from vestibule.core.seal import Key, KeyRing
+from vestibule.core.vouched import Standing
 from vestibule.errors import ProviderUnavailable
 from vestibule.model import Identity, User
 from vestibule.observe.log import Log
 from vestibule.service.admin import AdminTokens, Asker
 from vestibule.service.app_tokens import AppTokens
+from vestibule.service.grants import Grants
 from vestibule.service.people import People
+from vestibule.service.recheck import Rechecks
 from vestibule.service.registry import Registry
 from vestibule.service.sessions import Sessions
+from vestibule.service.steward import Steward
 from vestibule.store.changes import Changes
 from vestibule.store.memory import Store
 from vestibule.web.api.app import build
@@ -28,7 +33,8 @@ from vestibule.web.api.office import Office
 
 NOW = 1_800_000_000.0
 RING = KeyRing((Key("k1", b"0123456789abcdef0123456789abcdef"),))
-HOST = Host(name=b"app.example.com", title="app", clients={}, sign_in=(), takes_more=True)
+HOST = Host(name=b"app.example.com", title="app", clients={}, sign_in=("google",), takes_more=True)
+OTHER = Host(name=b"other.example.com", title="other", clients={}, sign_in=("github",))
 OKTA: dict[str, Any] = {
     "id": "okta",
     "provider_type": "oidc",
@@ -60,6 +66,7 @@ class ApiDesk:
         changes = Changes()
         self.sessions = Sessions(store.sessions, changes, now=lambda: self.now, mono=lambda: self.now)
         self.people = People(store.people, store.invitations, self.sessions, changes, random=random)
+        self.people.judge_by(Standing(words={"google": "as it was set up"}))
         self.registry = Registry(
             rows=store.identity_providers,
             keys=RING,
@@ -76,15 +83,39 @@ class ApiDesk:
         )
         self.tokens = AdminTokens(store.admin_tokens, random=random)
         self.app_tokens = AppTokens(store.app_tokens, self.people, changes, random=random)
+        self.steward = self._steward(log, changes, random)
         self.app = build(
             Office(
                 people=self.people,
                 registry=self.registry,
                 tokens=self.tokens,
                 app_tokens=self.app_tokens,
+                steward=self.steward,
                 ring=RING,
                 log=log,
             )
+        )
+
+    def _steward(self, log: Log, changes: Changes, random: Callable[[int], bytes]) -> Steward:
+        grants = Grants(
+            self.store.grants,
+            self.store.leases,
+            self.sessions,
+            changes,
+            RING,
+            refreshers={},
+            driver=NoNetwork(),
+        )
+        rechecks = Rechecks(self.sessions, grants, changes, NoNetwork(), log, now=lambda: self.now)
+        rechecks.tell(self.people)
+        return Steward(
+            sessions=self.sessions,
+            people=self.people,
+            rechecks=rechecks,
+            ring=RING,
+            table=lambda: RouteTable((HOST, OTHER)),
+            span=USUAL.span,
+            random=random,
         )
 
     @property

@@ -11,6 +11,13 @@ from vestibule.core import scope
 from vestibule.web.api.app import api as application
 
 OPERATIONS = {
+    "createSession": "POST /api/v1/sessions",
+    "listSessions": "GET /api/v1/sessions",
+    "endSessions": "DELETE /api/v1/sessions",
+    "introspectSession": "POST /api/v1/sessions/introspect",
+    "getSession": "GET /api/v1/sessions/{id}",
+    "updateSession": "PATCH /api/v1/sessions/{id}",
+    "endSession": "DELETE /api/v1/sessions/{id}",
     "listUsers": "GET /api/v1/users",
     "getUser": "GET /api/v1/users/{id}",
     "updateUser": "PATCH /api/v1/users/{id}",

@@ -7,6 +7,13 @@ import pytest
 from vestibule.core.scope import NEEDED, SCOPES
 
 PLACES = {
+    "createSession": ("POST", "/sessions"),
+    "listSessions": ("GET", "/sessions"),
+    "endSessions": ("DELETE", "/sessions"),
+    "introspectSession": ("POST", "/sessions/introspect"),
+    "getSession": ("GET", "/sessions/x"),
+    "updateSession": ("PATCH", "/sessions/x"),
+    "endSession": ("DELETE", "/sessions/x"),
     "listUsers": ("GET", "/users"),
     "getUser": ("GET", "/users/x"),
     "updateUser": ("PATCH", "/users/x"),
