@@ -38,17 +38,22 @@ class Leaving:
     async def sign_out_url(
         self, session: Session, tokens: Mapping[str, Tokens | None], return_to: str
     ) -> str | None:
-        """The sign-out page of the provider that vouched for the person, where it has one and answers."""
+        """The sign-out page of the first provider that vouched for the person, has one, and answers.
+
+        A browser is sent to one page: who was vouched for by several is signed out at the first.
+        """
         for identity in session.identities:
             provider, held = self._providers.get(identity.client), tokens.get(identity.client)
             if provider is None or held is None:
                 continue
             try:
                 async with asyncio.timeout(SIGN_OUT_URL_S):
-                    url = provider.sign_out_url(held, return_to)
-                    return await self._driver.run(url, trusted=provider.is_trusted)
+                    page = provider.sign_out_url(held, return_to)
+                    found = await self._driver.run(page, trusted=provider.is_trusted)
             except (ProviderError, TimeoutError):
-                return None
+                continue
+            if found is not None:
+                return found
         return None
 
     def revoke(self, tokens: Mapping[str, Tokens | None], now: float, *, for_good: bool = False) -> None:

@@ -188,7 +188,8 @@ class People:
     async def vouch(self, user_id: str, identity: Identity, now: float) -> None:
         """Keep what a client says of an account of theirs now."""
         word = self._standing.words.get(identity.client, "")
-        await self._store.vouch(Vouched(identity=identity, told_at=now, word=word))
+        # Which session of the provider's it was said in is nothing that is so of the person.
+        await self._store.vouch(Vouched(identity=replace(identity, sid=""), told_at=now, word=word))
         self._changes.publish(KNOWN, user_id)
 
     async def doubt(self, user_id: str, identity: Identity) -> None:

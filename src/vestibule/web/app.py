@@ -23,7 +23,18 @@ from vestibule.observe.log import Log
 from vestibule.service.minting import Minting
 from vestibule.service.people import People
 from vestibule.service.signin import SignIn
-from vestibule.web import account, callback, compat, domain, registration, session, signin, signout, tokens
+from vestibule.web import (
+    account,
+    callback,
+    compat,
+    domain,
+    logout,
+    registration,
+    session,
+    signin,
+    signout,
+    tokens,
+)
 from vestibule.web.answers import Desk, answer, crash, failure, redirect
 from vestibule.web.asking import Ask, ask_of, check_post
 from vestibule.web.page import COMMON_HEADERS
@@ -69,10 +80,15 @@ PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
         "/@{client}/signin": {"GET": signin.client_sign_in},
         "/@{client}/callback": {"GET": callback.callback, "POST": callback.form_post},
         "/@{client}/signout": {"GET": signout.sign_out, "POST": signout.sign_out_by_post},
+        "/@{client}/backchannel": {"POST": logout.back_channel},
+        "/@{client}/frontchannel": {"GET": logout.front_channel},
     }
 )
-#: the handlers that get POSTs of other origins: providers send them, and they do nothing but park what came
-_ANY_ORIGIN = frozenset({callback.form_post, callback.registered_form_post, compat.come_back_by_form})
+#: the handlers that get POSTs of other origins: providers send them, and they do nothing but park what came; or, a
+#: logout token, what it says and no cookie
+_ANY_ORIGIN = frozenset(
+    {callback.form_post, callback.registered_form_post, compat.come_back_by_form, logout.back_channel}
+)
 
 
 def build(signin: SignIn, people: People, minting: Minting, pages: Pages, *, log: Log) -> Starlette:

@@ -79,6 +79,22 @@ def html_page(status: int, body: str, *, language: str, style: str, images: str,
     return Page(status, headers, body.encode())
 
 
+def framed_page(body: str, origins: tuple[str, ...]) -> Page:
+    """A page with nothing in it that pages of these origins, and of no other, may frame."""
+    framed_by = " ".join(origins) or "'none'"
+    policy = f"default-src 'none'; frame-ancestors {framed_by}; base-uri 'none'; form-action 'none'"
+    # Theirs may only frame what says that it may be loaded there (Fetch, "cross-origin resource policy check").
+    headers = tuple(
+        (name, "cross-origin" if name == "cross-origin-resource-policy" else value)
+        for name, value in COMMON_HEADERS
+    )
+    return Page(
+        200,
+        (("content-type", "text/html; charset=utf-8"), ("content-security-policy", policy), *headers),
+        body.encode(),
+    )
+
+
 def json_page(status: int, value: Any, *, media_type: str = "application/json") -> Page:
     """Any JSON answer."""
     headers = (("content-type", media_type), ("content-security-policy", _JSON_CSP), *COMMON_HEADERS)
