@@ -157,8 +157,9 @@ class Fault:
         pair = _Pair(self, writer)
         self._pairs.add(pair)
         try:
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await pair.run(reader)
+            await pair.run(reader)
+        except* (OSError, asyncio.CancelledError):
+            pass
         finally:
             self._pairs.discard(pair)
             pair.cut()
