@@ -3,6 +3,8 @@
 Imported only after the listeners are up: SQLAlchemy takes a second. On SQLite it writes to the same file as
 `store.database`'s writer; each takes the write lock at the start of its transaction, waits for the other,
 and holds it for one short transaction, so neither can find its snapshot overtaken.
+
+A server is asked as `store.guard` says: nobody waits for it longer than they should.
 """
 
 from __future__ import annotations
@@ -16,15 +18,19 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Column, Connection, Executable, Row, Select, event, literal, tuple_
+from sqlalchemy import URL, Column, Connection, Executable, Row, Select, event, literal, select, tuple_
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from vestibule.core.postgres import Postgres
 from vestibule.errors import StoreError
+from vestibule.observe.log import Log
 from vestibule.store.base import Page
+from vestibule.store.guard import BUDGET_S, Breaker
 
 _BUSY_S: Final = 5.0
+_AWAY_CLASSES: Final = frozenset(("08", "57", "58"))
+"""Classes of SQLSTATE by which a server says that it, and not the statement, has a fault."""
 _NOT_A_CHARACTER: Final = "22021"
 """SQLSTATE character_not_in_repertoire."""
 # What fails is told as a StoreError; SQLAlchemy's own tracebacks don't belong between the log's lines.
@@ -34,14 +40,18 @@ logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
 class Engine:
     """Statements and transactions on one database; every fault but a broken constraint is a StoreError."""
 
-    def __init__(self, engine: AsyncEngine, *, one_writer: bool) -> None:
+    def __init__(self, engine: AsyncEngine, *, one_writer: bool, log: Log | None = None) -> None:
+        """With a log, it is guarded by a breaker that writes there."""
         self._engine = engine
+        self._breaker = None if log is None else Breaker(self._ask_for_nothing, log=log, name="records")
         self._writing = engine.execution_options(writes=True)
         # Of those who wait in SQLite for a lock, none is first: so only one waits.
         self._turn = asyncio.Lock() if one_writer else contextlib.nullcontext()
 
     async def close(self) -> None:
         """Let go of the connections."""
+        if self._breaker is not None:
+            await self._breaker.close()
         await self._engine.dispose()
 
     async def row(self, query: Select[Any]) -> Row[Any] | None:
@@ -51,6 +61,14 @@ class Engine:
 
     async def rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
         """All rows. Raises StoreError."""
+        if self._breaker is None:
+            return await self._found(query)
+        return await self._breaker.ask(functools.partial(self._found, query))
+
+    async def _ask_for_nothing(self) -> None:
+        await self._found(select(literal(1)))
+
+    async def _found(self, query: Select[Any]) -> Sequence[Row[Any]]:
         try:
             async with self._engine.connect() as connection:
                 found: Sequence[Row[Any]] = (await connection.execute(query)).all()
@@ -74,28 +92,40 @@ class Engine:
         Raises IntegrityError as it is, for what the caller makes of it; StoreError.
         """
         try:
-            async with self._turn, self._writing.begin() as connection:
+            async with self._in_time(), self._turn, self._writing.begin() as connection:
                 yield connection
         except IntegrityError:
             raise
-        except (SQLAlchemyError, OSError) as exc:
+        except (SQLAlchemyError, OSError) as exc:  # TimeoutError too
+            if self._breaker is not None and not _is_answer(exc):
+                self._breaker.fault(type(exc).__name__)
             raise store_error(exc) from exc
 
+    @contextlib.asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """Around a transaction: it has the time that writes have. Raises TimeoutError, StoreError."""
+        if self._breaker is None:
+            yield
+            return
+        self._breaker.check()
+        async with asyncio.timeout(self._breaker.patient_s):
+            yield
 
-def on_postgres(postgres: Postgres) -> Engine:
+
+def on_postgres(postgres: Postgres, log: Log) -> Engine:
     """The records in this database, whose tables exist. Connects at the first use; comes back by itself."""
     # asyncpg, which not everybody needs, is imported by who comes here.
     server = importlib.import_module("vestibule.store.server")
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=functools.partial(server.connected, postgres),
+        async_creator=functools.partial(server.connected, postgres, hangs_up_after_s=BUDGET_S),
         pool_size=4,
         max_overflow=0,
         pool_timeout=server.CONNECT_S,
         pool_pre_ping=True,
         hide_parameters=True,
     )
-    return Engine(engine, one_writer=False)
+    return Engine(engine, one_writer=False, log=log)
 
 
 def on_sqlite(path: Path) -> Engine:
@@ -118,6 +148,12 @@ def paged(query: Select[Any], page: Page, *keys: Column[Any], after: tuple[Any, 
         last = tuple_(*(literal(value, key.type) for key, value in zip(keys, after, strict=True)))
         query = query.where(tuple_(*keys) > last)
     return query.order_by(*keys).limit(page.limit)
+
+
+def _is_answer(exc: Exception) -> bool:
+    """True where the server is there, and it is the statement that it can't do."""
+    state = getattr(getattr(exc, "orig", None), "sqlstate", None) or ""
+    return bool(state) and state[:2] not in _AWAY_CLASSES
 
 
 def store_error(exc: Exception) -> StoreError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vestibule.core.postgres import Postgres
+from vestibule.observe.log import Log
 from vestibule.store.admin_tokens import AdminTokens
 from vestibule.store.app_tokens import AppTokens
 from vestibule.store.engine import Engine, on_postgres, on_sqlite
@@ -32,6 +33,9 @@ class Records:
         await self._engine.close()
 
 
-def open_records(database: Path | Postgres) -> Records:
-    """The records in this SQLite file or PostgreSQL database, whose tables exist. Opens it at the first use."""
-    return Records(on_sqlite(database) if isinstance(database, Path) else on_postgres(database))
+def open_records(database: Path | Postgres, log: Log | None = None) -> Records:
+    """The records in this SQLite file or PostgreSQL database, whose tables exist. Opens it at the first use.
+
+    `log` is told when a server is found away, and when it is back.
+    """
+    return Records(on_sqlite(database) if isinstance(database, Path) else on_postgres(database, log or Log()))

@@ -43,6 +43,16 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc] # asyncpg has no ty
         return ""
 
 
+class _HangingUp(_Connection):
+    """A connection that doesn't wait long for a goodbye: what was given up is no reason to."""
+
+    after_s = CONNECT_S
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's own signature
+        """Close it in time, or hang up. Raises TimeoutError: it was hung up."""
+        await super().close(timeout=min(timeout or self.after_s, self.after_s))
+
+
 class Server:
     """Pools of connections to one database; belongs to the event loop it was opened on."""
 
@@ -100,9 +110,14 @@ async def _closed(pool: asyncpg.Pool) -> None:
         pool.terminate()
 
 
-async def connected(postgres: Postgres, *, statement_s: float = STATEMENT_S) -> asyncpg.Connection:
-    """A connection of its own. Raises OSError, asyncpg's errors, StoreError."""
-    return await asyncpg.connect(**connecting(postgres, statement_s=statement_s))
+async def connected(
+    postgres: Postgres, *, statement_s: float = STATEMENT_S, hangs_up_after_s: float = CONNECT_S
+) -> asyncpg.Connection:
+    """A connection of its own, which is closed in this time. Raises OSError, asyncpg's errors, StoreError."""
+    options = connecting(postgres, statement_s=statement_s)
+    connection = await asyncpg.connect(**options, connection_class=_HangingUp)
+    connection.after_s = hangs_up_after_s
+    return connection
 
 
 def connecting(postgres: Postgres, *, statement_s: float = STATEMENT_S) -> dict[str, Any]:
