@@ -70,7 +70,7 @@ class BackOffice:
             deadline_s=basis.fetch_timeout_s,
         )
         self.driver = Driver(self._fetcher, KeySets(self._fetcher.get))
-        self.records = records.open_records(basis.database)
+        self.records = records.open_records(basis.database, basis.log)
         self.people = People(
             self.records.people,
             self.records.invitations,
