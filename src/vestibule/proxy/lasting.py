@@ -7,6 +7,7 @@ is signed out, revoked or expires, it is broken off: at once where this process 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Awaitable, Callable
 
 from vestibule.errors import ProviderError, StoreError
@@ -15,6 +16,7 @@ from vestibule.proxy.exchange import Exchange
 from vestibule.proxy.task import Tasks
 from vestibule.service.recheck import Rechecks
 from vestibule.service.sessions import Sessions
+from vestibule.store.base import EVERYTHING
 
 SWEEP_EVERY_S = 5.0
 
@@ -52,7 +54,9 @@ class Lasting:
                 del self._by_session[exchange.session_id]
 
     def session_changed(self, session_id: str) -> None:
-        """Look whether this session still lives, and end what lasts if it doesn't."""
+        """Look whether this session still lives, and end what lasts if it doesn't; with `EVERYTHING`, all, soon."""
+        if session_id == EVERYTHING:
+            self._swept_mono = -math.inf
         if session_id not in self._by_session:
             return
         session = self._sessions.peek_id(session_id)
@@ -62,7 +66,9 @@ class Lasting:
             self._cut(session_id, session)
 
     def credential_changed(self, name: str) -> None:
-        """Look again at what lasts by the credential of this name (`KIND:ID`)."""
+        """Look again at what lasts by the credential of this name (`KIND:ID`); with `EVERYTHING`, at all, soon."""
+        if name == EVERYTHING:
+            self._swept_mono = -math.inf
         for exchange in [one for one in self._by_credential if one.session_id == name]:
             self._tasks.spawn(self._check_credential(exchange), "lasting")
 

@@ -6,6 +6,7 @@ good as what is known of its user without them (`core.vouched`).
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -110,6 +111,7 @@ class AppTokens:
         was_there = await self._store.delete(user_id, token_id)
         self._changes.publish(KNOWN, user_id)
         self._changes.publish(CREDENTIAL, f"{KIND}:{token_id}")
+        await self._changes.settle()
         if not was_there:
             raise NotFound("There is no such app token.")
 
@@ -180,6 +182,8 @@ class Bearers:
         self._failures = Limit(FAILURES_MAX, WINDOW_S)
         self._seen: dict[str, float] = {}
         self._forgotten = 0
+        self._doubted_mono = -math.inf
+        """Nothing that was read before is good unseen."""
         changes.subscribe(KNOWN, self._forget_user)
         changes.subscribe(USER, self._forget_user)
 
@@ -209,7 +213,7 @@ class Bearers:
             raise self._refusal(token_hash, address, now)
         if key not in self._cached and (wait_s := self._failures.wait_s(network_of(address), now)):
             raise TooManyTries("too many wrong tokens came from this address", wait_s=wait_s)
-        forgotten = self._forgotten
+        forgotten, mono = self._forgotten, self._mono()
         try:
             found = await self._find(token_hash, now)
         except StoreError:
@@ -220,7 +224,7 @@ class Bearers:
         if found is None:
             self._drop(key)
             raise self._refusal(token_hash, address, now)
-        cached = self._made(host, found, self._cached.get(key))
+        cached = self._made(host, found, self._cached.get(key), mono)
         if forgotten == self._forgotten:
             self._keep(key, cached)
         self._touch(cached)
@@ -243,7 +247,7 @@ class Bearers:
             self._seen = seen | self._seen
             raise
 
-    def _made(self, host: Host, found: Found, before: _Cached | None) -> _Cached:
+    def _made(self, host: Host, found: Found, before: _Cached | None, read_mono: float) -> _Cached:
         token = found.token
         identities = tuple(one for one in found.identities if one.client in host.believed)
         caller = Caller(
@@ -263,11 +267,12 @@ class Bearers:
         if before is not None and before.caller == caller:
             caller = before.caller  # what was made for this very one is good for longer
         seen_at = max(token.seen_at or 0.0, self._seen.get(token.id, 0.0))
-        return _Cached(caller, token.user_id, until=found.until, read_mono=self._mono(), seen_at=seen_at)
+        return _Cached(caller, token.user_id, until=found.until, read_mono=read_mono, seen_at=seen_at)
 
     def _is_confirmed(self, cached: _Cached) -> bool:
-        mono = self._mono()
-        return self._changes.is_current(mono) or mono - cached.read_mono < UNCONFIRMED_S
+        mono, read_mono = self._mono(), cached.read_mono
+        is_good = self._changes.is_current(mono) or mono - read_mono < UNCONFIRMED_S
+        return is_good and read_mono > self._doubted_mono
 
     def _touch(self, cached: _Cached) -> None:
         now = self._now()
@@ -293,6 +298,9 @@ class Bearers:
 
     def _forget_user(self, user_id: str) -> None:
         self._forgotten += 1
+        if user_id == base.EVERYTHING:
+            self._doubted_mono = self._mono()  # kept for while the store is away
+            return
         for key in tuple(self._of_user.get(user_id, ())):
             self._drop(key)
 

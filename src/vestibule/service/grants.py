@@ -133,11 +133,12 @@ class Grants:
             await self.drop(owner, client)
 
     async def drop(self, session_id: str, client: str) -> bool:
-        """Forget the credentials at this client; durable on return. False when there were none."""
+        """Forget the credentials at this client, everywhere; durable on return. False when there were none."""
         try:
             return await self._store.delete(session_id, client)
         finally:
             self._changes.publish(GRANT, session_id)
+            await self._changes.settle()
 
     async def tokens_of(self, session_id: str, client: str) -> Tokens | None:
         """The tokens as they are kept, expired or not; None when there are none. Raises StoreError."""
@@ -395,7 +396,10 @@ class Grants:
 
     def _forget(self, owner: str) -> None:
         self._forgotten += 1
-        self._cache.pop(owner, None)
+        if owner == base.EVERYTHING:
+            self._cache.clear()
+        else:
+            self._cache.pop(owner, None)
 
 
 def _gone(client: str) -> CredentialGone:

@@ -196,6 +196,7 @@ class People:
         """What a client said of an account of theirs before, it would not say again."""
         await self._store.doubt(identity)
         self._changes.publish(KNOWN, user_id)
+        await self._changes.settle()
 
     async def vouched_of(self, user_id: str) -> tuple[Vouched, ...]:
         """What clients have last said of a user's accounts, whether or not it counts any more."""
@@ -341,6 +342,7 @@ class People:
                 left = await self._sessions.update(session.id, without)
                 if left is not None and not left.user_id:
                     await self._sessions.end(session.id)
+        await self._changes.settle()
 
     # Invitations
 

@@ -10,6 +10,7 @@ several processes share a database, within a second.
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -27,7 +28,7 @@ from vestibule.model import Caller, Identity, User
 from vestibule.observe import clock
 from vestibule.service.flight import Flights
 from vestibule.service.sessions import UNCONFIRMED_S, USER
-from vestibule.store.base import Changes
+from vestibule.store.base import EVERYTHING, Changes
 
 LIFE_S: Final = 60.0
 """How long a credential that was good is taken for good unseen."""
@@ -68,6 +69,8 @@ class Proofs:
         self._kept: Recent[bytes, _Kept] = Recent(capacity)
         self._flights: Flights[Caller] = Flights()
         self._forgotten = 0
+        self._doubted_mono = -math.inf
+        """Nobody who was looked up before is who they are unseen."""
         changes.subscribe(USER, self._forget_user)
 
     def key(self, host: Host, authorization: bytes) -> bytes:
@@ -117,14 +120,19 @@ class Proofs:
         return kept.accepted is host.accepts and self._now() < kept.good_until
 
     def _is_current(self, kept: _Kept) -> bool:
-        mono = self._mono()
-        return self._changes.is_current(mono) or mono - kept.looked_mono < UNCONFIRMED_S
+        mono, looked_mono = self._mono(), kept.looked_mono
+        is_good = self._changes.is_current(mono) or mono - looked_mono < UNCONFIRMED_S
+        return is_good and looked_mono > self._doubted_mono
 
     def forget_client(self, client: str) -> None:
         """Nothing that this client vouched for is known any more."""
         self._forget(lambda caller: any(identity.client == client for identity in caller.identities))
 
     def _forget_user(self, user_id: str) -> None:
+        if user_id == EVERYTHING:
+            self._forgotten += 1
+            self._doubted_mono = self._mono()  # that the credentials are good is still so
+            return
         self._forget(lambda caller: caller.user_id == user_id)
 
     def _forget(self, is_meant: Callable[[Caller], bool]) -> None:
