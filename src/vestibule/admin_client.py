@@ -1,26 +1,18 @@
-"""A typed client of the admin API, over its Unix socket or its port.
-
-The standard library's HTTP client and nothing heavy, so that a command starts fast.
-"""
+"""A typed client of the admin API, over its Unix socket or its port, for commands. Sessions have one of their own."""
 
 from __future__ import annotations
 
-import http.client
-import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 
-from vestibule.errors import ClientError, Invalid, VestibuleError
+from vestibule.admin_link import TIMEOUT_S, Link, segment
 from vestibule.model import Secret
 
-PREFIX = "/api/v1"
-TIMEOUT_S = 60.0
 PAGE = 200
-ANSWER_MAX_BYTES = 16 << 20
 
 Document: TypeAlias = dict[str, Any]
 """A provider as the API shows it: what its settings are depends on its type."""
@@ -81,6 +73,8 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     created_at: datetime
     expires_at: datetime | None
     seen_at: datetime | None
+    scopes: tuple[str, ...]
+    """Empty: it may do everything."""
     token: str | None = None
 
 
@@ -150,13 +144,6 @@ class _Page(msgspec.Struct, frozen=True):
     next: str | None = None
 
 
-class _Problem(msgspec.Struct, frozen=True):
-    detail: str
-    code: str
-    id: str = ""
-    faults: list[dict[str, str]] = []
-
-
 class AdminClient:
     """Calls the admin API of one gateway; one connection a call.
 
@@ -167,9 +154,7 @@ class AdminClient:
     def __init__(self, where: str, token: Secret | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
         """`where`: `unix:PATH`, `http://127.0.0.1:9000` or `https://…`. Raises ValueError for anything else."""
         self.where = where
-        self._token = token
-        self._timeout_s = timeout_s
-        self._connect = _connector(where, timeout_s)
+        self._link = Link(where, token, timeout_s=timeout_s)
 
     # -- users --------------------------------------------------------------------------------
 
@@ -180,35 +165,35 @@ class AdminClient:
 
     def user(self, user_id: str) -> User:
         """A user with identities."""
-        return self._one("GET", f"/users/{_segment(user_id)}", User)
+        return self._one("GET", f"/users/{segment(user_id)}", User)
 
     def update_user(self, user_id: str, changes: Mapping[str, Any]) -> User:
         """The user after this JSON Merge Patch."""
-        return self._one("PATCH", f"/users/{_segment(user_id)}", User, changes)
+        return self._one("PATCH", f"/users/{segment(user_id)}", User, changes)
 
     def block_user(self, user_id: str) -> User:
         """The user, blocked; all sessions are over."""
-        return self._one("POST", f"/users/{_segment(user_id)}/block", User)
+        return self._one("POST", f"/users/{segment(user_id)}/block", User)
 
     def unblock_user(self, user_id: str) -> User:
         """The user, let in again."""
-        return self._one("POST", f"/users/{_segment(user_id)}/unblock", User)
+        return self._one("POST", f"/users/{segment(user_id)}/unblock", User)
 
     def delete_user(self, user_id: str) -> None:
         """Delete the user."""
-        self._call("DELETE", f"/users/{_segment(user_id)}")
+        self._call("DELETE", f"/users/{segment(user_id)}")
 
     def delete_identity(self, user_id: str, identity_id: str) -> None:
         """Take an identity from a user."""
-        self._call("DELETE", f"/users/{_segment(user_id)}/identities/{_segment(identity_id)}")
+        self._call("DELETE", f"/users/{segment(user_id)}/identities/{segment(identity_id)}")
 
     def user_tokens(self, user_id: str) -> Iterator[AppToken]:
         """A user's app tokens, without themselves."""
-        return self._list(f"/users/{_segment(user_id)}/tokens", {}, AppToken)
+        return self._list(f"/users/{segment(user_id)}/tokens", {}, AppToken)
 
     def revoke_user_token(self, user_id: str, token_id: str) -> None:
         """End an app token of a user."""
-        self._call("DELETE", f"/users/{_segment(user_id)}/tokens/{_segment(token_id)}")
+        self._call("DELETE", f"/users/{segment(user_id)}/tokens/{segment(token_id)}")
 
     def identities(self, *, user: str = "", issuer: str = "", client: str = "") -> Iterator[Identity]:
         """The identities, fetched page by page."""
@@ -235,11 +220,11 @@ class AdminClient:
 
     def invitation(self, invitation_id: str) -> Invitation:
         """The invitation."""
-        return self._one("GET", f"/invitations/{_segment(invitation_id)}", Invitation)
+        return self._one("GET", f"/invitations/{segment(invitation_id)}", Invitation)
 
     def withdraw(self, invitation_id: str) -> None:
         """Withdraw an invitation."""
-        self._call("DELETE", f"/invitations/{_segment(invitation_id)}")
+        self._call("DELETE", f"/invitations/{segment(invitation_id)}")
 
     # -- identity providers -------------------------------------------------------------------
 
@@ -285,14 +270,16 @@ class AdminClient:
         """All admin tokens, without themselves."""
         return self._list("/tokens", {}, Token)
 
-    def create_token(self, name: str, life_s: int | None = None) -> Token:
-        """A new token, with itself."""
-        given = {"name": name} | ({} if life_s is None else {"expires_in": life_s})
+    def create_token(self, name: str, life_s: int | None = None, *, scopes: Sequence[str] = ()) -> Token:
+        """A new token, with itself. `scopes`: what it may do; none: everything."""
+        given: dict[str, Any] = {"name": name, "scopes": tuple(scopes)}
+        if life_s is not None:
+            given["expires_in"] = life_s
         return self._one("POST", "/tokens", Token, given)
 
     def revoke_token(self, token_id: str) -> None:
         """End a token."""
-        self._call("DELETE", f"/tokens/{_segment(token_id)}")
+        self._call("DELETE", f"/tokens/{segment(token_id)}")
 
     # -- explanations -------------------------------------------------------------------------
 
@@ -310,115 +297,23 @@ class AdminClient:
             query["limit"] = str(PAGE)
         while True:
             asked = f"{path}?{urlencode(query)}" if query else path
-            page = self._decoded(self._call("GET", asked), _Page)
+            page = self._link.decoded(self._call("GET", asked), _Page)
             for item in page.items:
-                yield self._decoded(bytes(item), of)
+                yield self._link.decoded(bytes(item), of)
             if not page.next:
                 return
             query["cursor"] = page.next
 
     def _one(self, method: str, path: str, of: type[T], value: Any = None, version: int | None = None) -> T:
-        return self._decoded(self._call(method, path, value, version), of)
-
-    def _decoded(self, body: bytes, of: type[T]) -> T:
-        try:
-            return msgspec.json.decode(body, type=of)
-        except msgspec.DecodeError as exc:
-            raise _unreachable(
-                f"what answers at {self.where} is no admin API of this version: {exc}"
-            ) from None
+        found: T = self._link.decoded(self._call(method, path, value, version), of)
+        return found
 
     def _call(self, method: str, path: str, value: Any = None, version: int | None = None) -> bytes:
-        headers = {"Accept": "application/json"}
-        if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token.reveal()}"
-        if version is not None:
-            headers["If-Match"] = f'"{version}"'
-        body = None if value is None else msgspec.json.encode(value)
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        connection = self._connect()
-        try:
-            connection.request(method, PREFIX + path, body, headers)
-            answer = connection.getresponse()
-            content = answer.read(ANSWER_MAX_BYTES)
-        except (OSError, http.client.HTTPException) as exc:
-            raise _unreachable(_why(self.where, exc)) from exc
-        finally:
-            connection.close()
-        if answer.status >= 300:
-            raise _refusal(self.where, answer.status, content)
-        return content
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP to a Unix socket."""
-
-    def __init__(self, path: str, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-def _connector(where: str, timeout_s: float) -> Callable[[], http.client.HTTPConnection]:
-    """Makes connections. Raises ValueError."""
-    if where.startswith("unix:") and where != "unix:":
-        path = where.removeprefix("unix:")
-        return lambda: _UnixConnection(path, timeout_s)
-    parts = urlsplit(where)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise ValueError("write unix:PATH, or a URL such as http://127.0.0.1:9000")
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    host, port = parts.hostname, parts.port
-    return lambda: kind(host, port, timeout=timeout_s)
-
-
-def _why(where: str, exc: Exception) -> str:
-    """What is in the way, and what to do."""
-    path = where.removeprefix("unix:")
-    is_socket = path != where
-    if isinstance(exc, FileNotFoundError):
-        return f"no gateway runs here: there is no {path}; start one, or say --state DIR or --admin URL"
-    if isinstance(exc, PermissionError):
-        return f"{path} is another user's: run this as the user that the gateway runs as"
-    if isinstance(exc, ConnectionRefusedError):
-        if is_socket:
-            return f"the gateway that made {path} has ended: start it again"
-        return f'nothing listens at {where}: start the gateway with admin {{ listen = "…" }}'
-    if isinstance(exc, TimeoutError):
-        return f"the gateway at {where} does not answer: look at its log"
-    if is_socket and isinstance(exc, OSError) and exc.errno is None:
-        return f"the path {path} is too long for a Unix socket: go to a folder from which it is shorter"
-    return f"the gateway at {where} can't be reached: {exc}"
-
-
-def _refusal(where: str, status: int, content: bytes) -> VestibuleError:
-    try:
-        problem = msgspec.json.decode(content, type=_Problem)
-    except msgspec.DecodeError:
-        return _unreachable(f"what answers at {where} is no admin API (status {status})")
-    if status == 422 and problem.faults:
-        faults = tuple((fault.get("path", ""), fault.get("message", "")) for fault in problem.faults)
-        return Invalid(faults)
-    detail = f"id {problem.id}" if problem.id else ""
-    return ClientError(problem.detail, code=problem.code, status=status, detail=detail)
-
-
-def _unreachable(message: str) -> VestibuleError:
-    return VestibuleError(message, code="unreachable", status=503)
+        return self._link.call(method, path, value, if_match="" if version is None else f'"{version}"')
 
 
 def _provider(provider_id: str) -> str:
-    return f"/identity-providers/{_segment(provider_id)}"
-
-
-def _segment(text: str) -> str:
-    return quote(text, safe="")
+    return f"/identity-providers/{segment(provider_id)}"
 
 
 def _text(value: object) -> str:

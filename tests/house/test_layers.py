@@ -14,7 +14,7 @@ LADDER = (
     {"protocol"},
     {"core"},
     {"observe"},
-    {"fetch", "store", "providers"},
+    {"fetch", "store", "providers", "admin_link"},
     {"config"},
     {"service"},
     {"proxy", "edge", "web"},

@@ -12,14 +12,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.unit.web.api.desk import OKTA, ApiDesk
-from vestibule import admin_client
+from vestibule import admin_client, admin_link
 from vestibule.cli import COMMANDS, main
 from vestibule.cli.remote import Span
 from vestibule.errors import ClientError
 
 
 class InProcess:
-    """`http.client`'s connection, to an API in this process."""
+    """`http.client`'s connection and answer, to an API in this process."""
+
+    will_close = True
 
     def __init__(self, api: ApiDesk, where: str) -> None:
         self.api = api
@@ -44,6 +46,9 @@ class InProcess:
     def read(self, limit: int) -> bytes:
         return self._body[:limit]
 
+    def isclosed(self) -> bool:
+        return True
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -54,7 +59,7 @@ class Shell:
     def __init__(self, api: ApiDesk, monkeypatch: pytest.MonkeyPatch) -> None:
         self.api = api
         self.asked: list[str] = []
-        monkeypatch.setattr(admin_client, "_connector", self._connector)
+        monkeypatch.setattr(admin_link, "_connector", self._connector)
 
     def _connector(self, where: str, timeout_s: float) -> Any:
         self.asked.append(where)
@@ -313,7 +318,7 @@ def test_what_is_no_place_of_an_api(where):
     ],
 )
 def test_what_is_no_answer_of_this_api_is_told(status, body, code):
-    refusal = admin_client._refusal("http://127.0.0.1:1", status, body)
+    refusal = admin_link.refusal("http://127.0.0.1:1", status, body)
     assert refusal.code == code
     assert isinstance(refusal, ClientError) is (code == "teapot")
 
