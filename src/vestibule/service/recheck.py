@@ -36,7 +36,7 @@ from vestibule.providers.kit import Driver
 from vestibule.service.flight import Flights
 from vestibule.service.grants import REFRESHED, Grants
 from vestibule.service.sessions import Sessions
-from vestibule.store.base import Changes
+from vestibule.store.base import EVERYTHING, Changes
 
 GRACE_S: Final = 300.0
 """How long a session goes on whose provider can't be asked."""
@@ -167,9 +167,9 @@ class Rechecks:
     def refreshed(self, session_id: str) -> None:
         """A credential of this session was refreshed just now: look again at the next request.
 
-        Not where that was done to look.
+        Not where that was done to look; nor by more than one process, that which refreshed it.
         """
-        if session_id not in self._flights:
+        if session_id != EVERYTHING and session_id not in self._flights:
             task = asyncio.create_task(self._bring_forward(session_id), name="recheck soon")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -300,7 +300,8 @@ def _told(session: Session, *, found: list[Identity], check_at: float) -> Sessio
     identities = tuple(
         next(
             (
-                replace(new, name=old.name or new.name)  # it may be one that the person chose
+                # The name may be one that the person chose; that they are asked about is no sign-in.
+                replace(new, name=old.name or new.name, signed_in_at=old.signed_in_at)
                 for new in found
                 if new.client == old.client and is_same_person(new, old)
             ),

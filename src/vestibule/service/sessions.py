@@ -12,9 +12,11 @@ the same way, and while no heartbeat says so, an entry older than a second is re
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -25,6 +27,7 @@ from vestibule.errors import StoreError
 from vestibule.model import Device, Identity, Session
 from vestibule.observe import clock
 from vestibule.protocol import base64url
+from vestibule.service.flight import Flights
 from vestibule.store import base
 
 SESSION = "session"
@@ -93,7 +96,10 @@ class Sessions:
         """Of those in the cache, by parent."""
         self._seen: dict[str, float] = {}
         self._forgotten = 0
+        self._doubted_mono = -math.inf
+        """Nothing whose read was begun before is good unseen."""
         self._witness: Witness | None = None
+        self._looks: Flights[Session | None] = Flights()
         changes.subscribe(SESSION, self._forget)
         changes.subscribe(USER, self._forget_user)
 
@@ -114,9 +120,9 @@ class Sessions:
             or now >= session.seen_at + session.idle_s
         ):
             return None
-        mono = self._mono()
-        is_good = self._changes.is_current(mono) or mono - cached.read_mono < UNCONFIRMED_S
-        return session if is_good else None
+        mono, read_mono = self._mono(), cached.read_mono
+        is_good = self._changes.is_current(mono) or mono - read_mono < UNCONFIRMED_S
+        return session if is_good and read_mono > self._doubted_mono else None
 
     def peek_id(self, session_id: str) -> Session | None:
         """Like `peek`, by permanent id: for what refers to a session without its handle."""
@@ -130,7 +136,13 @@ class Sessions:
         """
         if not rules.is_handle(handle):
             return None
-        forgotten = self._forgotten
+        # Many requests of one browser at once make one look-up; who comes after a change was told shares none that
+        # began before it.
+        key = (handle, self._forgotten)
+        return await self._looks.share(key, partial(self._load, handle), name="look session up")
+
+    async def _load(self, handle: str) -> Session | None:
+        forgotten, mono = self._forgotten, self._mono()
         try:
             held = await self._store.by_handle(rules.hash_of(handle), self._now())
             session = await self._whole(held.session) if held is not None else None
@@ -143,7 +155,7 @@ class Sessions:
             self._drop_handle(handle)
             return None
         if forgotten == self._forgotten:
-            cached = self._keep(session)
+            cached = self._keep(session, mono)
             cached.handles[handle] = held.good_until
             self._by_handle[handle] = cached
         return session
@@ -153,7 +165,7 @@ class Sessions:
 
         Raises StoreError as `load` does, with the same grace.
         """
-        forgotten = self._forgotten
+        forgotten, mono = self._forgotten, self._mono()
         try:
             known = await self._store.by_id(session_id, self._now())
             session = known and await self._whole(known)
@@ -165,7 +177,7 @@ class Sessions:
         if session is None:
             self._forget(session_id)
         elif forgotten == self._forgotten:
-            self._keep(session)
+            self._keep(session, mono)
         return session
 
     async def start(
@@ -395,6 +407,8 @@ class Sessions:
             finally:
                 self._changes.publish(SESSION, session_id)
             if after is not None:
+                if _takes_away(before, after):
+                    await self._changes.settle()
                 return await self._whole(after)
         return None
 
@@ -408,8 +422,9 @@ class Sessions:
     def _is_good(self, cached: _Cached, now: float) -> bool:
         if not cached.session.is_live(now):
             return False
-        mono = self._mono()
-        return self._changes.is_current(mono) or mono - cached.read_mono < UNCONFIRMED_S
+        mono, read_mono = self._mono(), cached.read_mono
+        is_good = self._changes.is_current(mono) or mono - read_mono < UNCONFIRMED_S
+        return is_good and read_mono > self._doubted_mono
 
     def _is_in_grace(self, cached: _Cached) -> bool:
         return cached.session.is_live(self._now()) and self._mono() - cached.read_mono < self._grace_s
@@ -417,14 +432,21 @@ class Sessions:
     def _new_handle(self) -> str:
         return base64url.encode(self._random(rules.HANDLE_BYTES))
 
-    def _keep(self, session: Session) -> _Cached:
-        """Put what the store just said into the cache, at its young end; the oldest goes when it is full."""
+    def _keep(self, session: Session, read_mono: float) -> _Cached:
+        """Put what the store said into the cache, at its young end; the oldest goes when it is full.
+
+        It is as old as the read is, which was begun at *read_mono*: what was changed since may have been told before.
+        Threat: a session that was renewed elsewhere, found here by the handle it had before.
+        """
         session = rules.seen(session, self._seen.get(session.id, 0.0))
+        known = self._by_id.get(session.id)
+        if known is not None and known.session.version != session.version:
+            self._drop(session.id)
         cached = self._by_id.pop(session.id, None)
         if cached is None:
-            cached = _Cached(session, self._mono())
+            cached = _Cached(session, read_mono)
         cached.session = session
-        cached.read_mono = self._mono()
+        cached.read_mono = max(cached.read_mono, read_mono)
         self._by_id[session.id] = cached
         if session.parent_id:
             self._children.setdefault(session.parent_id, set()).add(session.id)
@@ -451,15 +473,32 @@ class Sessions:
 
     def _forget(self, session_id: str) -> None:
         self._forgotten += 1
+        if session_id == base.EVERYTHING:
+            self._doubted_mono = self._mono()  # kept for while the store is away
+            return
         self._drop(session_id)
         for child in tuple(self._children.get(session_id, ())):
             self._changes.publish(SESSION, child)
 
     def _forget_user(self, user_id: str) -> None:
         self._forgotten += 1
+        if user_id == base.EVERYTHING:
+            self._doubted_mono = self._mono()
+            return
         for cached in tuple(self._by_id.values()):
             if cached.session.user_id == user_id:
                 self._drop(cached.session.id)
+
+
+def _takes_away(before: Session, after: Session) -> bool:
+    """Whether it is less than it was: another person's or nobody's, without an account, for a shorter time."""
+    left = {(one.issuer, one.subject) for one in after.identities}
+    return (
+        (bool(before.user_id) and after.user_id != before.user_id)
+        or any((one.issuer, one.subject) not in left for one in before.identities)
+        or after.expires_at < before.expires_at
+        or after.idle_s < before.idle_s
+    )
 
 
 def _same(session: Session) -> Session:

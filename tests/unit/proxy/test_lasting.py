@@ -6,6 +6,9 @@ import pytest
 
 from tests.unit.proxy.plane import Plane, request
 from vestibule.errors import ProviderUnavailable
+from vestibule.service.app_tokens import CREDENTIAL
+from vestibule.service.sessions import SESSION
+from vestibule.store.base import EVERYTHING
 
 ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nlines\r\n"
 STREAM = (
@@ -59,6 +62,22 @@ def test_a_stream_goes_on_while_its_session_lives(plane, loop):
     loop.run(plane.lasting.sweep, loop.time() + 10)
     loop.settle()
     assert not client.is_ended
+
+
+@pytest.mark.parametrize("kind", [SESSION, CREDENTIAL])
+def test_where_changes_may_have_been_missed_the_next_sweep_looks_at_all(plane, loop, kind):
+    client = open_answer(plane, ENDLESS, plane.sign_in())
+    loop.run(plane.lasting.sweep, loop.time() + 10)
+    loop.wait(plane.store.sessions.delete(plane.session.id))  # by another process, which is not heard
+    heard = {SESSION: plane.lasting.session_changed, CREDENTIAL: plane.lasting.credential_changed}
+    loop.run(plane.sessions._forget, EVERYTHING)
+    loop.run(plane.lasting.sweep, loop.time() + 10.1)
+    loop.settle()
+    assert not client.is_ended
+    loop.run(heard[kind], EVERYTHING)
+    loop.run(plane.lasting.sweep, loop.time() + 10.2)
+    loop.settle()
+    assert client.is_ended
 
 
 def test_a_store_that_is_away_ends_nothing(plane, loop):

@@ -51,9 +51,13 @@ class Away:
 
 
 class Heartbeats(Changes):
-    """The in-process bus, whose heartbeats can stop."""
+    """The in-process bus, whose heartbeats can stop, and which counts how often somebody waited for all to have heard."""
 
     is_beating = True
+    settled = 0
+
+    async def settle(self) -> None:
+        self.settled += 1
 
     def is_current(self, now_mono: float) -> bool:
         return self.is_beating

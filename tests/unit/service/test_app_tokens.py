@@ -17,8 +17,9 @@ from vestibule.core.vouched import Standing
 from vestibule.errors import ClientError, Conflict, Invalid, NotFound, StoreError
 from vestibule.model import Asker, Bounds, Caller, Deny, Identity
 from vestibule.service.app_tokens import AT_MOST, FAILURES_MAX, WINDOW_S, AppTokens, Bearers
-from vestibule.service.people import People
-from vestibule.service.sessions import Sessions
+from vestibule.service.people import KNOWN, People
+from vestibule.service.sessions import USER, Sessions
+from vestibule.store.base import EVERYTHING
 
 ALICE = Identity(
     client="google", issuer="https://a", subject="1", email="alice@example.com", groups=("staff",)
@@ -293,6 +294,26 @@ async def test_without_heartbeats_it_is_read_again_after_a_second(world):
     assert world.bearers.peek(GIT, shown) is None
     assert await world.load(shown)
     assert world.bearers.peek(GIT, shown)
+
+
+@pytest.mark.parametrize("kind", [KNOWN, USER])
+async def test_where_changes_may_have_been_missed_it_is_read_again_unless_the_store_is_away(world, kind):
+    _, _, shown = await world.made()
+    caller = await world.load(shown)
+    world.changes.publish(kind, EVERYTHING)
+    assert world.bearers.peek(GIT, shown) is None
+    world.away.is_away = True
+    assert await world.load(shown) is caller
+    world.away.is_away = False
+    world.clock.move(0.001)
+    await world.load(shown)
+    assert world.bearers.peek(GIT, shown)
+
+
+async def test_who_revokes_one_waits_until_all_have_heard(world):
+    user_id, token_id, _ = await world.made()
+    await world.tokens.revoke(user_id, token_id)
+    assert world.changes.settled
 
 
 async def test_what_was_changed_while_it_was_read_is_not_kept(world):

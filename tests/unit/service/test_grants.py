@@ -19,8 +19,9 @@ from vestibule.errors import (
 )
 from vestibule.model import Device, Secret, Session, Tokens
 from vestibule.providers.kit import Flow, PostForm, Reply
-from vestibule.service.grants import Grants
+from vestibule.service.grants import GRANT, Grants
 from vestibule.service.sessions import Sessions
+from vestibule.store.base import EVERYTHING
 
 RING = KeyRing((Key("k1", b"1" * 32),))
 
@@ -578,6 +579,23 @@ async def test_without_heartbeats_cached_tokens_are_good_for_a_second(node, sess
     assert node.grants.peek(session.id, "google") is not None
     clock.move(0.2)
     assert node.grants.peek(session.id, "google") is None
+
+
+async def test_where_changes_may_have_been_missed_cached_tokens_are_read_again(
+    node, session, tokens, clock, changes
+):
+    await node.grants.keep(session, "google", tokens, clock.now())
+    await node.grants.access_token(session, "google")
+    changes.publish(GRANT, EVERYTHING)
+    assert node.grants.peek(session.id, "google") is None
+    assert await node.grants.access_token(session, "google") == tokens
+
+
+async def test_who_drops_credentials_waits_until_all_have_heard(node, session, tokens, clock, changes):
+    await node.grants.keep(session, "google", tokens, clock.now())
+    assert not changes.settled
+    await node.grants.drop(session.id, "google")
+    assert changes.settled
 
 
 async def test_what_is_stored_shows_no_token(node, session, tokens, clock, store):

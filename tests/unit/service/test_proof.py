@@ -13,6 +13,7 @@ from vestibule.errors import CredentialRefused, StoreError, UserDisabled
 from vestibule.model import Caller
 from vestibule.service.proof import LIFE_S, Proofs
 from vestibule.service.sessions import USER
+from vestibule.store.base import EVERYTHING
 
 HOST = host_of(Accepted(issuers=(CI,)))
 TOKEN = bearer("abc")
@@ -187,6 +188,20 @@ async def test_without_a_heartbeat_the_person_is_looked_up_again_after_a_second_
     await proofs.load(HOST, TOKEN, prover)
     assert proofs.peek(HOST, TOKEN) is not None
     clock.move(1)
+    assert proofs.peek(HOST, TOKEN) is None
+    people.block(CI.url, "alice")
+    with pytest.raises(UserDisabled):
+        await proofs.load(HOST, TOKEN, prover)
+    assert prover.times == 1
+
+
+async def test_where_changes_may_have_been_missed_the_person_is_looked_up_again_and_the_credential_is_not(
+    proofs: Proofs, people: People, changes: Heartbeats
+):
+    people.add("u1", CI.url, "alice")
+    prover = Prover(caller())
+    await proofs.load(HOST, TOKEN, prover)
+    changes.publish(USER, EVERYTHING)
     assert proofs.peek(HOST, TOKEN) is None
     people.block(CI.url, "alice")
     with pytest.raises(UserDisabled):

@@ -20,6 +20,7 @@ from vestibule.observe.log import Log
 from vestibule.service.grants import Grants
 from vestibule.service.recheck import GRACE_S, RETRY_S, Rechecks
 from vestibule.service.sessions import Sessions
+from vestibule.store.base import EVERYTHING
 
 RING = KeyRing((Key("k1", b"1" * 32),))
 ALICE = Identity(client="op", issuer="https://op.example", subject="alice", orgs=("acme",))
@@ -266,6 +267,11 @@ async def test_a_refresh_brings_the_next_look_forward(world, clock):
     assert world.rechecks.is_due(due)
     world.op.answer = ClientError("out", code="not_admitted", status=403)
     assert await world.rechecks.checked(due) is None
+
+
+async def test_refreshes_that_may_have_been_missed_bring_nothing_forward(world):
+    world.rechecks.refreshed(EVERYTHING)
+    assert not world.rechecks._tasks
 
 
 async def test_a_look_does_not_bring_the_next_one_forward(world):

@@ -7,12 +7,15 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from tests.unit.service.conftest import Away, Heartbeats
 from vestibule.core import session as rules
 from vestibule.errors import StoreError
 from vestibule.model import Account, Device, Identity, Session, User
 from vestibule.service.sessions import SESSION, USER, Sessions
+from vestibule.store.base import EVERYTHING
 
 ACCOUNT = Account(issuer="i", subject="1", user_id="u1", client="google")
+IDENTITY, OTHER, THIRD = (Identity(client="google", issuer="i", subject=subject) for subject in "123")
 START = {"host": "h", "user_id": "", "identities": (), "clients": ("google",), "device": Device()}
 
 
@@ -188,6 +191,117 @@ async def test_without_heartbeats_an_entry_is_good_for_a_second(sessions, away, 
     clock.move(3600)
     assert sessions.peek(handle) is not None
     assert away.calls.count("by_handle") == 2
+
+
+@pytest.mark.parametrize("kind", [SESSION, USER])
+async def test_where_changes_may_have_been_missed_everything_is_read_again(sessions, changes, clock, kind):
+    session, handle = await started(sessions, clock)
+    await sessions.load(handle)
+    changes.publish(kind, EVERYTHING)
+    assert sessions.peek(handle) is None
+    assert sessions.peek_id(session.id) is None
+    clock.move(0.001)
+    assert await sessions.load(handle) == session
+    assert sessions.peek(handle) == session
+
+
+async def test_what_may_have_changed_is_served_while_the_store_is_away(sessions, away, changes, clock):
+    session, handle = await started(sessions, clock)
+    await sessions.load(handle)
+    changes.publish(SESSION, EVERYTHING)
+    away.is_away = True
+    assert sessions.peek(handle) is None
+    assert await sessions.load(handle) == session
+    assert await sessions.by_id(session.id) == session
+
+
+async def test_what_was_noted_of_use_outlives_what_is_forgotten(sessions, store, changes, clock):
+    session, _ = await started(sessions, clock)
+    clock.move(600)
+    sessions.touch(session, clock.now())
+    changes.publish(SESSION, EVERYTHING)
+    assert await sessions.flush() == 1
+    assert (await store.sessions.by_id(session.id, clock.now())).seen_at == clock.now()
+
+
+async def test_an_entry_is_as_old_as_the_question_was_not_the_answer(store, changes, clock):
+    class Slow(Away):
+        def __getattr__(self, name):
+            method = super().__getattr__(name)
+
+            async def call(*args):
+                found = await method(*args)
+                clock.move(0.6)  # between what the store saw, and that it is here
+                return found
+
+            return call
+
+    slow = Slow(store.sessions)
+    sessions = Sessions(slow, changes, now=clock.now, mono=clock.mono)
+    session, handle = await started(Sessions(store.sessions, changes, now=clock.now, mono=clock.mono), clock)
+    changes.is_beating = False
+    await sessions.load(handle)
+    assert sessions.peek(handle) == session
+    clock.move(0.5)
+    assert sessions.peek(handle) is None
+
+
+async def test_a_handle_of_before_a_renewal_elsewhere_finds_nothing_of_after_it(store, changes, clock):
+    here = Sessions(store.sessions, changes, now=clock.now, mono=clock.mono)
+    elsewhere = Sessions(store.sessions, Heartbeats(), now=clock.now, mono=clock.mono)
+    session, old = await started(here, clock)
+    await here.load(old)
+    await elsewhere.renew(session, lambda s: replace(s, user_id="u1"))
+    await here.by_id(session.id)  # before the change is heard of
+    assert here.peek(old) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "settles"),
+    [
+        ({"user_id": "u2"}, True),
+        ({"user_id": "", "identities": ()}, True),
+        ({"identities": (IDENTITY,)}, True),
+        ({"expires_at": 1_800_000_001.0}, True),
+        ({"idle_s": 1.0}, True),
+        ({"identities": (IDENTITY, OTHER, THIRD)}, False),
+        ({"attributes": {"theme": "dark"}}, False),
+        ({"check_at": 5.0}, False),
+    ],
+    ids=[
+        "another person",
+        "nobody",
+        "an account less",
+        "sooner over",
+        "sooner idle",
+        "an account more",
+        "data",
+        "a check",
+    ],
+)
+async def test_who_takes_something_away_waits_until_all_have_heard(sessions, store, clock, change, settles):
+    changes = sessions._changes
+    await store.people.register(User(id="u1", created_at=clock.now()), ACCOUNT)
+    for way in ("update", "renew"):
+        session, _ = await started(sessions, clock, user_id="u1", identities=(IDENTITY, OTHER))
+        changes.settled = 0
+        await getattr(sessions, way)(
+            session if way == "renew" else session.id, lambda s: replace(s, **change)
+        )
+        assert bool(changes.settled) is settles, way
+
+
+@pytest.mark.parametrize("end", ["end", "end_of", "end_by"])
+async def test_who_ends_sessions_waits_until_all_have_heard(sessions, changes, clock, end):
+    session, _ = await started(sessions, clock)
+    await getattr(sessions, end)({"end": session.id, "end_of": "u1", "end_by": "google"}[end])
+    assert changes.settled
+
+
+async def test_a_sign_in_waits_for_nobody(sessions, changes, clock):
+    session, _ = await started(sessions, clock)
+    await sessions.renew(session, lambda s: replace(s, user_id="u1", identities=(IDENTITY,)))
+    assert not changes.settled
 
 
 async def test_while_the_store_is_away_what_was_verified_is_served_within_grace(
