@@ -133,7 +133,7 @@ class Server:
         return await self._answer(keys[0], ("EVAL", script.text, *rest))
 
     async def _answer(self, key: bytes, command: Command) -> Any:
-        """The answer of the server that has the key. Whoever sends elsewhere has done nothing. Raises Broken, Refused."""
+        """The answer of the server that has the key; who sends elsewhere did nothing. Raises Broken, Refused."""
         for _ in range(_HOPS):
             try:
                 return await (await self._net.wire(key)).ask(command)
@@ -217,7 +217,7 @@ def _tls(place: Redis) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=place.ca or None)
         if place.cert:
-            context.load_cert_chain(place.cert, place.key or None)
+            context.load_cert_chain(place.cert, place.key or None, password="")  # never asks a terminal
     except OSError as exc:  # SSLError too
         files = ", ".join(filter(None, (place.ca, place.cert, place.key)))
         raise StoreError(
