@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "import": "vestibule.cli.import_",
         "export": "vestibule.cli.export",
         "users": "vestibule.cli.users",
+        "sessions": "vestibule.cli.sessions",
         "invitations": "vestibule.cli.invitations",
         "providers": "vestibule.cli.providers",
         "tokens": "vestibule.cli.tokens",

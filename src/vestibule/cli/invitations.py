@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from vestibule.admin_client import Invitation
-from vestibule.cli.remote import Remote, Span, asks_gateway, day
+from vestibule.cli.remote import TAKES_ID, Remote, Span, asks_gateway, day
 from vestibule.cli.table import Column
 
 
@@ -73,7 +73,7 @@ def list_invitations(remote: Remote, email: str, only: str | None, limit: int) -
     remote.show_list(found, _COLUMNS, limit, "No invitations.")
 
 
-@invitations.command()
+@invitations.command(context_settings=TAKES_ID)
 @click.argument("invitation_id", metavar="ID")
 @asks_gateway
 def revoke(remote: Remote, invitation_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -15,7 +16,9 @@ import click
 import msgspec
 
 from vestibule.admin_client import AdminClient
+from vestibule.admin_link import TIMEOUT_S
 from vestibule.cli.table import Column, table
+from vestibule.client import SessionClient
 from vestibule.errors import Invalid, VestibuleError
 from vestibule.model import Secret
 
@@ -24,6 +27,9 @@ TOKEN = "VESTIBULE_ADMIN_TOKEN"  # noqa: S105 - the name of a variable
 STATE = "VESTIBULE_GATEWAY_STATE"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SPAN_RE = re.compile(r"([0-9]{1,9})(s|m|h|d|w)")
+
+TAKES_ID = {"ignore_unknown_options": True}
+"""Settings of commands that are given ids, some of which begin with a dash."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,9 +53,25 @@ class Span(click.ParamType[int]):
 class Remote:
     """The gateway that is asked, and how answers are printed."""
 
-    def __init__(self, client: AdminClient, *, as_json: bool) -> None:
-        self.client = client
+    def __init__(self, where: str, token: Secret | None, *, as_json: bool) -> None:
+        """Raises ValueError for what is no place of an API."""
+        self.client = AdminClient(where, token)
         self.as_json = as_json
+        self._where = where
+        self._token = token
+        self._sessions: SessionClient | None = None
+
+    @property
+    def sessions(self) -> SessionClient:
+        """The client of sessions."""
+        if self._sessions is None:
+            self._sessions = SessionClient(self._where, self._token or "", timeout_s=TIMEOUT_S)
+        return self._sessions
+
+    def close(self) -> None:
+        """Let go of the gateway."""
+        if self._sessions is not None:
+            self._sessions.close()
 
     def show(self, value: Any, text: Callable[[], str]) -> None:
         """Print the value as JSON where that is wanted, else the text."""
@@ -87,8 +109,8 @@ def asks_gateway(command: Callable[..., None]) -> Callable[..., None]:
     def asking(*args: Any, admin: str | None, state: Path | None, as_json: bool, **options: Any) -> None:
         name = click.get_current_context().command_path
         try:
-            remote = Remote(_client(admin, state), as_json=as_json)
-            command(remote, *args, **options)
+            with contextlib.closing(_remote(admin, state, as_json=as_json)) as remote:
+                command(remote, *args, **options)
         except VestibuleError as error:
             for line in _told(error):
                 click.echo(f"{name}: {line}", err=True)
@@ -97,7 +119,7 @@ def asks_gateway(command: Callable[..., None]) -> Callable[..., None]:
     return asking
 
 
-def _client(admin: str | None, state: Path | None) -> AdminClient:
+def _remote(admin: str | None, state: Path | None, *, as_json: bool) -> Remote:
     if admin and state:
         raise click.UsageError("--admin and --state both say where the gateway is: write one of them")
     where = admin or f"unix:{(state or Path(os.environ.get(STATE) or 'state')) / SOCKET}"
@@ -105,7 +127,7 @@ def _client(admin: str | None, state: Path | None) -> AdminClient:
     # Who can open the socket needs none, and no other program that answers there should get one.
     given = Secret(token) if token and not where.startswith("unix:") else None
     try:
-        return AdminClient(where, given)
+        return Remote(where, given, as_json=as_json)
     except ValueError as exc:
         raise click.BadParameter(str(exc), param_hint="--admin") from None
 
@@ -118,6 +140,8 @@ def _told(error: VestibuleError) -> Iterable[str]:
     elif error.status == 401:
         what = "a token is needed" if error.code == "admin_token_required" else error.message
         yield f"{what}: put one into {TOKEN}; `vestibule tokens create NAME` on the gateway's machine prints one"
+    elif error.code == "scope_missing":
+        yield f"{error.message}: `vestibule tokens create NAME --scope …` on the gateway's machine prints another"
     elif error.code in {"internal_error", "store_unavailable"} and error.detail:
         yield f"{error.message} ({error.detail})"
     else:
@@ -132,6 +156,11 @@ def to_json(value: Any) -> str:
 def day(at: Any) -> str:
     """The date alone, for tables."""
     return f"{at:%Y-%m-%d}" if at else "-"
+
+
+def minute(at: Any) -> str:
+    """Date and time in UTC, to the minute."""
+    return f"{at:%Y-%m-%d %H:%M}" if at else "-"
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from vestibule.cli.remote import Remote, Span, asks_gateway, day
+from vestibule.cli.remote import TAKES_ID, Remote, Span, asks_gateway, day
 from vestibule.cli.table import Column
+from vestibule.core.scope import SCOPES
 
 _COLUMNS = (
     Column("ID", lambda token: token.id),
@@ -13,6 +14,7 @@ _COLUMNS = (
     Column("CREATED", lambda token: day(token.created_at)),
     Column("EXPIRES", lambda token: day(token.expires_at)),
     Column("USED", lambda token: day(token.seen_at)),
+    Column("SCOPES", lambda token: " ".join(token.scopes) or "all", may_shrink=True),
 )
 
 
@@ -24,10 +26,17 @@ def tokens() -> None:
 @tokens.command()
 @click.argument("name")
 @click.option("--expires", "life_s", type=Span(), help='Good for so long: "30d". [default: until revoked]')
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(tuple(SCOPES)),
+    help="What it may do, and nothing else; may be repeated. [default: everything]",
+)
 @asks_gateway
-def create(remote: Remote, name: str, life_s: int | None) -> None:
+def create(remote: Remote, *, name: str, life_s: int | None, scopes: tuple[str, ...]) -> None:
     """Create a token and print it, this once."""
-    made = remote.client.create_token(name, life_s)
+    made = remote.client.create_token(name, life_s, scopes=scopes)
     remote.show(made, lambda: made.token or "")
     if not remote.as_json:
         click.echo(f"This is shown once. `vestibule tokens revoke {made.id}` ends it.", err=True)
@@ -40,7 +49,7 @@ def list_tokens(remote: Remote) -> None:
     remote.show_list(remote.client.tokens(), _COLUMNS, 0, "No admin tokens.")
 
 
-@tokens.command()
+@tokens.command(context_settings=TAKES_ID)
 @click.argument("token_id", metavar="ID")
 @asks_gateway
 def revoke(remote: Remote, token_id: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from vestibule.admin_client import User
-from vestibule.cli.remote import Remote, asks_gateway, confirm, day
+from vestibule.cli.remote import TAKES_ID, Remote, asks_gateway, confirm, day
 from vestibule.cli.table import Column, fields, table
 from vestibule.errors import NotFound, VestibuleError
 
@@ -56,16 +56,16 @@ def list_users(remote: Remote, *, email: str, text: str, blocked: bool | None, l
     remote.show_list(found, _COLUMNS, limit, "No users.")
 
 
-@users.command()
+@users.command(context_settings=TAKES_ID)
 @click.argument("user")
 @asks_gateway
 def show(remote: Remote, user: str) -> None:
     """Show a user with all identities."""
-    found = remote.client.user(_id_of(remote, user))
+    found = remote.client.user(id_of(remote, user))
     remote.show(found, lambda: _text(found))
 
 
-@users.command()
+@users.command(context_settings=TAKES_ID)
 @click.argument("user")
 @asks_gateway
 def block(remote: Remote, user: str) -> None:
@@ -73,51 +73,51 @@ def block(remote: Remote, user: str) -> None:
 
     All their sessions and app tokens end at once, and nobody signs in as them.
     """
-    found = remote.client.block_user(_id_of(remote, user))
+    found = remote.client.block_user(id_of(remote, user))
     remote.done(f"{found.id} is blocked; all their sessions are over.", found)
 
 
-@users.command()
+@users.command(context_settings=TAKES_ID)
 @click.argument("user")
 @asks_gateway
 def unblock(remote: Remote, user: str) -> None:
     """Let a blocked user in again."""
-    found = remote.client.unblock_user(_id_of(remote, user))
+    found = remote.client.unblock_user(id_of(remote, user))
     remote.done(f"{found.id} may sign in again.", found)
 
 
-@users.command()
+@users.command(context_settings=TAKES_ID)
 @click.argument("user")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @asks_gateway
 def delete(remote: Remote, *, user: str, yes: bool) -> None:
     """Delete a user with all identities, credentials, app tokens and sessions."""
-    user_id = _id_of(remote, user)
+    user_id = id_of(remote, user)
     confirm(f"Delete {user} for good?", yes=yes)
     remote.client.delete_user(user_id)
     remote.done(f"{user_id} is deleted.")
 
 
-@users.command("tokens")
+@users.command("tokens", context_settings=TAKES_ID)
 @click.argument("user")
 @asks_gateway
 def list_tokens(remote: Remote, user: str) -> None:
     """List the app tokens a user has made for programs, the expired ones too."""
-    found = remote.client.user_tokens(_id_of(remote, user))
+    found = remote.client.user_tokens(id_of(remote, user))
     remote.show_list(found, _TOKENS, 0, "No app tokens.")
 
 
-@users.command("revoke-token")
+@users.command("revoke-token", context_settings=TAKES_ID)
 @click.argument("user")
 @click.argument("token_id", metavar="ID")
 @asks_gateway
 def revoke_token(remote: Remote, user: str, token_id: str) -> None:
     """End an app token of a user at once."""
-    remote.client.revoke_user_token(_id_of(remote, user), token_id)
+    remote.client.revoke_user_token(id_of(remote, user), token_id)
     remote.done(f"{token_id} is revoked.")
 
 
-def _id_of(remote: Remote, user: str) -> str:
+def id_of(remote: Remote, user: str) -> str:
     """The user's id, looked up where an address is given. Raises VestibuleError."""
     if "@" not in user:
         return user

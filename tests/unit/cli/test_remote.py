@@ -87,7 +87,7 @@ def shell(api, monkeypatch) -> Shell:
 def leaves() -> list[tuple[str, click.Command]]:
     """Every command that asks a gateway, by its whole name."""
     found = []
-    for name in ("users", "invitations", "providers", "tokens"):
+    for name in ("users", "sessions", "invitations", "providers", "tokens"):
         group = main.get_command(click.Context(main), name)
         assert isinstance(group, click.Group)
         found += [(f"{name} {command}", group.commands[command]) for command in group.commands]
@@ -105,7 +105,7 @@ def test_each_command_has_the_common_options_and_no_name_twice(name: str, comman
 
 
 def test_the_commands_are_in_the_table():
-    assert {"users", "invitations", "providers", "tokens"} <= set(COMMANDS)
+    assert {"users", "sessions", "invitations", "providers", "tokens"} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,13 @@ def test_users(shell, api):
     assert [user["id"] for user in shell.json("users", "list", "--blocked")] == [bob.id]
     assert [user["id"] for user in shell.json("users", "list", "--not-blocked")] == [alice.id]
     assert shell.json("users", "unblock", bob.id)["disabled"] is False
+
+
+def test_an_id_may_begin_with_a_dash(shell):
+    for argv in (("users", "block"), ("users", "tokens"), ("sessions", "show"), ("tokens", "revoke")):
+        refused = shell.run(*argv, "-gpnf8iaNscjY4gJQYtkLg")
+        assert (refused.exit_code, "There is no" in refused.stderr) == (1, True), argv
+    assert shell.run("users", "block", "x", "--jsno").exit_code == 2
 
 
 def test_a_list_is_cut_and_says_so(shell, api):
@@ -200,6 +207,10 @@ def test_invitations(shell):
         ("users", "show"),
         ("users", "nothing"),
         ("providers", "create", "/no/such/file.json"),
+        ("sessions", "list"),
+        ("sessions", "show"),
+        ("sessions", "revoke-all"),
+        ("tokens", "create", "x", "--scope", "sessions:all"),
     ],
     ids=" ".join,
 )
@@ -262,6 +273,55 @@ def test_tokens(shell, api):
         assert token not in refused.output
     assert shell.run("tokens", "revoke", listed["id"]).exit_code == 0
     assert shell.run("tokens", "list").stdout == "No admin tokens.\n"
+
+
+def test_a_token_with_scopes(shell, api):
+    made = shell.json("tokens", "create", "shop", "--scope", "sessions:read", "--scope", "users:read")
+    assert made["scopes"] == ["sessions:read", "users:read"]
+    shell.run("tokens", "create", "whole")
+    rows = [line.split() for line in shell.run("tokens", "list", COLUMNS="120").stdout.splitlines()]
+    assert {(row[1], " ".join(row[5:])) for row in rows[1:]} == {
+        ("shop", "sessions:read users:read"),
+        ("whole", "all"),
+    }
+    by_port = ("--admin", "http://127.0.0.1:9000")
+    refused = shell.run("providers", "list", *by_port, VESTIBULE_ADMIN_TOKEN=made["token"])
+    assert refused.exit_code == 1
+    assert "lacks the scope providers:read: `vestibule tokens create NAME --scope …`" in refused.stderr
+
+
+def test_sessions(shell, api):
+    alice = api.person(1, email="alice@example.com")
+    made = [
+        api.call(
+            "POST",
+            "/sessions",
+            {
+                "user_id": alice.id,
+                "host": "app.example.com",
+                "attributes": {"cart": number},
+                "device": {"user_agent": "Shop/2", "address": "192.0.2.7"},
+            },
+        ).json
+        for number in range(3)
+    ]
+    for user in (alice.id, "alice@example.com"):
+        listed = shell.json("sessions", "list", "--user", user)
+        assert sorted(one["id"] for one in listed) == sorted(one["id"] for one in made)
+    first = shell.run("sessions", "list", "--user", alice.id, COLUMNS="120").stdout.splitlines()[1]
+    assert first.split()[1:4] == ["app.example.com", "Shop/2", "192.0.2.7"]
+    assert shell.run("sessions", "list", "--user", alice.id, "--host", "x").stdout == "No sessions.\n"
+    shown = shell.run("sessions", "show", made[0]["id"]).stdout
+    assert '{"cart":0}' in shown
+    assert shell.json("sessions", "show", made[0]["id"])["attributes"] == {"cart": 0}
+    assert shell.run("sessions", "revoke", made[0]["id"]).stdout == f"{made[0]['id']} has ended.\n"
+    assert shell.run("sessions", "show", made[0]["id"]).exit_code == 1
+    unasked = shell.run("sessions", "revoke-all", "--user", alice.id)
+    assert (unasked.exit_code, len(shell.json("sessions", "list", "--user", alice.id))) == (2, 2)
+    done = shell.run("sessions", "revoke-all", "--user", "alice@example.com", "--yes")
+    assert done.stdout == f"{alice.id} is signed out: 2 sessions have ended.\n"
+    assert shell.json("sessions", "list", "--user", alice.id) == []
+    assert not any(one["bearer"] in shown for one in made)
 
 
 def test_a_token_is_not_shown_to_a_socket(shell, api, monkeypatch):
