@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from vestibule.config import schema
 from vestibule.config.place import Place, Report
 from vestibule.config.shape import Node
-from vestibule.core.postgres import Postgres
+from vestibule.core.postgres import TIMEOUT_S, Postgres
 
 
 def beside(node: Node, attribute: str, path: str) -> Path:
@@ -36,9 +36,8 @@ def database(config: schema.Config) -> Path | Postgres:
     postgres = store.url.postgres
     if postgres is None:
         return beside(store, "url", store.url.path)
-    if not postgres.sslrootcert:
-        return postgres
-    return replace(postgres, sslrootcert=str(beside(store, "url", postgres.sslrootcert)))
+    rootcert = postgres.sslrootcert and str(beside(store, "url", postgres.sslrootcert))
+    return replace(postgres, sslrootcert=rootcert, timeout_s=store.timeout or TIMEOUT_S)
 
 
 def key_file(config: schema.Config) -> Path:

@@ -35,18 +35,22 @@ def check_redis(config: schema.Config, report: Report) -> None:
             store.at("prefix"),
             'begins with a letter or digit and holds nothing but these and `:._/-`, at most 64: prefix = "forum:"',
         )
-    if store.timeout is not None and store.timeout > schema.REDIS_TIMEOUT_MOST_S:
+    if store.timeout is not None and store.timeout > schema.STORE_TIMEOUT_MOST_S:
         report.fault(
             store.at("timeout"),
             "every request may have to wait for it: at most 5s",
         )
     if store.sessions is None:
-        for name in ("prefix", "timeout"):
-            if store.has(name):
-                report.fault(
-                    store.at(name),
-                    f'is about Redis, which is not asked for: sessions = "redis://…", or no {name}',
-                )
+        if store.has("prefix"):
+            report.fault(
+                store.at("prefix"),
+                'is about Redis, which is not asked for: sessions = "redis://…", or no prefix',
+            )
+        if store.has("timeout") and (store.url is None or store.url.postgres is None):
+            report.fault(
+                store.at("timeout"),
+                "is about a server, PostgreSQL or Redis; a file needs none",
+            )
     elif not store.sessions.is_tls and not store.sessions.is_loopback:
         safe = scheme(store.sessions.kind, is_tls=True)
         report.warn(

@@ -22,6 +22,7 @@ from vestibule.config.value import (
     FilePath,
     Network,
     Seconds,
+    SecondsOrNone,
     StoreUrl,
 )
 from vestibule.core.lifetimes import USUAL
@@ -66,7 +67,7 @@ __all__ = [
 ]
 
 FETCH_TIMEOUT_S = Seconds(10.0)
-REDIS_TIMEOUT_MOST_S = 5.0
+STORE_TIMEOUT_MOST_S = 5.0
 
 
 class Gateway(Node, kw_only=True):
@@ -138,7 +139,9 @@ class Store(Node, kw_only=True):
     """What the names of all keys in Redis begin with (`"vestibule:"`): two gateways that share a Redis and nothing else
     need two."""
     timeout: Seconds | None = None
-    """How long Redis may take to answer (`"250ms"`)."""
+    """How long a request waits for PostgreSQL or Redis at most (`"250ms"`); what writes has 2 seconds. After one that
+    waited in vain the server counts as away, and nobody waits until it answers as fast as it should again: known
+    sessions are served for `grace`, all others are told to come back."""
     key_file: FilePath = FilePath("")
     """File of the key ring that seals and signs, readable by its owner only. Without it `vestibule.key` in
     the state directory. Beside SQLite it is made at the first start; with PostgreSQL all processes need the
@@ -192,9 +195,9 @@ class Lifetimes(Node, kw_only=True):
     """An invitation of which nothing else was said (7 days)."""
     app_token: Seconds = Seconds(USUAL.app_token_s)
     """An app token at most (365 days); whoever makes one chooses how long, within this."""
-    grace: Seconds = Seconds(USUAL.grace_s)
-    """How long known sessions are served while the store can't be reached (30 seconds); nobody new gets
-    in then."""
+    grace: SecondsOrNone = SecondsOrNone(USUAL.grace_s)
+    """How long known sessions are served while the store can't be reached (30 seconds); nobody new gets in then.
+    A sign-out made elsewhere can be missed for that long. `"0s"`: nobody is served then, whoever they are (503)."""
 
 
 class PeopleField(Node, kw_only=True):

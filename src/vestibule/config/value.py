@@ -32,6 +32,8 @@ from vestibule.protocol.address import Endpoint, parse_backend, parse_listener, 
 from vestibule.protocol.language import TAG_RE
 
 Seconds = NewType("Seconds", float)
+SecondsOrNone = NewType("SecondsOrNone", float)
+"""A span that may be nothing."""
 Size = NewType("Size", int)
 HostName = NewType("HostName", str)
 """Canonical: lower case, no trailing dot, no port."""
@@ -85,6 +87,12 @@ def seconds(data: Any) -> Seconds:
     if not 0 < value < 4e9 or not math.isfinite(value):
         raise Unfit("must be longer than nothing and less than a hundred years")
     return Seconds(value)
+
+
+def seconds_or_none(data: Any) -> SecondsOrNone:
+    """A span, or `0s`."""
+    is_none = data == 0 or (isinstance(data, str) and data.strip() in {"0", "0s"})
+    return SecondsOrNone(0.0 if is_none and data is not False else seconds(data))
 
 
 def size(data: Any) -> Size:
@@ -422,6 +430,7 @@ KINDS: Mapping[Any, Kind] = {
     float: Kind("span of time", seconds, text=False),
     Secret: Kind("text", secret),
     Seconds: Kind("span of time", seconds, text=False),
+    SecondsOrNone: Kind("span of time", seconds_or_none, text=False),
     Size: Kind("size in bytes", size, text=False),
     Origin: Kind("URL", origin),
     HostName: Kind("host name", host_name),

@@ -11,6 +11,7 @@ import msgspec
 
 from vestibule.model import Secret
 
+TIMEOUT_S: Final = 0.25
 SSL_MODES: Final = ("disable", "prefer", "require", "verify-ca", "verify-full")
 _PARAMETERS: Final = ("host", "sslmode", "sslrootcert")
 _URL_RE: Final = re.compile(
@@ -38,6 +39,8 @@ class Postgres(msgspec.Struct, frozen=True, kw_only=True):
     """One of `SSL_MODES`, with libpq's meaning."""
     sslrootcert: str = ""
     """File of the authorities its certificate is checked with; empty: those of the system."""
+    timeout_s: float = TIMEOUT_S
+    """How long a request waits for it at most."""
 
     @property
     def is_loopback(self) -> bool:

@@ -40,10 +40,14 @@ logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
 class Engine:
     """Statements and transactions on one database; every fault but a broken constraint is a StoreError."""
 
-    def __init__(self, engine: AsyncEngine, *, one_writer: bool, log: Log | None = None) -> None:
-        """With a log, it is guarded by a breaker that writes there."""
+    def __init__(
+        self, engine: AsyncEngine, *, one_writer: bool, log: Log | None = None, budget_s: float = BUDGET_S
+    ) -> None:
+        """With a log, it is guarded by a breaker that writes there; `budget_s`: how long a look-up may take."""
         self._engine = engine
-        self._breaker = None if log is None else Breaker(self._ask_for_nothing, log=log, name="records")
+        self._breaker: Breaker | None = None
+        if log is not None:
+            self._breaker = Breaker(self._ask_for_nothing, log=log, name="records", budget_s=budget_s)
         self._writing = engine.execution_options(writes=True)
         # Of those who wait in SQLite for a lock, none is first: so only one waits.
         self._turn = asyncio.Lock() if one_writer else contextlib.nullcontext()
@@ -125,7 +129,7 @@ def on_postgres(postgres: Postgres, log: Log) -> Engine:
         pool_pre_ping=True,
         hide_parameters=True,
     )
-    return Engine(engine, one_writer=False, log=log)
+    return Engine(engine, one_writer=False, log=log, budget_s=postgres.timeout_s)
 
 
 def on_sqlite(path: Path) -> Engine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from vestibule.config.path import database
 from vestibule.config.redis import redis_of
 from vestibule.core.redis import Address, Redis
 from vestibule.model import Secret
@@ -54,7 +55,7 @@ def test_prefix_and_timeout_are_as_written(desk):
         ('sessions = "redis://h"\nprefix = "{a}"', "v.hcl:2:10: begins with a letter or digit and holds"),
         ('sessions = "redis://h"\ntimeout = "1m"', "v.hcl:2:11: every request may have to wait for it"),
         ('prefix = "a:"', "v.hcl:1:18: is about Redis, which is not asked for: sessions ="),
-        ('timeout = "1s"', "v.hcl:1:19: is about Redis, which is not asked for: sessions ="),
+        ('timeout = "1s"', "v.hcl:1:19: is about a server, PostgreSQL or Redis; a file needs none"),
         (
             'url = "redis://canary@h"',
             "v.hcl:1:15: `url` can't be Redis, which keeps sessions alone: write it",
@@ -84,3 +85,8 @@ def test_a_redis_of_another_machine_without_tls_is_warned_of(desk, url, advice):
     ]
     assert len(found) == bool(advice)
     assert all(advice in line and "canary" not in line for line in found)
+
+
+def test_the_timeout_holds_for_postgresql_too(desk):
+    text = 'store {\n url = "postgresql://127.0.0.1/v"\n timeout = "400ms"\n}\n'
+    assert database(desk.load(text + HOST).config).timeout_s == 0.4

@@ -32,6 +32,17 @@ def test_no_span_of_time(data: Any) -> None:
         value.seconds(data)
 
 
+@pytest.mark.parametrize(("data", "expected"), [("0s", 0.0), ("0", 0.0), (0, 0.0), (0.0, 0.0), ("30s", 30.0)])
+def test_a_span_of_time_that_may_be_nothing(data: Any, expected: float) -> None:
+    assert value.seconds_or_none(data) == expected
+
+
+@pytest.mark.parametrize("data", ["", "00", "-0s", False, -1])
+def test_what_is_no_span_is_none_that_may_be_nothing_either(data: Any) -> None:
+    with pytest.raises(Unfit):
+        value.seconds_or_none(data)
+
+
 @pytest.mark.parametrize(
     ("data", "expected"), [("0", 0), (0, 0), (10, 10), ("64KiB", 65536), ("10 MiB", 10 << 20), ("1GB", 10**9)]
 )
