@@ -26,6 +26,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     """PKCE code verifier (RFC 7636); only its S256 challenge goes into the URL."""
     hints: Mapping[str, str] = {}
     """Passed on from `/@/signin`: login_hint, prompt, hd …; only names the provider's file allows."""
+    max_age_s: int | None = None
+    """How long ago the person may have signed in there at most; None: nobody asks."""
 
     def __repr__(self) -> str:
         """Without state and nonce."""
@@ -44,6 +46,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     now: float
     kept: str = ""
     """The hint that the provider wanted to see again (`RedirectLogin.keeps`)."""
+    max_age_s: int | None = None
+    """As it was sent off (`Start`)."""
 
     def __repr__(self) -> str:
         """Without what came: the code stands in it."""

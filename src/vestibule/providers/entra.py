@@ -100,7 +100,11 @@ class Entra(Oidc):
     """The client. A person is the tenant's issuer and `oid`: `sub` is another for every app, an address is nobody."""
 
     title_of_kind: ClassVar[str] = "Microsoft"
-    hints: ClassVar[Mapping[str, str]] = {**Oidc.hints, "hd": "domain_hint"}
+    # Its tokens say when somebody signed in only where the app's registration asks for that.
+    hints: ClassVar[Mapping[str, str]] = {
+        **{name: to for name, to in Oidc.hints.items() if name != "max_age"},
+        "hd": "domain_hint",
+    }
     prompt_to_switch: ClassVar[str] = "select_account"
     default_scopes: ClassVar[tuple[str, ...]] = ("openid", "profile", "email", "offline_access", "User.Read")
     default_claims: ClassVar[Mapping[str, str]] = {**Oidc.default_claims, "orgs": "", "roles": "roles"}

@@ -49,6 +49,8 @@ class Gitea(Oidc):
     """The client."""
 
     title_of_kind: ClassVar[str] = "Gitea"
+    # Its tokens don't say when somebody signed in.
+    hints: ClassVar[Mapping[str, str]] = {name: to for name, to in Oidc.hints.items() if name != "max_age"}
     folds_case: ClassVar[bool] = True
     default_scopes: ClassVar[tuple[str, ...]] = (*Oidc.default_scopes, "read:user", "read:organization")
     # Addresses come from the API: what the token calls verified is only that the account is active.

@@ -82,7 +82,11 @@ class Google(Oidc):
     """The client."""
 
     title_of_kind: ClassVar[str] = "Google"
-    hints: ClassVar[Mapping[str, str]] = {**Oidc.hints, "hd": "hd"}
+    # Its tokens don't say when somebody signed in.
+    hints: ClassVar[Mapping[str, str]] = {
+        **{name: to for name, to in Oidc.hints.items() if name != "max_age"},
+        "hd": "hd",
+    }
     prompt_to_switch: ClassVar[str] = "select_account"
     default_claims: ClassVar[Mapping[str, str]] = {
         **Oidc.default_claims,

@@ -254,6 +254,9 @@ class OAuth2:
     def start(self, start: Start) -> Flow[str]:
         """The URL to send the browser to. Raises ProviderError where it must be asked for."""
         at = yield from self.endpoints()
+        hints = (
+            {**start.hints} if start.max_age_s is None else {**start.hints, "max_age": str(start.max_age_s)}
+        )
         return wire.authorization_url(
             at.authorize_url,
             client_id=self._config.client_id,
@@ -263,7 +266,7 @@ class OAuth2:
             scopes=self.scopes,
             nonce=start.nonce if self.uses_nonce else "",
             response_mode=self.response_mode,
-            more=self._more(at.authorize_url, start.hints),
+            more=self._more(at.authorize_url, hints),
         )
 
     def finish(self, answer: Answer) -> Flow[SignedIn]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from vestibule.core import claim
 from vestibule.core.person import verified_email
@@ -19,7 +20,7 @@ from vestibule.protocol import oauth2 as wire
 from vestibule.protocol import oidc as connect
 from vestibule.protocol.jose import SigningKey
 from vestibule.protocol.logout_token import LogoutToken
-from vestibule.providers.base import Answer
+from vestibule.providers.base import Answer, SignedIn
 from vestibule.providers.kit import Discovery, Flow, Get, Keys, Reply
 from vestibule.providers.listing import object_at
 from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig
@@ -108,8 +109,9 @@ class Oidc(OAuth2):
     """The client."""
 
     hints: ClassVar[Mapping[str, str]] = {
-        name: name for name in ("login_hint", "prompt", "acr_values", "ui_locales")
+        name: name for name in ("login_hint", "prompt", "acr_values", "ui_locales", "max_age")
     }
+    """A kind that leaves `max_age` out doesn't prove when somebody signed in: that they came back is all there is."""
     # `select_account` is an error at providers that don't know it (oidc-provider, Okta); `login` all know.
     prompt_to_switch: ClassVar[str] = "login"
     default_scopes: ClassVar[tuple[str, ...]] = ("openid", "profile", "email")
@@ -146,6 +148,19 @@ class Oidc(OAuth2):
             has_s256=found.has_s256,
             via=f"{config.issuer} {config.discovery_url}".strip(),
         )
+
+    def finish(self, answer: Answer) -> Flow[SignedIn]:
+        """As `OAuth2.finish`; the identity says when the person signed in, where the provider was asked."""
+        done = yield from super().finish(answer)
+        if done.identity is None or done.tokens is None or done.tokens.id_token is None:
+            return done
+        if not self._asks_age(answer):
+            return done
+        signed_in_at = connect.signed_in_at(_payload_of(done.tokens.id_token), answer.now)
+        return replace(done, identity=replace(done.identity, signed_in_at=signed_in_at))
+
+    def _asks_age(self, answer: Answer) -> bool:
+        return answer.max_age_s is not None and "max_age" in self.hints
 
     def identify(self, at: Endpoints, tokens: Tokens, answer: Answer) -> Flow[Identity | None]:
         """Who the ID token, and userinfo where claims are missing, says has come."""
@@ -301,6 +316,7 @@ class Oidc(OAuth2):
             access_token=tokens.access_token,
             now=answer.now,
             algorithms=at.algorithms,
+            max_age_s=answer.max_age_s if self._asks_age(answer) else None,
             code=_secret(answer.params.get("code")),
             state=_secret(answer.params.get("state")),
         )

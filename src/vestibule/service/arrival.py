@@ -10,7 +10,7 @@ What siblings need to know of each other is kept in this process for as long as 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
@@ -18,9 +18,10 @@ import msgspec
 
 from vestibule.core import signin as rules
 from vestibule.core.flow import LIFE_S, Flow
+from vestibule.core.lifetimes import UNBOUNDED, Span
 from vestibule.core.person import is_same_person, shown
 from vestibule.core.registration import Filled
-from vestibule.core.session import with_client
+from vestibule.core.session import lived, with_client
 from vestibule.errors import ClientError, FlowError
 from vestibule.model import Device, Identity, Secret, Session, Tokens, User
 from vestibule.providers.base import SignedIn
@@ -37,6 +38,10 @@ _MEMORY_MAX: Final = 20_000
 _PERSONAL: Final = (rules.Enter, rules.Adopt, rules.Renew, rules.Replace, rules.Widen)
 WANTED: Final = "wanted"
 """Purpose of a flow: whoever is here is nobody where it leads to (`core.signin.Widen`)."""
+
+
+def _any_span(_clients: Iterable[str]) -> Span:
+    return UNBOUNDED
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +69,8 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """What a newcomer filled in."""
     realm: str = ""
     """What its session is good for (`core.route.Host`); empty: the flow's host."""
+    span_by: Callable[[Iterable[str]], Span] = _any_span
+    """How long a session lives there whose person came by these clients (`core.route.Host.span_by`)."""
 
     @property
     def good_for(self) -> str:
@@ -97,6 +104,10 @@ async def _never(_identity: Identity, _tokens: Tokens | None, _now: float) -> bo
     return False
 
 
+async def _leave(_session: Session, _now: float) -> None:
+    """Nothing."""
+
+
 class Arrivals:
     """Settles finished flows."""
 
@@ -108,9 +119,14 @@ class Arrivals:
         *,
         memory_s: float = LIFE_S,
         is_over: IsOver = _never,
+        before_end: Callable[[Session, float], Awaitable[None]] = _leave,
     ) -> None:
-        """`is_over`: whether the provider has ended its session meanwhile (`service.logout`)."""
+        """`is_over`: whether the provider has ended its session meanwhile (`service.logout`).
+
+        `before_end`: called for a session that is about to end because its person has too many.
+        """
         self._memory_s = memory_s
+        self._before_end = before_end
         self._is_over = is_over
         self._sessions = sessions
         self._grants = grants
@@ -152,6 +168,7 @@ class Arrivals:
                 if taken is not None:  # None: the session ended in between, so once more without it
                     await self._check_lasting(arrival, taken[0])
                     self._remember(arrival, *taken)
+                    await self._end_surplus(taken[0], arrival.now)
                     return taken
 
     async def _check_lasting(self, arrival: Arrival, session: Session) -> None:
@@ -169,6 +186,15 @@ class Arrivals:
         """End a session everywhere; durable on return."""
         self._given.pop(session_id, None)
         await self._sessions.end(session_id)
+
+    async def _end_surplus(self, session: Session, now: float) -> None:
+        """End what the person has too many, the longest unseen first.
+
+        Of two who sign in at once each sees the other's, unless one isn't stored yet: then the next sign-in does it.
+        """
+        for one in await self._sessions.beyond(session.user_id, session.id):
+            await self._before_end(one, now)
+            await self.end(one.id)
 
     async def _session_here(self, arrival: Arrival) -> Session | None:
         """This browser's session as it is now: the one a sibling ended in last, else the one it came with.
@@ -222,7 +248,7 @@ class Arrivals:
         self, identity: Identity | None, user: User | None, arrival: Arrival
     ) -> tuple[Session, str]:
         if identity is not None and user is not None:
-            identity = shown(identity, user)
+            identity = _come(identity, user, arrival)
         tokens = arrival.result.tokens
         session, handle = await self._sessions.start(
             host=arrival.good_for,
@@ -232,6 +258,8 @@ class Arrivals:
             device=arrival.device,
             now=arrival.now,
             check_at=arrival.check_at if identity else 0.0,
+            span=arrival.span_by((arrival.client,)),
+            is_remembered=arrival.flow.remembers,
         )
         if tokens:
             await self._grants.keep(session, arrival.client, tokens, arrival.now)
@@ -240,12 +268,14 @@ class Arrivals:
     async def _adopt(
         self, session: Session, identity: Identity, user: User, arrival: Arrival
     ) -> tuple[Session, str] | None:
-        identity = shown(identity, user)
+        identity = _come(identity, user, arrival)
         now, check_at = arrival.now, arrival.check_at
         return await self._change(
             session,
             arrival,
-            lambda current: rules.adopted(current, identity, user.id, now=now, check_at=check_at),
+            lambda current: _lived(
+                rules.adopted(current, identity, user.id, now=now, check_at=check_at), arrival
+            ),
             is_new_person=True,
         )
 
@@ -254,10 +284,12 @@ class Arrivals:
     ) -> tuple[Session, str] | None:
         if user.id != session.user_id:  # the person the session knew is gone, and was registered anew
             return await self._replace(session, identity, user, arrival)
-        identity = shown(identity, user)
+        identity = _come(identity, user, arrival)
         now, check_at = arrival.now, arrival.check_at
         return await self._change(
-            session, arrival, lambda current: rules.renewed(current, identity, now=now, check_at=check_at)
+            session,
+            arrival,
+            lambda current: _lived(rules.renewed(current, identity, now=now, check_at=check_at), arrival),
         )
 
     async def _widen(
@@ -265,10 +297,12 @@ class Arrivals:
     ) -> tuple[Session, str] | None:
         if user.id != session.user_id:
             return await self._replace(session, identity, user, arrival)
-        identity = shown(identity, user)
+        identity = _come(identity, user, arrival)
         now, check_at = arrival.now, arrival.check_at
         return await self._change(
-            session, arrival, lambda current: rules.widened(current, identity, now=now, check_at=check_at)
+            session,
+            arrival,
+            lambda current: _lived(rules.widened(current, identity, now=now, check_at=check_at), arrival),
         )
 
     async def _replace(
@@ -327,6 +361,17 @@ class Arrivals:
     def _forget(self, now: float) -> None:
         _forget(self._done, lambda done: now - done.at > self._memory_s)
         _forget(self._given, lambda kept: now - kept.at > SAME_HANDLE_S)
+
+
+def _come(identity: Identity, user: User, arrival: Arrival) -> Identity:
+    """The identity as its person's, with when they signed in: as the provider proved, else now."""
+    return msgspec.structs.replace(shown(identity, user), signed_in_at=identity.signed_in_at or arrival.now)
+
+
+def _lived(session: Session, arrival: Arrival) -> Session:
+    """The session within what holds for all that its person came by."""
+    span = arrival.span_by({arrival.client, *(known.client for known in session.identities)})
+    return lived(session, span, arrival.now, is_remembered=arrival.flow.remembers)
 
 
 def _is_theirs(session: Session, sibling: Done, arrival: Arrival) -> bool:

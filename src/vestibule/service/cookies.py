@@ -21,13 +21,17 @@ class Cookies:
         self._life_s = life_s
 
     def of_session(self, visit: Visit, session: Session, handle: str) -> str:
-        """The session's, as long as the session may last; for a domain's one cookie, as the domain wants it."""
+        """The session's, as long as the session may last; for a domain's one cookie, as the domain wants it.
+
+        Where people are asked whether to keep them signed in, it goes with the browser of who didn't say so.
+        """
         site, domain = visit.site, visit.host.domain
         if domain is not None and domain.is_token:
             handle = session_token.write(
                 self._keys, handle, domain=domain.name, now=visit.now, expires_at=session.expires_at
             )
-        left_s = max(0, int(session.expires_at - visit.now))
+        is_kept = session.is_remembered or not visit.host.offers_to_keep
+        left_s = max(0, int(session.expires_at - visit.now)) if is_kept else None
         return cookie.build(
             site.cookie, handle, secure=site.secure, max_age_s=left_s, domain=site.cookie_domain
         )

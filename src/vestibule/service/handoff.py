@@ -200,7 +200,9 @@ class Handoffs:
         taken = await self._joined(visit, parent)
         if taken is None:
             device = Device(user_agent=visit.user_agent, address=visit.address)
-            taken = await self._sessions.hand_on(parent, host=_name(visit.host), device=device, now=visit.now)
+            taken = await self._sessions.hand_on(
+                parent, host=_name(visit.host), device=device, now=visit.now, span=visit.host.span
+            )
         if taken is not None:
             self._given.pop(place, None)
             self._given[place] = _Given(taken[0].id, Secret(taken[1]), visit.now)
@@ -213,7 +215,8 @@ class Handoffs:
         if session is None:
             return None
         if session.parent_id in ("", parent.id) and session.user_id in ("", parent.user_id):
-            return await self._sessions.renew(session, lambda current: joined_to(current, parent))
+            span, now = visit.host.span, visit.now
+            return await self._sessions.renew(session, lambda current: joined_to(current, parent, span, now))
         await self._sessions.end(session.id)
         return None
 

@@ -49,8 +49,10 @@ class PasswordForm:
             return None
         return file if within is None or file.name in within.sign_in else None
 
-    async def sign_in(self, visit: Visit, user: str, password: Secret, *, rd: str) -> Finished:
-        """Who filled it in is signed in; `rd` is a checked return address.
+    async def sign_in(
+        self, visit: Visit, user: str, password: Secret, *, rd: str, remembers: bool = False
+    ) -> Finished:
+        """Who filled it in is signed in; `rd` is a checked return address, `remembers`: they want to be kept so.
 
         Raises CredentialRefused, the same for unknown people; TooManyTries; ClientError `no_choices` (404) where there
         is no form, and what `People.admit` raises (403).
@@ -66,5 +68,6 @@ class PasswordForm:
             host=visit.host.name.decode("ascii"),
             rd=rd or "/",
             now=visit.now,
+            remembers=remembers,
         )
         return await self._settling.finish(visit, flow, SignedIn(identity=identity), FORM)

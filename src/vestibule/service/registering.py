@@ -104,6 +104,7 @@ class Registrations:
             check_at=self._check_at(client, visit.host, visit.now),
             form=form,
             realm=visit.host.realm,
+            span_by=visit.host.span_by,
         )
         try:
             settled = await self._arrivals.settle(arrival)

@@ -55,6 +55,7 @@ class Settling:
             kind=kind,
             clients=self._clients(visit.host),
             realm=visit.host.realm,
+            span_by=visit.host.span_by,
         )
         settled = await self._arrivals.settle(arrival)
         if settled is None:

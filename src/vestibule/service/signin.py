@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Container, Mapping
+from functools import partial
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -22,12 +24,13 @@ from vestibule.model import Session, Tokens
 from vestibule.protocol.url import safe_return
 from vestibule.providers import kit
 from vestibule.providers.base import Answer, Provider, RedirectLogin, Start, WithinDomains
-from vestibule.service import linking
+from vestibule.service import freshness, linking
 from vestibule.service.arrival import WANTED, Arrivals
 from vestibule.service.basic import Passwords
 from vestibule.service.cookies import Cookies, without_flow, without_session
 from vestibule.service.grants import Grants
 from vestibule.service.handoff import FLOW_TEXTS, Handoffs, leads_away, suffices
+from vestibule.service.hints import passed_on, wants_to_be_kept
 from vestibule.service.leaving import Leaving
 from vestibule.service.linking import Links
 from vestibule.service.locker import Locker
@@ -46,11 +49,8 @@ from vestibule.store import base
 STARTS_MAX: Final = 20
 """Sign-ins by a web address of the person's own that one client address may begin in a window."""
 STARTS_WINDOW_S: Final = 60.0
-HINTS: Final = frozenset({"login_hint", "prompt", "hd", "acr_values", "ui_locales", "me"})
-"""What may be passed on from a sign-in link; each provider takes only those it knows."""
 PARKED: Final = "parked"
 """The callback's parameter that holds the key of an answer that came by form."""
-_HINT_MAX_CHARS: Final = 320
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -100,7 +100,12 @@ class SignIn:
         self._leaving = Leaving(grants, driver)
         self.logouts = Logouts(sessions, self._leaving, parking, people, driver)
         self._arrivals = Arrivals(
-            sessions, grants, people, memory_s=flow_life_s, is_over=self.logouts.is_over
+            sessions,
+            grants,
+            people,
+            memory_s=flow_life_s,
+            is_over=self.logouts.is_over,
+            before_end=partial(self._give_up, for_good=False),
         )
         self._life_s = flow_life_s
         self._starts = Limit(STARTS_MAX, STARTS_WINDOW_S)
@@ -173,7 +178,7 @@ class SignIn:
         ids = {full: client for client, full in visit.host.clients.items()}
         names = [name for name in offered if name in self._logins and name in ids]
         chosen = [name for name in names if named in (name, ids[name])] or names
-        passed = _passed_on(hints)
+        passed = passed_on(hints)
         rd = self.return_to(visit, rd)
         return tuple(
             Choice(ids[name], self._titles[name], _signin_path(ids[name], rd, passed), self._kinds[name])
@@ -189,13 +194,26 @@ class SignIn:
         """
         rd = self.return_to(visit, rd) or "/"
         if leads_away(visit, self._client(visit, client)):
-            return self.lead(visit, rd=rd, hints={**(hints or {}), "provider": client})
+            return self.lead(visit, rd=rd, hints={**self.wanting(visit, rd, hints or {}), "provider": client})
         purpose = "" if self._is_known(visit, rd) else WANTED
-        return await self._begin(visit, client, rd=rd, hints=hints or {}, purpose=purpose)
+        asked = self.wanting(visit, rd, hints or {})
+        if purpose != WANTED and visit.session is not None and visit.session.user_id:
+            host = self.handoffs.destination(visit, rd)
+            if not freshness.is_fresh(visit.session, host, asked, visit.now):
+                asked.setdefault("prompt", "login")
+        return await self._begin(visit, client, rd=rd, hints=asked, purpose=purpose)
+
+    def wanting(self, visit: Visit, rd: str, hints: Mapping[str, str]) -> dict[str, str]:
+        """The hints with how long ago somebody may have signed in for `rd`, a checked address."""
+        return freshness.wanting(self.handoffs.destination(visit, rd), rd, hints)
+
+    def is_fresh(self, visit: Visit, host: Host, hints: Mapping[str, str]) -> bool:
+        """True where who is here signed in within what the hints ask, by what counts on that host."""
+        return freshness.is_fresh(visit.session, host, hints, visit.now)
 
     def lead(self, visit: Visit, *, rd: str = "", hints: Mapping[str, str] | None = None) -> Begun:
         """Send somebody to this host's auth host."""
-        passed = _passed_on(hints)
+        passed = passed_on(hints)
         provider = (hints or {}).get("provider", "")
         if provider in visit.host.clients:
             passed["provider"] = provider
@@ -234,6 +252,9 @@ class SignIn:
         name, provider = self._login(visit, client)
         if provider.keeps and hints.get(provider.keeps):
             self._count_start(visit)
+        usual_s = freshness.ANY_AGE_S if visit.host.asks_when else None
+        asked_s = freshness.asked_s(hints)
+        max_age_s = int(asked_s) if asked_s < math.inf else usual_s
         flow = flows.begun(
             self._keys,
             random=self._random(flows.ID_BYTES),
@@ -244,13 +265,16 @@ class SignIn:
             purpose=purpose,
             kept=hints.get(provider.keeps, "") if provider.keeps else "",
             bound=bound,
+            remembers=wants_to_be_kept(hints),
+            max_age_s=max_age_s,
         )
         start = Start(
             redirect_uri=flows.redirect_uri(visit.site.base_url, client, provider.redirect_url),
             state=flows.state_of(self._keys, flow),
             nonce=flows.nonce_of(self._keys, flow),
             verifier=flows.verifier_of(self._keys, flow),
-            hints=_passed_on(hints),
+            hints=passed_on(hints),
+            max_age_s=max_age_s,
         )
         url = await self._driver.run(provider.start(start), trusted=provider.is_trusted)
         return Begun(url, self._cookies.of_flow(visit, flow)[1])
@@ -427,6 +451,7 @@ class SignIn:
             verifier=flows.verifier_of(self._keys, flow),
             now=visit.now,
             kept=flow.kept,
+            max_age_s=flow.max_age_s,
         )
 
     # Out of the session
@@ -469,11 +494,3 @@ def _host(visit: Visit) -> str:
 def _signin_path(client: str, rd: str, hints: Mapping[str, str]) -> str:
     query = urlencode({**({} if rd in {"", "/"} else {"rd": rd}), **hints})
     return f"/@{quote(client, safe='')}/signin" + (f"?{query}" if query else "")
-
-
-def _passed_on(hints: Mapping[str, str] | None) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in (hints or {}).items()
-        if name in HINTS and 0 < len(value) <= _HINT_MAX_CHARS and value.isprintable()
-    }

@@ -171,19 +171,22 @@ class Pages:
         scene: Scene,
         *,
         form: Iterable[Field] = (),
+        keep: bool | None = None,
         fault: str = "",
         leads_to: str = "",
         status: int = 200,
     ) -> Page:
         """The sign-in page: one button a choice, and the `form` of user name and password where there is one.
 
-        `fault`: the name of a text, what is wrong with what was filled in. `leads_to` as in `form`.
+        `keep`: whether the box that keeps people signed in is ticked; None: there is none. `fault`: the name of a
+        text, what is wrong with what was filled in. `leads_to` as in `form`.
         """
         look = self._look(scene)
         buttons = [
             {
                 "title": choice.title,
                 "href": choice.href,
+                "href_kept": with_query(choice.href, remember="1"),
                 "mark": look.mark_url(choice.kind, choice.client),
                 "letter": choice.title[:1].upper(),
                 "is_last_used": choice.is_last_used,
@@ -199,6 +202,7 @@ class Pages:
             form_action=f"'self' {leads_to}".strip(),
             choices=buttons,
             fields=[*form],
+            keep=keep,
             fault=fault,
             action=SIGN_IN_PATH,
             hidden=[("rd", scene.rd)] if scene.rd else [],

@@ -13,7 +13,7 @@ from vestibule.core.branding import Branding
 from vestibule.errors import ConfigError
 from vestibule.model import Secret
 from vestibule.web.account_pages import account_page, token_page
-from vestibule.web.blocks import Action, Choice, Fact, Field, Item, TokenLine, password_fields
+from vestibule.web.blocks import Action, Choice, DeviceLine, Fact, Field, Item, TokenLine, password_fields
 from vestibule.web.look import BrokenTemplate
 from vestibule.web.page import Page
 from vestibule.web.pages import Pages, Scene
@@ -48,6 +48,36 @@ _TOKENS = (
     ),
     TokenLine(title="Old phone", where="dav.example.com", only_reads=False, until="2026-11-01", is_over=True),
 )
+_DEVICES = (
+    DeviceLine(
+        browser="Firefox",
+        system="Linux",
+        address="192.0.2.7",
+        hosts="auth.example.com, app.example.com",
+        since="2026-11-20",
+        seen="2026-11-22",
+        is_this=True,
+    ),
+    DeviceLine(
+        browser="",
+        system="Android",
+        address="2001:db8:85a3::8a2e:370:7334",
+        hosts="app.example.com",
+        since="2026-11-01",
+        seen="2026-11-21",
+        actions=(_REMOVE,),
+    ),
+    DeviceLine(
+        browser="",
+        system="",
+        address="",
+        hosts="app.example.com",
+        since="2026-11-01",
+        seen="2026-11-21",
+        service="billing",
+        actions=(_REMOVE,),
+    ),
+)
 _TOKEN_FIELDS = (
     Field(name="name", label="token_form.name", hint="token_form.name_hint"),
     Field(name="host", label="token_form.host", options=("git.example.com", "dav.example.com")),
@@ -66,6 +96,9 @@ SAMPLES: Mapping[str, Sample] = MappingProxyType(
     {
         "sign-in": lambda pages, scene: pages.signin(_CHOICES, scene),
         "sign-in with a form": lambda pages, scene: pages.signin(_CHOICES, scene, form=password_fields()),
+        "sign-in, to stay": lambda pages, scene: pages.signin(
+            _CHOICES, scene, form=password_fields(), keep=True
+        ),
         "sign-in by form, again": lambda pages, scene: pages.signin(
             (), scene, form=password_fields("alice"), fault="signin_form.wrong", status=403
         ),
@@ -100,6 +133,10 @@ SAMPLES: Mapping[str, Sample] = MappingProxyType(
             actions=[_REMOVE],
             tokens=_TOKENS,
             new_token=Action(href="/@/account/tokens", label="new_token"),
+            devices=_DEVICES,
+            sign_out_others=Action(
+                href="/@/account/devices/signout_others", label="sign_out_others", post=True
+            ),
         ),
         "new token": lambda pages, scene: pages.form(
             scene, "token_form", action="/@/account/tokens", fields=_TOKEN_FIELDS, submit="make_token"

@@ -13,15 +13,17 @@ from vestibule.model import Secret, Session
 from vestibule.protocol import cookie
 from vestibule.service import signin as service
 from vestibule.service.handoff import leads_away, suffices
+from vestibule.service.hints import REMEMBER, wants_to_be_kept
 from vestibule.service.visit import Visit
-from vestibule.web.answers import Desk, answer, failure, note, redirect, write_refusal
+from vestibule.web.answers import Desk, answer, failure, redirect, write_refusal
+from vestibule.web.arriving import arrived, refused
 from vestibule.web.asking import Ask
 from vestibule.web.blocks import Choice, password_fields
 from vestibule.web.form import answers_json, told
 from vestibule.web.page import Page, with_query
 
 #: parameters of ours; every other one is a hint, of which a provider takes those it knows
-_OWN = {"rd", "switch", "for", "state", "bind"}
+_OWN = {"rd", "switch", "for", "state", "bind", REMEMBER}
 _LAST_S = 365 * 86400
 
 
@@ -42,16 +44,19 @@ async def sign_in(desk: Desk, ask: Ask) -> Response:
     # 1. Somebody is signed in and did not ask for another account: there is nothing to do here.
     rd = desk.signin.return_to(visit, ask.rd)
     host = desk.signin.handoffs.destination(visit, rd)
-    if "prompt" not in hints and is_signed_in(visit.session, host.sign_in):
+    hints = desk.signin.wanting(visit, rd or "/", hints)
+    is_here = is_signed_in(visit.session, host.sign_in)
+    if "prompt" not in hints and is_here and desk.signin.is_fresh(visit, host, hints):
         return redirect(rd or "/")
+    hints = _as_who_is_here(visit, host, hints) if is_here else hints
     # 2. People of this host sign in at its auth host, but for those by a client of its own.
     within = None if host is visit.host else host
     choices = desk.signin.chooser(visit, rd=ask.rd, hints=hints, within=within)
     ways = [visit.host.clients[choice.client] for choice in choices] or visit.host.sign_in
     if ways and all(leads_away(visit, way) for way in ways):
-        begun = desk.signin.lead(visit, rd=ask.rd, hints=hints)
+        begun = desk.signin.lead(visit, rd=ask.rd, hints={**hints, **_kept(ask)})
         return redirect(begun.url, begun.set_cookies)
-    return await _choose(desk, ask, choices, within)
+    return await _choose(desk, ask, choices, hints, within)
 
 
 async def _sign_in_for_another(desk: Desk, ask: Ask, hints: Mapping[str, str]) -> Response:
@@ -64,11 +69,14 @@ async def _sign_in_for_another(desk: Desk, ask: Ask, hints: Mapping[str, str]) -
     if asked.is_late:
         return redirect(asked.start_url)
     session = visit.session
-    if session is not None and "prompt" not in hints and suffices(session, asked.host, asked.provider):
-        return redirect(await desk.signin.handoffs.give(visit, asked, session))
+    is_here = session is not None and suffices(session, asked.host, asked.provider)
+    if session is not None and is_here and "prompt" not in hints:
+        if desk.signin.is_fresh(visit, asked.host, hints):
+            return redirect(await desk.signin.handoffs.give(visit, asked, session))
+        hints = _as_who_is_here(visit, asked.host, hints)
     choices = desk.signin.chooser(visit, rd=asked.again, hints=hints, within=asked.host)
     again = replace(ask, params={**ask.params, "rd": asked.again})
-    return await _choose(desk, again, choices, asked.host)
+    return await _choose(desk, again, choices, hints, asked.host)
 
 
 async def choose(desk: Desk, ask: Ask) -> Response:
@@ -90,17 +98,22 @@ async def by_password(desk: Desk, ask: Ask) -> Response:
     rd = desk.signin.return_to(visit, sent.get("rd", ""))
     user, password = sent.get("user", ""), Secret(sent.get("password", ""))
     try:
-        finished = await desk.signin.form.sign_in(visit, user, password, rd=rd)
+        remembers = wants_to_be_kept(sent)
+        finished = await desk.signin.form.sign_in(visit, user, password, rd=rd, remembers=remembers)
     except (CredentialRefused, TooManyTries) as error:
+        await refused(desk, ask, error)
         if answers_json(ask):
             return failure(desk, replace(ask, wants_json=True), error)
-        return _form_again(desk, replace(ask, params={"rd": rd}), user, error)
+        kept = {REMEMBER: sent[REMEMBER]} if remembers else {}
+        return _form_again(desk, replace(ask, params={"rd": rd, **kept}), user, error)
     except VestibuleError as error:
+        await refused(desk, ask, error)
         again = with_query(SIGN_IN_PATH, rd=rd)
         return failure(desk, ask, error, ask.scene(rd=rd, again=again, other_ways=has_other_ways(ask)))
+    known: tuple[str, ...] = ()
     if finished.session is not None:
-        note(desk, ask, "signed_in", finished.session)
-    return redirect(finished.location, finished.set_cookies)
+        known = await arrived(desk, ask, "signed_in", finished.session)
+    return redirect(finished.location, (*finished.set_cookies, *known))
 
 
 def _form_again(desk: Desk, ask: Ask, user: str, error: ClientError) -> Response:
@@ -114,7 +127,11 @@ def _form_again(desk: Desk, ask: Ask, user: str, error: ClientError) -> Response
 
 
 async def _choose(
-    desk: Desk, ask: Ask, choices: Sequence[service.Choice], within: Host | None = None
+    desk: Desk,
+    ask: Ask,
+    choices: Sequence[service.Choice],
+    hints: Mapping[str, str],
+    within: Host | None = None,
 ) -> Response:
     has_form = desk.signin.form.file(ask.visit, within) is not None
     if has_form and "provider" not in ask.params:
@@ -126,7 +143,7 @@ async def _choose(
     # 3. One provider, or one named in the hints: straight on.
     if len(choices) == 1:
         only = choices[0]
-        return await _begin(desk, ask, only.client, only.url)
+        return await _begin(desk, ask, only.client, only.url, hints)
     # 4. The person chooses.
     return answer(_page(desk, ask, choices, has_form=has_form))
 
@@ -151,6 +168,7 @@ def _page(
     return desk.pages.signin(
         buttons,
         ask.scene(rd=rd),
+        keep=_keep(ask),
         form=password_fields(user) if has_form else (),
         fault=fault,
         leads_to=desk.signin.handoffs.origin_of(ask.visit, rd) if has_form else "",
@@ -160,12 +178,12 @@ def _page(
 
 async def client_sign_in(desk: Desk, ask: Ask) -> Response:
     """`/@CLIENT/signin`: off to the provider."""
-    return await _begin(desk, ask, ask.client, with_query(ask.path, rd=ask.rd))
+    return await _begin(desk, ask, ask.client, with_query(ask.path, rd=ask.rd), hints_of(ask))
 
 
-async def _begin(desk: Desk, ask: Ask, client: str, again: str) -> Response:
+async def _begin(desk: Desk, ask: Ask, client: str, again: str, hints: Mapping[str, str]) -> Response:
     try:
-        begun = await desk.signin.begin(ask.visit, client, rd=ask.rd, hints=hints_of(ask))
+        begun = await desk.signin.begin(ask.visit, client, rd=ask.rd, hints={**hints, **_kept(ask)})
     except VestibuleError as error:
         if error.code in ADDRESS_WRONG:
             return answer(_address_page(desk, ask, again, error))
@@ -188,6 +206,23 @@ def hints_of(ask: Ask) -> dict[str, str]:
     if "switch" in ask.params:
         hints.setdefault("prompt", "select_account")
     return hints
+
+
+def _kept(ask: Ask) -> dict[str, str]:
+    """The hint that the person wants to be kept signed in, where they said so."""
+    return {REMEMBER: "1"} if wants_to_be_kept(ask.params) else {}
+
+
+def _keep(ask: Ask) -> bool | None:
+    """Whether the box that keeps people signed in is ticked; None: there is none."""
+    return wants_to_be_kept(ask.params) if ask.visit.host.offers_to_keep else None
+
+
+def _as_who_is_here(visit: Visit, host: Host, hints: Mapping[str, str]) -> dict[str, str]:
+    """The hints with the one client that who is here came by: signing in again is for the same person."""
+    known = [one.client for one in visit.session.identities] if visit.session is not None else []
+    theirs = [name for name in known if name in host.sign_in]
+    return {"provider": theirs[0], **hints} if len(theirs) == 1 else dict(hints)
 
 
 def is_signed_in(session: Session | None, sign_in: tuple[str, ...]) -> bool:
