@@ -263,8 +263,8 @@ class Stage:
 
     # -- the subjects ---------------------------------------------------------------------------
 
-    def vestibule(self, state: str = "state") -> Process:
-        """Start the gateway, not waited for; the same `state` is a later start."""
+    def vestibule(self, state: str = "state", more: str = "") -> Process:
+        """Start the gateway, not waited for; the same `state` is a later start. `more`: further blocks."""
         ports = self.ports
         file = self.directory / f"{state}.hcl"
         text = _VESTIBULE.format(
@@ -276,7 +276,7 @@ class Stage:
             files=self.files,
             **{name: getattr(ports, name) for name in ("signed", "sink", "call", "api", "check")},
         )
-        file.write_text(text, "utf-8")
+        file.write_text(text + more, "utf-8")
         file.chmod(0o600)
         return self._start(
             "vestibule", [sys.executable, "-m", "vestibule", "serve", file], self.cores.subject

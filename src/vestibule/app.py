@@ -16,7 +16,7 @@ import ssl
 import stat
 from collections.abc import Coroutine, Mapping
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vestibule.config.compile import Compiled
 from vestibule.core.call import Call
@@ -27,8 +27,8 @@ from vestibule.errors import StoreError, VestibuleError
 from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
-from vestibule.opening import Kept, opened
-from vestibule.providers.base import Provider, Refresh, TokenSource
+from vestibule.opening import Kept, opened, token_sources
+from vestibule.providers.base import Provider, Refresh
 from vestibule.proxy.account import Account
 from vestibule.proxy.admin import Admin
 from vestibule.proxy.asgi import Application, Control
@@ -89,6 +89,7 @@ class App:
 
     def __init__(self, compiled: Compiled, kept: Kept, log: Log, role: Role) -> None:
         loop = asyncio.get_running_loop()
+        self._kept = kept
         ring, store, changes = kept.ring, kept.store, kept.changes
         self._log = log
         self._role = role
@@ -96,7 +97,7 @@ class App:
         self._changes = changes
         self._back_office: asyncio.Future[BackOffice] = loop.create_future()
         self._control: asyncio.Future[ControlPlane] = loop.create_future()
-        self._remote = None if role.has_control else Remote(compiled.control_socket.path)
+        self._remote = None if role.has_control else Remote.at(compiled.control_socket.path)
         self._tasks: list[asyncio.Task[None]] = []
         self.failed = asyncio.Event()
         """Set when the program can't do its work and should end."""
@@ -171,7 +172,7 @@ class App:
     def _further_listeners(self, driver: Late) -> list[Listening]:
         """Those of edges, of calling interfaces and of servings."""
         compiled = self._compiled
-        tokens = OwnTokens(_sources(compiled), driver)
+        tokens = OwnTokens(token_sources(compiled), driver)
         clock = asyncio.get_running_loop().time
         edges = edge_listeners(
             compiled.forward_auth, compiled.forward_auth_grpc, self._edges, self._checks, self._sites[0]
@@ -303,7 +304,7 @@ class App:
         if compiled.state.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             # Who can write there can put a database of their own in place of ours.
             log.warning("state_open", path=compiled.state, detail="others can write to it: chmod go-w")
-        app = cls(compiled, await opened(compiled, log), log, role)
+        app = cls(compiled, await opened(compiled, log, role), log, role)
         with contextlib.suppress(StoreError):  # then the jobs go on trying; who is to be signed for waits
             await app.assertions.begin()
         try:
@@ -340,8 +341,7 @@ class App:
         await self.grants.close()
         self.passwords.close()
         await self._close_rest()
-        await self._changes.close()
-        await self._store.close()
+        await self._kept.close()
 
     async def _close_rest(self) -> None:
         """What was built after listening, and the way to where it stands."""
@@ -492,7 +492,3 @@ class App:
 def _assertions(compiled: Compiled, ring: KeyRing, store: Store, log: Log) -> Assertions:
     wanted = any(map(assertion.is_wanted, compiled.table.hosts.values()))
     return Assertions(store.signing_keys, ring, log, are_wanted=wanted)
-
-
-def _sources(compiled: Compiled) -> dict[str, TokenSource]:
-    return {name: cast("TokenSource", config.open()) for name, config in compiled.token_sources.items()}

@@ -6,18 +6,26 @@ import asyncio
 import hashlib
 import importlib
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
 from vestibule.config.compile import Compiled
 from vestibule.core.postgres import Postgres
+from vestibule.core.record import Vault
 from vestibule.core.seal import Key, KeyRing
 from vestibule.model import Secret
 from vestibule.observe.log import Log
+from vestibule.providers.base import TokenSource
+from vestibule.role import Role
+from vestibule.service.grants import REFRESHED
 from vestibule.store import base, keyfile, sqlite
 from vestibule.store.base import Store
+from vestibule.store.bus import Bus, Transport
 from vestibule.store.changes import Changes
+from vestibule.store.channel_socket import Hub, open_hub
 from vestibule.store.guard import Guarded
+from vestibule.store.stamp import Stamp
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -26,12 +34,26 @@ class Kept(msgspec.Struct, frozen=True):
     ring: KeyRing
     store: Store
     changes: base.Changes
+    hub: Hub | None
+    """Where the processes of one machine meet, in the one that holds it."""
+
+    async def close(self) -> None:
+        """Say goodbye, then let go of all of it."""
+        await self.changes.close()
+        if self.hub is not None:
+            await self.hub.close()
+        await self.store.close()
 
 
-async def opened(compiled: Compiled, log: Log) -> Kept:
+async def opened(compiled: Compiled, log: Log, role: Role) -> Kept:
     """All of it. Raises ConfigError, StoreError, with what to do about it."""
     ring = open_ring(compiled)
-    return Kept(ring, await open_store(compiled.database, log), await open_changes(compiled))
+    store = await open_store(compiled.database, ring, log)
+    hub = None
+    if role is Role.CONTROL and not isinstance(compiled.database, Postgres):
+        hub = Hub(compiled.bus_socket)
+        await hub.start()
+    return Kept(ring, store, await open_changes(compiled, ring, store, log), hub)
 
 
 def open_ring(compiled: Compiled) -> KeyRing:
@@ -50,17 +72,37 @@ def ring_of(session_key: Secret) -> KeyRing:
     return KeyRing((Key(key_id, secret),))
 
 
-async def open_store(database: Path | Postgres, log: Log) -> Store:
+async def open_store(database: Path | Postgres, ring: KeyRing, log: Log) -> Store:
     """The store for the data plane; asyncpg is imported by who needs it. Raises StoreError.
 
     A server is guarded: nobody waits for it longer than they should.
     """
+    vault, loop = Vault(ring), asyncio.get_running_loop()
+
+    def unreadable(session_id: str) -> None:  # in any thread
+        loop.call_soon_threadsafe(lambda: log.warning("record_unreadable", session=session_id))
+
     if isinstance(database, Path):
-        return await sqlite.open_store(f"sqlite:{database}")
+        return await sqlite.open_store(f"sqlite:{database}", vault, unreadable=unreadable)
     postgres = await asyncio.to_thread(importlib.import_module, "vestibule.store.postgres")
-    return Guarded(await postgres.open_store(database), log=log)
+    opened = await postgres.open_store(database, vault, unreadable=unreadable)
+    return Guarded(opened, log=log, budget_s=database.timeout_s)
 
 
-async def open_changes(compiled: Compiled) -> base.Changes:
-    """How changes are told: by the bus of whatever is shared; within this process where nothing is."""
-    return Changes(is_shared=isinstance(compiled.database, Postgres) or compiled.workers > 1)
+async def open_changes(compiled: Compiled, ring: KeyRing, store: Store, log: Log) -> base.Changes:
+    """How changes are told: by the database where it is a server, by a socket among the processes of one machine."""
+    if isinstance(compiled.database, Postgres):
+        channel = await asyncio.to_thread(importlib.import_module, "vestibule.store.channel_postgres")
+        transport: Transport = channel.open_postgres(compiled.database)
+    elif compiled.workers > 1:
+        transport = open_hub(compiled.bus_socket)
+    else:
+        return Changes()
+    bus = Bus(transport, ring, log, stamp=Stamp(store.tries), only_here=frozenset({REFRESHED}))
+    bus.start()
+    return bus
+
+
+def token_sources(compiled: Compiled) -> dict[str, TokenSource]:
+    """Where the app's own credentials come from, by name."""
+    return {name: cast("TokenSource", config.open()) for name, config in compiled.token_sources.items()}

@@ -77,6 +77,16 @@ async def test_who_signs_in_once_is_known_to_every_worker(house):
         assert {seen.one("user-email") for seen in house.app.seen[-EACH:]} == {"alice@example.com"}
 
 
+async def test_who_signs_out_is_unknown_to_every_worker_at_once(house):
+    async with house.browser() as browser:
+        await browser.sign_in()
+        async with copied(house, browser) as kept:
+            for _ in range(3):
+                assert await answers(house, kept) == {200}
+            await browser.post("/@/signout")
+            assert await answers(house, kept) == {401}
+
+
 async def test_a_call_of_a_backend_is_answered_by_whichever_worker_it_comes_to(house):
     async with house.browser() as browser:
         await browser.sign_in()

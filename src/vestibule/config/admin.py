@@ -12,6 +12,7 @@ from vestibule.core.listener import ListenAddress
 
 SOCKET = "admin.sock"
 PAGES_SOCKET = "pages.sock"
+BUS_SOCKET = "bus.sock"
 #: what fits into `sockaddr_un`, without the NUL behind it
 SOCKET_PATH_LIMIT_BYTES = 107 if sys.platform == "linux" else 103
 

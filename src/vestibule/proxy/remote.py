@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -39,6 +40,7 @@ _LENGTH_BYTES: Final = 4
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 HostOf: TypeAlias = Callable[[bytes], Host | None]
+Connect: TypeAlias = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
 class Told(msgspec.Struct, frozen=True, array_like=True):
@@ -125,14 +127,19 @@ _SCOPE: Final = (
 class Remote:
     """An ASGI application that another process answers."""
 
-    def __init__(self, path: str) -> None:
-        """`path`: of the control process's socket."""
-        self._path = path
+    def __init__(self, connect: Connect) -> None:
+        """`connect` opens a connection to the control process, or raises OSError."""
+        self._connect = connect
         self._writer: asyncio.StreamWriter | None = None
         self._is_there = asyncio.Event()
         self._answers: dict[int, asyncio.Queue[Answer | None]] = {}
         self._last_id = 0
         self._task = asyncio.get_running_loop().create_task(self._stay_connected(), name="control process")
+
+    @classmethod
+    def at(cls, path: str) -> Remote:
+        """The control process whose socket this is."""
+        return cls(partial(asyncio.open_unix_connection, path))
 
     async def __call__(
         self,
@@ -214,7 +221,7 @@ class Remote:
         """Connect, read until the other side is gone, and again."""
         while True:
             with contextlib.suppress(OSError, msgspec.DecodeError):
-                reader, self._writer = await asyncio.open_unix_connection(self._path)
+                reader, self._writer = await self._connect()
                 self._is_there.set()
                 try:
                     while (frame := await _frame(reader)) is not None:
@@ -272,7 +279,7 @@ class Office:
     async def start(self, bound: socket.socket | None = None) -> None:
         """Listen. Raises ConfigError when the socket can't be made."""
         taken = bound or bound_socket(self._address)
-        self._server = await asyncio.start_unix_server(self._take, sock=taken, limit=_FRAME_LIMIT_BYTES)
+        self._server = await asyncio.start_unix_server(self.take, sock=taken, limit=_FRAME_LIMIT_BYTES)
 
     async def close(self) -> None:
         """Stop; what is under way is broken off."""
@@ -282,8 +289,8 @@ class Office:
         for writer in tuple(self._writers):
             writer.close()
 
-    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One worker's connection."""
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer what one worker asks on this connection, until it ends."""
         calls: dict[int, asyncio.Event] = {}
         self._writers.add(writer)
         try:
