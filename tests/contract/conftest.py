@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.helpers.vault import VAULT
 from vestibule.store import memory, migrations, postgres, records, sqlite
 
 
@@ -24,15 +25,15 @@ def empty_file(tmp_path_factory) -> Path:
 async def store(request, tmp_path, empty_file) -> AsyncIterator[SimpleNamespace]:
     """Each store in turn: all of its `Store` and its `Records`."""
     if request.param == "memory":
-        yield memory.Store()
+        yield memory.Store(VAULT)
         return
     if request.param == "postgres":
         place = request.getfixturevalue("postgres").place
-        opened, kept = await postgres.open_store(place), records.open_records(place)
+        opened, kept = await postgres.open_store(place, VAULT), records.open_records(place)
     else:
         path = tmp_path / "vestibule.db"
         shutil.copy(empty_file, path)
-        opened, kept = await sqlite.open_store(f"sqlite:{path}"), records.open_records(path)
+        opened, kept = await sqlite.open_store(f"sqlite:{path}", VAULT), records.open_records(path)
     yield SimpleNamespace(**{**vars(kept), **vars(opened)})
     await kept.close()
     await opened.close()

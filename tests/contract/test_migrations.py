@@ -18,11 +18,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from tests.helpers.vault import VAULT
 from tests.real.postgres import Database
 from vestibule.errors import StoreError
 from vestibule.model import Account, Session, User
 from vestibule.store import migrations, postgres, records, server, sqlite
-from vestibule.store.base import Page, SealedGrant
+from vestibule.store.base import Page
 from vestibule.store.migrations import remote, run
 from vestibule.store.tables import METADATA
 
@@ -56,7 +57,7 @@ class File:
         run.upgrade(self.place, revision)
 
     async def open(self) -> Any:
-        return await sqlite.open_store(self.url)
+        return await sqlite.open_store(self.url, VAULT)
 
     def engine(self) -> Any:
         return create_async_engine(f"sqlite+aiosqlite:///{self.place}")
@@ -85,7 +86,7 @@ class Remote:
         run.upgrade_server(self.place, revision)
 
     async def open(self) -> Any:
-        return await postgres.open_store(self.place)
+        return await postgres.open_store(self.place, VAULT)
 
     def engine(self) -> Any:
         return create_async_engine(
@@ -168,7 +169,7 @@ def of_0003(empty: Any) -> Iterator[str]:
     )
 
 
-OLD = {"0001": of_0001, "0002": of_0002, "0003": of_0003, "0004": of_0003}
+OLD = {"0001": of_0001, "0002": of_0002, "0003": of_0003, "0004": of_0003, "0005": of_0003}
 
 
 @pytest.fixture(params=migrations.REVISIONS[:-1])
@@ -185,22 +186,16 @@ async def old(request, empty) -> SimpleNamespace:
     await store.close()
 
 
-async def test_sessions_and_what_they_hold_outlive_a_new_version(old):
-    held = await old.sessions.by_handle(b"h" * 32, NOW)
-    assert held.session == Session(
-        id="s1",
-        host="h",
-        user_id="u1",
-        clients=("google",),
-        created_at=NOW,
-        seen_at=NOW,
-        expires_at=NOW + 100,
-        idle_s=100.0,
-        version=3,
-    )
-    assert await old.sessions.save(held.session, 3)
-    grant = SealedGrant(owner="s1", client="google", version=4, sealed=b"box", expires_at=NOW + 100)
-    assert await old.grants.get("s1", "google") == grant
+async def test_open_sessions_of_before_are_gone_with_what_they_held(old):
+    assert await old.sessions.by_handle(b"h" * 32, NOW) is None
+    assert await old.sessions.of_user("u1", NOW) == ()
+    assert await old.grants.of("s1") == ()
+    again = Session(id="s1", host="h", created_at=NOW, seen_at=NOW, expires_at=NOW + 100, idle_s=100.0)
+    await old.sessions.create(again, b"h" * 32)
+    assert (await old.sessions.by_handle(b"h" * 32, NOW)).session == again
+
+
+async def test_what_happens_once_and_who_does_what_outlive_a_new_version(old):
     assert not await old.marks.consume("flow", b"1", NOW, NOW + 9)
     assert await old.leases.acquire("job", "b", NOW, 30) is None
     assert await old.leases.acquire("other", "b", NOW, 30) > 7
@@ -268,14 +263,18 @@ async def test_a_migration_that_breaks_off_leaves_nothing(empty):
 START = """
 import asyncio, sys
 from vestibule.core.postgres import parse
+from vestibule.core.record import Vault
+from vestibule.core.seal import Key, KeyRing
+
+VAULT = Vault(KeyRing((Key("k1", b"k" * 32),)))
 
 async def main(url):
     if url.startswith("sqlite:"):
         from vestibule.store.sqlite import open_store
-        store = await open_store(url)
+        store = await open_store(url, VAULT)
     else:
         from vestibule.store.postgres import open_store
-        store = await open_store(parse(url))
+        store = await open_store(parse(url), VAULT)
     await store.close()
 
 asyncio.run(main(sys.argv[1]))

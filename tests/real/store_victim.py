@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from vestibule.core.record import Vault
+from vestibule.core.seal import Key, KeyRing
 from vestibule.core.session import hash_of
 from vestibule.model import Account, Session, User
 from vestibule.protocol import base64url
@@ -21,6 +23,7 @@ from vestibule.store.migrations import run
 from vestibule.store.people import People
 
 TASKS = 8
+VAULT = Vault(KeyRing((Key("k1", b"k" * 32),)))
 
 
 def say(line: str) -> None:
@@ -78,7 +81,7 @@ async def browse(store: sqlite.Store, people: People, number: int) -> None:
 
 
 async def live(path: str) -> None:
-    store, people = await sqlite.open_store(f"sqlite:{path}"), records.open_records(Path(path)).people
+    store, people = await sqlite.open_store(f"sqlite:{path}", VAULT), records.open_records(Path(path)).people
     await asyncio.gather(*(browse(store, people, number) for number in range(TASKS)))
 
 

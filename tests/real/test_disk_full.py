@@ -12,9 +12,13 @@ pytestmark = pytest.mark.real
 PROGRAM = """
 import asyncio, os, resource, sys, time
 from pathlib import Path
+from vestibule.core.record import Vault
+from vestibule.core.seal import Key, KeyRing
 from vestibule.errors import StoreError
 from vestibule.model import Session
 from vestibule.store import sqlite
+
+VAULT = Vault(KeyRing((Key("k1", b"k" * 32),)))
 
 def session(name):
     now = time.time()
@@ -24,7 +28,7 @@ def allow(size):
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 async def main(path):
-    store = await sqlite.open_store(f"sqlite:{path}")
+    store = await sqlite.open_store(f"sqlite:{path}", VAULT)
     await store.sessions.create(session("before"), b"before")
     allow(Path(f"{path}-wal").stat().st_size + 50_000)
     made = []
@@ -47,7 +51,7 @@ async def main(path):
     assert await store.sessions.by_id("after", time.time())
     assert await store.sessions.delete("before")
     await store.close()
-    store = await sqlite.open_store(f"sqlite:{path}")
+    store = await sqlite.open_store(f"sqlite:{path}", VAULT)
     for name in ("after", *made):
         assert await store.sessions.by_id(name, time.time()), name
     await store.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import SimpleNamespace
 
@@ -11,10 +12,12 @@ import pytest
 import trustme
 from msgspec.structs import replace
 
+from tests.helpers.vault import VAULT
 from tests.real.postgres import Cluster
 from vestibule.core.postgres import Postgres, parse
 from vestibule.errors import StoreError
 from vestibule.model import Account, Session, User
+from vestibule.observe.log import Log
 from vestibule.store import postgres as store_of
 from vestibule.store import records
 from vestibule.store import server as server_of
@@ -36,7 +39,7 @@ async def opened() -> AsyncIterator[Callable[[Postgres], Awaitable[SimpleNamespa
     async with contextlib.AsyncExitStack() as stack:
 
         async def open_both(place: Postgres) -> SimpleNamespace:
-            store, kept = await store_of.open_store(place), records.open_records(place)
+            store, kept = await store_of.open_store(place, VAULT), records.open_records(place)
             stack.push_async_callback(store.close)
             stack.push_async_callback(kept.close)
             return SimpleNamespace(store=store, records=kept)
@@ -93,7 +96,7 @@ async def test_a_database_that_cannot_be_opened_is_told_without_its_password(pos
     with pytest.raises(
         StoreError, match=rf"The store postgresql://127.0.0.1:\d+/\w+ can't be opened: .*({why})"
     ) as caught:
-        await store_of.open_store(place)
+        await store_of.open_store(place, VAULT)
     assert password.reveal() not in str(caught.value) + caught.value.detail
     kept = records.open_records(place)
     with pytest.raises(StoreError) as caught:
@@ -227,6 +230,7 @@ async def test_a_server_that_was_killed_is_a_store_error_and_comes_back_by_itsel
     cluster.start_again()
     await tried(lambda: store.sessions.by_handle(b"h", NOW), until=None)
     assert (await store.sessions.by_handle(b"h", NOW)).session == SESSION
+    await tried(lambda: kept.people.user("u1"), until=None)
     assert await kept.people.user("u1") == ZOE
     assert await store.leases.acquire("job", "a", NOW, 1) is not None
     await store.sessions.touch([("s1", NOW + 1)])
@@ -234,7 +238,7 @@ async def test_a_server_that_was_killed_is_a_store_error_and_comes_back_by_itsel
 
 async def test_nobody_waits_for_a_server_that_hangs_and_it_is_in_use_again_when_it_is_back(cluster, opened):
     place = cluster.database().place
-    store = Guarded((await opened(place)).store)
+    store = Guarded((await opened(place)).store, log=Log(io.StringIO()))
     await store.sessions.create(SESSION, b"h")
     cluster.pause()
     asked = await asyncio.gather(
@@ -249,6 +253,22 @@ async def test_nobody_waits_for_a_server_that_hangs_and_it_is_in_use_again_when_
     await tried(lambda: store.sessions.by_handle(b"h", NOW), until=None)
     assert not store.breaker.is_away
     await store.breaker.close()
+
+
+async def test_nobody_waits_for_records_of_a_server_that_hangs(cluster, opened):
+    kept = (await opened(cluster.database().place)).records
+    await kept.people.register(ZOE, ACCOUNT)
+    cluster.pause()
+    for ask in (lambda: kept.people.user("u1"), lambda: kept.people.seen(ZOE, ACCOUNT)):
+        with pytest.raises(StoreError):
+            await ask()
+    for _ in range(100):
+        with pytest.raises(StoreError) as caught:
+            await kept.people.user("u1")
+        assert "found away" in caught.value.detail
+    cluster.resume()
+    await tried(lambda: kept.people.user("u1"), until=None)
+    await kept.people.seen(ZOE, ACCOUNT)
 
 
 async def test_an_answer_that_comes_late_is_nobodys(opened, postgres, fault):

@@ -12,7 +12,9 @@ from vestibule.model import AdminToken
 from vestibule.store.engine import Engine, store_error
 from vestibule.store.tables import ADMIN_TOKENS as TABLE
 
-_TOKEN: Final = select(TABLE.c.id, TABLE.c.name, TABLE.c.created_at, TABLE.c.expires_at, TABLE.c.seen_at)
+_TOKEN: Final = select(
+    TABLE.c.id, TABLE.c.name, TABLE.c.created_at, TABLE.c.expires_at, TABLE.c.seen_at, TABLE.c.scopes
+)
 
 
 class AdminTokens:
@@ -23,8 +25,9 @@ class AdminTokens:
 
     async def create(self, token: AdminToken, token_hash: bytes) -> None:
         """Insert it; an id or hash that is taken is a fault."""
+        values = msgspec.structs.asdict(token) | {"scopes": msgspec.json.encode(token.scopes).decode()}
         try:
-            await self._engine.change(insert(TABLE).values(hash=token_hash, **msgspec.structs.asdict(token)))
+            await self._engine.change(insert(TABLE).values(hash=token_hash, **values))
         except IntegrityError as exc:
             raise store_error(exc) from exc
 
@@ -48,4 +51,5 @@ class AdminTokens:
 
 
 def _token(row: Row[Any]) -> AdminToken:
-    return AdminToken(**row._asdict())
+    scopes = msgspec.json.decode(row.scopes, type=tuple[str, ...])
+    return AdminToken(**{**row._asdict(), "scopes": scopes})

@@ -193,6 +193,23 @@ class Tries(Protocol):
         """Delete at most `limit` windows that ran out; how many went."""
 
 
+class Revocations(Protocol):
+    """Which sessions were ended of late, in SQL: for those that are kept elsewhere (`store.split`)."""
+
+    async def revoke(self, ended: Sequence[tuple[str, float]]) -> None:
+        """These sessions, by their ids, may not live; remembered until the time given with each. Durable on return."""
+
+    async def living(self, sessions: Sequence[Session]) -> frozenset[str]:
+        """The ids of those that may live.
+
+        Neither they nor their parents were revoked, and their user, if they have one, exists, is not disabled, and is
+        not valid only from a later time on. The store is asked for none, too: then it is known whether it is there.
+        """
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Delete at most `limit` that need not be remembered any more; how many went."""
+
+
 class Store(Protocol):
     """What the data plane keeps, in one place."""
 
@@ -219,6 +236,10 @@ class Store(Protocol):
     @property
     def signing_keys(self) -> SigningKeys:
         """What tokens of the program's own are signed with."""
+
+    @property
+    def tries(self) -> Tries:
+        """How often it went wrong."""
 
     async def close(self) -> None:
         """Finish what is under way, then let go of it."""

@@ -200,6 +200,7 @@ def _connected(path: Path, *, busy_s: float, is_reader: bool) -> sqlite3.Connect
             _write_ahead(connection, busy_s)
             connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}").fetchone()
             connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
     except BaseException:
         connection.close()
         raise

@@ -6,122 +6,159 @@ It behaves as the others do, as the contract suite shows; it is not durable, wha
 from __future__ import annotations
 
 import itertools
+import math
+import secrets
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec.structs import replace
 
+from vestibule.core.record import Record, Vault
+from vestibule.core.seal import SECRET_BYTES, Key, KeyRing
 from vestibule.errors import StoreError
 from vestibule.model import Session
 from vestibule.store.base import Held, SealedGrant, SigningKeyRow
 from vestibule.store.memory_records import AdminTokens, AppTokens, IdentityProviders, Invitations, People
+from vestibule.store.rows import all_live_of, held_of, live_of, record_of, renewed, saved, values_of
+from vestibule.store.sealing import Sealing, client_digest, digests_of, is_of, sid_digest, untold
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-_NO_HASH: Final = b""
+_COLUMNS: Final = (
+    "id",
+    "version",
+    "seen_at",
+    "sealed",
+    "user_id",
+    "parent_id",
+    "created_at",
+    "expires_at",
+    "idle_s",
+    "handle",
+    "old_handle",
+    "old_until",
+    "ends_at",
+)
 
 
-class _Kept(msgspec.Struct, frozen=True):
-    """A session with the hashes of its handles."""
+class _Kept(msgspec.Struct):
+    """A row as databases have it: what is sealed, and what is searched by."""
 
-    session: Session
+    id: str
+    version: int
+    seen_at: float
+    sealed: bytes
+    user_id: str
+    parent_id: str
+    created_at: float
+    expires_at: float
+    idle_s: float
     handle: bytes
-    old_handle: bytes = _NO_HASH
-    old_until: float = 0.0
+    old_handle: bytes | None
+    old_until: float
+    ends_at: float
+    digests: frozenset[bytes]
 
 
 class Sessions:
     """`store.base.Sessions`."""
 
-    def __init__(self, grants: Grants, people: People) -> None:
+    def __init__(self, grants: Grants, people: People, sealing: Sealing) -> None:
         self._grants = grants
         self._people = people
+        self._sealing = sealing
         self._kept: dict[str, _Kept] = {}
 
     async def create(self, session: Session, handle_hash: bytes) -> None:
         """Keep it, unless its id or handle is taken."""
         if session.id in self._kept or any(handle_hash == kept.handle for kept in self._kept.values()):
             raise StoreError("The store can't keep this session.", detail="id or handle is taken")
-        self._kept[session.id] = _Kept(session, handle_hash)
+        self._keep(Record(session, handle_hash))
 
     async def by_handle(self, handle_hash: bytes, now: float) -> Held | None:
         """Look at each."""
         for kept in self._kept.values():
-            if self._is_live(kept.session, now):
-                if kept.handle == handle_hash:
-                    return Held(kept.session, kept.session.expires_at)
-                if kept.old_handle == handle_hash and now < kept.old_until:
-                    return Held(kept.session, kept.old_until)
+            if handle_hash in (kept.handle, kept.old_handle) and self._is_live(kept, now):
+                return held_of(_row(kept), self._sealing, handle_hash, now)
         return None
 
     async def by_id(self, session_id: str, now: float) -> Session | None:
         """Look it up."""
         kept = self._kept.get(session_id)
-        return kept.session if kept is not None and self._is_live(kept.session, now) else None
+        if kept is None or not self._is_live(kept, now):
+            return None
+        return live_of(_row(kept), self._sealing, now)
 
     async def save(self, session: Session, expect_version: int) -> bool:
         """Replace it where the version is the expected one."""
-        kept = self._kept.get(session.id)
-        if kept is None or kept.session.version != expect_version:
-            return False
-        seen_at = max(session.seen_at, kept.session.seen_at)
-        saved = replace(session, version=expect_version + 1, seen_at=seen_at)
-        self._kept[session.id] = replace(kept, session=saved)
-        return True
+        return self._replace(session.id, expect_version, lambda kept: saved(session, expect_version, kept))
 
     async def renew_handle(
         self, session: Session, expect_version: int, handle_hash: bytes, *, old_good_until: float
     ) -> bool:
         """Replace it and its handles."""
-        if not await self.save(session, expect_version):
-            return False
-        kept = self._kept[session.id]
-        self._kept[session.id] = replace(
-            kept, handle=handle_hash, old_handle=kept.handle, old_until=old_good_until
+        return self._replace(
+            session.id,
+            expect_version,
+            lambda kept: renewed(session, expect_version, kept, handle_hash, old_good_until),
         )
-        return True
 
     async def delete(self, session_id: str) -> tuple[str, ...]:
         """Forget it, its children and what they own."""
-        children = [
-            name for name, kept in self._kept.items() if session_id and kept.session.parent_id == session_id
-        ]
+        children = [name for name, kept in self._kept.items() if session_id and kept.parent_id == session_id]
         return self._forget([session_id, *children])
 
     async def of_user(self, user_id: str, now: float) -> tuple[Session, ...]:
         """Look at each."""
-        theirs = [kept.session for kept in self._kept.values() if user_id and kept.session.user_id == user_id]
-        live = [session for session in theirs if self._is_live(session, now)]
+        theirs = [_row(kept) for kept in self._live(now) if user_id and kept.user_id == user_id]
+        live = all_live_of(theirs, self._sealing, now)
         return tuple(sorted(live, key=lambda session: (-session.created_at, session.id))[:1000])
 
     async def delete_of(self, user_id: str) -> tuple[str, ...]:
         """Forget all of theirs."""
-        ended = [name for name, kept in self._kept.items() if user_id and kept.session.user_id == user_id]
+        ended = [name for name, kept in self._kept.items() if user_id and kept.user_id == user_id]
         return await self._delete(ended)
 
     async def delete_by(self, client: str) -> tuple[str, ...]:
         """Forget all that have to do with it."""
-        ended = [
-            name
-            for name, kept in self._kept.items()
-            if client in kept.session.clients
-            or any(known.client == client for known in kept.session.identities)
-        ]
-        return await self._delete(ended)
+        digest = client_digest(client)
+        return await self._delete([name for name, kept in self._kept.items() if digest in kept.digests])
+
+    async def by_sid(self, issuer: str, sid: str, now: float) -> tuple[Session, ...]:
+        """Look at each."""
+        digest = sid_digest(issuer, sid)
+        found = [_row(kept) for kept in self._live(now) if digest in kept.digests]
+        return tuple(one for one in all_live_of(found, self._sealing, now)[:1000] if is_of(one, issuer, sid))
 
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Set last-seen of each, never backwards."""
         for session_id, seen_at in seen:
             kept = self._kept.get(session_id)
-            if kept is not None and kept.session.seen_at < seen_at:
-                self._kept[session_id] = replace(kept, session=replace(kept.session, seen_at=seen_at))
+            if kept is not None and kept.seen_at < seen_at:
+                kept.seen_at, kept.ends_at = seen_at, min(kept.expires_at, seen_at + kept.idle_s)
 
     async def sweep(self, now: float, limit: int = 200) -> int:
         """Forget the dead."""
-        dead = [name for name, kept in self._kept.items() if not kept.session.is_live(now)][:limit]
+        dead = [name for name, kept in self._kept.items() if kept.ends_at <= now][:limit]
         return len(self._forget(dead))
+
+    def _replace(self, session_id: str, version: int, change: Callable[[Record], Record]) -> bool:
+        kept = self._kept.get(session_id)
+        if kept is None or kept.version != version:
+            return False
+        record = record_of(_row(kept), self._sealing, math.inf)
+        if record is None:
+            return False
+        self._keep(change(record))
+        return True
+
+    def _keep(self, record: Record) -> None:
+        values = dict(zip(_COLUMNS, values_of(record, self._sealing), strict=True))
+        kept = _Kept(**values, digests=digests_of(record.session))
+        if (before := self._kept.get(kept.id)) is not None and before.seen_at > kept.seen_at:
+            kept.seen_at, kept.ends_at = before.seen_at, min(kept.expires_at, before.seen_at + kept.idle_s)
+        self._kept[kept.id] = kept
 
     async def _delete(self, ids: Sequence[str]) -> tuple[str, ...]:
         return tuple([ended for session_id in ids for ended in await self.delete(session_id)])
@@ -132,13 +169,20 @@ class Sessions:
             self._grants.drop_owner(session_id)
         return tuple(session_id for session_id in ids if self._kept.pop(session_id, None) is not None)
 
-    def _is_live(self, session: Session, now: float) -> bool:
-        if not session.is_live(now):
+    def _live(self, now: float) -> list[_Kept]:
+        return [kept for kept in self._kept.values() if self._is_live(kept, now)]
+
+    def _is_live(self, kept: _Kept, now: float) -> bool:
+        if kept.ends_at <= now:
             return False
-        if not session.user_id:
+        if not kept.user_id:
             return True
-        user = self._people.kept.get(session.user_id)
-        return user is not None and not user.disabled and user.valid_from <= session.created_at
+        user = self._people.kept.get(kept.user_id)
+        return user is not None and not user.disabled and user.valid_from <= kept.created_at
+
+
+def _row(kept: _Kept) -> tuple[Any, ...]:
+    return msgspec.structs.astuple(kept)
 
 
 class Grants:
@@ -273,21 +317,52 @@ class SigningKeys:
         self._kept.pop(number, None)
 
 
+class Tries:
+    """`store.base.Tries`."""
+
+    def __init__(self) -> None:
+        self._windows: dict[tuple[str, bytes], tuple[int, float]] = {}
+
+    async def add(self, kind: str, key: bytes, now: float, window_s: float) -> int:
+        """Count up."""
+        number, ends_at = self._windows.get((kind, key), (0, now))
+        if ends_at <= now:
+            number, ends_at = 0, now + window_s
+        self._windows[kind, key] = number + 1, min(ends_at, now + window_s)
+        return number + 1
+
+    async def count(self, kind: str, key: bytes, now: float) -> tuple[int, float]:
+        """Look it up."""
+        number, ends_at = self._windows.get((kind, key), (0, now))
+        return (number, ends_at) if ends_at > now else (0, 0.0)
+
+    async def clear(self, kind: str, key: bytes) -> None:
+        """Forget it."""
+        self._windows.pop((kind, key), None)
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Forget windows that ran out."""
+        return _swept(self._windows, lambda window: window[1] <= now, limit)
+
+
 class Store:
     """All of it, as `store.sqlite.Store` and `store.records.Records` have it."""
 
-    def __init__(self) -> None:
+    def __init__(self, vault: Vault | None = None, *, unreadable: Callable[[str], None] = untold) -> None:
+        """Without a vault it has one of its own."""
+        vault = vault or Vault(KeyRing((Key("memory", secrets.token_bytes(SECRET_BYTES)),)))
         self.invitations = Invitations()
         self.people = People(self.invitations)
         self.app_tokens = AppTokens(self.people)
         self.identity_providers = IdentityProviders()
         self.admin_tokens = AdminTokens()
         self.grants = Grants()
-        self.sessions = Sessions(self.grants, self.people)
+        self.sessions = Sessions(self.grants, self.people, Sealing(vault, unreadable=unreadable))
         self.marks = Marks()
         self.leases = Leases()
         self.parking = Parking()
         self.signing_keys = SigningKeys()
+        self.tries = Tries()
 
     async def close(self) -> None:
         """Nothing is open."""

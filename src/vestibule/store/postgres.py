@@ -6,54 +6,69 @@ server (last seen, sweeps) does not wait for its disk.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from vestibule.core.postgres import Postgres
+from vestibule.core.record import Record, Vault
 from vestibule.model import Session
 from vestibule.store.base import Held, SealedGrant, SigningKeyRow
 from vestibule.store.migrations import remote
 from vestibule.store.rows import (
+    COLUMNS,
     SIGNING_KEYS,
-    created,
+    all_live_of,
     grant_of,
-    involves,
-    mention_of,
+    held_of,
+    live_of,
+    record_of,
+    renewed,
     saved,
-    session_of,
     signing_key_of,
+    values_of,
 )
+from vestibule.store.sealing import Sealing, client_digest, digests_of, is_of, sid_digest, untold
 from vestibule.store.server import Server
 
-_SESSION: Final = """
-    SELECT s.id, s.user_id, s.parent_id, s.created_at, s.seen_at, s.expires_at, s.idle_s, s.version, s.data,
-           {good_until}
-    FROM sessions AS s LEFT JOIN users AS u ON u.id = s.user_id
+_STEP: Final = 500
+"""How many sessions are deleted at a time where there may be many."""
+_SESSION: Final = f"""
+    SELECT {COLUMNS} FROM sessions AS s LEFT JOIN users AS u ON u.id = s.user_id
     WHERE (s.user_id = '' OR (NOT u.disabled AND u.valid_from <= s.created_at)) AND s.ends_at > $2
-"""
-_CURRENT: Final = _SESSION.format(good_until="s.expires_at")
-_BY_ID: Final = _CURRENT + "AND s.id = $1"
+"""  # noqa: S608 - our own names
+_BY_ID: Final = _SESSION + "AND s.id = $1"
 _BY_HANDLE: Final = f"""
-    ({_CURRENT} AND s.handle = $1)
+    ({_SESSION} AND s.handle = $1)
     UNION ALL
-    ({_SESSION.format(good_until="s.old_until")} AND s.old_handle = $1 AND s.old_until > $2)
+    ({_SESSION} AND s.old_handle = $1 AND s.old_until > $2)
     LIMIT 1
 """
-_OF_USER: Final = _CURRENT + "AND s.user_id = $1 ORDER BY s.created_at DESC, s.id LIMIT 1000"
+_OF_DIGEST: Final = "(SELECT session_id FROM session_digests WHERE digest = $1)"
+_BY_DIGEST: Final = f"{_SESSION} AND s.id IN {_OF_DIGEST} LIMIT 1000"
+_OF_USER: Final = _SESSION + "AND s.user_id = $1 ORDER BY s.created_at DESC, s.id LIMIT 1000"
+_KEPT: Final = f"SELECT {COLUMNS} FROM sessions AS s WHERE id = $1 AND version = $2"  # noqa: S608 - our own names
 _CREATE: Final = """
-    INSERT INTO sessions (id, user_id, parent_id, created_at, seen_at, expires_at, idle_s, version, data,
-                          ends_at, handle, old_handle, old_until)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL, 0)
+    WITH made AS (
+        INSERT INTO sessions (id, version, seen_at, sealed, user_id, parent_id, created_at, expires_at, idle_s,
+                              handle, old_handle, old_until, ends_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id)
+    INSERT INTO session_digests (digest, session_id) SELECT unnest($14::bytea[]), id FROM made
 """
 _SAVE: Final = """
-    UPDATE sessions SET user_id = $3, parent_id = $4, created_at = $5, seen_at = greatest(seen_at, $6),
-                        expires_at = $7, idle_s = $8, version = version + 1, data = $9,
-                        ends_at = least($7, greatest(seen_at, $6) + $8) {handles}
-    WHERE id = $1 AND version = $2 RETURNING 1
+    WITH saved AS (
+        UPDATE sessions SET version = $2, seen_at = greatest(seen_at, $3), sealed = $4, user_id = $5,
+                            parent_id = $6, created_at = $7, expires_at = $8, idle_s = $9, handle = $10,
+                            old_handle = $11, old_until = $12, ends_at = least($8, greatest(seen_at, $3) + $9)
+        WHERE id = $1 AND version = $13 RETURNING id),
+    lost AS (DELETE FROM session_digests USING saved WHERE session_id = saved.id AND digest = ANY($14::bytea[])),
+    won AS (INSERT INTO session_digests (digest, session_id) SELECT unnest($15::bytea[]), id FROM saved
+            ON CONFLICT DO NOTHING)
+    SELECT 1 FROM saved
 """
-_RENEW: Final = _SAVE.format(handles=", old_handle = handle, old_until = $11, handle = $10")
+_WITH_DIGEST: Final = "SELECT session_id FROM session_digests WHERE digest = $1 LIMIT $2"
 # The sessions' rows before their grants, and in order of their ids: so nobody waits for another in a ring.
 _DELETE: Final = """
     WITH doomed AS (SELECT id FROM sessions WHERE {whose}
@@ -71,7 +86,6 @@ _DELETE_OF: Final = _DELETE.format(
              OR (parent_id <> '' AND parent_id IN (SELECT id FROM sessions WHERE user_id = $1))""",
     or_else="",
 )
-_MENTIONING: Final = "SELECT id, data FROM sessions WHERE position($1::bytea IN data) > 0"
 _DELETE_THESE: Final = _DELETE.format(
     whose="id = ANY($1::text[]) OR (parent_id = ANY($1::text[]) AND parent_id <> '')", or_else=""
 )
@@ -125,6 +139,15 @@ _PARK: Final = """
 """
 _PARKED: Final = "SELECT sealed FROM parked WHERE kind = $1 AND key = $2 AND expires_at > $3"
 _TAKE: Final = "DELETE FROM parked WHERE kind = $1 AND key = $2 RETURNING sealed, expires_at"
+# A window never ends later than one that begins now: the clock may have been ahead when it began.
+_TRY: Final = """
+    INSERT INTO tries AS t (kind, key, number, expires_at) VALUES ($1, $2, 1, $4)
+    ON CONFLICT (kind, key) DO UPDATE
+    SET number = CASE WHEN t.expires_at > $3 THEN t.number + 1 ELSE 1 END,
+        expires_at = CASE WHEN t.expires_at > $3 THEN least(t.expires_at, $4) ELSE $4 END
+    RETURNING number
+"""
+_TRIES: Final = "SELECT number, expires_at FROM tries WHERE kind = $1 AND key = $2 AND expires_at > $3"
 _ADD_KEY: Final = """
     INSERT INTO signing_keys (number, id, sealed, created_at, signs_at) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT DO NOTHING RETURNING 1
@@ -134,34 +157,49 @@ _ADD_KEY: Final = """
 class Sessions:
     """`store.base.Sessions`."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, sealing: Sealing) -> None:
         self._server = server
+        self._sealing = sealing
 
     async def create(self, session: Session, handle_hash: bytes) -> None:
         """Insert it."""
-        await self._server.rows(_CREATE, *created(session, handle_hash))
+        values = values_of(Record(session, handle_hash), self._sealing)
+        await self._server.rows(_CREATE, *values, list(digests_of(session)))
 
     async def by_handle(self, handle_hash: bytes, now: float) -> Held | None:
         """Ask for the current handle, and where nobody has it for the one before, in one statement."""
         row = await self._server.row(_BY_HANDLE, handle_hash, now)
-        return None if row is None else Held(session_of(row), row[-1])
+        return None if row is None else held_of(row, self._sealing, handle_hash, now)
 
     async def by_id(self, session_id: str, now: float) -> Session | None:
         """Ask by the primary key."""
         row = await self._server.row(_BY_ID, session_id, now)
-        return None if row is None else session_of(row)
+        return None if row is None else live_of(row, self._sealing, now)
 
     async def save(self, session: Session, expect_version: int) -> bool:
         """Update where the version is still the expected one."""
-        sql = _SAVE.format(handles="")
-        return await self._server.row(sql, *saved(session, expect_version)) is not None
+        kept = await self._kept(session.id, expect_version)
+        return kept is not None and await self._replace(kept, saved(session, expect_version, kept))
 
     async def renew_handle(
         self, session: Session, expect_version: int, handle_hash: bytes, *, old_good_until: float
     ) -> bool:
         """Update session and handles."""
-        values = (*saved(session, expect_version), handle_hash, old_good_until)
-        return await self._server.row(_RENEW, *values) is not None
+        kept = await self._kept(session.id, expect_version)
+        return kept is not None and await self._replace(
+            kept, renewed(session, expect_version, kept, handle_hash, old_good_until)
+        )
+
+    async def _kept(self, session_id: str, version: int) -> Record | None:
+        row = await self._server.row(_KEPT, session_id, version)
+        return None if row is None else record_of(row, self._sealing, math.inf)
+
+    async def _replace(self, kept: Record, record: Record) -> bool:
+        """Put this record in the place of the one that is kept, if it is still there; one statement."""
+        before, after = digests_of(kept.session), digests_of(record.session)
+        values = values_of(record, self._sealing)[:-1]
+        lost, won = list(before - after), list(after - before)
+        return await self._server.row(_SAVE, *values, kept.session.version, lost, won) is not None
 
     async def delete(self, session_id: str) -> tuple[str, ...]:
         """Delete it, its children and what they own."""
@@ -169,7 +207,8 @@ class Sessions:
 
     async def of_user(self, user_id: str, now: float) -> tuple[Session, ...]:
         """Ask by the user's index."""
-        return tuple(map(session_of, await self._server.rows(_OF_USER, user_id, now))) if user_id else ()
+        rows = await self._server.rows(_OF_USER, user_id, now) if user_id else ()
+        return all_live_of(rows, self._sealing, now)
 
     async def delete_of(self, user_id: str) -> tuple[str, ...]:
         """Delete all and what they own."""
@@ -177,11 +216,18 @@ class Sessions:
         return tuple(session_id for (session_id,) in rows)
 
     async def delete_by(self, client: str) -> tuple[str, ...]:
-        """Look through the data of all, then delete in one step."""
-        rows = await self._server.rows(_MENTIONING, mention_of(client))
-        found = [session_id for session_id, data in rows if involves(data, client)]
-        gone = await self._server.rows(_DELETE_THESE, found) if found else ()
-        return tuple(session_id for (session_id,) in gone)
+        """Delete a few of them at a time: no statement takes long."""
+        digest = client_digest(client)
+        ended: list[str] = []
+        while rows := await self._server.rows(_WITH_DIGEST, digest, _STEP):
+            found = [session_id for (session_id,) in rows]
+            ended += [session_id for (session_id,) in await self._server.rows(_DELETE_THESE, found)]
+        return tuple(ended)
+
+    async def by_sid(self, issuer: str, sid: str, now: float) -> tuple[Session, ...]:
+        """Ask by the digest; what the records say counts."""
+        rows = await self._server.rows(_BY_DIGEST, sid_digest(issuer, sid), now)
+        return tuple(one for one in all_live_of(rows, self._sealing, now) if is_of(one, issuer, sid))
 
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Update all at once; may be lost."""
@@ -310,30 +356,60 @@ class SigningKeys:
         await self._server.rows("DELETE FROM signing_keys WHERE number = $1", number)
 
 
-class Store:
-    """All that one database keeps for the data plane."""
+class Tries:
+    """`store.base.Tries`."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self.sessions = Sessions(server)
+
+    async def add(self, kind: str, key: bytes, now: float, window_s: float) -> int:
+        """Insert or count up; may be lost."""
+        [(number,)] = await self._server.rows(_TRY, kind, key, now, now + window_s, is_durable=False)
+        return int(number)
+
+    async def count(self, kind: str, key: bytes, now: float) -> tuple[int, float]:
+        """Ask by the primary key."""
+        row = await self._server.row(_TRIES, kind, key, now)
+        return (0, 0.0) if row is None else (row[0], row[1])
+
+    async def clear(self, kind: str, key: bytes) -> None:
+        """Delete by the primary key; may be lost."""
+        sql = "DELETE FROM tries WHERE kind = $1 AND key = $2"
+        await self._server.rows(sql, kind, key, is_durable=False)
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Delete windows that ran out; may be lost."""
+        return await _swept(self._server, "tries", now, limit)
+
+
+class Store:
+    """All that one database keeps for the data plane."""
+
+    def __init__(self, server: Server, sealing: Sealing) -> None:
+        self._server = server
+        self.sessions = Sessions(server, sealing)
         self.grants = Grants(server)
         self.marks = Marks(server)
         self.leases = Leases(server)
         self.parking = Parking(server)
         self.signing_keys = SigningKeys(server)
+        self.tries = Tries(server)
 
     async def close(self) -> None:
         """Let what is under way end, then let go of the connections."""
         await self._server.close()
 
 
-async def open_store(postgres: Postgres) -> Store:
+async def open_store(
+    postgres: Postgres, vault: Vault, *, unreadable: Callable[[str], None] = untold
+) -> Store:
     """The store in this database, which exists; its tables are made or brought up to date first.
 
-    Raises StoreError, with what to do about it.
+    `unreadable` is told the ids of sessions whose records can't be opened or were altered, once each. Raises
+    StoreError, with what to do about it.
     """
     await remote.bring_up(postgres)
-    return Store(await Server.open(postgres))
+    return Store(await Server.open(postgres), Sealing(vault, unreadable=unreadable))
 
 
 async def _swept(server: Server, table: str, now: float, limit: int) -> int:

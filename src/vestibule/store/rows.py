@@ -2,105 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from vestibule.errors import StoreError
-from vestibule.model import Device, Identity, Session
-from vestibule.store.base import SealedGrant, SigningKeyRow
+from vestibule.core.record import Record
+from vestibule.model import Session
+from vestibule.store.base import Held, SealedGrant, SigningKeyRow
+from vestibule.store.sealing import Sealing
 
 SIGNING_KEYS: Final = "SELECT number, id, sealed, created_at, signs_at FROM signing_keys ORDER BY number"
 
 
-class _Data(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What of a session no query asks for; JSON, so that a person can read it.
-
-    Fields may be added, never reused.
-    """
-
-    host: str
-    identities: tuple[Identity, ...] = ()
-    clients: tuple[str, ...] = ()
-    device: Device = Device()
-    signed_in_at: float = 0.0
-    check_at: float = 0.0
+COLUMNS: Final = """s.id, s.version, s.seen_at, s.sealed, s.user_id, s.parent_id, s.created_at, s.expires_at, s.idle_s,
+    s.handle, s.old_handle, s.old_until"""
+"""What `record_of` reads."""
 
 
-_decode: Final = msgspec.json.Decoder(_Data).decode
-
-
-def columns(session: Session) -> tuple[str | float | bytes, ...]:
-    """The columns id, user_id, parent_id, created_at, seen_at, expires_at, idle_s, version, data."""
-    data = _Data(
-        host=session.host,
-        identities=session.identities,
-        clients=session.clients,
-        device=session.device,
-        signed_in_at=session.signed_in_at,
-        check_at=session.check_at,
-    )
+def values_of(record: Record, sealing: Sealing) -> tuple[Any, ...]:
+    """The columns of `COLUMNS`, then ends_at."""
+    session = record.session
+    ends_at = min(session.expires_at, session.seen_at + session.idle_s)
     return (
         session.id,
+        session.version,
+        session.seen_at,
+        sealing.sealed(record),
+        *_copies(record),
+        ends_at,
+    )
+
+
+def record_of(row: Sequence[Any], sealing: Sealing, now: float) -> Record | None:
+    """The record of a row of `COLUMNS`, last seen at `now` at the latest; None, and told, when it was altered.
+
+    Threat: who can write to the database puts one row's record, or parts of its columns, into another, or lets an
+    idle session live on by a last-seen to come. Does not notice a last-seen of now.
+    """
+    session_id, version, seen_at, sealed = row[:4]
+    if isinstance(sealed, bytes) and isinstance(seen_at, (float, int)):
+        seen_at = min(seen_at, now)
+        record = sealing.opened(sealed, session_id=session_id, version=version, seen_at=seen_at)
+        if record is None or _copies(record) == tuple(row[4:12]):
+            return record
+    sealing.tell(session_id)
+    return None
+
+
+def live_of(row: Sequence[Any], sealing: Sealing, now: float) -> Session | None:
+    """The session of a row of `COLUMNS`, if it is readable and neither of its ends has come."""
+    record = record_of(row, sealing, now)
+    return record.session if record is not None and record.session.is_live(now) else None
+
+
+def all_live_of(rows: Iterable[Sequence[Any]], sealing: Sealing, now: float) -> tuple[Session, ...]:
+    """Those of these rows' sessions that are readable and live."""
+    found = (live_of(row, sealing, now) for row in rows)
+    return tuple(session for session in found if session is not None)
+
+
+def held_of(row: Sequence[Any], sealing: Sealing, handle_hash: bytes, now: float) -> Held | None:
+    """The live session of a row of `COLUMNS`, if its record says that this handle is honoured."""
+    record = record_of(row, sealing, now)
+    if record is None or not record.session.is_live(now):
+        return None
+    good_until = record.good_until(handle_hash, now)
+    return None if good_until is None else Held(record.session, good_until)
+
+
+def saved(session: Session, expect_version: int, kept: Record) -> Record:
+    """The session in place of the one that is kept, under the same handles."""
+    return msgspec.structs.replace(kept, session=msgspec.structs.replace(session, version=expect_version + 1))
+
+
+def renewed(
+    session: Session, expect_version: int, kept: Record, handle: bytes, old_good_until: float
+) -> Record:
+    """The session in place of the one that is kept, under a new handle."""
+    now = msgspec.structs.replace(session, version=expect_version + 1)
+    return Record(now, handle, kept.handle, old_good_until)
+
+
+def _copies(record: Record) -> tuple[Any, ...]:
+    """What of a record stands beside it for queries, in order of `COLUMNS`."""
+    session = record.session
+    return (
         session.user_id,
         session.parent_id,
         session.created_at,
-        session.seen_at,
         session.expires_at,
         session.idle_s,
-        session.version,
-        msgspec.json.encode(data),
-    )
-
-
-def created(session: Session, handle_hash: bytes) -> tuple[str | float | bytes, ...]:
-    """`columns`, ends_at, handle."""
-    return (*columns(session), min(session.expires_at, session.seen_at + session.idle_s), handle_hash)
-
-
-def saved(session: Session, expect_version: int) -> tuple[str | float | bytes, ...]:
-    """id, the expected version, then user_id, parent_id, created_at, seen_at, expires_at, idle_s, data."""
-    session_id, user_id, parent_id, created_at, seen_at, expires_at, idle_s, _, data = columns(session)
-    return session_id, expect_version, user_id, parent_id, created_at, seen_at, expires_at, idle_s, data
-
-
-def mention_of(client: str) -> bytes:
-    """What stands in the data of every session that has to do with this client, and perhaps in others'."""
-    return msgspec.json.encode(client)
-
-
-def involves(raw_data: bytes, client: str) -> bool:
-    """True for the data of a session with an identity or credentials of this client."""
-    try:
-        data = _decode(raw_data)
-    except msgspec.DecodeError:
-        return False
-    return client in data.clients or any(identity.client == client for identity in data.identities)
-
-
-def session_of(row: Sequence[Any]) -> Session:
-    """The session of a row that begins as `columns` does. Raises StoreError when it can't be read."""
-    session_id, user_id, parent_id, created_at, seen_at, expires_at, idle_s, version, raw_data = row[:9]
-    try:
-        data = _decode(raw_data)
-    except msgspec.DecodeError as exc:
-        raise StoreError("The store is broken.", detail=f"session {session_id}: {exc}") from exc
-    return Session(
-        id=session_id,
-        host=data.host,
-        created_at=created_at,
-        seen_at=seen_at,
-        expires_at=expires_at,
-        idle_s=idle_s,
-        user_id=user_id,
-        identities=data.identities,
-        clients=data.clients,
-        device=data.device,
-        version=version,
-        parent_id=parent_id,
-        signed_in_at=data.signed_in_at,
-        check_at=data.check_at,
+        record.handle,
+        record.old_handle or None,
+        record.old_until,
     )
 
 

@@ -7,54 +7,62 @@ absolute and its idle end, kept with each write, so that one index serves readin
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from vestibule.core.record import Record, Vault
 from vestibule.model import Session
 from vestibule.store import migrations
 from vestibule.store.base import Held, SealedGrant, SigningKeyRow
 from vestibule.store.database import Database
 from vestibule.store.rows import (
+    COLUMNS,
     SIGNING_KEYS,
-    created,
+    all_live_of,
     grant_of,
-    involves,
-    mention_of,
+    held_of,
+    live_of,
+    record_of,
+    renewed,
     saved,
-    session_of,
     signing_key_of,
+    values_of,
 )
+from vestibule.store.sealing import Sealing, client_digest, digests_of, is_of, sid_digest, untold
 
 _PREFIX: Final = "sqlite:"
+_STEP: Final = 500
+"""How many sessions are deleted at a time where there may be many."""
 
-_SESSION: Final = """
-    SELECT s.id, s.user_id, s.parent_id, s.created_at, s.seen_at, s.expires_at, s.idle_s, s.version, s.data,
-           s.old_until
-    FROM sessions AS s LEFT JOIN users AS u ON u.id = s.user_id
+_SESSION: Final = f"""
+    SELECT {COLUMNS} FROM sessions AS s LEFT JOIN users AS u ON u.id = s.user_id
     WHERE (s.user_id = '' OR (u.disabled = 0 AND u.valid_from <= s.created_at))
-"""
+"""  # noqa: S608 - our own names
 _BY_ID: Final = _SESSION + "AND s.id = ?1 AND s.ends_at > ?2"
 _BY_HANDLE: Final = _SESSION + "AND s.handle = ?1 AND s.ends_at > ?2"
 _BY_OLD_HANDLE: Final = _SESSION + "AND s.old_handle = ?1 AND s.ends_at > ?2 AND s.old_until > ?2"
-_MENTIONING: Final = "SELECT id, data FROM sessions WHERE instr(data, ?) > 0"
+_OF_DIGEST: Final = "(SELECT session_id FROM session_digests WHERE digest = ?1)"
+_BY_DIGEST: Final = f"{_SESSION} AND s.id IN {_OF_DIGEST} AND s.ends_at > ?2"
+_KEPT: Final = f"SELECT {COLUMNS} FROM sessions AS s WHERE id = ? AND version = ?"  # noqa: S608 - our own names
 _CREATE: Final = """
-    INSERT INTO sessions (id, user_id, parent_id, created_at, seen_at, expires_at, idle_s, version, data,
-                          ends_at, handle, old_handle, old_until)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 0)
+    INSERT INTO sessions (id, version, seen_at, sealed, user_id, parent_id, created_at, expires_at, idle_s,
+                          handle, old_handle, old_until, ends_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _SAVE: Final = """
-    UPDATE sessions SET user_id = ?3, parent_id = ?4, created_at = ?5, seen_at = max(seen_at, ?6),
-                        expires_at = ?7, idle_s = ?8, version = version + 1, data = ?9,
-                        ends_at = min(?7, max(seen_at, ?6) + ?8)
-    WHERE id = ?1 AND version = ?2
+    UPDATE sessions SET version = ?2, seen_at = max(seen_at, ?3), sealed = ?4, user_id = ?5, parent_id = ?6,
+                        created_at = ?7, expires_at = ?8, idle_s = ?9, handle = ?10, old_handle = ?11,
+                        old_until = ?12, ends_at = min(?8, max(seen_at, ?3) + ?9)
+    WHERE id = ?1
 """
-_RENEW: Final = """
-    UPDATE sessions SET old_handle = handle, old_until = ?3, handle = ?2 WHERE id = ?1
-"""
+_FOUND_BY: Final = "INSERT OR IGNORE INTO session_digests (digest, session_id) VALUES (?, ?)"
+_NOT_FOUND_BY: Final = "DELETE FROM session_digests WHERE digest = ? AND session_id = ?"
+_WITH_DIGEST: Final = "SELECT session_id FROM session_digests WHERE digest = ? LIMIT ?"
 _CHILDREN: Final = "SELECT id FROM sessions WHERE parent_id = ? AND parent_id <> ''"
 _OF_USER: Final = _SESSION + "AND s.user_id = ?1 AND s.ends_at > ?2 ORDER BY s.created_at DESC, s.id"
 _TOUCH: Final = """
@@ -74,6 +82,15 @@ _CONSUME: Final = """
 """
 _PARKED: Final = "SELECT sealed FROM parked WHERE kind = ? AND key = ? AND expires_at > ?"
 _TAKE: Final = "DELETE FROM parked WHERE kind = ? AND key = ? RETURNING sealed, expires_at"
+# A window never ends later than one that begins now: the clock may have been ahead when it began.
+_TRY: Final = """
+    INSERT INTO tries (kind, key, number, expires_at) VALUES (?1, ?2, 1, ?4)
+    ON CONFLICT (kind, key) DO UPDATE
+    SET number = CASE WHEN expires_at > ?3 THEN number + 1 ELSE 1 END,
+        expires_at = CASE WHEN expires_at > ?3 THEN min(expires_at, ?4) ELSE ?4 END
+    RETURNING number
+"""
+_TRIES: Final = "SELECT number, expires_at FROM tries WHERE kind = ? AND key = ? AND expires_at > ?"
 _ADD_KEY: Final = """
     INSERT INTO signing_keys (number, id, sealed, created_at, signs_at) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT DO NOTHING
@@ -83,47 +100,62 @@ _ADD_KEY: Final = """
 class Sessions:
     """`store.base.Sessions`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, sealing: Sealing) -> None:
         self._database = database
+        self._sealing = sealing
 
     async def create(self, session: Session, handle_hash: bytes) -> None:
         """Insert it; synced."""
-        values = created(session, handle_hash)
+        values = values_of(Record(session, handle_hash), self._sealing)
+        digests = [(digest, session.id) for digest in digests_of(session)]
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(_CREATE, values)
+            connection.executemany(_FOUND_BY, digests)
 
         await self._database.write(work)
 
     async def by_handle(self, handle_hash: bytes, now: float) -> Held | None:
         """Ask for the current handle first, then for the one before it."""
         row = await self._database.row(_BY_HANDLE, (handle_hash, now))
-        if row is not None:
-            session = session_of(row)
-            return Held(session, session.expires_at)
-        row = await self._database.row(_BY_OLD_HANDLE, (handle_hash, now))
-        return None if row is None else Held(session_of(row), row[-1])
+        if row is None:
+            row = await self._database.row(_BY_OLD_HANDLE, (handle_hash, now))
+        return None if row is None else held_of(row, self._sealing, handle_hash, now)
 
     async def by_id(self, session_id: str, now: float) -> Session | None:
         """Ask by the primary key."""
         row = await self._database.row(_BY_ID, (session_id, now))
-        return None if row is None else session_of(row)
+        return None if row is None else live_of(row, self._sealing, now)
 
     async def save(self, session: Session, expect_version: int) -> bool:
         """Update where the version is still the expected one; synced."""
-        values = saved(session, expect_version)
-        return await self._database.write(lambda connection: connection.execute(_SAVE, values).rowcount == 1)
+        return await self._replace(
+            session.id, expect_version, lambda kept: saved(session, expect_version, kept)
+        )
 
     async def renew_handle(
         self, session: Session, expect_version: int, handle_hash: bytes, *, old_good_until: float
     ) -> bool:
         """Update session and handles in one step; synced."""
-        values = saved(session, expect_version)
+        return await self._replace(
+            session.id,
+            expect_version,
+            lambda kept: renewed(session, expect_version, kept, handle_hash, old_good_until),
+        )
+
+    async def _replace(self, session_id: str, version: int, change: Callable[[Record], Record]) -> bool:
+        sealing = self._sealing
 
         def work(connection: sqlite3.Connection) -> bool:
-            if connection.execute(_SAVE, values).rowcount != 1:
+            row = connection.execute(_KEPT, (session_id, version)).fetchone()
+            kept = None if row is None else record_of(row, sealing, math.inf)
+            if kept is None:
                 return False
-            connection.execute(_RENEW, (session.id, handle_hash, old_good_until))
+            record = change(kept)
+            connection.execute(_SAVE, values_of(record, sealing)[:-1])
+            before, after = digests_of(kept.session), digests_of(record.session)
+            connection.executemany(_NOT_FOUND_BY, [(digest, session_id) for digest in before - after])
+            connection.executemany(_FOUND_BY, [(digest, session_id) for digest in after - before])
             return True
 
         return await self._database.write(work)
@@ -136,7 +168,8 @@ class Sessions:
         """Ask by the user's index."""
         if not user_id:
             return ()
-        return tuple(map(session_of, await self._database.rows(_OF_USER, (user_id, now), limit=1000)))
+        rows = await self._database.rows(_OF_USER, (user_id, now), limit=1000)
+        return all_live_of(rows, self._sealing, now)
 
     async def delete_of(self, user_id: str) -> tuple[str, ...]:
         """Delete all and what they own in one step; synced."""
@@ -150,13 +183,22 @@ class Sessions:
         return await self._database.write(work)
 
     async def delete_by(self, client: str) -> tuple[str, ...]:
-        """Look through the data of all, then delete in one step; synced."""
+        """Delete a few of them at a time, so that others' writes come between; each step synced."""
+        digest = client_digest(client)
 
         def work(connection: sqlite3.Connection) -> tuple[str, ...]:
-            rows = connection.execute(_MENTIONING, (mention_of(client),))
-            return _delete(connection, [session_id for session_id, data in rows if involves(data, client)])
+            found = connection.execute(_WITH_DIGEST, (digest, _STEP)).fetchall()
+            return _delete(connection, [session_id for (session_id,) in found])
 
-        return await self._database.write(work)
+        ended: list[str] = []
+        while gone := await self._database.write(work):
+            ended += gone
+        return tuple(ended)
+
+    async def by_sid(self, issuer: str, sid: str, now: float) -> tuple[Session, ...]:
+        """Ask by the digest; what the records say counts."""
+        rows = await self._database.rows(_BY_DIGEST, (sid_digest(issuer, sid), now), limit=1000)
+        return tuple(one for one in all_live_of(rows, self._sealing, now) if is_of(one, issuer, sid))
 
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Update all in one write, which alone isn't worth a sync."""
@@ -345,31 +387,66 @@ class SigningKeys:
         await self._database.write(work)
 
 
-class Store:
-    """All that one file keeps for the data plane."""
+class Tries:
+    """`store.base.Tries`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.sessions = Sessions(database)
+
+    async def add(self, kind: str, key: bytes, now: float, window_s: float) -> int:
+        """Insert or count up; not synced."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            [(number,)] = connection.execute(_TRY, (kind, key, now, now + window_s)).fetchall()
+            return int(number)
+
+        return await self._database.write(work, is_durable=False)
+
+    async def count(self, kind: str, key: bytes, now: float) -> tuple[int, float]:
+        """Ask by the primary key."""
+        row = await self._database.row(_TRIES, (kind, key, now))
+        return (0, 0.0) if row is None else (row[0], row[1])
+
+    async def clear(self, kind: str, key: bytes) -> None:
+        """Delete by the primary key; not synced."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM tries WHERE kind = ? AND key = ?", (kind, key))
+
+        await self._database.write(work, is_durable=False)
+
+    async def sweep(self, now: float, limit: int = 200) -> int:
+        """Delete windows that ran out; not synced."""
+        return await _swept(self._database, "tries", now, limit)
+
+
+class Store:
+    """All that one file keeps for the data plane."""
+
+    def __init__(self, database: Database, sealing: Sealing) -> None:
+        self._database = database
+        self.sessions = Sessions(database, sealing)
         self.grants = Grants(database)
         self.marks = Marks(database)
         self.leases = Leases(database)
         self.parking = Parking(database)
         self.signing_keys = SigningKeys(database)
+        self.tries = Tries(database)
 
     async def close(self) -> None:
         """Finish the writes that wait, then let go of the file."""
         await self._database.close()
 
 
-async def open_store(url: str) -> Store:
+async def open_store(url: str, vault: Vault, *, unreadable: Callable[[str], None] = untold) -> Store:
     """The store at `sqlite:PATH`, made or brought up to date first.
 
-    Raises StoreError, with what to do about it.
+    `unreadable` is told the ids of sessions whose records can't be opened or were altered, once each; it may be
+    called in any thread. Raises StoreError, with what to do about it.
     """
     path = path_of(url)
     await asyncio.to_thread(migrations.bring_up, path)
-    return Store(await Database.open(path))
+    return Store(await Database.open(path), Sealing(vault, unreadable=unreadable))
 
 
 def path_of(url: str) -> Path:

@@ -1,8 +1,8 @@
 """The tables, for SQLAlchemy: what records go by, and what the migrations are compared with.
 
-Imported by the control plane only. Times are UNIX seconds. `sessions`, `grants`, `marks`, `leases` and `parked`
-are read and written by the drivers themselves (`store.sqlite`, `store.postgres`); they stand here for the
-migrations. `email_lower` is `email` as it is searched by: both databases fold case in ways of their own.
+Imported by the control plane only. Times are UNIX seconds. `sessions`, `session_digests`, `grants`, `marks`, `leases`,
+`parked` and `tries` are read and written by the drivers themselves (`store.sqlite`, `store.postgres`); they stand here
+for the migrations. `email_lower` is `email` as it is searched by: both databases fold case in ways of their own.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SESSIONS: Final = Table(
     Column("idle_s", Double, nullable=False),
     Column("ends_at", Double, nullable=False),
     Column("version", BigInteger, nullable=False),
-    Column("data", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
     Index(None, "old_handle"),
     Index(None, "user_id"),
     Index(None, "ends_at"),
@@ -63,6 +63,14 @@ SESSIONS: Final = Table(
         sqlite_where=text("parent_id <> ''"),
         postgresql_where=text("parent_id <> ''"),
     ),
+)
+
+SESSION_DIGESTS: Final = Table(
+    "session_digests",
+    METADATA,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("session_id", Text, ForeignKey(SESSIONS.c.id, ondelete="CASCADE"), primary_key=True, index=True),
+    sqlite_with_rowid=False,
 )
 
 GRANTS: Final = Table(
@@ -102,6 +110,16 @@ PARKED: Final = Table(
     Column("kind", Text, primary_key=True),
     Column("key", LargeBinary, primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index(None, "expires_at"),
+)
+
+TRIES: Final = Table(
+    "tries",
+    METADATA,
+    Column("kind", Text, primary_key=True),
+    Column("key", LargeBinary, primary_key=True),
+    Column("number", BigInteger, nullable=False),
     Column("expires_at", Double, nullable=False),
     Index(None, "expires_at"),
 )
@@ -208,6 +226,7 @@ ADMIN_TOKENS: Final = Table(
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double),
     Column("seen_at", Double),
+    Column("scopes", Text, nullable=False, server_default=text("'[]'")),
 )
 
 SIGNING_KEYS: Final = Table(

@@ -8,6 +8,7 @@ import sqlite3
 
 import pytest
 
+from tests.helpers.vault import VAULT
 from vestibule.errors import StoreError
 from vestibule.model import Account, Session, User
 from vestibule.store import records, sqlite
@@ -22,7 +23,7 @@ def account(user_id: str) -> Account:
 @pytest.fixture
 async def parts(tmp_path):
     path = tmp_path / "x.db"
-    store, kept = await sqlite.open_store(f"sqlite:{path}"), records.open_records(path)
+    store, kept = await sqlite.open_store(f"sqlite:{path}", VAULT), records.open_records(path)
     yield store, kept.people, path
     await kept.close()
     await store.close()
