@@ -50,6 +50,8 @@ def asked_s(hints: Mapping[str, str]) -> float:
 
 def _of_route(host: Host, rd: str) -> float:
     """What the route that the address leads to asks for; 0: nothing, as for the gateway's own paths."""
+    if not host.asks_when:
+        return 0.0
     try:
         path = url.canonical((urlsplit(rd).path or "/").encode("ascii")).path
     except (BadRequest, ValueError):

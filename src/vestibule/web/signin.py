@@ -45,10 +45,10 @@ async def sign_in(desk: Desk, ask: Ask) -> Response:
     rd = desk.signin.return_to(visit, ask.rd)
     host = desk.signin.handoffs.destination(visit, rd)
     hints = desk.signin.wanting(visit, rd or "/", hints)
-    is_here = is_signed_in(visit.session, host.sign_in)
-    if "prompt" not in hints and is_here and desk.signin.is_fresh(visit, host, hints):
-        return redirect(rd or "/")
-    hints = _as_who_is_here(visit, host, hints) if is_here else hints
+    if "prompt" not in hints and is_signed_in(visit.session, host.sign_in):
+        if desk.signin.is_fresh(visit, host, hints):
+            return redirect(rd or "/")
+        hints = _as_who_is_here(visit, host, hints)
     # 2. People of this host sign in at its auth host, but for those by a client of its own.
     within = None if host is visit.host else host
     choices = desk.signin.chooser(visit, rd=ask.rd, hints=hints, within=within)
@@ -69,8 +69,7 @@ async def _sign_in_for_another(desk: Desk, ask: Ask, hints: Mapping[str, str]) -
     if asked.is_late:
         return redirect(asked.start_url)
     session = visit.session
-    is_here = session is not None and suffices(session, asked.host, asked.provider)
-    if session is not None and is_here and "prompt" not in hints:
+    if session is not None and "prompt" not in hints and suffices(session, asked.host, asked.provider):
         if desk.signin.is_fresh(visit, asked.host, hints):
             return redirect(await desk.signin.handoffs.give(visit, asked, session))
         hints = _as_who_is_here(visit, asked.host, hints)
