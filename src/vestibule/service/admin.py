@@ -10,16 +10,19 @@ import msgspec
 
 from vestibule.core import scope as scope_rules
 from vestibule.core.limit import Limit
+from vestibule.core.lockout import Counter, network_of
 from vestibule.core.session import HANDLE_BYTES, ID_BYTES, hash_of, is_handle
 from vestibule.errors import ClientError, Invalid
 from vestibule.model import AdminToken, Secret
 from vestibule.protocol import base64url
+from vestibule.service.tries import SharedTries
 from vestibule.store import base
 
 TOKEN_PREFIX: Final = "vst_admin_"  # noqa: S105 - how a token begins, so that scanners of leaked secrets know it
 SEEN_EVERY_S: Final = 60.0
 FAILURES_MAX: Final = 20
-"""Wrong tokens an address may send in a window; more, and it is not listened to for the rest of it."""
+"""Wrong tokens an address (of IPv6 its first 64 bits) may send in a window; more, and it is not listened to for the
+rest of it."""
 WINDOW_S: Final = 60.0
 
 
@@ -42,8 +45,14 @@ class AdminTokens:
     """
 
     def __init__(
-        self, store: base.AdminTokens, *, random: Callable[[int], bytes] = secrets.token_bytes
+        self,
+        store: base.AdminTokens,
+        *,
+        shared: SharedTries | None = None,
+        random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
+        """`shared`: what other processes count; None: there is none but this one."""
+        self._shared = shared
         self._store = store
         self._random = random
         self._failures = Limit(FAILURES_MAX, WINDOW_S)
@@ -102,7 +111,8 @@ class AdminTokens:
 
         It is looked up by its hash, so how long that takes says nothing of the tokens there are.
         """
-        if self._failures.wait_s(address, now):
+        counter = Counter("admin token from", network_of(address), FAILURES_MAX, WINDOW_S)
+        if self._is_locked(counter, now):
             raise ClientError(
                 "too many wrong tokens came from this address: wait a minute, or use the Unix socket",
                 code="too_many_tries",
@@ -110,7 +120,9 @@ class AdminTokens:
             )
         token = await self._store.by_hash(hash_of(bearer), now) if _is_token(bearer) else None
         if token is None:
-            self._failures.add(address, now)
+            self._failures.add(counter.key, now)
+            if self._shared is not None:
+                await self._shared.failed((counter,), now)
             raise ClientError(
                 "this admin token does not exist, has expired or was revoked",
                 code="admin_token_invalid",
@@ -119,6 +131,12 @@ class AdminTokens:
         if token.seen_at is None or now - token.seen_at >= SEEN_EVERY_S:
             await self._store.seen(token.id, now)
         return token
+
+    def _is_locked(self, counter: Counter, now: float) -> bool:
+        """Whether too much came from there, to this process or to all of them as far as is known."""
+        if self._failures.wait_s(counter.key, now):
+            return True
+        return self._shared is not None and self._shared.known_wait_s((counter,), now) > 0
 
 
 def _is_token(text: str) -> bool:

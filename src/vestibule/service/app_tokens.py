@@ -18,7 +18,7 @@ from vestibule.core import app_token
 from vestibule.core.app_token import Wish
 from vestibule.core.lifetimes import USUAL
 from vestibule.core.limit import Limit
-from vestibule.core.lockout import network_of
+from vestibule.core.lockout import Counter, network_of
 from vestibule.core.recent import Recent
 from vestibule.core.route import Host
 from vestibule.core.session import ID_BYTES, SEEN_EVERY_S, hash_of
@@ -29,6 +29,7 @@ from vestibule.protocol import base64url
 from vestibule.protocol.authorization import bearer_of
 from vestibule.service.people import KNOWN, People
 from vestibule.service.sessions import UNCONFIRMED_S, USER
+from vestibule.service.tries import SharedTries
 from vestibule.store import base
 
 KIND: Final = "app_token"
@@ -169,7 +170,10 @@ class Bearers:
         mono: Callable[[], float] = time.monotonic,
         grace_s: float = USUAL.grace_s,
         capacity: int = 10_000,
+        shared: SharedTries | None = None,
     ) -> None:
+        """`shared`: what other processes count; None: there is none but this one."""
+        self._shared = shared
         self._find = find
         self._changes = changes
         self._now = now
@@ -211,7 +215,7 @@ class Bearers:
             raise _invalid()
         if not app_token.is_token(text):
             raise self._refusal(token_hash, address, now)
-        if key not in self._cached and (wait_s := self._failures.wait_s(network_of(address), now)):
+        if key not in self._cached and (wait_s := self._wait_s(address, now)):
             raise TooManyTries("too many wrong tokens came from this address", wait_s=wait_s)
         forgotten, mono = self._forgotten, self._mono()
         try:
@@ -223,6 +227,8 @@ class Bearers:
             raise
         if found is None:
             self._drop(key)
+            if self._shared is not None:
+                await self._shared.failed(_counters(address), now)
             raise self._refusal(token_hash, address, now)
         cached = self._made(host, found, self._cached.get(key), mono)
         if forgotten == self._forgotten:
@@ -304,11 +310,22 @@ class Bearers:
         for key in tuple(self._of_user.get(user_id, ())):
             self._drop(key)
 
+    def _wait_s(self, address: str, now: float) -> float:
+        """For how long no unknown token is looked up from there; what all processes have counted, too."""
+        here_s = self._failures.wait_s(network_of(address), now)
+        if here_s or self._shared is None:
+            return here_s
+        return self._shared.known_wait_s(_counters(address), now)
+
     def _refusal(self, token_hash: bytes, address: str, now: float) -> CredentialRefused:
         """The refusal of a wrong token; one that a forgotten script shows again and again is counted once a window."""
         self._failures.add(network_of(address), now)
         self._wrong.put(token_hash, now + WINDOW_S)
         return _invalid()
+
+
+def _counters(address: str) -> tuple[Counter]:
+    return (Counter("app token from", network_of(address), FAILURES_MAX, WINDOW_S),)
 
 
 def _invalid() -> CredentialRefused:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vestibule.core.lockout import TRIES_FROM_MAX, TRIES_MAX, WINDOW_S, Lockout, network_of
+from vestibule.core.lockout import TRIES_FROM_MAX, TRIES_MAX, WINDOW_S, Lockout, network_of, place_of
 
 NOW = 1_800_000_000.0
 
@@ -87,3 +87,33 @@ def test_where_a_person_is_known_tries_of_them_count_all_the_same(lockout: Locko
     lockout.succeeded("ann", "192.0.2.1")
     fail(lockout, "ann", "192.0.2.1", TRIES_MAX)
     assert lockout.wait_s("ann", "192.0.2.1", NOW) > 0
+
+
+def test_what_a_try_counts_under_is_the_person_and_the_network_and_where_they_are_known_the_place(
+    lockout: Lockout,
+):
+    kinds = [(one.kind, one.key, one.most) for one in lockout.counters("ann", "2001:db8::1")]
+    assert kinds == [
+        ("password of", "ann", TRIES_MAX),
+        ("password from", "2001:db8::/64", TRIES_FROM_MAX),
+    ]
+    assert lockout.succeeded("ann", "2001:db8::1")
+    assert not lockout.succeeded("ann", "2001:db8::2")
+    place = place_of("ann", "2001:db8::9")
+    assert [(one.kind, one.key) for one in lockout.counters("ann", "2001:db8::9")] == [("password at", place)]
+
+
+def test_a_place_that_another_process_knows_is_known_here(lockout: Lockout):
+    fail(lockout, "ann", "198.51.100.1", TRIES_MAX)
+    assert lockout.wait_s("ann", "192.0.2.1", NOW) > 0
+    lockout.know(place_of("ann", "192.0.2.1"))
+    assert lockout.wait_s("ann", "192.0.2.1", NOW) == 0
+    assert lockout.wait_s("ann", "192.0.2.2", NOW) > 0
+    assert "ann" not in place_of("ann", "192.0.2.1")
+
+
+def test_a_try_that_was_none_is_taken_back(lockout: Lockout):
+    for _ in range(3 * TRIES_FROM_MAX):
+        lockout.add("ann", "192.0.2.1", NOW)
+        lockout.take_back("ann", "192.0.2.1")
+    assert lockout.wait_s("ann", "192.0.2.1", NOW) == 0

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.service.callers import People as Known
 from tests.unit.service.callers import basic, bearer, host_of, proofs_of
-from tests.unit.service.conftest import Clock
+from tests.unit.service.conftest import Away, Clock, Heartbeats
 from vestibule.core.credential import NOTHING, Accepted, PasswordFile
 from vestibule.core.lockout import TRIES_FROM_MAX, TRIES_MAX, WINDOW_S
 from vestibule.core.route import Host
@@ -20,8 +20,10 @@ from vestibule.errors import CredentialRefused, TooManyTries, UserDisabled
 from vestibule.model import Caller, Secret
 from vestibule.observe.log import Log
 from vestibule.protocol.htpasswd import People, Person, canonical
-from vestibule.service.basic import WAITING_MAX, Passwords
+from vestibule.service.basic import THREADS, WAITING_MAX, Passwords
 from vestibule.service.htpasswd import PasswordFiles
+from vestibule.service.tries import SharedTries
+from vestibule.store.memory import Store
 
 SHA = "{SHA}L55TUjtiq8FBorTWAZ0jy6g129A="  # correct horse
 FILE = PasswordFile(name="htpasswd:/users", text=Secret(f"ann:{SHA}\nStra\u00dfe:{SHA}\n"))
@@ -29,7 +31,7 @@ HOST = host_of(Accepted(passwords=FILE))
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, tries: Any = None, changes: Any = None) -> None:
         self.clock = Clock()
         self.known = Known()
         self.files = PasswordFiles([FILE], KeyRing((Key("k1", b"1" * 32),)), Log(io.StringIO()))
@@ -37,7 +39,12 @@ class World:
         self.gate = threading.Event()
         self.gate.set()
         self.passwords = Passwords(
-            self.files, proofs_of(self.known, self.clock), fits=self.fits, now=self.clock.now
+            self.files,
+            proofs_of(self.known, self.clock),
+            shared=SharedTries(tries) if tries is not None else None,
+            changes=changes,
+            fits=self.fits,
+            now=self.clock.now,
         )
 
     def fits(self, people: People, user: str, password: Secret, *, salt: bytes) -> Person | None:
@@ -215,3 +222,97 @@ async def test_the_real_work_is_done_by_the_real_hash():
     await world.load()
     await world.refused()
     world.passwords.close()
+
+
+# -- two processes -------------------------------------------------------------------------------
+
+
+class Two:
+    """Two processes on one store."""
+
+    def __init__(self) -> None:
+        self.changes = Heartbeats()
+        self.away = Away(Store().tries)
+        self.worlds = World(self.away, self.changes), World(self.away, self.changes)
+
+    def close(self) -> None:
+        for world in self.worlds:
+            world.passwords.close()
+
+
+@pytest.fixture
+def two():
+    two = Two()
+    yield two
+    two.close()
+
+
+async def test_wrong_passwords_spread_over_two_processes_lock_once(two: Two):
+    one, other = two.worlds
+    for number in range(TRIES_MAX):
+        await (one, other)[number % 2].refused("aNN" if number % 3 else "ann", address=f"192.0.2.{number}")
+    for world in two.worlds:
+        with pytest.raises(TooManyTries) as told:
+            await world.load("ann", address="198.51.100.1")
+        assert told.value.retry_after_s == WINDOW_S
+        assert len(world.tried) == TRIES_MAX / 2
+    for world in two.worlds:
+        world.clock.move(WINDOW_S)
+        await world.load("ann", address="198.51.100.1")
+
+
+async def test_who_is_refused_because_of_others_has_not_tried(two: Two):
+    one, other = two.worlds
+    for number in range(TRIES_MAX):
+        await one.refused(address=f"192.0.2.{number}")
+    for _ in range(2 * TRIES_MAX):
+        with pytest.raises(TooManyTries):
+            await other.load("ann", "wrong", address="198.51.100.1")
+    other.clock.move(WINDOW_S)
+    assert other.tried == []
+    await other.load("ann", address="198.51.100.1")
+
+
+async def test_many_tries_at_a_time_at_two_processes_are_many_tries(two: Two):
+    for world in two.worlds:
+        world.gate.clear()
+    tries = [
+        asyncio.create_task(world.load("ann", f"wrong{number}", address=f"192.0.2.{number}"))
+        for number in range(2 * TRIES_MAX)
+        for world in two.worlds
+    ]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    for world in two.worlds:
+        world.gate.set()
+    await asyncio.gather(*tries, return_exceptions=True)
+    tried = sum(len(world.tried) for world in two.worlds)
+    assert TRIES_MAX <= tried < TRIES_MAX + 2 * THREADS
+
+
+async def test_who_is_known_at_one_process_goes_on_at_the_other_while_somebody_tries_their_name(two: Two):
+    one, other = two.worlds
+    await one.load(address="192.0.2.1")
+    for number in range(TRIES_MAX):
+        await one.refused(password=f"wrong{number}", address="198.51.100.1")
+    await other.load(address="192.0.2.1")
+    with pytest.raises(TooManyTries):
+        await other.load("ann", "wrong", address="192.0.2.2")
+
+
+async def test_a_store_that_is_away_keeps_nobody_out_and_gives_nobody_more_tries(two: Two):
+    one, other = two.worlds
+    two.away.is_away = True
+    for number in range(TRIES_MAX):
+        await one.refused(address=f"203.0.113.{number}")
+    with pytest.raises(TooManyTries):
+        await one.load(address="198.51.100.1")
+    await other.load(address="198.51.100.1")
+
+
+async def test_only_what_fails_is_written(two: Two):
+    one, _ = two.worlds
+    await one.load()
+    assert set(two.away.calls) <= {"count"}
+    await one.refused("bob")
+    assert two.away.calls.count("add") == 2
