@@ -65,6 +65,7 @@ from vestibule.service.recheck import Rechecks
 from vestibule.service.registry import LOOK_EVERY_S
 from vestibule.service.sessions import SESSION, Sessions
 from vestibule.service.tokens import OwnTokens
+from vestibule.service.tries import SharedTries
 from vestibule.store.base import Store
 from vestibule.waiting import Late, result_of
 from vestibule.web.notices import Notices
@@ -145,8 +146,11 @@ class App:
         )
         self._lasting = Lasting(self.sessions, self.rechecks)
         self._proofs = Proofs(driver.owner_of, changes)
-        self.passwords = Passwords(self._files, self._proofs)
-        self.bearers = Bearers(driver.find_token, changes, grace_s=compiled.lifetimes.grace_s)
+        self._tries = SharedTries(store.tries)
+        self.passwords = Passwords(self._files, self._proofs, shared=self._tries, changes=changes)
+        self.bearers = Bearers(
+            driver.find_token, changes, grace_s=compiled.lifetimes.grace_s, shared=self._tries
+        )
         self._callers = self._judges_of_credentials(driver)
         self.gateway = self._gateway()
         changes.subscribe(SESSION, self._lasting.session_changed)
@@ -283,6 +287,7 @@ class App:
             sweeping("old marks", store.marks.sweep),
             sweeping("old leases", store.leases.sweep),
             sweeping("what nobody came back for", store.parking.sweep),
+            sweeping("old counts of what failed", store.tries.sweep),
             sweeping("old app tokens", self._sweep_tokens, every_s=3600.0),
         )
 
@@ -370,6 +375,7 @@ class App:
                     basis=basis,
                     grants=self.grants,
                     passwords=self.passwords,
+                    tries=self._tries,
                     marks=self._store.marks,
                     parking=self._store.parking,
                     hosts=ReturnHosts.of(self._compiled.table),

@@ -20,6 +20,7 @@ from vestibule.service.minting import Minting
 from vestibule.service.offer import Offer
 from vestibule.service.signin import SignIn
 from vestibule.service.steward import Steward
+from vestibule.service.tries import SharedTries
 from vestibule.store import base
 from vestibule.web.api import app as api
 from vestibule.web.api.office import Office
@@ -33,6 +34,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     basis: Basis
     grants: Grants
     passwords: Passwords
+    tries: SharedTries
     marks: base.Marks
     parking: base.Parking
     hosts: Container[str]
@@ -71,7 +73,7 @@ class ControlPlane:
         return Office(
             people=self._back.people,
             registry=self._back.registry,
-            tokens=AdminTokens(self._back.records.admin_tokens),
+            tokens=AdminTokens(self._back.records.admin_tokens, shared=self._parts.tries),
             app_tokens=self._back.app_tokens,
             steward=self._steward(),
             ring=self._parts.basis.ring,
