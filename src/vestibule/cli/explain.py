@@ -158,11 +158,15 @@ def _by_files(
     )
 
 
+_NOW = 0.0
+"""Nothing is said of when they signed in: that was just now."""
+
+
 def _asker(host: Host, address: str, said: dict[str, Any]) -> Asker:
     """Somebody of whom this is known; what isn't said is unknown. Raises click.UsageError."""
     scopes = frozenset(said["scopes"]) if "scopes" in said else None
     if not said.keys() - {"scopes"}:
-        return Asker((), "", address, scopes)
+        return Asker((), "", address, scopes, _NOW)
     client = said.get("provider", "")
     full = host.clients.get(client, client) if client else next(iter(host.believed), "")
     if full not in host.believed:
@@ -178,7 +182,7 @@ def _asker(host: Host, address: str, said: dict[str, Any]) -> Asker:
         claims=_claims(said.get("claims", ())),
     )
     lists = {name: tuple(said[name]) for name in LISTS if name in said}
-    return Asker((with_lists(identity, **lists),), said.get("user_id", ""), address, scopes)
+    return Asker((with_lists(identity, **lists),), said.get("user_id", ""), address, scopes, _NOW)
 
 
 def _claims(given: tuple[str, ...]) -> dict[str, Any]:

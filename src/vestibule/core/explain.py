@@ -12,7 +12,8 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from vestibule.core.claim import at, entries_of
-from vestibule.core.policy import Policy, decide
+from vestibule.core.credential import TOO_OLD
+from vestibule.core.policy import Policy, decide, is_too_old, newest, span
 from vestibule.core.rule import LISTED, Question, Rule, questions_of
 from vestibule.model import Asker, Decision, Identity
 
@@ -27,7 +28,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is looked at, and what was found."""
 
     list: str
-    """`methods`, `allow`, `all` or `deny`."""
+    """`methods`, `allow`, `all`, `deny` or `max_age`."""
     rule: str
     """As the operator wrote it."""
     place: str = ""
@@ -83,6 +84,7 @@ def explain(policy: Policy, method: bytes, asker: Asker, *, most: int | None = N
             for name, rules, questions in lists
             for rule in _looked_at(rules, questions, known, asker, most)
         ),
+        *_max_age(policy, known, asker),
     )
     answer, deciding = _concluded(policy, found, has_come=bool(known) or asker.scopes is not None)
     conditions = tuple(
@@ -112,6 +114,31 @@ def _methods(policy: Policy, method: bytes) -> Iterable[Condition]:
         verdict="holds" if method in policy.methods else "fails",
         saw=_text(method.decode("latin-1")),
     )
+
+
+def _max_age(policy: Policy, known: Sequence[Identity], asker: Asker) -> Iterable[Condition]:
+    if not policy.max_age_s or policy.public:
+        return
+    has_come = bool(known) or asker.scopes is not None
+    yield Condition(
+        list="max_age",
+        rule=span(policy.max_age_s),
+        kind="max_age",
+        verdict="unknown"
+        if not has_come
+        else "fails"
+        if is_too_old(policy.max_age_s, known, asker)
+        else "holds",
+        saw=_saw_age(known, asker) if has_come else "nobody is signed in",
+    )
+
+
+def _saw_age(known: Sequence[Identity], asker: Asker) -> str:
+    signed_in_at = newest(known) if asker.scopes is None else asker.signed_in_at
+    if not signed_in_at and asker.now:
+        return "nobody knows when they signed in"
+    age_s = max(0.0, asker.now - signed_in_at)
+    return f"signed in {span(age_s - age_s % 60)} ago" if age_s >= 60 else "signed in just now"
 
 
 def _looked_at(
@@ -184,9 +211,10 @@ def _concluded(
     # 7. All.
     if missing := [one for one in needs if one.verdict != "holds"]:
         return "not_allowed", missing
-    # 8. Allow.
+    # 8. Allow, for who signed in lately enough.
     if holding := needs if is_whole else [one for one in allow if one.verdict == "holds"]:
-        return "in", holding
+        too_old = [one for one in found if one.list == "max_age" and one.verdict != "holds"]
+        return (TOO_OLD, too_old) if too_old else ("in", holding)
     # 9. Nothing.
     return "not_allowed", allow
 
@@ -252,6 +280,8 @@ def _change(one: Condition, known: Sequence[Identity]) -> str:
     kind, _, value = one.rule.partition(":")
     if one.list == "methods":
         return f"ask by {_listing(one.rule.split(', '), 'or')}"
+    if one.list == "max_age":
+        return "sign in again" if one.verdict == "fails" else ""
     if one.list == "deny" and one.verdict == "holds":
         return f"take `{one.rule}` out of deny, or come as somebody for whom it doesn't hold"
     if one.list == "deny":

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from vestibule.core.explain import Condition, explain
 from vestibule.core.route import Host, Route, RouteTable, has_one_meaning, is_own, is_serving, serving_name
 from vestibule.errors import BadRequest, NotFound
-from vestibule.model import Asker, Deny
+from vestibule.model import Asker, Deny, SignIn, StepUp
 from vestibule.protocol import url
 
 METHOD_RE: Final = re.compile(r"[A-Z][A-Z-]{0,31}")
@@ -134,7 +134,10 @@ def _found(spot: Spot, method: bytes, asker: Asker) -> Findings:
     explained = explain(route.policy, method, asker)
     decision = explained.decision
     answer, change = explained.answer, explained.change
-    status = decision.status if isinstance(decision, Deny) else 302 if answer == "sign_in" else None
+    asks_to_sign_in = isinstance(decision, SignIn | StepUp)
+    status = decision.status if isinstance(decision, Deny) else 302 if asks_to_sign_in else None
+    if isinstance(decision, StepUp) and asker.scopes is not None:
+        status = 401
     reason, conditions = decision.reason, explained.conditions
     if method in _TAKEN_NOWHERE:
         answer, status, conditions = "method_not_allowed", 405, ()

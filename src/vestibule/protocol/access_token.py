@@ -86,6 +86,11 @@ def expiry_of(claims: Mapping[str, Any]) -> float | None:
     return _number(claims.get("exp"))
 
 
+def auth_time_of(claims: Mapping[str, Any]) -> float:
+    """When its person signed in; 0 where that isn't said. Spec: RFC 9068 section 2.2.1, RFC 9470 section 6.1."""
+    return _number(claims.get("auth_time")) or 0.0
+
+
 def _check(checks: Mapping[str, _Check], claims: Mapping[str, Any], expected: Expected) -> None:
     for code, (why, holds) in checks.items():
         if not holds(claims, expected):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import math
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -87,7 +88,7 @@ class Passwords:
 
     async def _prove(self, file: PasswordFile, user: str, password: Secret, address: str) -> Caller:
         identity = await self.check(file, user, password, address)
-        return Caller(id=identity.subject, kind="basic", identities=(identity,))
+        return Caller(id=identity.subject, kind="basic", identities=(identity,), signed_in_at=math.inf)
 
     async def check(self, file: PasswordFile, user: str, password: Secret, address: str) -> Identity:
         """Who this is. Raises CredentialRefused `bad_credentials`, the same for unknown people; TooManyTries."""

@@ -16,7 +16,7 @@ from vestibule.core.route import Host
 from vestibule.errors import CredentialRefused, ProviderError, ProviderInvalid
 from vestibule.model import Caller, Identity
 from vestibule.observe import clock
-from vestibule.protocol.access_token import Expected, expiry_of, issuer_of, scopes_of, verify
+from vestibule.protocol.access_token import Expected, auth_time_of, expiry_of, issuer_of, scopes_of, verify
 from vestibule.protocol.authorization import bearer_of
 from vestibule.protocol.jose import TokenError, key_id_of
 from vestibule.protocol.oidc import keys_url
@@ -110,6 +110,7 @@ def caller_of(issuer: Issuer, raw: str, claims: Mapping[str, Any], *, kind: str)
         identities=(_identity(issuer, claims),),
         scopes=scopes_of(claims),
         expires_at=expiry_of(claims),
+        signed_in_at=auth_time_of(claims),
     )
 
 

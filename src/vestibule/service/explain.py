@@ -49,7 +49,9 @@ async def subject_of(people: People, who: str, host: Host, address: str, now: fl
     else:
         identities = (await people.known(user, now)).identities
         known_by = "what providers said of them last: they have no session"
-    return Subject(asker=Asker(identities, user.id, address), user_id=user.id, who=shown, known_by=known_by)
+    return Subject(
+        asker=Asker(identities, user.id, address, None, now), user_id=user.id, who=shown, known_by=known_by
+    )
 
 
 async def _user(people: People, who: str) -> User:

@@ -24,7 +24,7 @@ class Condition(Model):
     """One thing that was looked at."""
 
     list: str
-    """`methods`, `deny`, `all` or `allow`."""
+    """`methods`, `deny`, `all`, `allow` or `max_age`."""
     rule: str
     """As the operator wrote it."""
     place: str
