@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 
@@ -14,7 +15,7 @@ from vestibule.core.policy import Policy, decide, policy_of
 from vestibule.core.route import Backend, Host, Route, routes_of
 from vestibule.core.rule import Rule, qualified, rule
 from vestibule.errors import BadRequest
-from vestibule.model import Allow, Asker, Decision, Deny, Identity, SignIn
+from vestibule.model import Allow, Asker, Decision, Deny, Identity, SignIn, StepUp
 from vestibule.protocol import url
 
 CLIENTS = {"okta": "okta", "github": "github", "ci": "ci"}
@@ -53,6 +54,7 @@ def some_policy(chance: random.Random) -> Policy:
         methods=frozenset(chance.sample(METHODS, 2)) if chance.random() < 0.1 else frozenset(),
         sign_in=frozenset(chance.choice((("okta", "github"), ("okta",), ()))),
         issuers=frozenset(chance.choice(((), (), ("ci",)))),
+        max_age_s=chance.choice((0.0, 0.0, 60.0, 3600.0)),
     )
 
 
@@ -68,6 +70,7 @@ def some_identity(chance: random.Random) -> Identity:
         email=chance.choice(("a@x.example", "B@Y.example", "a@sub.x.example", "")),
         unknown=tuple(name for name in LISTS if name not in told),
         claims=chance.choice(({}, {"t": 1}, {"t": ["1", "2"]}, {"d": {"e": 1}}, {"t": {"1": 1}})),
+        signed_in_at=chance.choice((0.0, 1000.0, 4000.0, 5000.0)),
         **told,  # type: ignore[arg-type]  # lists of a table
     )
 
@@ -79,6 +82,8 @@ def some_asker(chance: random.Random) -> Asker:
         chance.choice(("u1", "u2")),
         chance.choice(ADDRESSES),
         scopes if chance.random() < 0.2 else None,
+        5000.0,
+        chance.choice((0.0, 4000.0, 5000.0, math.inf)),
     )
 
 
@@ -88,6 +93,8 @@ def code_of(decision: Decision) -> str:
             return "in"
         case SignIn():
             return "sign_in"
+        case StepUp():
+            return "sign_in_too_old"
         case Deny(_, code):
             return code
         case other:
@@ -123,7 +130,7 @@ def test_explain_agrees_with_decide_on_100_000_requests():
     # The generator reaches every answer, often enough to mean something.
     assert set(seen) == {
         *("in", "sign_in", "method_not_allowed", "outside_network", "denied", "denied_unknown"),
-        *("not_allowed", "no_sign_in", "token_required"),
+        *("not_allowed", "no_sign_in", "token_required", "sign_in_too_old"),
     }
     assert min(seen.values()) > COUNT // 1000
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from vestibule.core.policy import asker_of, decide, policy_of
+from vestibule.core.policy import asker_of, decide, policy_of, span
 from vestibule.core.rule import Rule, qualified, rule
-from vestibule.model import Allow, Asker, Caller, Deny, Identity, SignIn
+from vestibule.model import Allow, Asker, Caller, Deny, Identity, Session, SignIn, StepUp
 
 GET = b"GET"
 PUBLIC = Rule(kind="public", text="public")
@@ -371,3 +373,95 @@ def test_scopes_count_where_the_word_of_who_gave_them_does(client, scopes):
 
 def test_nobody_asks_with_an_address_alone():
     assert asker_of(None, policy_of(allow=(ANYONE,)), "192.0.2.1") == Asker(address="192.0.2.1")
+
+
+# -- how old a sign-in may be ------------------------------------------------------------------
+
+
+HOUR = 3600.0
+NOW = 1_000_000.0
+
+
+def signed_in(ago_s: float, client: str = "google") -> Identity:
+    return Identity(
+        client=client, issuer="https://issuer", subject="1", email="ada@app.example", signed_in_at=NOW - ago_s
+    )
+
+
+OLD_OR_NOT = {
+    "just now": ((signed_in(0.0),), Allow),
+    "a second before the hour": ((signed_in(HOUR - 1),), Allow),
+    "an hour ago": ((signed_in(HOUR),), StepUp),
+    "nobody knows when": ((person("ada@app.example"),), StepUp),
+    "lately, by somebody who does not count here": (
+        (signed_in(2 * HOUR), signed_in(0.0, client="other")),
+        StepUp,
+    ),
+    "lately, by the other who counts": ((signed_in(2 * HOUR), signed_in(5.0, client="github")), Allow),
+    "nobody": ((), SignIn),
+    "nobody who counts": ((signed_in(0.0, client="other"),), SignIn),
+}
+
+
+@pytest.mark.parametrize("allow", [ANYONE, ADA], ids=lambda rule: rule.text)
+@pytest.mark.parametrize(("identities", "answer"), OLD_OR_NOT.values(), ids=list(OLD_OR_NOT))
+def test_who_signed_in_too_long_ago_must_do_so_again(identities, answer, allow):
+    policy = policy_of(allow=(allow,), sign_in=SIGN_IN, max_age_s=HOUR)
+    session = Session(
+        id="s", host="h", created_at=NOW, seen_at=NOW, expires_at=NOW, idle_s=1.0, user_id="u", identities=identities
+    )  # fmt: skip
+    assert isinstance(decide(policy, GET, asker_of(session, policy, "", NOW)), answer)
+    every = policy_of(allow=None, all=(allow,), sign_in=SIGN_IN, max_age_s=HOUR)
+    assert isinstance(decide(every, GET, asker_of(session, every, "", NOW)), answer)
+
+
+def test_only_whom_the_rules_let_in_is_asked_to_sign_in_again():
+    policy = policy_of(allow=(ADA,), deny=(DOMAIN,), sign_in=SIGN_IN, max_age_s=HOUR)
+    assert isinstance(decide(policy, GET, Asker((signed_in(2 * HOUR),), now=NOW)), Deny)
+    bob = Identity(client="google", issuer="i", subject="2", email="bob@app.example")
+    assert isinstance(
+        decide(policy_of(allow=(ADA,), sign_in=SIGN_IN, max_age_s=HOUR), GET, Asker((bob,), now=NOW)), Deny
+    )
+
+
+def test_the_answer_says_how_old_it_may_be():
+    policy = policy_of(allow=(ANYONE,), sign_in=SIGN_IN, max_age_s=HOUR)
+    assert decide(policy, GET, Asker((signed_in(HOUR),), now=NOW)) == StepUp(
+        "only who signed in within 1 hour is let in", HOUR
+    )
+
+
+@pytest.mark.parametrize(
+    ("signed_in_at", "answer"),
+    [
+        pytest.param(0.0, StepUp, id="a token that doesn't say"),
+        pytest.param(NOW - 5, Allow, id="a token of somebody who signed in lately"),
+        pytest.param(NOW - HOUR, StepUp, id="a token of somebody who signed in long ago"),
+        pytest.param(math.inf, Allow, id="a password with this very request"),
+    ],
+)
+def test_a_callers_credential_counts_by_what_it_says_itself(signed_in_at, answer):
+    """Threat: a token made a year ago by somebody whose other browser signed in a minute ago."""
+    policy = policy_of(allow=(ANYONE,), sign_in=SIGN_IN, max_age_s=HOUR)
+    caller = Caller(id="t", kind="jwt", identities=(signed_in(0.0),), signed_in_at=signed_in_at)
+    assert isinstance(decide(policy, GET, asker_of(caller, policy, "", NOW)), answer)
+
+
+def test_without_the_time_every_sign_in_is_too_old():
+    policy = policy_of(allow=(ANYONE,), sign_in=SIGN_IN, max_age_s=HOUR)
+    assert isinstance(decide(policy, GET, Asker((signed_in(0.0),))), StepUp)
+
+
+def test_where_nothing_is_asked_nobody_looks_at_the_time():
+    policy = policy_of(allow=(ANYONE,), sign_in=SIGN_IN)
+    assert decide(policy, GET, Asker((person(),))) == Allow("anyone")
+    assert policy.anyone
+    assert not policy_of(allow=(ANYONE,), sign_in=SIGN_IN, max_age_s=1.0).anyone
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(60, "1 minute"), (90, "90 seconds"), (3600, "1 hour"), (5400, "90 minutes"), (172800, "2 days"), (0, "0 seconds")],
+)  # fmt: skip
+def test_times_in_words(seconds, words):
+    assert span(seconds) == words

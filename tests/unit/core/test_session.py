@@ -164,3 +164,75 @@ def test_a_hosts_own_session_joins_with_what_is_the_hosts_own():
 )
 def test_credentials_are_where_they_were_given(session, client, owner):
     assert rules.owner_of(session, client) == owner
+
+
+# -- how long it lives ------------------------------------------------------------------------
+
+KEPT = Span(idle_s=10.0, absolute_s=100.0, kept_idle_s=900.0, kept_absolute_s=900.0, keeps=True)
+
+
+def begun(span: Span, *, is_remembered: bool) -> Session:
+    return rules.begun(
+        session_id="s1",
+        host="h",
+        user_id="u1",
+        identities=(),
+        clients=(),
+        device=Device(),
+        span=span,
+        now=NOW,
+        is_remembered=is_remembered,
+    )
+
+
+@pytest.mark.parametrize(
+    ("span", "asked", "ends", "is_kept"),
+    [
+        pytest.param(KEPT, True, (900.0, 900.0), True, id="asked"),
+        pytest.param(KEPT, False, (100.0, 10.0), False, id="not asked"),
+        pytest.param(
+            Span(idle_s=10.0, absolute_s=100.0), True, (100.0, 10.0), False, id="asked where nobody is"
+        ),
+    ],
+)
+def test_who_asks_to_be_kept_signed_in_is(span, asked, ends, is_kept):
+    session = begun(span, is_remembered=asked)
+    assert (session.expires_at - NOW, session.idle_s, session.is_remembered) == (*ends, is_kept)
+
+
+def test_signing_in_again_makes_no_session_longer_unless_that_is_asked():
+    session = begun(KEPT, is_remembered=False)
+    again = rules.lived(session, KEPT, NOW + 50)
+    assert (again.expires_at, again.idle_s) == (NOW + 100, 10.0)
+    kept = rules.lived(session, KEPT, NOW + 50, is_remembered=True)
+    assert (kept.expires_at, kept.idle_s, kept.is_remembered) == (NOW + 950, 900.0, True)
+    # Nor is one that is kept already, and the wish holds until it ends.
+    assert rules.lived(kept, KEPT, NOW + 60) == kept
+
+
+def test_a_stricter_provider_that_joins_shortens_it():
+    strict = Span(idle_s=5.0, absolute_s=20.0, kept_idle_s=5.0, kept_absolute_s=20.0)
+    assert rules.lived(begun(KEPT, is_remembered=False), strict, NOW).expires_at == NOW + 20
+    assert rules.lived(begun(KEPT, is_remembered=True), strict, NOW).expires_at == NOW + 20
+
+
+def test_a_hosts_own_bounds_hold_for_what_is_handed_on_to_it():
+    def child(parent: Session) -> Session:
+        return rules.handed_on(
+            parent, session_id="c1", host="a", device=Device(), now=NOW + 10, span=Span(idle_s=5.0, absolute_s=20.0)
+        )  # fmt: skip
+
+    handed = child(begun(KEPT, is_remembered=False))
+    assert (handed.expires_at, handed.idle_s) == (NOW + 30, 5.0)
+    # What the host says of sessions that aren't kept says nothing of one that is.
+    handed = child(begun(KEPT, is_remembered=True))
+    assert (handed.expires_at, handed.idle_s, handed.is_remembered) == (NOW + 900, 900.0, True)
+
+
+def test_one_that_is_handed_on_once_more_begins_its_time_anew():
+    parent = begun(KEPT, is_remembered=True)
+    span = Span(absolute_s=20.0, kept_absolute_s=20.0)
+    child = rules.handed_on(parent, session_id="c1", host="a", device=Device(), now=NOW, span=span)
+    joined = rules.joined_to(child, parent, span, NOW + 500)
+    assert joined.expires_at == NOW + 520
+    assert rules.joined_to(joined, parent, span, NOW + 890).expires_at == parent.expires_at
