@@ -115,7 +115,7 @@ class App:
             lifetimes=compiled.lifetimes,
             grace_s=compiled.lifetimes.grace_s,
         )
-        driver = Late(self._back_office)
+        self._late = driver = Late(self._back_office)
         self.grants = Grants(
             store.grants,
             store.leases,
@@ -288,7 +288,7 @@ class App:
             sweeping("old leases", store.leases.sweep),
             sweeping("what nobody came back for", store.parking.sweep),
             sweeping("old counts of what failed", store.tries.sweep),
-            sweeping("old app tokens", self._sweep_tokens, every_s=3600.0),
+            sweeping("old records", self._late.sweep, every_s=3600.0),
         )
 
     @classmethod
@@ -409,6 +409,8 @@ class App:
             use=self._use,
             fetch_allow=compiled.fetch_allow,
             fetch_timeout_s=compiled.fetch_timeout_s,
+            webhooks=compiled.webhooks,
+            audit_keep_s=compiled.audit_keep_s,
             tls=await asyncio.to_thread(ssl.create_default_context),
             log=self._log,
         )
@@ -474,10 +476,7 @@ class App:
         await self.sessions.flush()
         if (back_office := result_of(self._back_office)) is not None:
             await self.bearers.flush(back_office.app_tokens.seen)
-
-    async def _sweep_tokens(self, now: float, limit: int) -> int:
-        back_office = result_of(self._back_office)
-        return 0 if back_office is None else await back_office.app_tokens.sweep(now, limit)
+            await back_office.events.flush()
 
     def _job_failed(self, name: str, error: VestibuleError) -> None:
         self._log.error("job_failed", job=name, code=error.code, detail=error.detail or error.message)

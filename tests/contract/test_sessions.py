@@ -336,3 +336,64 @@ async def test_an_id_or_handle_that_is_taken_is_a_fault(store):
         await store.sessions.create(session("s2"), H1)
     assert (await store.sessions.by_handle(H1, NOW)).session.id == "s1"
     assert await store.sessions.by_id("s2", NOW) is None
+
+
+# -- by the provider's own session -------------------------------------------------------------
+
+
+def okta(sid: str, issuer: str = "https://okta.example") -> Identity:
+    return Identity(client="okta", issuer=issuer, subject="1", sid=sid)
+
+
+async def test_sessions_are_found_by_the_providers_own_and_no_other_is(store):
+    for session_id, identities, handle in (
+        ("s1", (okta("a"),), H1),
+        ("s2", (Identity(client="api", issuer="https://api", subject="1"), okta("a")), H2),
+        ("s3", (okta("b"), okta("a", "https://elsewhere.example")), H3),
+        ("s4", (okta(""),), H4),
+    ):
+        await store.sessions.create(session(session_id, identities=identities), handle)
+    found = await store.sessions.by_sid("https://okta.example", "a", NOW)
+    assert sorted(one.id for one in found) == ["s1", "s2"]
+    assert [one.id for one in await store.sessions.by_sid("https://elsewhere.example", "a", NOW)] == ["s3"]
+    assert await store.sessions.by_sid("https://okta.example", "c", NOW) == ()
+    assert await store.sessions.by_sid("https://okta.example", "", NOW) == ()
+
+
+async def test_issuer_and_sid_are_not_run_together(store):
+    await store.sessions.create(session(identities=(okta("bc", "https://a"),)), H1)
+    assert await store.sessions.by_sid("https://ab", "c", NOW) == ()
+
+
+@pytest.mark.parametrize("renews", [False, True], ids=["saved", "renewed"])
+async def test_what_a_session_is_found_by_is_what_it_has_now(store, renews):
+    await store.sessions.create(session(identities=(okta("a"),), clients=("github",)), H1)
+    now = session(identities=(okta("b"),), clients=("google",))
+    if renews:
+        assert await store.sessions.renew_handle(now, 0, H2, old_good_until=NOW)
+    else:
+        assert await store.sessions.save(now, 0)
+    assert await store.sessions.by_sid("https://okta.example", "a", NOW) == ()
+    assert [one.id for one in await store.sessions.by_sid("https://okta.example", "b", NOW)] == ["s1"]
+    assert await store.sessions.delete_by("github") == ()
+    assert await store.sessions.delete_by("google") == ("s1",)
+    assert await store.sessions.by_sid("https://okta.example", "b", NOW) == ()
+
+
+async def test_a_dead_session_is_found_by_nothing(store):
+    await store.sessions.create(session("ended", identities=(okta("a"),)), H1)
+    await store.sessions.create(session("idle", identities=(okta("a"),), idle_s=5.0), H2)
+    await store.sessions.create(session("theirs", identities=(okta("a"),), user_id="u9"), H3)
+    assert await store.sessions.delete("ended") == ("ended",)
+    assert await store.sessions.by_sid("https://okta.example", "a", NOW + 5) == ()
+
+
+async def test_all_by_a_client_end_however_many_they_are(store):
+    names = [f"s{n}" for n in range(1203)]
+    many = (
+        store.sessions.create(session(name, identities=(), clients=("okta",)), name.encode())
+        for name in names
+    )
+    await asyncio.gather(*many)
+    assert sorted(await store.sessions.delete_by("okta")) == sorted(names)
+    assert await store.sessions.by_id("s7", NOW) is None

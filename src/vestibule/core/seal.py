@@ -27,11 +27,13 @@ _TAG_BYTES: Final = 16
 _SALT: Final = hashlib.sha256(b"vestibule key ring").digest()
 
 
-class Key(msgspec.Struct, frozen=True):
+class Key(msgspec.Struct, frozen=True, omit_defaults=True):
     """One key of the ring; `secret` is at least 32 random bytes."""
 
     id: str
     secret: bytes
+    active_at: float = 0.0
+    """From when on it seals; it opens at once."""
 
     def __repr__(self) -> str:
         return f"Key(id={self.id!r}, secret=***)"
@@ -40,48 +42,70 @@ class Key(msgspec.Struct, frozen=True):
         return [("id", self.id)]
 
 
-class KeyRing:
-    """Keys in order of preference: the first seals and signs, all of them open and check."""
+def in_order(keys: tuple[Key, ...], now: float) -> tuple[Key, ...]:
+    """The keys as a ring has them at this time: first the one that began to seal last, then the others as they stand.
 
-    __slots__ = ("_active", "_boxes", "_keys", "_macs", "_own_boxes")
+    Of two that began together, the one that stands first; where none has begun, the one that will be first.
+    """
+    if not keys:
+        return keys
+    begun = [key for key in keys if key.active_at <= now]
+    active = max(begun, key=lambda key: key.active_at) if begun else min(keys, key=lambda key: key.active_at)
+    return (active, *(key for key in keys if key is not active))
+
+
+class _Cut(msgspec.Struct, frozen=True):
+    """Keys with what was derived of them so far."""
+
+    keys: tuple[Key, ...]
+    by_id: dict[bytes, Key]
+    own_boxes: dict[str, tuple[bytes, AESGCM]] = {}
+    boxes: dict[tuple[str, bytes], AESGCM] = {}
+    macs: dict[tuple[str, bytes], bytes] = {}
+
+
+class KeyRing:
+    """Keys in order of preference: the first seals and signs, all of them open and check.
+
+    All who seal hold the same ring, so that other keys can be put on it while they use it, in any thread.
+    """
+
+    __slots__ = ("_cut",)
 
     def __init__(self, keys: tuple[Key, ...]) -> None:
         """Raise ValueError for an empty ring, two keys of one id, an id or a secret of unusable length."""
-        if not keys:
-            raise ValueError("a key ring needs at least one key")
-        for key in keys:
-            if not key.id.isascii() or not 1 <= len(key.id) <= 32:
-                raise ValueError("the id of a key is 1 to 32 ASCII characters")
-            if len(key.secret) < SECRET_BYTES:
-                raise ValueError(f"the secret of key {key.id} is shorter than {SECRET_BYTES} bytes")
-        self._active = keys[0]
-        self._keys = {key.id.encode(): key for key in keys}
-        if len(self._keys) != len(keys):
-            raise ValueError("two keys of the ring have the same id")
-        self._own_boxes: dict[str, tuple[bytes, AESGCM]] = {}
-        self._boxes: dict[tuple[str, bytes], AESGCM] = {}
-        self._macs: dict[tuple[str, bytes], bytes] = {}
+        self._cut = _cut(keys)
+
+    def use(self, keys: tuple[Key, ...]) -> None:
+        """Go on with these keys, at once. Raises ValueError as a new ring does; then it goes on with those it has."""
+        self._cut = _cut(keys)
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The keys, in order of preference."""
+        return self._cut.keys
 
     @property
     def active_id(self) -> str:
         """Id of the key that seals and signs now."""
-        return self._active.id
+        return self._cut.keys[0].id
 
     def __contains__(self, key_id: str) -> bool:
-        return key_id.encode("ascii", "replace") in self._keys
+        return key_id.encode("ascii", "replace") in self._cut.by_id
 
     def __repr__(self) -> str:
-        return f"KeyRing({', '.join(key.id for key in self._keys.values())})"
+        return f"KeyRing({', '.join(key.id for key in self._cut.keys)})"
 
     def seal(self, purpose: str, plain: bytes, *, aad: bytes, nonce: bytes) -> bytes:
         """The sealed value; opens only with the same purpose and `aad`. `nonce`: 12 fresh random bytes."""
         if len(nonce) != NONCE_BYTES:
             raise ValueError(f"a nonce has {NONCE_BYTES} bytes")
-        own = self._own_boxes.get(purpose)
+        cut = self._cut
+        own = cut.own_boxes.get(purpose)
         if own is None:
-            key_id = self._active.id.encode()
-            own = bytes((_VERSION, len(key_id))) + key_id, self._box(purpose, key_id, self._active)
-            self._own_boxes[purpose] = own
+            key_id = cut.keys[0].id.encode()
+            own = bytes((_VERSION, len(key_id))) + key_id, _box(cut, purpose, key_id)
+            cut.own_boxes[purpose] = own
         head, box = own
         return head + nonce + box.encrypt(nonce, plain, head + aad)
 
@@ -93,11 +117,10 @@ class KeyRing:
         if len(sealed) < 2 or sealed[0] != _VERSION:
             return None
         start = 2 + sealed[1]
-        key_id = sealed[2:start]
-        key = self._keys.get(key_id)
-        if key is None or len(sealed) < start + NONCE_BYTES + _TAG_BYTES:
+        cut, key_id = self._cut, sealed[2:start]
+        if key_id not in cut.by_id or len(sealed) < start + NONCE_BYTES + _TAG_BYTES:
             return None
-        box = self._boxes.get((purpose, key_id)) or self._box(purpose, key_id, key)
+        box = cut.boxes.get((purpose, key_id)) or _box(cut, purpose, key_id)
         body = start + NONCE_BYTES
         try:
             return box.decrypt(sealed[start:body], sealed[body:], sealed[:start] + aad)
@@ -106,13 +129,15 @@ class KeyRing:
 
     def mac(self, purpose: str, data: bytes) -> bytes:
         """32 bytes that only this ring's active key makes of `data`."""
-        return hmac.digest(self._mac_key(purpose, self._active), data, "sha256")
+        cut = self._cut
+        return hmac.digest(_mac_key(cut, purpose, cut.keys[0]), data, "sha256")
 
     def check_mac(self, purpose: str, data: bytes, mac: bytes) -> bool:
         """True when a key of the ring made this mac of `data`; compares in constant time."""
+        cut = self._cut
         return any(
-            hmac.compare_digest(hmac.digest(self._mac_key(purpose, key), data, "sha256"), mac)
-            for key in self._keys.values()
+            hmac.compare_digest(hmac.digest(_mac_key(cut, purpose, key), data, "sha256"), mac)
+            for key in cut.keys
         )
 
     def derive(self, purpose: str, data: bytes, key_id: str) -> bytes:
@@ -120,19 +145,44 @@ class KeyRing:
 
         A key id that came from outside is asked for first: `key_id in ring`.
         """
-        key = self._keys[key_id.encode("ascii", "replace")]
-        return hmac.digest(self._mac_key(f"derive/{purpose}", key), data, "sha256")
+        cut = self._cut
+        key = cut.by_id[key_id.encode("ascii", "replace")]
+        return hmac.digest(_mac_key(cut, f"derive/{purpose}", key), data, "sha256")
 
-    def _box(self, purpose: str, key_id: bytes, key: Key) -> AESGCM:
-        box = self._boxes[purpose, key_id] = AESGCM(_subkey(key, f"seal/{purpose}"))
-        return box
 
-    def _mac_key(self, purpose: str, key: Key) -> bytes:
-        place = purpose, key.id.encode()
-        subkey = self._macs.get(place)
-        if subkey is None:
-            subkey = self._macs[place] = _subkey(key, f"mac/{purpose}")
-        return subkey
+def key_id_of(sealed: bytes) -> str:
+    """Id of the key that sealed this, as it says itself; empty for what is no box."""
+    if len(sealed) < 2 or sealed[0] != _VERSION:
+        return ""
+    return sealed[2 : 2 + sealed[1]].decode("ascii", "replace")
+
+
+def _cut(keys: tuple[Key, ...]) -> _Cut:
+    """Nothing is derived of them yet. Raises ValueError."""
+    if not keys:
+        raise ValueError("a key ring needs at least one key")
+    for key in keys:
+        if not key.id.isascii() or not 1 <= len(key.id) <= 32:
+            raise ValueError("the id of a key is 1 to 32 ASCII characters")
+        if len(key.secret) < SECRET_BYTES:
+            raise ValueError(f"the secret of key {key.id} is shorter than {SECRET_BYTES} bytes")
+    by_id = {key.id.encode(): key for key in keys}
+    if len(by_id) != len(keys):
+        raise ValueError("two keys of the ring have the same id")
+    return _Cut(keys, by_id)
+
+
+def _box(cut: _Cut, purpose: str, key_id: bytes) -> AESGCM:
+    box = cut.boxes[purpose, key_id] = AESGCM(_subkey(cut.by_id[key_id], f"seal/{purpose}"))
+    return box
+
+
+def _mac_key(cut: _Cut, purpose: str, key: Key) -> bytes:
+    place = purpose, key.id.encode()
+    subkey = cut.macs.get(place)
+    if subkey is None:
+        subkey = cut.macs[place] = _subkey(key, f"mac/{purpose}")
+    return subkey
 
 
 def _subkey(key: Key, label: str) -> bytes:

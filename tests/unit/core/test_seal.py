@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vestibule.core.seal import Key, KeyRing
+from vestibule.core.seal import Key, KeyRing, in_order, key_id_of
 
 OLD = Key("k1", b"1" * 32)
 NEW = Key("k2", b"2" * 32)
@@ -125,3 +125,60 @@ def test_an_unusable_ring_is_refused(keys):
 
 def test_secrets_are_not_shown():
     assert "1111" not in repr(OLD) + str(OLD) + repr(RING) + repr(list(OLD.__rich_repr__()))
+
+
+# -- other keys ---------------------------------------------------------------------------------
+
+
+def test_a_ring_goes_on_with_other_keys_and_forgets_what_it_derived():
+    ring = KeyRing((OLD,))
+    sealed, mac = ring.seal("p", b"x", aad=b"", nonce=NONCE), ring.mac("p", b"x")
+    ring.use((NEW, OLD))
+    assert ring.active_id == "k2"
+    assert ring.keys == (NEW, OLD)
+    assert ring.open("p", sealed, aad=b"") == b"x"
+    assert ring.check_mac("p", b"x", mac)
+    assert key_id_of(ring.seal("p", b"x", aad=b"", nonce=NONCE)) == "k2"
+    assert ring.mac("p", b"x") == KeyRing((NEW,)).mac("p", b"x")
+    ring.use((NEW,))
+    assert ring.open("p", sealed, aad=b"") is None
+    assert not ring.check_mac("p", b"x", mac)
+    assert "k1" not in ring
+
+
+def test_another_secret_under_the_same_id_is_another_key():
+    ring = KeyRing((OLD,))
+    sealed = ring.seal("p", b"x", aad=b"", nonce=NONCE)
+    ring.use((Key(OLD.id, b"x" * 32),))
+    assert ring.open("p", sealed, aad=b"") is None
+
+
+def test_a_ring_keeps_its_keys_when_the_others_are_no_ring():
+    ring = KeyRing((OLD,))
+    with pytest.raises(ValueError, match="at least one"):
+        ring.use(())
+    assert ring.keys == (OLD,)
+
+
+A, B, C = Key("a", b"a" * 32), Key("b", b"b" * 32, 100.0), Key("c", b"c" * 32, 200.0)
+
+
+@pytest.mark.parametrize(
+    ("keys", "now", "ids"),
+    [
+        pytest.param((A,), 0.0, "a", id="one"),
+        pytest.param((C, B, A), 99.0, "acb", id="the next two are not yet in force"),
+        pytest.param((C, B, A), 100.0, "bca", id="in force from its time on"),
+        pytest.param((A, B, C), 500.0, "cab", id="the last that began"),
+        pytest.param((Key("x", b"x" * 32), A), 500.0, "xa", id="of two that began together the first"),
+        pytest.param((C, B), 50.0, "bc", id="where none has begun the one that will be first"),
+        pytest.param((), 50.0, "", id="none"),
+    ],
+)
+def test_the_key_that_began_last_seals(keys, now, ids):
+    assert "".join(key.id for key in in_order(keys, now)) == ids
+
+
+@pytest.mark.parametrize("raw", [b"", b"\x01", b"\x02\x02k2"])
+def test_what_is_no_box_was_sealed_by_no_key(raw):
+    assert key_id_of(raw) == ""
