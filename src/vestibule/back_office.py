@@ -17,11 +17,14 @@ from vestibule.core.postgres import Postgres
 from vestibule.core.registration import Rules
 from vestibule.core.route import Host, RouteTable
 from vestibule.core.seal import KeyRing
+from vestibule.core.webhook import Webhook
 from vestibule.fetch import AiohttpTransport, Fetcher
 from vestibule.observe.log import Log
 from vestibule.protocol.address import Networks
 from vestibule.providers.base import Provider, ProviderConfig
 from vestibule.service.app_tokens import AppTokens
+from vestibule.service.devices import Devices
+from vestibule.service.events import Events
 from vestibule.service.flow import Driver
 from vestibule.service.keys import KeySets
 from vestibule.service.offer import Offer
@@ -30,6 +33,7 @@ from vestibule.service.recheck import Rechecks
 from vestibule.service.registry import Registry
 from vestibule.service.sessions import Sessions
 from vestibule.service.standing import standing_of
+from vestibule.service.webhooks import Webhooks
 from vestibule.store import base, records
 
 
@@ -53,6 +57,10 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
     lifetimes: Lifetimes
     fetch_allow: Networks
     fetch_timeout_s: float
+    webhooks: tuple[Webhook, ...]
+    """Who is told what happens."""
+    audit_keep_s: float
+    """How long what happened is kept."""
     tls: ssl.SSLContext
     log: Log
 
@@ -71,6 +79,12 @@ class BackOffice:
         )
         self.driver = Driver(self._fetcher, KeySets(self._fetcher.get))
         self.records = records.open_records(basis.database, basis.log)
+        self.events = Events(basis.log, basis.webhooks)
+        self.events.keep_in(self.records.audit)
+        basis.sessions.watched_by(self.events)
+        self.webhooks = Webhooks(self.records.outbox, basis.webhooks, self._fetcher, basis.log)
+        self.events.wake(self.webhooks.wake)
+        self.devices = Devices(self.records.devices, self.events, basis.ring, basis.log)
         self.people = People(
             self.records.people,
             self.records.invitations,
@@ -111,7 +125,18 @@ class BackOffice:
         """By these providers old words about people are judged."""
         self.people.judge_by(standing_of(offer, holds_s=self._basis.lifetimes.absolute_s))
 
+    async def sweep(self, now: float, limit: int) -> int:
+        """Delete at most `limit` old records of each kind; how many went of the kind that had the most."""
+        return max(
+            await self.app_tokens.sweep(now, limit),
+            await self.records.audit.sweep(now - self._basis.audit_keep_s, limit),
+            await self.devices.sweep(now, limit),
+            await self.webhooks.sweep(now, limit),
+        )
+
     async def close(self) -> None:
         """Close in reverse."""
+        await self.events.close()
+        await self.webhooks.close()
         await self.records.close()
         await self._fetcher.close()

@@ -64,10 +64,16 @@ class ControlPlane:
             flow_life_s=basis.lifetimes.flow_s,
         )
         self.application: Application = build(
-            self._signin, back_office.people, self._minting, parts.pages, log=basis.log
+            self._signin,
+            back_office.people,
+            self._minting,
+            back_office.devices,
+            parts.pages,
+            log=basis.log,
         )
         self.admin: Application = api.build(self._office())
         back_office.on_offer = self._use
+        back_office.webhooks.start()
 
     def _office(self) -> Office:
         return Office(

@@ -29,6 +29,10 @@ class Late:
         """The app token with this hash, if it is good. Raises StoreError."""
         return await (await asyncio.shield(self._back_office)).app_tokens.find(token_hash, now)
 
+    async def sweep(self, now: float, limit: int) -> int:
+        """Delete old records; how many went. Raises StoreError."""
+        return await (await asyncio.shield(self._back_office)).sweep(now, limit)
+
     async def owner_of(self, identity: Identity) -> User | None:
         """The user this account belongs to. Raises StoreError."""
         return await (await asyncio.shield(self._back_office)).people.owner_of(identity)

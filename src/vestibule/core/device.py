@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from vestibule.model import Device
+from vestibule.model import Device, Session
 from vestibule.protocol.address import parse
 
 NETWORKS_MAX: Final = 20
@@ -190,3 +190,35 @@ def remembered(
         networks=networks[:NETWORKS_MAX],
         seen_at=max(now, known.seen_at),
     )
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """A device that somebody is signed in on: a session, and what was handed on from it to hosts of its domain."""
+
+    session: Session
+    children: tuple[Session, ...] = ()
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """What it is good for, each once."""
+        return tuple(dict.fromkeys((self.session.host, *sorted(one.host for one in self.children))))
+
+    @property
+    def seen_at(self) -> float:
+        """When it was last seen, on whichever host."""
+        return max(one.seen_at for one in (self.session, *self.children))
+
+    def is_of(self, session: Session) -> bool:
+        """True for the device that this session is on."""
+        return self.session.id in (session.id, session.parent_id)
+
+
+def held_by(sessions: Iterable[Session]) -> tuple[Held, ...]:
+    """The devices behind a person's sessions, the one seen last first."""
+    theirs = tuple(sessions)
+    found = (
+        Held(session=one, children=tuple(child for child in theirs if child.parent_id == one.id))
+        for one in theirs
+        if not one.parent_id
+    )
+    return tuple(sorted(found, key=lambda one: (-one.seen_at, one.session.id)))

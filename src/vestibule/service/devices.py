@@ -41,6 +41,8 @@ DEVICES_MAX: Final = 50
 """How many are remembered of a person."""
 WAIT_S: Final = 1.0
 _PURPOSE: Final = "device"
+_FORM_PURPOSE: Final = "device form"
+_KEY_BYTES: Final = 16
 _MAC_CHARS: Final = 43
 
 
@@ -57,7 +59,7 @@ class Devices:
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._store = store
-        self._events = events
+        self.events = events
         self._keys = keys
         self._log = log
         self._random = random
@@ -75,6 +77,11 @@ class Devices:
             self._log.warning("device_not_noted", id=visit.request_id, user=session.user_id, detail=detail)
         return (self._cookie(visit.site, device_id),)
 
+    def key_of(self, session: Session) -> str:
+        """What names a person's session in a form of theirs: no id of it, and none of use to anybody else."""
+        named = f"{session.user_id}\0{session.id}".encode()
+        return base64url.encode(self._keys.mac(_FORM_PURPOSE, named)[:_KEY_BYTES])
+
     async def sweep(self, now: float, limit: int) -> int:
         """Forget those that nobody has signed in by for a year; how many went."""
         return await self._store.sweep(now - FORGET_S, limit)
@@ -89,7 +96,7 @@ class Devices:
         await self._store.keep(after, at_most=DEVICES_MAX)
         action = {Novelty.DEVICE: names.SESSION_NEW_DEVICE, Novelty.PLACE: names.SESSION_NEW_PLACE}.get(new)
         if action is not None:
-            await self._events.tell(
+            await self.events.tell(
                 Event(
                     id="",
                     at=visit.now,

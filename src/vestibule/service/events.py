@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from vestibule.core import event as names
 from vestibule.core.device import family_of
 from vestibule.core.event import NOBODY, Acting, Event
+from vestibule.core.limit import Limit
 from vestibule.core.webhook import Webhook, message_of
 from vestibule.errors import StoreError
 from vestibule.model import Session
@@ -34,6 +35,9 @@ WAIT_S: Final = 1.0
 """How long somebody waits at most until what they caused is written."""
 WAITING_MAX: Final = 10_000
 BATCH: Final = 200
+REFUSALS_MAX: Final = 30
+"""How many refusals of one client address are told of in that time."""
+REFUSALS_S: Final = 60.0
 _ID_BYTES: Final = 16
 
 _ACTING: ContextVar[Acting] = ContextVar("acting", default=NOBODY)
@@ -89,6 +93,7 @@ class Events:
         self._waiting: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
         self._is_away = False
+        self._refusals = Limit(REFUSALS_MAX, REFUSALS_S)
         self.lost = 0
         """How many could not be written, and were too many to wait."""
 
@@ -104,7 +109,10 @@ class Events:
 
     async def began(self, session: Session) -> None:
         """Somebody has a session."""
-        await self.tell(_about(names.SESSION_CREATED, session, made_by=session.made_by))
+        event = _about(names.SESSION_CREATED, session, made_by=session.made_by)
+        # Whoever was signed in before has nothing to do with who signs in now.
+        by = "" if session.made_by else f"user {session.user_id}"
+        await self.tell(replace(event, actor=by))
 
     async def ended(self, sessions: Iterable[Session]) -> None:
         """These are over before their time."""
@@ -153,6 +161,16 @@ class Events:
         self._start()
         if self._audit is not None and not is_away:
             await asyncio.wait({written}, timeout=WAIT_S)
+
+    async def refuse(self, event: Event) -> None:
+        """Tell of somebody who was turned away.
+
+        Threat: who is turned away without end, to fill the disk; of one address the log alone has the rest.
+        """
+        if self._refusals.wait_s(event.address, event.at):
+            return
+        self._refusals.add(event.address, event.at)
+        await self.tell(event)
 
     async def flush(self, _now: float = 0.0, _fence: int = 0) -> None:
         """Write what waits, if that is possible again; a job's turn."""

@@ -1,4 +1,4 @@
-"""All records of one database: people, invitations, identity providers, admin tokens, app tokens.
+"""All records of one database: people, devices, invitations, identity providers, tokens, what happened.
 
 Imported by the control plane only, after the listeners are up: SQLAlchemy takes a second.
 """
@@ -11,6 +11,8 @@ from vestibule.core.postgres import Postgres
 from vestibule.observe.log import Log
 from vestibule.store.admin_tokens import AdminTokens
 from vestibule.store.app_tokens import AppTokens
+from vestibule.store.audit import Audit, Outbox
+from vestibule.store.devices import Devices
 from vestibule.store.engine import Engine, on_postgres, on_sqlite
 from vestibule.store.identity_providers import IdentityProviders
 from vestibule.store.invitations import Invitations
@@ -27,6 +29,9 @@ class Records:
         self.identity_providers = IdentityProviders(engine)
         self.admin_tokens = AdminTokens(engine)
         self.app_tokens = AppTokens(engine)
+        self.audit = Audit(engine)
+        self.outbox = Outbox(engine)
+        self.devices = Devices(engine)
 
     async def close(self) -> None:
         """Let go of the connections."""

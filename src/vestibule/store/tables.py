@@ -229,6 +229,50 @@ ADMIN_TOKENS: Final = Table(
     Column("scopes", Text, nullable=False, server_default=text("'[]'")),
 )
 
+AUDIT: Final = Table(
+    "audit",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index(None, "at", "id"),
+    Index(None, "user_id", "at", "id"),
+    Index(None, "action", "at", "id"),
+)
+
+OUTBOX: Final = Table(
+    "outbox",
+    METADATA,
+    Column("webhook", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", Double, nullable=False, index=True),
+    Column("next_at", Double, nullable=False, index=True),
+    Column("tries", Integer, nullable=False),
+)
+
+DEVICES: Final = Table(
+    "devices",
+    METADATA,
+    Column("user_id", Text, ForeignKey(USERS.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("browser", Text, nullable=False),
+    Column("system", Text, nullable=False),
+    Column("networks", Text, nullable=False),
+    Column("first_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False, index=True),
+)
+
 SIGNING_KEYS: Final = Table(
     "signing_keys",
     METADATA,

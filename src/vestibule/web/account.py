@@ -23,6 +23,7 @@ from vestibule.web.account_pages import account_page
 from vestibule.web.answers import Desk, answer, failure, note, problem, redirect
 from vestibule.web.asking import Ask
 from vestibule.web.blocks import Action, Fact, Item
+from vestibule.web.devices import SIGN_OUT_OTHERS_PATH, described_device, device_line, devices_of
 from vestibule.web.form import answers_json, told
 from vestibule.web.page import iso, with_query
 from vestibule.web.person import back, person, sign_in_again
@@ -34,6 +35,7 @@ UNLINK_PATH: Final = f"{ACCOUNT_PATH}/unlink"
 EXPORT_PATH: Final = f"{ACCOUNT_PATH}/export"
 DELETE_PATH: Final = f"{ACCOUNT_PATH}/delete"
 SIGN_OUT_ALL_PATH: Final = f"{ACCOUNT_PATH}/signout"
+_OTHERS: Final = Action(href=SIGN_OUT_OTHERS_PATH, label="sign_out_others", post=True)
 
 
 async def account(desk: Desk, ask: Ask) -> Response:
@@ -47,8 +49,10 @@ async def account(desk: Desk, ask: Ask) -> Response:
     accounts = await desk.people.accounts_of(user.id)
     offers = _offers(desk, ask, accounts)
     tokens = await desk.minting.tokens.of_user(user.id)
+    devices = await devices_of(desk, session)
     if ask.wants_json:
         found = _described(desk, ask, session, user=user, accounts=accounts, offers=offers)
+        found["devices"] = [described_device(desk, held, session) for held in devices]
         return answer(desk.pages.json(200, {**found, "app_tokens": [described(token) for token in tokens]}))
     page = account_page(
         desk.pages,
@@ -59,6 +63,8 @@ async def account(desk: Desk, ask: Ask) -> Response:
         actions=_ways(await _site(desk, ask, user)),
         tokens=[line(token, ask.visit.now) for token in tokens],
         new_token=_new_token(desk, ask),
+        devices=[device_line(desk, held, session) for held in devices],
+        sign_out_others=_OTHERS if len(devices) > 1 else None,
     )
     return answer(page)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from vestibule.model import Secret
-from vestibule.web.blocks import Action, Fact, Item, TokenLine
+from vestibule.web.blocks import Action, DeviceLine, Fact, Item, TokenLine
 from vestibule.web.page import Page
 from vestibule.web.pages import Pages, Scene
 
@@ -22,10 +22,12 @@ def account_page(
     actions: Iterable[Action],
     tokens: Iterable[TokenLine] = (),
     new_token: Action | None = None,
+    devices: Iterable[DeviceLine] = (),
+    sign_out_others: Action | None = None,
 ) -> Page:
     """A person's own page: what is known of them, the accounts they sign in with, those they could add.
 
-    And their app tokens; `new_token` leads to the form for one.
+    And the devices they are signed in on, and their app tokens; `new_token` leads to the form for one.
     """
     return pages.page(
         "account.html",
@@ -37,6 +39,8 @@ def account_page(
         actions=[*actions],
         tokens=[*tokens],
         new_token=[new_token] if new_token is not None else [],
+        devices=[*devices],
+        sign_out_others=[sign_out_others] if sign_out_others is not None else [],
     )
 
 

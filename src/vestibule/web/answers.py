@@ -13,6 +13,7 @@ from vestibule.core.route import SIGN_IN_PATH
 from vestibule.errors import ClientError, ProviderRefused, TooManyTries, VestibuleError
 from vestibule.model import RETRY_AFTER_S, Session
 from vestibule.observe.log import Log
+from vestibule.service.devices import Devices
 from vestibule.service.minting import Minting
 from vestibule.service.people import People
 from vestibule.service.signin import SignIn
@@ -37,6 +38,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     signin: SignIn
     people: People
     minting: Minting
+    devices: Devices
     pages: Pages
     log: Log
 

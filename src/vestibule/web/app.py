@@ -20,6 +20,8 @@ from starlette.types import Scope
 
 from vestibule.errors import BadRequest, ClientError, VestibuleError
 from vestibule.observe.log import Log
+from vestibule.service.devices import Devices
+from vestibule.service.events import acting
 from vestibule.service.minting import Minting
 from vestibule.service.people import People
 from vestibule.service.signin import SignIn
@@ -27,6 +29,7 @@ from vestibule.web import (
     account,
     callback,
     compat,
+    devices,
     domain,
     logout,
     registration,
@@ -76,6 +79,8 @@ PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
         "/@/account/export": {"GET": account.export},
         "/@/account/delete": {"GET": account.delete_page, "POST": account.delete},
         "/@/account/signout": {"POST": account.sign_out_all},
+        "/@/account/devices/signout": {"POST": devices.sign_out_device},
+        "/@/account/devices/signout_others": {"POST": devices.sign_out_others},
         "/@/static/{name}": {"GET": static},
         "/@{client}/signin": {"GET": signin.client_sign_in},
         "/@{client}/callback": {"GET": callback.callback, "POST": callback.form_post},
@@ -90,10 +95,15 @@ _ANY_ORIGIN = frozenset(
     {callback.form_post, callback.registered_form_post, compat.come_back_by_form, logout.back_channel}
 )
 
+#: what providers ask for
+_PROVIDERS = frozenset({logout.back_channel, logout.front_channel})
 
-def build(signin: SignIn, people: People, minting: Minting, pages: Pages, *, log: Log) -> Starlette:
+
+def build(
+    signin: SignIn, people: People, minting: Minting, remembered: Devices, pages: Pages, *, log: Log
+) -> Starlette:
     """The ASGI application. `log` gets one line for every error, with the `id` that the page shows."""
-    desk = Desk(signin=signin, people=people, minting=minting, pages=pages, log=log)
+    desk = Desk(signin=signin, people=people, minting=minting, devices=remembered, pages=pages, log=log)
     routes = [
         Route(path, _endpoint(desk, handlers), methods=list(handlers), name=path)
         for path, handlers in PATHS.items()
@@ -166,11 +176,21 @@ async def _guarded(desk: Desk, request: Request, handler: Handler) -> Response:
             ask = msgspec.structs.replace(ask, body=await request.body())
         if ask.client and ask.client not in ask.visit.host.clients:
             raise ClientError("this site has no such sign-in", code="client_unknown", status=404)  # noqa: TRY301
-        return await handler(desk, ask)
+        visit = ask.visit
+        with acting(_actor(ask, handler), address=visit.address, request_id=visit.request_id):
+            return await handler(desk, ask)
     except VestibuleError as error:
         return failure(desk, ask, error)
     except Exception as error:  # noqa: BLE001 - the last line of defence: logged with its id, answered with a page
         return crash(desk, ask, error)
+
+
+def _actor(ask: Ask, handler: Handler) -> str:
+    """Who is taken for the one who does what this request asks for."""
+    if handler in _PROVIDERS:
+        return f"provider {ask.visit.host.clients[ask.client]}"
+    session = ask.visit.session
+    return f"user {session.user_id}" if session is not None and session.user_id else ""
 
 
 def _placed(request: Request, response: Response) -> Response:

@@ -117,3 +117,21 @@ class TokenLine(msgspec.Struct, frozen=True, kw_only=True):
     used: str = ""
     """The day it was last used; empty: never."""
     actions: tuple[Action, ...] = ()
+
+
+class DeviceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A device on the page of whoever is signed in on it."""
+
+    browser: str
+    """Empty: unknown, as is `system`."""
+    system: str
+    address: str
+    hosts: str
+    since: str
+    """The day of the sign-in."""
+    seen: str
+    """The day it was last seen."""
+    service: str = ""
+    """Which service made the session; empty: a sign-in did."""
+    is_this: bool = False
+    actions: tuple[Action, ...] = ()

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from vestibule.errors import ClientError, StoreError, VestibuleError
-from vestibule.web.answers import Desk, failure, note, redirect
+from vestibule.web.answers import Desk, failure, redirect
+from vestibule.web.arriving import arrived, refused
 from vestibule.web.asking import Ask
 from vestibule.web.form import form_of
 from vestibule.web.signin import has_other_ways, remember
@@ -21,11 +22,13 @@ async def callback(desk: Desk, ask: Ask) -> Response:
     try:
         finished = await desk.signin.finish(ask.visit, ask.client, ask.params)
     except VestibuleError as error:
+        await refused(desk, ask, error)
         return _way_back(desk, ask, error)
+    known: tuple[str, ...] = ()
     if finished.session is not None:
-        note(desk, ask, "signed_in", finished.session)
+        known = await arrived(desk, ask, "signed_in", finished.session)
     remembered = (remember(ask.visit, ask.client),) if has_other_ways(ask) else ()
-    return redirect(finished.location, (*finished.set_cookies, *remembered))
+    return redirect(finished.location, (*finished.set_cookies, *known, *remembered))
 
 
 async def registered(desk: Desk, ask: Ask) -> Response:

@@ -106,6 +106,11 @@ def iso(at: float | None) -> str | None:
     return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
 
 
+def day(at: float | None) -> str:
+    """The day, which reads alike in every language; empty for never."""
+    return (iso(at) or "").partition("T")[0]
+
+
 def static_page(body: bytes, content_type: str) -> Page:
     """A file that never changes under its name."""
     return Page(200, (("content-type", content_type), *_STATIC_HEADERS), body)

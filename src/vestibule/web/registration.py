@@ -9,8 +9,10 @@ from starlette.responses import Response
 
 from vestibule.core import registration as rules
 from vestibule.core.route import REGISTER_PATH
+from vestibule.errors import VestibuleError
 from vestibule.service.registering import REGISTER_S, Newcomer
-from vestibule.web.answers import Desk, answer, note, redirect
+from vestibule.web.answers import Desk, answer, redirect
+from vestibule.web.arriving import arrived, refused
 from vestibule.web.asking import Ask
 from vestibule.web.blocks import Action, Field
 from vestibule.web.form import answers_json, told
@@ -43,13 +45,17 @@ async def register_by_post(desk: Desk, ask: Ask) -> Response:
         if answers_json(ask):
             return _refused(desk, ask, faults)
         return _form(desk, ask, newcomer, sent, faults)
-    finished = await desk.signin.register(ask.visit, form)
+    try:
+        finished = await desk.signin.register(ask.visit, form)
+    except VestibuleError as error:
+        await refused(desk, ask, error)
+        raise
     assert finished.session is not None, "registering ends in a session"
-    note(desk, ask, "registered", finished.session)
+    known = await arrived(desk, ask, "registered", finished.session)
     if not answers_json(ask):
-        return redirect(finished.location, finished.set_cookies)
+        return redirect(finished.location, (*finished.set_cookies, *known))
     made = {"user": {"id": finished.session.user_id}, "location": finished.location}
-    return answer(desk.pages.json(201, made), finished.set_cookies)
+    return answer(desk.pages.json(201, made), (*finished.set_cookies, *known))
 
 
 async def cancel(desk: Desk, ask: Ask) -> Response:

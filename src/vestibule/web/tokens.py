@@ -19,7 +19,7 @@ from vestibule.web.answers import Desk, answer, note
 from vestibule.web.asking import Ask
 from vestibule.web.blocks import Action, Field, TokenLine
 from vestibule.web.form import answers_json, told
-from vestibule.web.page import iso
+from vestibule.web.page import day, iso
 from vestibule.web.person import back, person, sign_in_again
 
 TOKENS_PATH: Final = f"{ACCOUNT_PATH}/tokens"
@@ -85,9 +85,9 @@ def line(token: AppToken, now: float) -> TokenLine:
         title=token.name,
         where=", ".join(token.host + path for path in token.prefixes) or token.host,
         only_reads=bool(token.methods) and set(token.methods) <= set(READS),
-        until=_day(token.expires_at),
+        until=day(token.expires_at),
         is_over=token.expires_at <= now,
-        used=_day(token.seen_at),
+        used=day(token.seen_at),
         actions=(Action(href=REVOKE_PATH, label="revoke", post=True, hidden=(("id", token.id),)),),
     )
 
@@ -117,11 +117,6 @@ async def _described(desk: Desk, ask: Ask, session: Session, *, is_fresh: bool) 
     if is_fresh and hosts:
         found["key"] = await desk.minting.begin(ask.visit)
     return found
-
-
-def _day(at: float | None) -> str:
-    """The day, which reads alike in every language; empty for never."""
-    return (iso(at) or "").partition("T")[0]
 
 
 # -- the form ---------------------------------------------------------------------------------

@@ -12,11 +12,12 @@ from vestibule.core.device import (
     Novelty,
     digest_of,
     family_of,
+    held_by,
     network_of,
     novelty,
     remembered,
 )
-from vestibule.model import Device
+from vestibule.model import Device, Session
 
 NOW = 1_800_000_000.0
 CHROME = (
@@ -202,3 +203,23 @@ def test_only_the_latest_networks_are_remembered():
     assert known is not None
     assert len(known.networks) == NETWORKS_MAX
     assert known.networks[0] == f"10.0.{NETWORKS_MAX + 4}.0/24"
+
+
+def session(name: str, *, host: str = "auth", parent: str = "", seen_at: float = NOW) -> Session:
+    return Session(
+        id=name, host=host, parent_id=parent, created_at=NOW, seen_at=seen_at, expires_at=NOW + 9, idle_s=9.0
+    )
+
+
+def test_what_was_handed_on_is_one_device_with_the_hosts_named():
+    laptop, phone = session("s1"), session("s2", seen_at=NOW + 1)
+    wiki = session("c1", host="wiki", parent="s1", seen_at=NOW + 5)
+    app, again = session("c2", host="app", parent="s1"), session("c3", host="app", parent="s1")
+    first, second = held_by((again, wiki, phone, app, laptop))
+    assert (first.session, first.hosts, first.seen_at) == (laptop, ("auth", "app", "wiki"), NOW + 5)
+    assert (second.session, second.hosts, second.children) == (phone, ("auth",), ())
+    assert [first.is_of(one) for one in (laptop, wiki, phone)] == [True, True, False]
+
+
+def test_nobody_has_no_devices():
+    assert held_by(()) == ()

@@ -16,6 +16,8 @@ from vestibule.core.seal import Key, KeyRing
 from vestibule.model import Identity, Session
 from vestibule.observe.log import Log
 from vestibule.service.app_tokens import AppTokens
+from vestibule.service.devices import Devices
+from vestibule.service.events import Events
 from vestibule.service.handoff import Handoffs
 from vestibule.service.locker import Locker
 from vestibule.service.minting import Minting
@@ -25,6 +27,7 @@ from vestibule.service.people import People
 from vestibule.service.sessions import Sessions
 from vestibule.service.signin import Choice, SignIn
 from vestibule.service.visit import Visit
+from vestibule.store import memory_events
 from vestibule.store.changes import Changes
 from vestibule.store.memory import Store
 from vestibule.web.app import build
@@ -166,6 +169,14 @@ def minting(store: Store, people: People, changes: Changes, *hosts: Host) -> Min
     return Minting(Locker(store.parking, KeyRing((Key("k1", b"1" * 32),))), tokens, RouteTable(hosts))
 
 
+def remembered(store: Store) -> Devices:
+    """Devices and events, in memory; their lines of the log stand apart."""
+    log = Log(io.StringIO())
+    events = Events(log)
+    events.keep_in(memory_events.Audit(memory_events.Outbox()))
+    return Devices(memory_events.Devices(store.people), events, KeyRing((Key("k1", b"1" * 32),)), log)
+
+
 class Desk:
     """The application with its fakes around it."""
 
@@ -179,6 +190,7 @@ class Desk:
             self.signin,
             self.people,
             minting(store, self.people, changes),
+            remembered(store),
             PAGES,
             log=Log(self._log),
         )

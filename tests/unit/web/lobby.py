@@ -11,7 +11,7 @@ import msgspec
 
 from tests.unit.service.conftest import Clock, Heartbeats
 from tests.unit.service.test_signin import BASE, Browser, World
-from tests.unit.web.asgi import PAGES, Desk, Reply, minting
+from tests.unit.web.asgi import PAGES, Desk, Reply, minting, remembered
 from vestibule.core.registration import Rules
 from vestibule.observe.log import Log
 from vestibule.store.memory import Store
@@ -31,7 +31,10 @@ class Lobby(Desk):
         self.people.use(rules or Rules())
         self._log = io.StringIO()
         self.minting = minting(self.world.store, self.people, self.world.changes)
-        self.app = build(self.world.signin, self.people, self.minting, PAGES, log=Log(self._log))
+        log = Log(self._log)
+        self.devices = remembered(self.world.store)
+        self.world.sessions.watched_by(self.devices.events)
+        self.app = build(self.world.signin, self.people, self.minting, self.devices, PAGES, log=log)
 
     def browser(self) -> Browser:
         """A new one."""

@@ -302,7 +302,11 @@ async def test_with_one_cookie_the_way_is_there_and_back() -> None:
     assert (
         leads(await house.at(browser, f"{AUTH}/@google/callback?code=alice&state={state}")) == f"{APP}/deep"
     )
-    assert set(browser.cookies["auth"]) == {"X-Hall", "__Host-vestibule-last"}
+    assert set(browser.cookies["auth"]) == {
+        "X-Hall",
+        "__Host-vestibule-device",
+        "__Host-vestibule-last",
+    }
 
 
 async def test_signing_out_takes_the_one_cookie_back_and_one_of_its_name_that_was_planted() -> None:

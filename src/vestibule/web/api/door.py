@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from vestibule.errors import ClientError, VestibuleError
 from vestibule.protocol.document import DocumentError, json_of
 from vestibule.service.admin import Asker
+from vestibule.service.events import acting
 from vestibule.web.api.office import SOCKET, Actor, Office
 from vestibule.web.api.problem import HEADERS, about_of, crash, failure
 
@@ -51,7 +52,8 @@ class Door:
             await send(message)
 
         try:
-            await self._inner(scope, once, watched)
+            with acting(scope["state"]["actor"].name, address=asker.address, request_id=asker.request_id):
+                await self._inner(scope, once, watched)
         except Exception as error:  # noqa: BLE001 - the last line of defence: Starlette answers, then raises again
             if not started:
                 await crash(error, asker, self._office.log, **about)(scope, receive, send)
