@@ -9,9 +9,8 @@ before it was published:
     then has had no beat come back that entered the channel after it: their last one was sent more than a second ago,
     so they trust no entry that is older than a second, and one that is younger was read after the change.
 (b) Who doesn't hear the channel serves it for a second at most: beats go the same way in the same order, so a way that
-    is cut brings none. Who isn't heard (a change of theirs does not come back here) raises the stamp: a row of the
-    store that all read twice a second, without which nobody believes themselves current, either. So does who lately
-    saw another vanish: the channel may have fallen in two, each with beats of its own.
+    is cut brings none. Whose change nobody hears, as it does not come back to them, raises the stamp: a row of the
+    store that all read twice a second; without having read it nobody believes themselves current, either.
 (c) Who is killed between its write and its publish falls silent without a goodbye. All others then forget everything,
     within two seconds; and once more when the store has surely ended what it was asked before.
 (d) Who loses the connection, or stood still for a second (SIGSTOP, a machine that was paused), is not current, and
@@ -69,7 +68,7 @@ class Link(Protocol):
 
 
 class Transport(Protocol):
-    """A channel that can be connected to."""
+    """A channel that can be connected to; one, that can't fall in two: two who hear themselves hear each other."""
 
     async def connect(self, take: Callable[[bytes], None], lost: Callable[[], None]) -> Link:
         """Listen, then be ready to send: every frame that enters the channel from now on is taken, in one order.
@@ -391,15 +390,12 @@ class Bus:
     async def _settle(self, number: int, waited: _Waited) -> None:
         try:
             is_heard = await _within(ECHO_S if self._is_connected else 0.0, waited.echoed)
-            if not is_heard or self._has_island():
+            if not is_heard:
                 await self._raise_stamp()
             await _within(TRUST_S + _MARGIN_S, waited.settled)
         finally:
             self._hearing.give_up(number)
             self._syncs.pop(number, None)
-
-    def _has_island(self) -> bool:
-        return self._hearing.has_island(self._mono())
 
     async def _raise_stamp(self) -> None:
         if self._stamp is None:
@@ -416,10 +412,12 @@ class Bus:
         assert self._stamp is not None
         while True:
             told = max(self._heard, self._stamped)
-            is_unheard = self._published > told and self._mono() - self._unheard_mono >= ECHO_S
-            if is_unheard or (self._published > self._stamped and self._has_island()):
-                await self._raise_stamp()
-            await self._read_stamp(self._stamp)
+            try:
+                if self._published > told and self._mono() - self._unheard_mono >= ECHO_S:
+                    await self._raise_stamp()
+                await self._read_stamp(self._stamp)
+            except Exception as exc:  # noqa: BLE001 - nobody is current until it works
+                self._log.error("changes_failed", detail=f"{type(exc).__name__}: {exc}")
             await asyncio.sleep(STAMP_S)
 
     async def _read_stamp(self, stamp: StampLike) -> None:

@@ -15,12 +15,10 @@ import msgspec
 
 from vestibule.store.frame import VERSION, Ack, Beat, Change, Frame, Goodbye, Message, Sync
 
-SILENT_S: Final = 1.0
-"""Who says nothing for so long, by the beats of whoever listens, is no peer any more."""
+SILENT_S: Final = 1.25
+"""Who says nothing for so long, by the beats of whoever listens, is no peer any more: a second, and a beat's time."""
 STATEMENT_DONE_S: Final = 10.0
 """Longer than a store goes on with a statement whose sender was killed."""
-ISLAND_S: Final = 600.0
-"""For how long one that vanished may still live, on the other side of a channel that fell in two."""
 _BEATS_MAX: Final = 64
 
 
@@ -77,10 +75,6 @@ class Hearing:
     def peers(self) -> frozenset[str]:
         """The others that are heard."""
         return frozenset(self._peers)
-
-    def has_island(self, now_mono: float) -> bool:
-        """Whether one vanished lately that may live on, unheard and without hearing."""
-        return any(now_mono - gone_mono < ISLAND_S for gone_mono in self._gone.values())
 
     # What is said
 
@@ -203,15 +197,13 @@ class Hearing:
             heard.missed = "vanished"
             # A statement it sent to the store may be carried out after all was forgotten, and read again.
             self._forget_mono = self.beat_mono + STATEMENT_DONE_S
-        for node in [node for node, gone_mono in self._gone.items() if now_mono - gone_mono >= ISLAND_S]:
-            del self._gone[node]
 
     def _sync_returned(self, number: int, now_mono: float, heard: Heard) -> None:
         if number not in self._waiting or self._waiting[number] is not None:
             return
         # One that was found silent a moment ago may yet believe itself current.
-        gone = {node for node, gone_mono in self._gone.items() if now_mono - gone_mono < SILENT_S}
-        waiting = self._waiting[number] = gone | self._peers.keys()
+        self._gone = {node: at for node, at in self._gone.items() if now_mono - at < SILENT_S}
+        waiting = self._waiting[number] = self._gone.keys() | self._peers.keys()
         heard.echoed.append(number)
         if not waiting:
             heard.settled.append(number)
