@@ -6,6 +6,7 @@ out here once more, so that a test can hold it against what was decided.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal, TypeAlias
 
@@ -135,7 +136,7 @@ def _max_age(policy: Policy, known: Sequence[Identity], asker: Asker) -> Iterabl
 
 def _saw_age(known: Sequence[Identity], asker: Asker) -> str:
     signed_in_at = newest(known) if asker.scopes is None else asker.signed_in_at
-    if not signed_in_at and asker.now:
+    if asker.now == math.inf or (not signed_in_at and asker.now):
         return "nobody knows when they signed in"
     age_s = max(0.0, asker.now - signed_in_at)
     return f"signed in {span(age_s - age_s % 60)} ago" if age_s >= 60 else "signed in just now"

@@ -130,7 +130,7 @@ class Refusals:
                 self.by_decision(exchange, Unavailable(decision.reason, code="no_sign_in_yet"), session)
             case Deny():
                 exchange.decision = decision.code
-                methods, why = ask.route.policy.methods, _why(exchange, judged, decision)
+                methods, why = ask.route.policy.methods, _why(exchange, judged, decision, self._now())
                 self.by_decision(exchange, decision, session, methods=methods, why=why)
             case Unavailable():
                 exchange.decision = "unavailable"
@@ -284,7 +284,10 @@ class Refusals:
             decided_by=decided_by,
             as_json=self._as_json or _is_caller(exchange.head),
         )
-        if status == 401 and exchange.host is not None and code != TOO_OLD:
+        if code == TOO_OLD:
+            # The one challenge says all; some clients and edges look at the first alone.
+            lines = [line for line in lines if not line.lower().startswith(b"www-authenticate:")]
+        elif status == 401 and exchange.host is not None:
             lines = [*lines, *_challenges(exchange.host, exchange.head, code, reason)]
         exchange.answer(status_line, [*lines, *(more or ())], body)
 
@@ -325,7 +328,7 @@ def id_of(exchange: Refusable) -> str:
     return exchange.request_id
 
 
-def _why(exchange: Refusable, judged: Judged, decision: Deny) -> dict[str, Any]:
+def _why(exchange: Refusable, judged: Judged, decision: Deny, now: float) -> dict[str, Any]:
     """What a log line says of a denial: the route, and each condition with what it saw.
 
     No conditions where it wasn't the rules that refused.
@@ -334,7 +337,7 @@ def _why(exchange: Refusable, judged: Judged, decision: Deny) -> dict[str, Any]:
     why: dict[str, Any] = {"route": route.prefix or b"/", "place": route.place}
     policy = route.preflight if judged.is_preflight else route.policy
     if policy is not None:
-        asker = asker_of(judged.caller or judged.session, policy, exchange.address)
+        asker = asker_of(judged.caller or judged.session, policy, exchange.address, now)
         found = explain(policy, exchange.head.method, asker, most=CONDITIONS_LOGGED_MAX)
         if found.decision == decision:
             why["conditions"] = found.brief()
