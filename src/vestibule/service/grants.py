@@ -369,7 +369,7 @@ class Grants:
             known = self._cache.get(owner, _NOTHING).get(client)
             if (
                 known is None
-                or self._mono() - known.read_mono >= self._grace_s
+                or self._mono() - self._sessions.heard_after(known.read_mono) >= self._grace_s
                 or self._standing(known, rejected) is not Standing.USE
             ):
                 raise

@@ -98,6 +98,8 @@ class Sessions:
         self._forgotten = 0
         self._doubted_mono = -math.inf
         """Nothing whose read was begun before is good unseen."""
+        self._heard_mono = -math.inf
+        """Until then every change was heard of: what is here, and isn't doubted, was good then."""
         self._witness: Witness | None = None
         self._looks: Flights[Session | None] = Flights()
         changes.subscribe(SESSION, self._forget)
@@ -121,8 +123,11 @@ class Sessions:
         ):
             return None
         mono, read_mono = self._mono(), cached.read_mono
-        is_good = self._changes.is_current(mono) or mono - read_mono < UNCONFIRMED_S
-        return session if is_good and read_mono > self._doubted_mono else None
+        if self._changes.is_current(mono):
+            self._heard_mono = mono
+        elif mono - read_mono >= UNCONFIRMED_S:
+            return None
+        return session if read_mono > self._doubted_mono else None
 
     def peek_id(self, session_id: str) -> Session | None:
         """Like `peek`, by permanent id: for what refers to a session without its handle."""
@@ -385,6 +390,7 @@ class Sessions:
 
         After a StoreError the notes are kept for the next time.
         """
+        self._listen()
         seen, self._seen = self._seen, {}
         if not seen:
             return 0
@@ -422,12 +428,30 @@ class Sessions:
     def _is_good(self, cached: _Cached, now: float) -> bool:
         if not cached.session.is_live(now):
             return False
-        mono, read_mono = self._mono(), cached.read_mono
-        is_good = self._changes.is_current(mono) or mono - read_mono < UNCONFIRMED_S
-        return is_good and read_mono > self._doubted_mono
+        is_good = self._listen() or self._mono() - cached.read_mono < UNCONFIRMED_S
+        return is_good and cached.read_mono > self._doubted_mono
+
+    def _listen(self) -> bool:
+        """Whether every change is heard of just now."""
+        mono = self._mono()
+        if self._changes.is_current(mono):
+            self._heard_mono = mono
+            return True
+        return False
+
+    def heard_after(self, read_mono: float) -> float:
+        """When what was read then, and of which no change was heard since, was good the last time."""
+        return max(read_mono, self._heard_mono) if read_mono > self._doubted_mono else read_mono
 
     def _is_in_grace(self, cached: _Cached) -> bool:
-        return cached.session.is_live(self._now()) and self._mono() - cached.read_mono < self._grace_s
+        age_s = self._mono() - self.heard_after(cached.read_mono)
+        return age_s < self._grace_s and cached.session.is_live(self._now())
+
+    def _doubt(self) -> None:
+        """Have all read anew before it is used; kept for while the store is away, as old as it is."""
+        for cached in self._by_id.values():
+            cached.read_mono = self.heard_after(cached.read_mono)
+        self._doubted_mono = self._mono()
 
     def _new_handle(self) -> str:
         return base64url.encode(self._random(rules.HANDLE_BYTES))
@@ -474,7 +498,7 @@ class Sessions:
     def _forget(self, session_id: str) -> None:
         self._forgotten += 1
         if session_id == base.EVERYTHING:
-            self._doubted_mono = self._mono()  # kept for while the store is away
+            self._doubt()
             return
         self._drop(session_id)
         for child in tuple(self._children.get(session_id, ())):
@@ -483,7 +507,7 @@ class Sessions:
     def _forget_user(self, user_id: str) -> None:
         self._forgotten += 1
         if user_id == base.EVERYTHING:
-            self._doubted_mono = self._mono()
+            self._doubt()
             return
         for cached in tuple(self._by_id.values()):
             if cached.session.user_id == user_id:

@@ -16,6 +16,7 @@ from vestibule.observe.log import Log
 from vestibule.service.grants import GRANT, Grants
 from vestibule.service.recheck import RETRY_S, Rechecks
 from vestibule.service.sessions import SESSION, Sessions
+from vestibule.store.base import EVERYTHING
 
 RING = KeyRing((Key("k1", b"1" * 32),))
 ALICE = Identity(client="op", issuer="https://op.example", subject="alice", orgs=("acme",))
@@ -130,6 +131,38 @@ async def test_without_grace_nobody_is_served_from_then_on(build):
         await world.grants.access_token(known.session, "op")
     world.away(is_away=False)
     assert await world.sessions.load(known.handle) == known.session
+
+
+async def test_grace_counts_from_when_changes_were_last_heard_and_not_from_when_it_was_read(build):
+    world = build()
+    known = await world.signed_in()
+    world.clock.move(HOUR_S)
+    await world.sessions.flush()
+    world.away()
+    world.clock.move(29)
+    assert await world.sessions.load(known.handle) == known.session
+    assert await world.grants.access_token(known.session, "op") == known.tokens
+    world.clock.move(2)
+    with pytest.raises(StoreError):
+        await world.sessions.load(known.handle)
+
+
+async def test_what_may_have_changed_unheard_is_as_old_as_the_last_that_was_heard(build):
+    world = build()
+    known = await world.signed_in()
+    world.clock.move(HOUR_S)
+    assert world.sessions.peek(known.handle) == known.session
+    world.away()
+    for _ in range(3):
+        world.clock.move(5)
+        world.changes.publish(SESSION, EVERYTHING)
+        world.changes.is_beating = True
+        assert world.sessions.peek(known.handle) is None
+    assert await world.sessions.load(known.handle) == known.session
+    world.clock.move(16)
+    await world.sessions.flush()
+    with pytest.raises(StoreError):
+        await world.sessions.load(known.handle)
 
 
 class Slow:
