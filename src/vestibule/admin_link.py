@@ -96,6 +96,11 @@ class Link:
         for connection in idle:
             connection.close()
 
+    def __del__(self) -> None:
+        """Who forgets to close it leaves nothing open."""
+        if hasattr(self, "_idle"):  # not where the constructor raised
+            self.close()
+
     def _on(
         self,
         connection: http.client.HTTPConnection,
