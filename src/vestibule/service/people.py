@@ -24,6 +24,7 @@ from vestibule.errors import ClientError, Conflict, Invalid, NotFound, UserDisab
 from vestibule.model import Account, Identity, Invitation, Session, User, Vouched
 from vestibule.protocol import base64url
 from vestibule.protocol.oidc import parse_email
+from vestibule.service.events import because
 from vestibule.service.sessions import USER, Sessions
 from vestibule.store import base
 
@@ -262,20 +263,22 @@ class People:
 
     async def set_disabled(self, user_id: str, disabled: bool, now: float) -> User:  # noqa: FBT001 - says which it is in its name
         """Block or unblock: sessions of before are over either way, at once and everywhere. Raises NotFound."""
-        await self._give_up(user_id, now)
+        known = await self._give_up(user_id, now)
         async with self._turn:
             user = await self.user(user_id)
             saved = await self._save(replace(user, disabled=disabled, valid_from=now))
-        await self._sessions.end_of(user_id)
+        with because("user_disabled" if disabled else "user_enabled"):
+            await self._sessions.end_of(user_id, known)
         return saved
 
     async def delete(self, user_id: str, now: float) -> None:
         """Delete user, accounts, sessions and credentials; durable on return. Raises NotFound."""
-        await self._give_up(user_id, now, for_good=True)
+        known = await self._give_up(user_id, now, for_good=True)
         # The user first: a sign-in under way then finds nobody to make a session for.
         was_there = await self._store.delete(user_id)
         self._changes.publish(USER, user_id)
-        await self._sessions.end_of(user_id)
+        with because("user_deleted"):
+            await self._sessions.end_of(user_id, known)
         if not was_there:
             raise NotFound(f"There is no user {user_id}.")
 
@@ -285,8 +288,8 @@ class People:
 
     async def end_sessions(self, user_id: str, now: float) -> int:
         """Sign the user out everywhere; how many sessions ended."""
-        await self._give_up(user_id, now)
-        return len(await self._sessions.end_of(user_id))
+        known = await self._give_up(user_id, now)
+        return len(await self._sessions.end_of(user_id, known))
 
     async def end_session(self, session: Session, now: float) -> bool:
         """Sign the user out of this one; False when it was over."""
@@ -294,11 +297,13 @@ class People:
             await self._before_end(session, now, for_good=False)
         return await self._sessions.end(session.id)
 
-    async def _give_up(self, user_id: str, now: float, *, for_good: bool = False) -> None:
-        """Have it known which sessions are about to end."""
+    async def _give_up(self, user_id: str, now: float, *, for_good: bool = False) -> tuple[Session, ...]:
+        """Have it known which sessions are about to end; they."""
+        known = await self._sessions.of_user(user_id)
         if self._before_end is not None:
-            for session in await self._sessions.of_user(user_id):
+            for session in known:
                 await self._before_end(session, now, for_good=for_good)
+        return known
 
     async def _save(self, user: User) -> User:
         if not await self._store.save(user):

@@ -320,9 +320,11 @@ class Sessions:
         """The live sessions that rest on this session of a provider's; as the store has them (`store.base`)."""
         return await self._store.by_sid(issuer, sid, self._now())
 
-    async def end_of(self, user_id: str) -> tuple[str, ...]:
-        """End all of a user's with their grants, everywhere; durable on return. The ids of those that ended."""
-        known = await self._all_of(user_id)
+    async def end_of(self, user_id: str, known: Iterable[Session] = ()) -> tuple[str, ...]:
+        """End all of a user's with their grants, everywhere; durable on return. The ids of those that ended.
+
+        `known`: those that lived a moment ago, for who watches; who was blocked meanwhile has none that live.
+        """
         ended: tuple[str, ...] = ()
         try:
             ended = await self._store.delete_of(user_id)
@@ -331,7 +333,8 @@ class Sessions:
             self._publish_end(ended)
             await self._changes.settle()
         if self._witness is not None:
-            await self._witness.ended_all(user_id, [one for one in known if not one.parent_id])
+            theirs = [one for one in known if not one.parent_id and one.id in ended]
+            await self._witness.ended_all(user_id, theirs)
         return ended
 
     async def end_by(self, client: str) -> tuple[str, ...]:
@@ -355,13 +358,6 @@ class Sessions:
             with contextlib.suppress(StoreError):  # what is to end, ends whether or not somebody can be told
                 known = await self._store.by_id(session_id, self._now())
         return known if known is not None and known.user_id and not known.parent_id else None
-
-    async def _all_of(self, user_id: str) -> tuple[Session, ...]:
-        """The same for all that a person has."""
-        if self._witness is not None:
-            with contextlib.suppress(StoreError):
-                return await self._store.of_user(user_id, self._now())
-        return ()
 
     def _publish_end(self, ended: Iterable[str]) -> None:
         for session_id in ended:

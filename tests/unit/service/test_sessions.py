@@ -604,7 +604,7 @@ async def test_all_of_a_person_end_as_one_with_their_names(sessions, watching, c
     parent, _ = await started(sessions, clock, user_id="u1")
     await sessions.hand_on(parent, host="other", device=Device(), now=clock.now())
     watching.told.clear()
-    await sessions.end_of("u1")
+    await sessions.end_of("u1", await sessions.of_user("u1"))
     assert watching.told == [("ended all", "u1", parent.id)]
 
 
