@@ -2,24 +2,28 @@
 
 ::
 
-    {"keys": [{"id": "3f9a1c07", "secret": "base64 of 32 bytes"}, …]}
+    {"keys": [{"id": "3f9a1c07", "secret": "base64 of 32 bytes", "active_at": 1800000000.0}, …]}
 
-The first key is the active one. Losing the file signs everybody out and loses the grants; whoever reads it
-can open them, so it is refused when others on the machine could.
+The key that began last seals (`core.seal.in_order`); all of them open. The file is replaced whole, so that whoever
+reads it finds all of it. Losing it signs everybody out and loses the grants; whoever reads it can open them, so it is
+refused when others on the machine could.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
-from vestibule.core.seal import SECRET_BYTES, Key, KeyRing
+from vestibule.core.seal import SECRET_BYTES, Key, KeyRing, in_order
 from vestibule.errors import StoreError
 
 _ID_BYTES: Final = 4
@@ -68,7 +72,12 @@ def read_shared(path: Path) -> KeyRing:
 
 
 def read(path: Path) -> KeyRing:
-    """The ring in this file. Raises OSError, and StoreError where the file is not fit to be one.
+    """The ring in this file, as it is now. Raises OSError, and StoreError where the file is not fit to be one."""
+    return KeyRing(in_order(read_keys(path), time.time()))
+
+
+def read_keys(path: Path) -> tuple[Key, ...]:
+    """The keys in this file, as they stand there. Raises OSError, and StoreError where it is not fit to hold them.
 
     Threat: a key that another user of the machine can read, or has put there and knows.
     """
@@ -82,14 +91,58 @@ def read(path: Path) -> KeyRing:
             raise _unusable(path, f"others may read it; run: chmod 600 {path}")
         raw = file.read(_MAX_BYTES)
     try:
-        return KeyRing(msgspec.json.decode(raw, type=_File).keys)
+        return KeyRing(msgspec.json.decode(raw, type=_File).keys).keys
     except ValueError as exc:  # msgspec's errors are ValueErrors too
         raise _unusable(path, "it holds no key ring") from exc
 
 
-def new_key(random: Callable[[int], bytes] = secrets.token_bytes) -> Key:
+Stamp: TypeAlias = tuple[int, int, int]
+
+
+def stamp_of(path: Path) -> Stamp:
+    """What changes when the file does. Raises OSError."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def change(path: Path, changed: Callable[[tuple[Key, ...]], tuple[Key, ...]]) -> tuple[Key, ...]:
+    """Put the keys that `changed` makes of those in the file in their place; they are on disk when this returns.
+
+    Of two who change it at once, the second finds what the first has written. Its owner stays. Raises StoreError, and
+    what `changed` raises.
+    """
+    try:
+        with _locked(path):
+            keys = KeyRing(changed(read_keys(path))).keys
+            draft = _drafted(path, keys)
+            try:
+                status = path.stat()
+                if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+                    os.chown(draft, status.st_uid, status.st_gid)
+                draft.replace(path)
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
+            _sync_directory(path.parent)
+            return keys
+    except OSError as exc:
+        raise _unusable(path, exc.strerror) from exc
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """The file as its name leads to it, locked against other commands."""
+    while True:
+        with open(path, "rb", opener=_opened_at_once) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+                yield
+                return
+
+
+def new_key(random: Callable[[int], bytes] = secrets.token_bytes, *, active_at: float = 0.0) -> Key:
     """A fresh key with a fresh id."""
-    return Key(random(_ID_BYTES).hex(), random(SECRET_BYTES))
+    return Key(random(_ID_BYTES).hex(), random(SECRET_BYTES), active_at)
 
 
 def _opened_at_once(path: str, flags: int) -> int:
@@ -100,20 +153,29 @@ def _opened_at_once(path: str, flags: int) -> int:
 def _create(path: Path, key: Key) -> None:
     """Put the file there whole, or find that somebody was faster; on disk with its name when this returns."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = _drafted(path, (key,))
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return
+    finally:
+        draft.unlink()
+    _sync_directory(path.parent)
+
+
+def _drafted(path: Path, keys: tuple[Key, ...]) -> Path:
+    """A file beside it with these keys, on disk; nothing is left where that fails."""
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(_File((key,))) + b"\n")
+            file.write(msgspec.json.encode(_File(keys)) + b"\n")
             file.flush()
             os.fsync(descriptor)
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return
-    finally:
+    except BaseException:
         draft.unlink()
-    _sync_directory(path.parent)
+        raise
+    return draft
 
 
 def _sync_directory(directory: Path) -> None:

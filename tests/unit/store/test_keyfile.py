@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from vestibule.core.seal import KeyRing
+from vestibule.core.seal import Key, KeyRing
 from vestibule.errors import StoreError
 from vestibule.store import keyfile
 
@@ -141,3 +142,57 @@ def test_a_key_that_processes_share_is_the_files(tmp_path):
     path.chmod(0o644)
     with pytest.raises(StoreError, match="others may read it"):
         keyfile.read_shared(path)
+
+
+# -- changing it --------------------------------------------------------------------------------
+
+
+def put_in_front(key: Key) -> Callable[[tuple[Key, ...]], tuple[Key, ...]]:
+    return lambda keys: (key, *keys)
+
+
+def test_the_file_is_replaced_whole_and_stays_its_owners_alone(tmp_path):
+    path = tmp_path / "vestibule.key"
+    [first] = keyfile.read_or_create(path).keys
+    before, stamp = path.read_bytes(), keyfile.stamp_of(path)
+    with path.open("rb") as open_before:
+        new = keyfile.new_key(active_at=1_800_000_000.0)
+        assert keyfile.change(path, put_in_front(new)) == (new, first)
+        assert open_before.read() == before
+    assert keyfile.read_keys(path) == (new, first)
+    assert keyfile.stamp_of(path) != stamp
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_key_seals_from_its_time_on(tmp_path):
+    path = tmp_path / "vestibule.key"
+    [first] = keyfile.read_or_create(path).keys
+    past, later = keyfile.new_key(active_at=1.0), keyfile.new_key(active_at=9e12)
+    keyfile.change(path, lambda keys: (later, past, *keys))
+    assert keyfile.read(path).keys == (past, later, first)
+
+
+def test_of_many_who_change_it_at_once_none_is_forgotten(tmp_path):
+    path = tmp_path / "vestibule.key"
+    keyfile.read_or_create(path)
+    new = [keyfile.new_key() for _ in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda key: keyfile.change(path, put_in_front(key)), new))
+    assert {key.id for key in new} < {key.id for key in keyfile.read_keys(path)}
+
+
+def test_a_change_that_makes_no_ring_leaves_the_file(tmp_path):
+    path = tmp_path / "vestibule.key"
+    keyfile.read_or_create(path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="at least one key"):
+        keyfile.change(path, lambda _keys: ())
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_not_there_can_not_be_changed(tmp_path):
+    with pytest.raises(StoreError, match=r"can't be used: No such file"):
+        keyfile.change(tmp_path / "vestibule.key", put_in_front(keyfile.new_key()))
+    assert list(tmp_path.iterdir()) == []
