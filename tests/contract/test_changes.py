@@ -179,6 +179,16 @@ async def test_who_comes_later_is_settled_with_too(channel):
             assert "s1" not in second.heard
 
 
+async def test_who_has_just_come_waits_for_those_it_has_not_heard_yet(channel):
+    async with together(channel, 1) as [first]:
+        newcomer = Heard(channel())
+        newcomer.start()
+        newcomer.publish(KIND, "s1")
+        await newcomer.settle()
+        assert "s1" in first.heard
+        await newcomer.close()
+
+
 async def test_who_was_closed_is_not_current(channel):
     async with together(channel, 1) as [bus]:
         await bus.close()
@@ -218,7 +228,7 @@ async def test_all_understand_who_seals_with_a_newer_key_that_they_have(channel)
         bus._ring = KeyRing((Key("k1", b"k" * 32), Key("k2", b"n" * 32)))
         newer = Heard(channel(), ring=both)
         newer.start()
-        await until(lambda: bus.peers == 1)
+        await until(lambda: bus.peers == newer.peers == 1)
         newer.publish(KIND, "s1")
         await newer.settle()
         assert bus.heard[-1] == "s1"

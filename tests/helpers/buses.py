@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -35,6 +36,10 @@ class Heard(Bus):
         """How many others are heard."""
         return len(self._hearing.peers)
 
+    def knows_all(self) -> None:
+        """Whoever is there was heard: so nobody need be waited for who wasn't."""
+        self._hearing._since_mono = -math.inf
+
 
 async def until(is_so: Callable[[], object], what: str = "") -> None:
     """Returns once it is so; fails the test when it never is."""
@@ -56,6 +61,7 @@ async def together(
             bus.start()
         for bus in buses:
             await until(lambda bus=bus: bus.is_good and bus.peers == count - 1, "current, and heard by all")
+            bus.knows_all()
         for bus in buses:  # whatever was still to be said of those who came has been
             bus.publish("nothing", "")
             await bus.settle()

@@ -20,6 +20,8 @@ SILENT_S: Final = 1.25
 STATEMENT_DONE_S: Final = 10.0
 """Longer than a store goes on with a statement whose sender was killed."""
 _BEATS_MAX: Final = 64
+_SOMEBODY: Final = ""
+"""Who is there and wasn't heard yet: waited for by those who haven't listened for long."""
 
 
 class Heard(msgspec.Struct):
@@ -69,6 +71,8 @@ class Hearing:
         self._peers: dict[str, _Peer] = {}
         self._gone: dict[str, float] = {}
         self._forget_mono = math.inf
+        self._since_mono = math.inf
+        """When the first beat was sent that came back on this connection."""
         self._waiting: dict[int, set[str] | None] = {}
 
     @property
@@ -105,6 +109,7 @@ class Hearing:
         """A connection is being made: nothing is known until a beat comes back on it."""
         self.beat_mono = -math.inf
         self.unreturned = 0
+        self._since_mono = math.inf
         self._beats.clear()
         for peer in self._peers.values():
             peer.number = None
@@ -176,6 +181,7 @@ class Hearing:
         self.unreturned = len(self._beats)
         since_s = sent_mono - self.beat_mono
         self.beat_mono = sent_mono
+        self._since_mono = min(self._since_mono, sent_mono)
         if since_s >= SILENT_S:
             # The connection is new, or this process stood still: who was silent meanwhile can't be told.
             heard.missed = "connected" if since_s == math.inf else "stood_still"
@@ -204,6 +210,8 @@ class Hearing:
         # One that was found silent a moment ago may yet believe itself current.
         self._gone = {node: at for node, at in self._gone.items() if now_mono - at < SILENT_S}
         waiting = self._waiting[number] = self._gone.keys() | self._peers.keys()
+        if not self.beat_mono - self._since_mono >= SILENT_S:
+            waiting.add(_SOMEBODY)
         heard.echoed.append(number)
         if not waiting:
             heard.settled.append(number)

@@ -136,6 +136,7 @@ async def world(monkeypatch):
     world = World()
     world.bus.start()
     await until(lambda: world.is_current)
+    world.bus.knows_all()
     world.bus.heard.clear()
     yield world
     for bus in world.buses:
