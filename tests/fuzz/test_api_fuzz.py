@@ -57,8 +57,11 @@ REFUSE_MORE = (
     "updateIdentityProvider",
     "replaceIdentityProvider",
     "explain",
+    "createSession",
+    "listSessions",
+    "updateSession",
 )
-EXPECTED = ["2XX", 401, 403, 404, 409, 412, 422]
+EXPECTED = ["2XX", 401, 403, 404, 409, 412, 422, 428]
 CONFIG = SchemathesisConfig.from_dict(
     {
         "seed": 1,

@@ -203,8 +203,10 @@ async def on_unrouted(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> set[str]:
     """All methods that the path takes. Spec: RFC 9110 section 10.2.1."""
-    paths = request.app.openapi()["paths"]
-    matching = [methods for path, methods in paths.items() if compile_path(path)[0].match(request.url.path)]
+    paths, asked = request.app.openapi()["paths"], request.url.path
+    if asked in paths:  # a path without places stands before those with one
+        return {method.upper() for method in paths[asked]}
+    matching = [methods for path, methods in paths.items() if compile_path(path)[0].match(asked)]
     return {method.upper() for methods in matching for method in methods}
 
 

@@ -163,6 +163,7 @@ def test_another_method_is_405_with_all_that_are_taken(api):
     assert (answer.status, answer.json["code"]) == (405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, POST"
     assert api.call("POST", "/identity-providers/x").headers["allow"] == "DELETE, GET, PATCH, PUT"
+    assert api.call("PUT", "/sessions/introspect").headers["allow"] == "POST"
 
 
 @pytest.mark.parametrize(
