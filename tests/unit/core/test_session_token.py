@@ -90,3 +90,27 @@ def test_anything_else_is_none(raw: bytes) -> None:
 def test_a_mark_of_the_same_ring_for_something_else_is_none() -> None:
     body = written().rpartition(b".")[0]
     assert read(body + b"." + base64url.encode(RING.mac("flow-state", body)).encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("realm", "audience"), [("app.example", "app.example"), (".example.com", "example.com")]
+)
+def test_a_token_is_for_a_host_or_a_domain(realm: str, audience: str) -> None:
+    assert session_token.audience_of(realm) == audience
+
+
+@pytest.mark.parametrize(
+    ("raw", "is_one"),
+    [
+        pytest.param(written(), True, id="ours"),
+        pytest.param(written()[:-4] + b"AAAA", True, id="says that it is"),
+        pytest.param(signed({"alg": "ES256", "typ": "JWT"}, CLAIMS), False, id="an issuer's"),
+        pytest.param(signed(["x"], CLAIMS), False, id="no header"),
+        pytest.param(HANDLE.encode(), False, id="a handle"),
+        pytest.param(b"a.b.c", False, id="three parts"),
+        pytest.param(b"..", False, id="nothing"),
+        pytest.param(written() + b".x", False, id="four parts"),
+    ],
+)
+def test_what_says_that_it_is_one_is_known_before_it_is_checked(raw: bytes, is_one: bool) -> None:
+    assert session_token.is_one(raw) is is_one

@@ -15,6 +15,7 @@ from vestibule.protocol.authorization import (
     bearer_challenge,
     bearer_of,
     scheme_of,
+    step_up_challenge,
     token_in,
 )
 
@@ -113,6 +114,13 @@ def test_the_challenges_are_those_of_their_rfcs():
     assert (
         bearer_challenge("app.example", error="invalid_token", description="it has expired")
         == 'Bearer realm="app.example", error="invalid_token", error_description="it has expired"'
+    )
+
+
+def test_a_fresher_sign_in_is_asked_for_in_the_words_of_rfc_9470():
+    assert step_up_challenge("app.example", description="sign in", max_age_s=3600.0) == (
+        'Bearer realm="app.example", error="insufficient_user_authentication", '
+        'error_description="sign in", max_age="3600"'
     )
 
 

@@ -367,6 +367,42 @@ def test_a_header_that_cannot_be_read_names_no_key(header: dict[str, Any], code:
     assert oidc.key_id_of(SIGNER.sign(CLAIMS).reveal()) == "1"
 
 
+AGES = {
+    "just now": (NOW, True),
+    "within the time": (NOW - 599, True),
+    "within what clocks may differ by": (NOW - 659, True),
+    "too long ago": (NOW - 661, False),
+    "in a moment": (NOW + 59, True),
+    "in the future": (NOW + 61, False),
+    "as a fraction": (NOW - 0.5, True),
+    "never": (0, False),
+    "not said": (None, False),
+    "text": (str(int(NOW)), False),
+    "truth": (True, False),
+    "beyond all times": (1e300, False),
+}
+
+
+@pytest.mark.parametrize(("auth_time", "holds"), AGES.values(), ids=list(AGES))
+def test_how_long_ago_they_signed_in_is_proven_where_it_was_asked(auth_time: Any, holds: bool) -> None:
+    """Threat: a provider that goes by the session it has, which somebody else may sit in front of."""
+    claims = CLAIMS if auth_time is None else CLAIMS | {"auth_time": auth_time}
+    assert verify(claims)  # not asked
+    if holds:
+        assert verify(claims, max_age_s=600)
+        return
+    with pytest.raises(ProviderInvalid) as caught:
+        verify(claims, max_age_s=600)
+    assert caught.value.code == "id_token_auth_time"
+
+
+@pytest.mark.parametrize(
+    ("auth_time", "at"), [(NOW, NOW), (NOW + 30, NOW), (NOW - 60, NOW), (NOW - 61, NOW - 61), (None, 0.0)]
+)
+def test_when_they_signed_in(auth_time: float | None, at: float) -> None:
+    assert oidc.signed_in_at({"auth_time": auth_time}, NOW) == at
+
+
 CODE, STATE = Secret("c0de"), Secret("st4te")
 
 
