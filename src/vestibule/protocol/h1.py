@@ -13,6 +13,7 @@ import msgspec
 
 from vestibule.errors import BackendError, BadRequest
 from vestibule.protocol import caching, headers, url
+from vestibule.protocol.familiar import Familiar
 from vestibule.protocol.headers import (
     ALIAS,
     AUTHORIZATION,
@@ -47,13 +48,19 @@ TARGET_LIMIT_BYTES = 8 * 1024
 _METHOD = re.compile(rb"[A-Z][A-Z\-]{0,31}\Z")
 _DIGITS = re.compile(rb"[0-9]{1,18}\Z")
 _KEPT_LINE_BYTES = 512
-_LINES_MAX = 2048
-_request_lines: tuple[dict[bytes, RequestLine], dict[bytes, RequestLine]] = ({}, {})
-"""Request lines that came before; the second with slashes as they are."""
-_HEADS_MAX = 1024
 _KEPT_FIELDS_BYTES = 4096
-_heads: dict[bytes, RequestHead] = {}
-_authorities: dict[bytes, tuple[url.Authority, bytes]] = {}
+_HEAD_BYTES = 1536
+"""What a head takes beside its lines, about; a line has less."""
+_LINES_LIMIT_BYTES = 2 << 20
+_HEADS_LIMIT_BYTES = 32 << 20
+"""Enough for some 10,000 browsers, each with a cookie of its own."""
+_request_lines: tuple[Familiar[RequestLine], Familiar[RequestLine]] = (
+    Familiar(_LINES_LIMIT_BYTES, each_bytes=_HEAD_BYTES),
+    Familiar(_LINES_LIMIT_BYTES, each_bytes=_HEAD_BYTES),
+)
+"""Request lines that came before; the second with slashes as they are."""
+_heads: Familiar[RequestHead] = Familiar(_HEADS_LIMIT_BYTES, each_bytes=_HEAD_BYTES)
+_authorities: Familiar[tuple[url.Authority, bytes]] = Familiar(_LINES_LIMIT_BYTES, each_bytes=_HEAD_BYTES)
 
 
 class RequestHead(msgspec.Struct, kw_only=True):
@@ -124,9 +131,7 @@ def parse_request_head(block: bytes, *, slashes: bool = False) -> RequestHead:
         known = _head_of_fields(fields, minor)
         if minor and len(fields) <= _KEPT_FIELDS_BYTES and came_before(fields):
             known.is_familiar = True
-            if len(_heads) >= _HEADS_MAX:
-                _heads.clear()
-            _heads[fields] = known
+            _heads.keep(fields, known)
     # One that is kept is shared: what is this request's own goes into a copy.
     head: RequestHead = known if not known.is_familiar else known.__copy__()  # type: ignore[attr-defined] # msgspec has it, its stubs don't
     head.method = line.method
@@ -185,10 +190,7 @@ def _request_line(line: bytes, *, slashes: bool) -> RequestLine:
         raise BadRequest("only OPTIONS may ask for *", code="bad_target")
     found = RequestLine(method, target, 1 if version == b"HTTP/1.1" else 0)
     if len(line) <= _KEPT_LINE_BYTES and came_before(line):
-        known = _request_lines[slashes]
-        if len(known) >= _LINES_MAX:
-            known.clear()
-        known[line] = found
+        _request_lines[slashes].keep(line, found)
     return found
 
 
@@ -285,9 +287,7 @@ def _check_host(head: RequestHead) -> None:
         authority = url.authority(value_of(head.host_line))
         port = b"" if authority.port is None else b":%d" % authority.port
         known = authority, b"Host: " + authority.host + port
-        if len(_authorities) >= _LINES_MAX:
-            _authorities.clear()
-        _authorities[head.host_line] = known
+        _authorities.keep(head.host_line, known)
     head.authority, head.host_line = known
 
 
@@ -338,7 +338,7 @@ class AnswerHead(msgspec.Struct, kw_only=True):
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\Z")
 _statuses: dict[bytes, tuple[int, int, bytes]] = {}
 _lengths: dict[bytes, int] = {}
-_answer_heads: dict[bytes, AnswerHead] = {}
+_answer_heads: Familiar[AnswerHead] = Familiar(_LINES_LIMIT_BYTES, each_bytes=_HEAD_BYTES)
 
 
 def parse_answer_head(block: bytes) -> AnswerHead:
@@ -350,9 +350,7 @@ def parse_answer_head(block: bytes) -> AnswerHead:
     if head is None:
         head = _answer_head(block)
         if not head.set_cookies and len(block) <= _KEPT_FIELDS_BYTES:
-            if len(_answer_heads) >= _HEADS_MAX:
-                _answer_heads.clear()
-            _answer_heads[block] = head
+            _answer_heads.keep(block, head)
     return head
 
 
@@ -476,7 +474,7 @@ class HeadCheck:
 
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
-        self._agreed: dict[bytes, bytes] = {}
+        self._agreed: Familiar[bytes] = Familiar(_HEADS_LIMIT_BYTES, each_bytes=_HEAD_BYTES)
         """Method by header lines."""
 
     def agree(self, head: RequestHead, head_bytes: bytes) -> None:
@@ -495,6 +493,4 @@ class HeadCheck:
             # It waits for a body, or takes nothing after what says close.
             self._parser = httptools.HttpRequestParser(self)
         if head.is_familiar:
-            if len(self._agreed) >= _HEADS_MAX:
-                self._agreed.clear()
-            self._agreed[head.fields] = head.method
+            self._agreed.keep(head.fields, head.method)

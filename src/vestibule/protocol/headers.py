@@ -242,7 +242,7 @@ def value_of(line: bytes) -> bytes:
     return line[line.find(b":") + 1 :].strip(b" \t")
 
 
-_MARKS_MAX = 8192
+_MARKS_MAX = 1 << 16
 _marks: set[int] = set()
 
 

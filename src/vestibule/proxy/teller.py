@@ -22,7 +22,7 @@ from vestibule.model import Caller, Session
 from vestibule.observe import clock
 from vestibule.proxy.judge import Judged
 
-BLOCKS_MAX = 10_000
+BLOCKS_MAX = 20_000
 
 
 class Told(msgspec.Struct, frozen=True):

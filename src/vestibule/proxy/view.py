@@ -24,8 +24,9 @@ from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.headers import value_of
 from vestibule.proxy.exchange import Listener
 
-KEPT_LIMIT_BYTES = 8 * 1024 * 1024
-"""Of all that is kept of all hosts, together: anybody may send lines that nobody sent before."""
+KEPT_LIMIT_BYTES = 48 << 20
+"""Of all that is kept of all hosts, together: anybody may send lines that nobody sent before. Enough for some 20,000
+browsers."""
 ENTRY_BYTES = 512
 """What an entry takes beside its lines, about."""
 NO_COOKIE = cookie.Taken(None, is_repeated=False, rest=b"")

@@ -145,22 +145,30 @@ def test_the_rewritten_lines_have_host_framing_and_the_switch():
     )
 
 
-def test_what_is_remembered_is_bounded_and_never_of_what_is_long():
+def test_what_is_remembered_is_bounded_and_never_of_what_is_long(monkeypatch):
     check = HeadCheck()
-    for number in range(h1._LINES_MAX + 10):
+    remembered = (
+        h1._heads,
+        h1._answer_heads,
+        check._agreed,
+        h1._request_lines[False],
+        h1._authorities,
+    )
+    limit_bytes = 64 * 1024
+    for kept in remembered:
+        monkeypatch.setattr(kept, "limit_bytes", limit_bytes)
+        kept.clear()
+    most = limit_bytes // h1._HEAD_BYTES
+    for number in range(5 * most):
         block = b"GET /%d HTTP/1.1\r\nHost: host-%d.example\r\nX: %d" % (number, number, number)
         for _ in range(2):
             check.agree(parse_request_head(block), block + b"\r\n\r\n")
         parse_answer_head(b"HTTP/1.1 200 OK\r\nX: %d" % number)
-    for kept, most in (
-        (h1._heads, h1._HEADS_MAX),
-        (headers._marks, headers._MARKS_MAX),
-        (h1._answer_heads, h1._HEADS_MAX),
-        (check._agreed, h1._HEADS_MAX),
-        (h1._request_lines[False], h1._LINES_MAX),
-        (h1._authorities, h1._LINES_MAX),
-    ):
-        assert 0 < len(kept) <= most
+        assert all(0 < len(kept) <= most for kept in remembered)
+    assert 0 < len(headers._marks) <= headers._MARKS_MAX
+    monkeypatch.undo()
+    for kept in remembered:
+        kept.clear()
     long = b"X: " + b"x" * 5000
     head(long, first=b"GET /" + b"y" * 1000 + b" HTTP/1.1")
     parse_answer_head(b"HTTP/1.1 200 OK\r\n" + long)
