@@ -22,7 +22,7 @@ _NGINX = """\
 {user}
 pid {directory}/nginx.pid;
 error_log stderr crit;
-worker_processes 1;
+worker_processes {workers};
 worker_rlimit_nofile 65536;
 events {{ worker_connections 32768; }}
 http {{
@@ -282,13 +282,13 @@ class Stage:
             "vestibule", [sys.executable, "-m", "vestibule", "serve", file], self.cores.subject
         )
 
-    def nginx(self) -> Process:
+    def nginx(self, workers: int = 1) -> Process:
         """Start nginx as a plain reverse proxy, not waited for."""
         ports = self.ports
         proxy = _PROXY.format(
             port=ports.nginx, plain=ports.plain, api=ports.api, sink=ports.sink, files=self.files
         )
-        return self._nginx("proxy", proxy, self.cores.subject)
+        return self._nginx("proxy", proxy, self.cores.subject, workers)
 
     def oauth2_proxy(self, binary: Path) -> Process:
         """Start oauth2-proxy with its sessions in the cookie, as it comes, and without logs; not waited for."""
@@ -362,12 +362,12 @@ class Stage:
         """Returns once it sends people to the provider: then all of it is loaded."""
         process.wait_until(lambda: answers(self.ports.vestibule, "/@/signin") in (200, 302, 303))
 
-    def _nginx(self, name: str, http: str, core: int) -> Process:
+    def _nginx(self, name: str, http: str, core: int, workers: int = 1) -> Process:
         directory = self.directory / name
         directory.mkdir(exist_ok=True)
         file = directory / "nginx.conf"
         user = "user root;" if os.geteuid() == 0 else ""  # else workers can't read the files
-        file.write_text(_NGINX.format(user=user, directory=directory, http=http), "ascii")
+        file.write_text(_NGINX.format(user=user, directory=directory, http=http, workers=workers), "ascii")
         argv: list[str | Path] = [
             needed("nginx", "nginx-light"),
             "-e",
