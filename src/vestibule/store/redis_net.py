@@ -80,7 +80,9 @@ class Link:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        self.drop("it is closed")
+        if self._wire is not None:
+            self._wire.end(Broken("it is closed"))
+            await self._wire.ended()
 
     async def _made(self) -> Wire:
         try:

@@ -14,7 +14,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import hiredis
 import msgspec
@@ -75,6 +75,7 @@ class Wire(asyncio.Protocol):
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._transport: asyncio.Transport | None = None
         self._watch: asyncio.TimerHandle | None = None
+        self._lost = asyncio.Event()
         self.fault: Broken | None = None
         """Why it ended; None while it is open."""
 
@@ -140,14 +141,18 @@ class Wire(asyncio.Protocol):
         while self._waiting:
             _fail(self._waiting.popleft()[0], _same(fault))
 
+    async def ended(self) -> None:
+        """Return when the socket is closed, too."""
+        if self._transport is not None:
+            await self._lost.wait()
+
     # -- called by the loop --------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport; one that comes too late is closed."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         if self.fault is not None:
-            transport.abort()
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Give each answer to the first who waits."""
@@ -170,6 +175,7 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell all that wait."""
         self.end(Broken(f"the connection was lost: {exc}" if exc else "the connection was closed"))
+        self._lost.set()
 
     def _look(self) -> None:
         """The first who waits should have his answer by now."""
