@@ -91,6 +91,24 @@ class AppToken(msgspec.Struct, frozen=True, kw_only=True):
     seen_at: datetime | None
 
 
+class Happened(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened."""
+
+    id: str
+    at: datetime
+    action: str
+    outcome: Literal["ok", "refused"]
+    actor: str
+    target: str
+    user_id: str
+    session_id: str
+    host: str
+    address: str
+    device: str
+    request_id: str
+    detail: dict[str, Any]
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was tried at a provider."""
 
@@ -282,6 +300,31 @@ class AdminClient:
         self._call("DELETE", f"/tokens/{segment(token_id)}")
 
     # -- explanations -------------------------------------------------------------------------
+
+    def audit(
+        self,
+        *,
+        action: str = "",
+        actor: str = "",
+        target: str = "",
+        outcome: str = "",
+        user_id: str = "",
+        session_id: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[Happened]:
+        """What has happened, the latest first, fetched page by page."""
+        filters = {
+            "action": action,
+            "actor": actor,
+            "target": target,
+            "outcome": outcome,
+            "user_id": user_id,
+            "session_id": session_id,
+            "since": since.isoformat() if since else "",
+            "until": until.isoformat() if until else "",
+        }
+        return self._list("/audit", filters, Happened)
 
     def explain(self, url: str, *, who: str = "", method: str = "GET", address: str = "") -> Explanation:
         """What a request by this user (id, address or login; empty: nobody) gets at an address, and why."""

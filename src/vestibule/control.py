@@ -81,6 +81,7 @@ class ControlPlane:
             registry=self._back.registry,
             tokens=AdminTokens(self._back.records.admin_tokens, shared=self._parts.tries),
             app_tokens=self._back.app_tokens,
+            audit=self._back.records.audit,
             steward=self._steward(),
             ring=self._parts.basis.ring,
             log=self._parts.basis.log,

@@ -64,6 +64,7 @@ NEEDED: Final[Mapping[str, str]] = MappingProxyType(
         "listTokens": "tokens:write",
         "revokeToken": "tokens:write",
         "explain": "users:read",
+        "listAudit": "audit:read",
     }
 )
 """Which scope an operation of the API asks for, by its `operationId`; others are for tokens without scopes."""

@@ -20,7 +20,16 @@ from starlette.types import ASGIApp
 from vestibule import __version__
 from vestibule.core.scope import NEEDED
 from vestibule.errors import VestibuleError
-from vestibule.web.api import explain, identities, identity_providers, invitations, sessions, tokens, users
+from vestibule.web.api import (
+    audit,
+    explain,
+    identities,
+    identity_providers,
+    invitations,
+    sessions,
+    tokens,
+    users,
+)
 from vestibule.web.api.door import Door
 from vestibule.web.api.office import Office, check_scope
 from vestibule.web.api.problem import Problem, on_crash, on_error, on_invalid, on_unrouted
@@ -35,6 +44,7 @@ RESOURCES: tuple[APIRouter, ...] = (
     identity_providers.router,
     tokens.router,
     explain.router,
+    audit.router,
 )
 
 _DESCRIPTION = """\

@@ -16,6 +16,7 @@ from vestibule.service.app_tokens import AppTokens
 from vestibule.service.people import People
 from vestibule.service.registry import Registry
 from vestibule.service.steward import Steward
+from vestibule.store.base_events import Audit
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -41,6 +42,7 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     registry: Registry
     tokens: AdminTokens
     app_tokens: AppTokens
+    audit: Audit
     steward: Steward
     ring: KeyRing
     """Signs cursors."""

@@ -90,6 +90,7 @@ class ApiDesk:
                 registry=self.registry,
                 tokens=self.tokens,
                 app_tokens=self.app_tokens,
+                audit=store.audit,
                 steward=self.steward,
                 ring=RING,
                 log=log,
