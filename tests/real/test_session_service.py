@@ -56,7 +56,8 @@ class Shop:
 @pytest.fixture
 async def shop(ports, api, openid, gateway) -> Any:
     port = ports.take()
-    configuration = f'{CONFIGURATION}\nadmin {{\n  listen = "127.0.0.1:{port}"\n}}\n'
+    taking = CONFIGURATION.replace('sign_in = ["op"]', 'sign_in = ["op"]\n  session_bearer = true', 1)
+    configuration = f'{taking}\nadmin {{\n  listen = "127.0.0.1:{port}"\n}}\n'
     shop = Shop(
         await build(ports=ports, api=api, openid=openid, gateway=gateway, configuration=configuration), port
     )
@@ -92,6 +93,23 @@ async def test_what_a_service_makes_lets_in_and_what_it_ends_is_out_at_once(shop
     assert await shop.status(bearer) == 302
     assert sessions.introspect(made.bearer) is None
     assert bearer not in shop.house.gateway.log
+
+
+@pytest.mark.parametrize("form", ["handle", "jwt"])
+async def test_a_phone_shows_it_with_each_request_until_it_is_ended(shop, form):
+    sessions = shop.client(*ALL)
+    made = sessions.create(shop.user_id, HOST, form=form)
+    headers = {"Authorization": f"Bearer {made.bearer.reveal()}"}
+    async with shop.house.browser() as phone:
+        assert (await phone.get("/", **headers)).status == 200
+        seen = shop.house.app.seen[-1]
+        assert (seen.one("User-Id"), seen.all("Authorization")) == (shop.user_id, [])
+        whose = sessions.introspect(made.bearer)
+        assert whose is not None
+        assert whose.id == made.id
+        sessions.end(made.id)
+        assert (await phone.get("/", **headers)).status == 401
+    assert sessions.introspect(made.bearer) is None
 
 
 async def test_who_is_signed_out_everywhere_is_out_in_each_browser(shop, sessions):
