@@ -27,7 +27,7 @@ from vestibule.errors import StoreError, VestibuleError
 from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
-from vestibule.opening import Kept, opened, token_sources
+from vestibule.opening import Kept, key_jobs, opened, token_sources
 from vestibule.providers.base import Provider, Refresh
 from vestibule.proxy.account import Account
 from vestibule.proxy.admin import Admin
@@ -58,9 +58,10 @@ from vestibule.service.caller import Callers
 from vestibule.service.grants import Grants
 from vestibule.service.htpasswd import PasswordFiles, files_of
 from vestibule.service.introspection import Opaque
-from vestibule.service.jobs import Job, Jobs, sweeping
+from vestibule.service.jobs import Job, Jobs, sweeping, sweeps
 from vestibule.service.offer import Offer
 from vestibule.service.proof import Proofs
+from vestibule.service.provider_secrets import RESEAL_EVERY_S
 from vestibule.service.recheck import Rechecks
 from vestibule.service.registry import LOOK_EVERY_S
 from vestibule.service.sessions import SESSION, Sessions
@@ -269,7 +270,6 @@ class App:
 
     def _work(self) -> tuple[Job, ...]:
         """What is done now and then."""
-        store = self._store
         return (
             Job(name="last seen", every_s=FLUSH_S, run=self._flush, is_shared=False),
             Job(name="identity providers", every_s=LOOK_EVERY_S, run=self._look, is_shared=False),
@@ -282,12 +282,9 @@ class App:
             Job(name="new signing key", every_s=assertion.ROTATE_EVERY_S, run=self.assertions.rotate),
             Job(name="traffic records", every_s=REPORT_EVERY_S, run=self._report, is_shared=False),
             Job(name="password files", every_s=htpasswd.LOOK_EVERY_S, run=self._files.look, is_shared=False),
-            sweeping("dead sessions", store.sessions.sweep),
-            sweeping("old grants", store.grants.sweep),
-            sweeping("old marks", store.marks.sweep),
-            sweeping("old leases", store.leases.sweep),
-            sweeping("what nobody came back for", store.parking.sweep),
-            sweeping("old counts of what failed", store.tries.sweep),
+            *key_jobs(self._compiled, self._ring, self._log),
+            Job(name="provider secrets", every_s=RESEAL_EVERY_S, run=self._late.reseal),
+            *sweeps(self._store),
             sweeping("old records", self._late.sweep, every_s=3600.0),
         )
 

@@ -22,6 +22,7 @@ from vestibule.fetch import AiohttpTransport, Fetcher
 from vestibule.observe.log import Log
 from vestibule.protocol.address import Networks
 from vestibule.providers.base import Provider, ProviderConfig
+from vestibule.service import provider_secrets
 from vestibule.service.app_tokens import AppTokens
 from vestibule.service.devices import Devices
 from vestibule.service.events import Events
@@ -124,6 +125,10 @@ class BackOffice:
     def _judge_by(self, offer: Offer) -> None:
         """By these providers old words about people are judged."""
         self.people.judge_by(standing_of(offer, holds_s=self._basis.lifetimes.absolute_s))
+
+    async def reseal(self) -> None:
+        """Have the active key seal what lasts. Raises StoreError."""
+        await provider_secrets.reseal(self.records.identity_providers, self._basis.ring)
 
     async def sweep(self, now: float, limit: int) -> int:
         """Delete at most `limit` old records of each kind; how many went of the kind that had the most."""

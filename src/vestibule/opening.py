@@ -11,6 +11,7 @@ from typing import cast
 import msgspec
 
 from vestibule.config.compile import Compiled
+from vestibule.config.environment import session_keys_in
 from vestibule.core.postgres import Postgres
 from vestibule.core.record import Vault
 from vestibule.core.seal import Key, KeyRing
@@ -18,7 +19,10 @@ from vestibule.model import Secret
 from vestibule.observe.log import Log
 from vestibule.providers.base import TokenSource
 from vestibule.role import Role
+from vestibule.service import key_watch
 from vestibule.service.grants import REFRESHED
+from vestibule.service.jobs import Job
+from vestibule.service.key_watch import KeyWatch
 from vestibule.store import base, keyfile, sqlite
 from vestibule.store.base import Store
 from vestibule.store.bus import Bus, Transport
@@ -65,11 +69,24 @@ def open_ring(compiled: Compiled) -> KeyRing:
     return keyfile.read_or_create(compiled.key_file)
 
 
-def ring_of(session_key: Secret) -> KeyRing:
-    """A ring of one key from `VESTIBULE_SESSION_KEY`; its id tells two keys apart, and nothing else of them."""
-    secret = hashlib.sha256(b"vestibule session key\0" + session_key.reveal().encode()).digest()
-    key_id = hashlib.sha256(b"vestibule key id\0" + secret).hexdigest()[:8]
-    return KeyRing((Key(key_id, secret),))
+def ring_of(session_keys: Secret) -> KeyRing:
+    """The ring of what `VESTIBULE_SESSION_KEY` holds: one key, or several, of which the first seals."""
+    return KeyRing(tuple(dict.fromkeys(map(_key_of, session_keys_in(session_keys.reveal())))))
+
+
+def _key_of(session_key: str) -> Key:
+    """The key; its id tells two keys apart, and nothing else of them."""
+    secret = hashlib.sha256(b"vestibule session key\0" + session_key.encode()).digest()
+    return Key(hashlib.sha256(b"vestibule key id\0" + secret).hexdigest()[:8], secret)
+
+
+def key_jobs(compiled: Compiled, ring: KeyRing, log: Log) -> tuple[Job, ...]:
+    """What keeps the ring as its file says; nothing where the keys are the environment's."""
+    if compiled.session_key is not None:
+        return ()
+    path = compiled.key_file
+    watch = KeyWatch(ring, log, stamp=lambda: keyfile.stamp_of(path), read=lambda: keyfile.read_keys(path))
+    return (Job(name="key ring", every_s=key_watch.LOOK_EVERY_S, run=watch.look, is_shared=False),)
 
 
 async def open_store(database: Path | Postgres, ring: KeyRing, log: Log) -> Store:

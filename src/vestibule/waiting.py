@@ -33,6 +33,10 @@ class Late:
         """Delete old records; how many went. Raises StoreError."""
         return await (await asyncio.shield(self._back_office)).sweep(now, limit)
 
+    async def reseal(self, _now: float, _fence: int) -> None:
+        """Have the active key seal what lasts. Raises StoreError."""
+        await (await asyncio.shield(self._back_office)).reseal()
+
     async def owner_of(self, identity: Identity) -> User | None:
         """The user this account belongs to. Raises StoreError."""
         return await (await asyncio.shield(self._back_office)).people.owner_of(identity)

@@ -32,6 +32,11 @@ ADMIN_TOKEN = "VESTIBULE_ADMIN_TOKEN"  # noqa: S105 - the name of a variable
 _EVERYWHERE = (SESSION_KEY, DEMO_URL, ADMIN_TOKEN)
 
 
+def session_keys_in(text: str) -> tuple[str, ...]:
+    """The keys that `VESTIBULE_SESSION_KEY` holds, separated by commas."""
+    return tuple(key for part in text.split(",") if (key := part.strip()))
+
+
 def overridden(root: hcl.Block, environ: Mapping[str, str], report: Report) -> hcl.Block:
     """The whole configuration with what the environment says about the gateway's own blocks."""
     blocks = list(root.blocks)

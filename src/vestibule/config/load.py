@@ -27,7 +27,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     """What is legal but risky, each `file:line:col: message`."""
     session_key: Secret | None = None
-    """`VESTIBULE_SESSION_KEY`: stands for the key file."""
+    """`VESTIBULE_SESSION_KEY`: stands for the key file; several keys are separated by commas, and the first seals."""
 
     @property
     def summary(self) -> str:
@@ -123,12 +123,13 @@ def _ours(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _session_key(variables: Variables, report: Report) -> Secret | None:
     """Threat: a key that can be guessed opens every stored credential."""
-    key = variables.text("SESSION_KEY")
-    if not key:
+    keys = variables.text("SESSION_KEY")
+    if not keys:
         return None
-    if len(key) < 32 or len(set(key)) < 8:
+    if any(len(key) < 32 or len(set(key)) < 8 for key in environment.session_keys_in(keys) or ("",)):
         report.fault(
             variables.place("SESSION_KEY"),
-            "is too easy to guess: at least 32 random characters, as `openssl rand -base64 32` prints",
+            "is too easy to guess: at least 32 random characters, as `openssl rand -base64 32` prints; of several "
+            "keys, separated by commas, each",
         )
-    return Secret(key)
+    return Secret(keys)

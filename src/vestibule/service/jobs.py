@@ -113,6 +113,18 @@ def _lease_of(job: Job) -> str:
     return f"job:{job.name}"
 
 
+def sweeps(store: base.Store) -> tuple[Job, ...]:
+    """The jobs that delete what has expired of a store."""
+    return (
+        sweeping("dead sessions", store.sessions.sweep),
+        sweeping("old grants", store.grants.sweep),
+        sweeping("old marks", store.marks.sweep),
+        sweeping("old leases", store.leases.sweep),
+        sweeping("what nobody came back for", store.parking.sweep),
+        sweeping("old counts of what failed", store.tries.sweep),
+    )
+
+
 def sweeping(name: str, sweep: Sweep, *, every_s: float = 60.0) -> Job:
     """A job that deletes what has expired, a few rows at a time so that nobody waits long for the store."""
 

@@ -21,13 +21,13 @@ from vestibule.core.route import Host, RouteTable
 from vestibule.core.seal import NONCE_BYTES, KeyRing
 from vestibule.core.session import is_top
 from vestibule.errors import Conflict, Invalid, NotFound, ProviderError, StoreError
-from vestibule.model import Secret
 from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.protocol.address import NO_NETWORKS, Networks
 from vestibule.protocol.url import host_in
 from vestibule.providers.base import Finding, Probe, Provider, ProviderConfig, RedirectLogin
 from vestibule.providers.kit import Driver
+from vestibule.service import provider_secrets
 from vestibule.service.offer import Faults, Listed, Offer, redirect_url_of, with_more
 from vestibule.store import base
 from vestibule.store.base import ProviderRow
@@ -36,7 +36,6 @@ LOOK_EVERY_S: Final = 0.5
 """How often a process looks whether another one has changed the table."""
 TEST_S: Final = 30.0
 """Longest that trying out a provider takes."""
-_SEALED_FOR: Final = "identity-provider"
 _TRIES: Final = 5
 
 
@@ -165,14 +164,7 @@ class Registry:
 
     def _whole(self, kept: ProviderRow) -> dict[str, Any]:
         """The document with its secrets. Raises Invalid where it can't be read."""
-        return joined(_document(kept), self._opened_secrets(kept))
-
-    def _opened_secrets(self, kept: ProviderRow) -> dict[str, Secret]:
-        plain = self._keys.open(_SEALED_FOR, kept.sealed, aad=kept.id.encode())
-        if plain is None:
-            raise Invalid((("", "its secrets were sealed with another key: write them again"),))
-        found: dict[str, str] = msgspec.json.decode(plain, type=dict[str, str])
-        return {path: Secret(value) for path, value in found.items()}
+        return joined(_document(kept), provider_secrets.opened(kept, self._keys))
 
     def _host_names(self) -> frozenset[str]:
         names = {host.name.decode("ascii") for host in self._table.hosts.values()}
@@ -344,7 +336,7 @@ class Registry:
         told = new if written is None else written
         told_settings = told.get(section) if isinstance(told.get(section), Mapping) else {}
         try:
-            known = self._opened_secrets(kept)
+            known = provider_secrets.opened(kept, self._keys)
         except Invalid:
             known = {}
         stay = {
@@ -395,14 +387,12 @@ class Registry:
             raise Invalid(((f"{section_of(row.kind)}.redirect_url", SHARED),))
 
     def _to_keep(self, row: Row, *, created_at: float, updated_at: float) -> ProviderRow:
-        plain = msgspec.json.encode({path: secret.reveal() for path, secret in row.secrets.items()})
-        sealed = self._keys.seal(_SEALED_FOR, plain, aad=row.id.encode(), nonce=self._random(NONCE_BYTES))
         return ProviderRow(
             id=row.id,
             provider_type=row.kind,
             enabled=row.enabled,
             config=msgspec.json.encode(row.document).decode(),
-            sealed=sealed,
+            sealed=provider_secrets.sealed(row.id, row.secrets, self._keys, nonce=self._random(NONCE_BYTES)),
             created_at=created_at,
             updated_at=updated_at,
         )
@@ -415,7 +405,7 @@ class Registry:
         except Invalid:
             document = {"id": kept.id, "provider_type": kept.provider_type, "enabled": kept.enabled}
         try:
-            paths = tuple(sorted(self._opened_secrets(kept)))
+            paths = tuple(sorted(provider_secrets.opened(kept, self._keys)))
         except Invalid:
             paths = ()
         faults = self._faults.get(kept.id, ())
