@@ -29,6 +29,8 @@ from tests.real.gateway import Gateway
 from tests.real.nginx import Nginx
 from tests.real.openid import OpenId
 from tests.real.postgres import Cluster, Database
+from tests.real.redis import Cluster as RedisCluster
+from tests.real.redis import Single as RedisSingle
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -112,6 +114,36 @@ def postgres(postgres_cluster: Cluster) -> Iterator[Database]:
     database = postgres_cluster.shared()
     yield database
     database.empty()
+
+
+@pytest.fixture(scope="session")
+def redis_single(ports: Ports) -> Iterator[RedisSingle]:
+    """One Redis, running until the end of the run."""
+    server = RedisSingle(ports)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_nodes(ports: Ports) -> Iterator[RedisCluster]:
+    """A Cluster of three, running until the end of the run."""
+    cluster = RedisCluster(ports)
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def redis(redis_single: RedisSingle) -> Iterator[RedisSingle]:
+    """A Redis with nothing in it: `redis.url`."""
+    yield redis_single
+    redis_single.empty()
+
+
+@pytest.fixture
+def redis_cluster(redis_nodes: RedisCluster) -> Iterator[RedisCluster]:
+    """A Cluster with nothing in it."""
+    yield redis_nodes
+    redis_nodes.empty()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from vestibule.model import Session
 from vestibule.store.base import Held, SealedGrant, SigningKeyRow
 from vestibule.store.memory_events import Audit, Devices, Outbox
 from vestibule.store.memory_records import AdminTokens, AppTokens, IdentityProviders, Invitations, People
+from vestibule.store.revocations import InMemory
 from vestibule.store.rows import all_live_of, held_of, live_of, record_of, renewed, saved, values_of
 from vestibule.store.sealing import Sealing, client_digest, digests_of, is_of, sid_digest, untold
 
@@ -367,6 +368,7 @@ class Store:
         self.outbox = Outbox()
         self.audit = Audit(self.outbox)
         self.devices = Devices(self.people)
+        self.revocations = InMemory(self.people)
 
     async def close(self) -> None:
         """Nothing is open."""

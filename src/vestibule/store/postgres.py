@@ -17,6 +17,7 @@ from vestibule.core.record import Record, Vault
 from vestibule.model import Session
 from vestibule.store.base import Held, SealedGrant, SigningKeyRow
 from vestibule.store.migrations import remote
+from vestibule.store.revocations import InServer
 from vestibule.store.rows import (
     COLUMNS,
     SIGNING_KEYS,
@@ -394,6 +395,7 @@ class Store:
         self.parking = Parking(server)
         self.signing_keys = SigningKeys(server)
         self.tries = Tries(server)
+        self.revocations = InServer(server)
 
     async def close(self) -> None:
         """Let what is under way end, then let go of the connections."""

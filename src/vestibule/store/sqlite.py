@@ -20,6 +20,7 @@ from vestibule.model import Session
 from vestibule.store import migrations
 from vestibule.store.base import Held, SealedGrant, SigningKeyRow
 from vestibule.store.database import Database
+from vestibule.store.revocations import InFile
 from vestibule.store.rows import (
     COLUMNS,
     SIGNING_KEYS,
@@ -432,6 +433,7 @@ class Store:
         self.parking = Parking(database)
         self.signing_keys = SigningKeys(database)
         self.tries = Tries(database)
+        self.revocations = InFile(database)
 
     async def close(self) -> None:
         """Finish the writes that wait, then let go of the file."""

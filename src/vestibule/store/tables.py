@@ -229,6 +229,14 @@ ADMIN_TOKENS: Final = Table(
     Column("scopes", Text, nullable=False, server_default=text("'[]'")),
 )
 
+REVOCATIONS: Final = Table(
+    "revocations",
+    METADATA,
+    Column("session_id", Text, primary_key=True),
+    Column("expires_at", Double, nullable=False),
+    Index(None, "expires_at"),
+)
+
 AUDIT: Final = Table(
     "audit",
     METADATA,
