@@ -28,6 +28,8 @@ POSTS = (
     "/@/account/tokens/revoke",
     "/@/account/delete",
     "/@/account/signout",
+    "/@/account/devices/signout",
+    "/@/account/devices/signout_others",
 )
 FRESH_ONLY = ("/@/account/link/github", "/@/account/unlink", "/@/account/delete")
 

@@ -46,6 +46,7 @@ OPERATIONS = {
     "listTokens": "GET /api/v1/tokens",
     "revokeToken": "DELETE /api/v1/tokens/{id}",
     "explain": "GET /api/v1/explain",
+    "listAudit": "GET /api/v1/audit",
 }
 
 
