@@ -13,8 +13,9 @@ class Header(Node, kw_only=True):
     """A header that is set or removed: `header` towards the backend, `answer_header` towards the client.
 
     In a value `{claim.NAME}` (or `{claim.PROVIDER/NAME}`), `{user.id}`, `{user.login}`, `{user.name}`,
-    `{user.email}`, `{user.groups}`, `{host}`, `{prefix}` (the route's path), `{path}`, `{method}`, `{address}` and
-    `{scheme}` stand for what is known; `{{` is a brace. A header one of whose values is not known is left out.
+    `{user.email}`, `{user.groups}`, `{session.NAME}`, `{host}`, `{prefix}` (the route's path), `{path}`, `{method}`,
+    `{address}` and `{scheme}` stand for what is known; `{{` is a brace. A header one of whose values is not known is
+    left out.
     """
 
     LABEL: ClassVar[str] = "the header's name"

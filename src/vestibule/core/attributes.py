@@ -18,7 +18,7 @@ MAX_BYTES: Final = 4096
 NAME: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
 """What a name at the top may be; further in, any."""
 _DEPTH_MAX: Final = 16
-_NAME_RE: Final = re.compile(NAME)
+NAME_RE: Final = re.compile(NAME)
 
 
 def merged(attributes: Mapping[str, Any], patch: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def checked(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_shape(attributes: Mapping[str, Any]) -> None:
-    if not all(_NAME_RE.fullmatch(name) for name in attributes):
+    if not all(NAME_RE.fullmatch(name) for name in attributes):
         raise _invalid(
             "have names of 1 to 64 letters, digits, `_`, `-` and `.`, which begin with a letter, digit or `_`"
         )

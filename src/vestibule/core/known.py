@@ -100,4 +100,6 @@ def person_of(who: Session | Caller | None, host: Host) -> Person:
     if who is None:
         return Person()
     known = tuple(identity for identity in who.identities if identity.client in host.believed)
-    return Person(who.user_id if known else "", known)
+    if not known:
+        return Person()
+    return Person(who.user_id, known, who.attributes if isinstance(who, Session) else {})

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
 
+from vestibule.core.attributes import NAME_RE as ATTRIBUTE_RE
 from vestibule.core.claim import LISTS, at, entries_of
 from vestibule.errors import BadRequest
 from vestibule.model import Identity
@@ -35,6 +36,7 @@ _SHOWN: Final = (
     "user.name",
     "user.email",
     "user.groups",
+    "session.NAME",
     *ROUTE,
     *REQUEST,
 )
@@ -45,21 +47,23 @@ class Slot(msgspec.Struct, frozen=True):
     """A place for a value."""
 
     kind: str
-    """`claim`, `user`, `route` or `request`."""
+    """`claim`, `user`, `session`, `route` or `request`."""
     name: str
     provider: str = ""
     """Of a claim: full name of the one client whose word counts; empty: all of the host's, the first that says it."""
 
     def __str__(self) -> str:
-        front = f"{self.kind}." if self.kind in ("claim", "user") else ""
+        front = f"{self.kind}." if self.kind in ("claim", "user", "session") else ""
         return f"{{{front}{f'{self.provider}/' if self.provider else ''}{self.name}}}"
 
 
 class Person(msgspec.Struct, frozen=True):
-    """What may be said of who asks: their id here, and the identities that count at the host."""
+    """What may be said of who asks: their id here, the identities that count at the host, an app's own values."""
 
     user_id: str = ""
     identities: tuple[Identity, ...] = ()
+    attributes: Mapping[str, Any] = {}
+    """Of their session."""
 
 
 NOBODY: Final = Person()
@@ -156,6 +160,8 @@ def values_of(slot: Slot, person: Person) -> tuple[str, ...]:
             items = (item for one in person.identities for item in getattr(one, slot.name))
             return tuple(dict.fromkeys(items))
         return next(((text,) for one in person.identities if (text := getattr(one, slot.name))), ())
+    if slot.kind == "session":
+        return tuple(filter(None, entries_of(person.attributes.get(slot.name))))
     for one in person.identities:
         if slot.provider in ("", one.client) and (value := at(one.claims, slot.name)) is not None:
             return tuple(filter(None, entries_of(value)))
@@ -175,6 +181,8 @@ def _slot(name: str) -> Slot:
         return Slot("claim", inner, provider) if slash and inner else Slot("claim", rest)
     if head == "user" and rest in USER:
         return Slot("user", rest)
+    if head == "session" and ATTRIBUTE_RE.fullmatch(rest):
+        return Slot("session", rest)
     if name in ROUTE:
         return Slot("route", name)
     if name in REQUEST:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from vestibule.core.known import NOBODY, Known, known_of
+from vestibule.core.known import NOBODY, Known, known_of, person_of
 from vestibule.core.route import Host
 from vestibule.model import Caller, Identity, Session
 
@@ -89,3 +89,11 @@ def test_lists_are_merged_and_claims_are_the_firsts():
     )
     assert (known.groups, known.orgs) == (("a", "b", "c"), ("o",))
     assert known.claims == {"team": "x", "floor": 1, "room": 2}
+
+
+def test_texts_may_say_an_application_s_own_values_of_somebody_who_is_known_here():
+    known = replace(session(identity()), attributes={"plan": "gold"})
+    assert person_of(known, HOST).attributes == {"plan": "gold"}
+    stranger = replace(session(identity("elsewhere")), attributes={"plan": "gold"})
+    assert person_of(stranger, HOST) == person_of(None, HOST)
+    assert person_of(Caller(id="c1", kind="jwt", identities=(identity("ci"),)), HOST).attributes == {}

@@ -42,6 +42,7 @@ ADA = Person(
         ),
         identity("github", login="ada-l", orgs=("example",), claims={"team": "red", "plan": "pro"}),
     ),
+    {"plan": "gold", "a.b-c": "x y", "tags": ["a", "b,c"], "n": 7, "inner": {"x": 1}, "none": "", "up": ".."},
 )
 
 
@@ -57,6 +58,10 @@ def header(text: str, person: Person = ADA) -> str:
         ("", ""),
         ("fixed, as written; a=b", "fixed, as written; a=b"),
         ("{user.id}", "u1"),
+        ("{session.plan} of {claim.plan}", "gold of pro"),
+        ("{session.a.b-c}", "x%20y"),
+        ("{session.tags}", "a,b%2Cc"),
+        ("{session.n}", "7"),
         ("{user.login}", "ada"),
         ("{user.name}", "Ada%20Lovelace"),
         ("{user.email}", "ada@example.com"),
@@ -94,6 +99,9 @@ def test_places_are_filled_in(text, value):
         "{claim.gh/floor}",
         "{claim.nobody/team}",
         "{user.roles}",
+        "{session.inner}",
+        "{session.none}",
+        "{session.unknown}",
         "team-{claim.unknown}",
         "{claim.team}{claim.unknown}",
     ],
@@ -103,7 +111,7 @@ def test_a_text_one_of_whose_values_is_not_known_is_none_at_all(text):
 
 
 @pytest.mark.parametrize(
-    "name", ["user.id", "user.login", "user.name", "user.email", "user.groups", "claim.team"]
+    "name", ["user.id", "user.login", "user.name", "user.email", "user.groups", "claim.team", "session.plan"]
 )
 def test_of_nobody_nothing_is_known(name):
     assert header(f"{{{name}}}", NOBODY) == ""
@@ -125,6 +133,9 @@ def test_a_value_too_long_is_left_out_whole():
         ("{user.}", "`{user.}` is no value"),
         ("{user.password}", "`{user.password}` is no value"),
         ("{env.secret}", "`{env.secret}` is no value"),
+        ("{session}", "`{session}` is no value"),
+        ("{session.}", "`{session.}` is no value"),
+        ("{session.a b}", "is no value"),
         ("{http.request.uri}", "`{http.request.uri}` is no value"),
         ("{}", "`{}` is no value"),
         ("{user.id", "without its other half"),
