@@ -87,6 +87,13 @@ class OpenId:
         """Takes back every grant of that person, or of everybody: its tokens are refused from now on."""
         self._control("revoke", account=account)
 
+    def end_sessions(self, account: str, *, newest: bool = False, uri: str = "") -> list[str]:
+        """Ends that person's sessions (the newest alone), and tells each client; `told`, or what went wrong.
+
+        `uri`: where clients are told, instead of what they registered.
+        """
+        return list(self._control("end-sessions", account=account, newest=newest, uri=uri))
+
     def counts(self) -> dict[str, int]:
         """How often each path was asked for (`POST /token`), and each grant made (`grant refresh_token 200`)."""
         return dict(self._control("counts"))

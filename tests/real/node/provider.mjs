@@ -17,6 +17,7 @@ const issuer = `http://127.0.0.1:${settings.port}`;
 const adapter = createMemoryAdapter();
 const cookieKeys = [randomBytes(16).toString('hex')];
 const grants = new Map(); // grant id → account
+let signIns = []; // [{ account, client, sid, uid }]
 const counts = {};
 let troubles = []; // [{ path, status, times, delay_ms, drop, omit }]
 let provider = newProvider();
@@ -50,6 +51,7 @@ function newProvider() {
       devInteractions: { enabled: false },
       introspection: { enabled: true, allowedPolicy: () => true },
       revocation: { enabled: true, allowedPolicy: () => true },
+      backchannelLogout: { enabled: true },
       clientCredentials: { enabled: true },
       // A token for a resource is a JWT with that audience; without one it is opaque.
       resourceIndicators: {
@@ -66,6 +68,8 @@ function newProvider() {
       },
     },
     interactions: { policy: policy(), url: (_, interaction) => `/interaction/${interaction.uid}` },
+    // Clients are on loopback here, which it goes to for nobody by itself.
+    fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
     rotateRefreshToken: true,
     loadExistingGrant: consent,
@@ -80,6 +84,11 @@ function newProvider() {
       RefreshToken: 86400,
       Session: 86400,
     },
+  });
+  made.on('authorization.success', ({ oidc }) => {
+    const { session, client } = oidc;
+    const sid = session.sidFor(client.clientId);
+    signIns.push({ account: session.accountId, client: client.clientId, sid, uid: session.uid });
   });
   made.use(async (ctx, next) => {
     await next();
@@ -146,6 +155,17 @@ const controls = {
   '/control/rotate-keys': () => { provider = newProvider(); },
   '/control/trouble': (given) => { troubles.push({ times: 1, ...given }); },
   '/control/calm': () => { troubles = []; },
+  // What an admin does who ends the sessions of a person (the newest alone): clients are told by logout tokens.
+  '/control/end-sessions': async ({ account, newest, uri }) => {
+    const theirs = signIns.filter((one) => one.account === account).slice(newest ? -1 : 0);
+    signIns = signIns.filter((one) => !theirs.includes(one));
+    return Promise.all(theirs.map(async (one) => {
+      const client = await provider.Client.find(one.client);
+      if (uri) client.backchannelLogoutUri = uri;
+      await (await provider.Session.findByUid(one.uid))?.destroy();
+      return client.backchannelLogout(account, one.sid).then(() => 'told', (error) => String(error.cause ?? error.message));
+    }));
+  },
   '/control/revoke': async ({ account }) => {
     for (const [id, owner] of grants) {
       if (account && account !== owner) continue;
