@@ -29,6 +29,9 @@ from vestibule.store.base import Page
 from vestibule.store.guard import BUDGET_S, Breaker
 
 _BUSY_S: Final = 5.0
+LOOK_UP_S: Final = 1.0
+"""How long a look-up of records may take: sign-ins and pages wait for it, of requests only the first with an app token.
+More than the budget of sessions, since the first connection is made by a lot of Python."""
 _AWAY_CLASSES: Final = frozenset(("08", "57", "58"))
 """Classes of SQLSTATE by which a server says that it, and not the statement, has a fault."""
 _NOT_A_CHARACTER: Final = "22021"
@@ -129,7 +132,7 @@ def on_postgres(postgres: Postgres, log: Log) -> Engine:
         pool_pre_ping=True,
         hide_parameters=True,
     )
-    return Engine(engine, one_writer=False, log=log, budget_s=postgres.timeout_s)
+    return Engine(engine, one_writer=False, log=log, budget_s=max(LOOK_UP_S, postgres.timeout_s))
 
 
 def on_sqlite(path: Path) -> Engine:
