@@ -119,7 +119,6 @@ def test_an_auth_host_asks_for_those_that_want_to_know(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("texts", "fault"),
     [
-        ((host(APP, 'max_age = "59s"'),), "is a minute at least: people must have the time to come back"),
         ((host(APP, 'max_age = "1h"', allow="public"),), "has no effect here: everybody gets in, signed in or not"),
         (
             (host(APP, 'route "/open" {\n max_age = "1h"\n access { allow = ["public"] }\n}'),),
@@ -165,6 +164,12 @@ def test_a_wish_that_shortens_is_told_of(desk: Desk) -> None:
     assert warnings(desk, text, host(APP)) == [
         "is shorter than session_absolute: who asks to be kept signed in is signed out sooner"
     ]
+
+
+def test_an_age_that_is_over_on_the_way_back_is_told_of(desk: Desk) -> None:
+    assert warnings(desk, host(APP, 'max_age = "60s"')) == []
+    (told,) = warnings(desk, host(APP, 'max_age = "59s"'))
+    assert told == "is less than a minute: people are hardly back when it is over"
 
 
 def test_a_handle_as_bearer_is_taken_where_that_is_written(desk: Desk) -> None:
