@@ -44,6 +44,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """Its authorisation responses carry `iss` (RFC 9207)."""
     has_s256: bool | None = None
     """Whether it names S256 among its PKCE methods; None when it names none."""
+    logout_channels: tuple[str, ...] = ()
+    """By which it says that a session of its own is over: `back` (Back-Channel Logout 1.0), `front`."""
 
 
 def discovery_url(issuer: str) -> str:
@@ -110,6 +112,9 @@ def parse_metadata(document: Any, issuer: str, *, led_by: str = "") -> Metadata:
         auth_methods=_names(document, "token_endpoint_auth_methods_supported", ("client_secret_basic",)),
         has_iss=document.get("authorization_response_iss_parameter_supported") is True,
         has_s256=("S256" in pkce) if pkce else None,
+        logout_channels=tuple(
+            name for name in ("back", "front") if document.get(f"{name}channel_logout_supported") is True
+        ),
     )
 
 

@@ -175,6 +175,9 @@ class EndsSessions(Provider, Protocol):
     def ended(self, logout_token: Secret, now: float) -> Flow[LogoutToken]:
         """What a logout token says, all of it checked. Raises ClientError `logout_token_…`, ProviderError."""
 
+    def logout_channels(self) -> Flow[tuple[str, ...]]:
+        """By which ways it says that it tells: `back`, `front`. Raises ProviderError."""
+
     def speaks_for(self, issuer: str) -> bool:
         """Whether this is the issuer, or one of those, that it signs people in for."""
 

@@ -138,6 +138,7 @@ class Entra(Oidc):
             has_iss=found.has_iss,
             algorithms=found.algorithms,
             auth_methods=found.auth_methods,
+            logout_channels=found.logout_channels,
             via=f"{config.issuer} {config.discovery_url}".strip(),
         )
 

@@ -147,6 +147,8 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
     """How clients may show who they are, as the metadata has them."""
     has_s256: bool | None = None
     """Whether the metadata names PKCE by S256; None: it says nothing of PKCE."""
+    logout_channels: tuple[str, ...] = ()
+    """By which the metadata says that it tells of sessions that end there: `back`, `front`."""
     via: str = ""
     """The operator's URL these came from; empty when the operator wrote them all."""
 

@@ -145,6 +145,7 @@ class Oidc(OAuth2):
             has_iss=found.has_iss,
             algorithms=found.algorithms,
             auth_methods=found.auth_methods,
+            logout_channels=found.logout_channels,
             has_s256=found.has_s256,
             via=f"{config.issuer} {config.discovery_url}".strip(),
         )
@@ -274,6 +275,10 @@ class Oidc(OAuth2):
     def speaks_for(self, issuer: str) -> bool:
         """Whether this is the issuer it signs people in for, exactly as it writes itself."""
         return issuer == self._oidc.issuer
+
+    def logout_channels(self) -> Flow[tuple[str, ...]]:
+        """By which ways its metadata says that it tells: `back`, `front`. Raises ProviderError."""
+        return (yield from self.endpoints()).logout_channels
 
     def frame_origins(self) -> Flow[tuple[str, ...]]:
         """The origins of the issuer and of its sign-in and sign-out pages. Raises nothing of its own.

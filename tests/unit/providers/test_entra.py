@@ -391,3 +391,13 @@ def test_a_refreshed_token_of_somebody_else_is_not_taken() -> None:
     found = metadata_of(issuer_of(CORP))
     with pytest.raises(ProviderInvalid):
         play(op.refresh(tokens, NOW), found, token_reply(id_token=new), found, jwks_of(RSA))
+
+
+def test_a_person_rests_on_the_session_that_the_token_names_and_each_tenant_speaks_for_its_own() -> None:
+    op = many(CORP)
+    found = came(op, sid="s-1")
+    assert found.sid == "s-1"
+    for tenant in (CORP, EVIL):
+        assert op.speaks_for(issuer_of(tenant))
+    for issuer in ("", "https://evil.example/v2.0", issuer_of("{tenantid}"), f"{issuer_of(CORP)}/"):
+        assert not op.speaks_for(issuer)

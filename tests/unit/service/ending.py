@@ -48,6 +48,10 @@ class Ender(Op):
     def speaks_for(self, issuer: str) -> bool:
         return issuer == self.issuer
 
+    def logout_channels(self) -> Flow[tuple[str, ...]]:
+        yield from ()
+        return ("back",)
+
     def frame_origins(self) -> Flow[tuple[str, ...]]:
         yield from ()
         return (self.issuer,)
