@@ -61,6 +61,7 @@ class Look:
             "say": language.say,
             "strong": _marked(language, "strong"),
             "code": _marked(language, "code"),
+            "time": _marked(language, "time"),
             "brand": self._brand,
             **context,
         }

@@ -280,6 +280,7 @@ _TAGS = {
     "img",
     "span",
     "strong",
+    "time",
     "code",
 }
 _ATTRIBUTES = {
