@@ -107,6 +107,21 @@ def test_a_late_answer_is_nobodys_and_the_next_one_is_ones_own():
     virtual.run(story())
 
 
+def test_time_in_which_this_process_stood_still_is_no_fault_of_the_store():
+    async def story() -> None:
+        server = Server()
+        server.late_s = BUDGET_S * 0.9
+        loop = asyncio.get_running_loop()
+        for _ in range(10):
+            asking = asyncio.create_task(server.ask())
+            await asyncio.sleep(0.01)
+            loop._virtual.now += 1.0  # a long turn of the loop, in which the answer may have come
+            assert isinstance(await asking, int)
+        assert not server.breaker.is_away
+
+    virtual.run(story())
+
+
 def test_who_does_not_let_itself_be_cancelled_is_not_waited_for():
     async def story() -> None:
         server = Server()
