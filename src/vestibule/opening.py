@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -78,6 +79,23 @@ def _key_of(session_key: str) -> Key:
     """The key; its id tells two keys apart, and nothing else of them."""
     secret = hashlib.sha256(b"vestibule session key\0" + session_key.encode()).digest()
     return Key(hashlib.sha256(b"vestibule key id\0" + secret).hexdigest()[:8], secret)
+
+
+def keys_of(compiled: Compiled) -> tuple[Key, ...]:
+    """The keys there are, for who looks after them; none are made. Raises StoreError."""
+    if compiled.session_key is not None:
+        return ring_of(compiled.session_key).keys
+    return keyfile.keys_in(compiled.key_file)
+
+
+def change_keys(compiled: Compiled, changed: Callable[[tuple[Key, ...]], tuple[Key, ...]]) -> None:
+    """Put the keys that `changed` makes of those in the key file in their place. Raises StoreError, and as it does."""
+    keyfile.change(compiled.key_file, changed)
+
+
+def new_key(active_at: float) -> Key:
+    """A fresh key, which seals from then on."""
+    return keyfile.new_key(active_at=active_at)
 
 
 def key_jobs(compiled: Compiled, ring: KeyRing, log: Log) -> tuple[Job, ...]:

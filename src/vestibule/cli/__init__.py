@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "invitations": "vestibule.cli.invitations",
         "providers": "vestibule.cli.providers",
         "tokens": "vestibule.cli.tokens",
+        "keys": "vestibule.cli.keys",
         "audit": "vestibule.cli.audit",
     }
 )

@@ -76,6 +76,14 @@ def read(path: Path) -> KeyRing:
     return KeyRing(in_order(read_keys(path), time.time()))
 
 
+def keys_in(path: Path) -> tuple[Key, ...]:
+    """The keys in this file, as they stand there. Raises StoreError."""
+    try:
+        return read_keys(path)
+    except OSError as exc:
+        raise _unusable(path, exc.strerror) from exc
+
+
 def read_keys(path: Path) -> tuple[Key, ...]:
     """The keys in this file, as they stand there. Raises OSError, and StoreError where it is not fit to hold them.
 

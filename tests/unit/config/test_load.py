@@ -156,8 +156,15 @@ def test_a_secret_is_in_no_repr(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     ("key", "is_good"),
-    [("short", False), ("a" * 64, False), ("Zm9vYmFyYmF6cXV4MDEyMzQ1Njc4OWFiY2RlZg", True)],
-    ids=["short", "monotonous", "random"],
+    [
+        ("short", False),
+        ("a" * 64, False),
+        ("Zm9vYmFyYmF6cXV4MDEyMzQ1Njc4OWFiY2RlZg", True),
+        ("Zm9vYmFyYmF6cXV4MDEyMzQ1Njc4OWFiY2RlZg, MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY=", True),
+        ("Zm9vYmFyYmF6cXV4MDEyMzQ1Njc4OWFiY2RlZg,short", False),
+        ("," * 40, False),
+    ],
+    ids=["short", "monotonous", "random", "two", "one of two short", "none"],
 )
 def test_a_session_key_must_be_hard_to_guess(desk: Desk, key: str, is_good: bool) -> None:
     faults = desk.faults(IO, environ={"VESTIBULE_SESSION_KEY": key})
