@@ -39,12 +39,12 @@ AGAIN_S: Final = 0.5
 PROBE_S: Final = 1.0
 """How long a probe may take to connect; asked once more, the store has to answer within the budget."""
 _STEP_S: Final = 0.05
-"""In such steps time is counted. One that took longer, because this process had no processor or a long turn of the loop,
-is no fault of the store and isn't counted; but no more than `_EXCUSED` of them."""
+"""In such steps time is counted. One that took longer, because this process had no processor or a long turn of the
+loop, is no fault of the store and isn't counted; but no more than `_EXCUSED` of them."""
 _LAG_S: Final = 0.02
 _EXCUSED: Final = 10
 
-_QUICK: Final = frozenset(("by_handle", "by_id", "get", "of", "parked", "count"))
+_QUICK: Final = frozenset(("by_handle", "by_id", "get", "of", "parked", "count", "living"))
 _LONG: Final = frozenset(("sweep", "touch", "delete_by"))
 _TOLD: Final = "The store can't be reached just now."
 
@@ -185,6 +185,7 @@ class Guarded:
     parking: base.Parking
     signing_keys: base.SigningKeys
     tries: base.Tries
+    revocations: base.Revocations
 
     def __init__(
         self,
@@ -217,6 +218,7 @@ PARTS: Final[dict[str, type]] = {
     "parking": base.Parking,
     "signing_keys": base.SigningKeys,
     "tries": base.Tries,
+    "revocations": base.Revocations,
 }
 """The parts of a store, by name."""
 
