@@ -142,6 +142,7 @@ def loaded(block: Block, directory: Path) -> Loaded:
     for name in re.findall(r'htpasswd += "([^"]+)"', block.text):
         (directory / name).write_text("ann:{SHA}L55TUjtiq8FBorTWAZ0jy6g129A=\n", "utf-8")
     environ = dict.fromkeys(re.findall(r'env\("([^"]+)"\)', block.text), "placeholder")
+    environ |= {name: f"whsec_{'A' * 32}" for name in environ if name.startswith("HOOK_")}
     text = block.text.replace("YOUR-HOST-NAME", "app.example.com")
     whole = text if re.search(r"^(host|ingress) ", text, re.MULTILINE) else text + _HOST_FOR_A_CALL
     file = directory / "page.hcl"
