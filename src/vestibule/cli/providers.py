@@ -129,7 +129,7 @@ def delete(remote: Remote, *, provider_id: str, yes: bool) -> None:
 @click.argument("provider_id", metavar="ID")
 @asks_gateway
 def test(remote: Remote, provider_id: str) -> None:
-    """Try one out, and print the redirect URL to register.
+    """Try one out, and print the URLs to register: where people come back, and where it tells of sign-outs.
 
     Tried are discovery, keys and the client's credentials; nothing changes. Exit code 1 when something is wrong.
     """

@@ -175,8 +175,8 @@ class EndsSessions(Provider, Protocol):
     def ended(self, logout_token: Secret, now: float) -> Flow[LogoutToken]:
         """What a logout token says, all of it checked. Raises ClientError `logout_token_…`, ProviderError."""
 
-    def logout_channels(self) -> Flow[tuple[str, ...]]:
-        """By which ways it says that it tells: `back`, `front`. Raises ProviderError."""
+    def sign_out_ways(self) -> Flow[tuple[str, ...]]:
+        """Which it has: a `page` of its own, and by `back` or `front` channel it tells. Raises ProviderError."""
 
     def speaks_for(self, issuer: str) -> bool:
         """Whether this is the issuer, or one of those, that it signs people in for."""

@@ -276,9 +276,13 @@ class Oidc(OAuth2):
         """Whether this is the issuer it signs people in for, exactly as it writes itself."""
         return issuer == self._oidc.issuer
 
-    def logout_channels(self) -> Flow[tuple[str, ...]]:
-        """By which ways its metadata says that it tells: `back`, `front`. Raises ProviderError."""
-        return (yield from self.endpoints()).logout_channels
+    def sign_out_ways(self) -> Flow[tuple[str, ...]]:
+        """Which its metadata names: a `page` of its own, and by `back` or `front` channel it tells.
+
+        Raises ProviderError.
+        """
+        at = yield from self.endpoints()
+        return (*(("page",) if at.end_session_url else ()), *at.logout_channels)
 
     def frame_origins(self) -> Flow[tuple[str, ...]]:
         """The origins of the issuer and of its sign-in and sign-out pages. Raises nothing of its own.

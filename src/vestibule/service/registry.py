@@ -20,22 +20,21 @@ from vestibule.core import flow as flows
 from vestibule.core.route import Host, RouteTable
 from vestibule.core.seal import NONCE_BYTES, KeyRing
 from vestibule.core.session import is_top
-from vestibule.errors import Conflict, Invalid, NotFound, ProviderError, StoreError
+from vestibule.errors import Conflict, Invalid, NotFound, StoreError
 from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.protocol.address import NO_NETWORKS, Networks
 from vestibule.protocol.url import host_in
-from vestibule.providers.base import Finding, Probe, Provider, ProviderConfig, RedirectLogin
+from vestibule.providers.base import Finding, Provider, ProviderConfig, RedirectLogin
 from vestibule.providers.kit import Driver
 from vestibule.service import provider_secrets
 from vestibule.service.offer import Faults, Listed, Offer, redirect_url_of, with_more
+from vestibule.service.trial import tried
 from vestibule.store import base
 from vestibule.store.base import ProviderRow
 
 LOOK_EVERY_S: Final = 0.5
 """How often a process looks whether another one has changed the table."""
-TEST_S: Final = 30.0
-"""Longest that trying out a provider takes."""
 _TRIES: Final = 5
 
 
@@ -195,29 +194,7 @@ class Registry:
         if provider is None or not self._is_login(provider_id):
             provider = self._opened(await self._kept(provider_id)).provider
         urls = self._redirect_urls(provider_id, redirect_url_of(provider))
-        found = tuple(
-            Finding(what="redirect URL", ok=True, detail=url, advice="register it with the provider")
-            for url in urls
-        )
-        if not urls:
-            found = (
-                Finding(
-                    what="redirect URL",
-                    ok=False,
-                    detail="no host offers it",
-                    advice='add "*" to sign_in of a host',
-                ),
-            )
-        if not isinstance(provider, Probe):
-            return found
-        probe = provider.probe(urls[0] if urls else "https://localhost/callback", self._now())
-        try:
-            async with asyncio.timeout(TEST_S):
-                return (*found, *await self._driver.run(probe, trusted=provider.is_trusted))
-        except TimeoutError:
-            return (*found, Finding(what="provider", ok=False, detail="it did not answer in time"))
-        except ProviderError as exc:
-            return (*found, Finding(what="provider", ok=False, detail=exc.detail or exc.message))
+        return await tried(provider, self._places(provider_id), urls, self._driver, self._now())
 
     # -- to change ----------------------------------------------------------------------------
 
@@ -449,16 +426,20 @@ class Registry:
 
     def _redirect_urls(self, name: str, registered: str) -> tuple[str, ...]:
         """Where people come back from this provider, one for each URL of each host that they come back to."""
-        found: dict[str, None] = {}
+        places = self._places(name)
+        urls = (flows.redirect_uri(base_url, client, registered) for base_url, client in places)
+        return tuple(dict.fromkeys(urls))
+
+    def _places(self, name: str) -> tuple[tuple[str, str], ...]:
+        """The base URLs of the hosts where people come back from this provider, each with its ID there."""
+        found: dict[tuple[str, str], None] = {}
         for host in self._table.hosts.values():
             if host.is_led_away and is_top(name):
                 continue
             ids = [client for client, full in host.clients.items() if full == name]
             if not ids and host.takes_more and name not in self._providers:
                 ids = [name]
-            for client in ids:
-                for base_url in self._base_urls(host):
-                    found[flows.redirect_uri(base_url, client, registered)] = None
+            found |= {(base_url, client): None for client in ids for base_url in self._base_urls(host)}
         return tuple(found)
 
 

@@ -601,14 +601,17 @@ def test_it_speaks_for_its_own_issuer_to_the_letter() -> None:
 @pytest.mark.parametrize(
     ("said", "channels"),
     [
-        ({}, ()),
-        ({"backchannel_logout_supported": True}, ("back",)),
-        ({"backchannel_logout_supported": True, "frontchannel_logout_supported": True}, ("back", "front")),
-        ({"backchannel_logout_supported": "true"}, ()),
+        ({}, ("page",)),
+        ({"end_session_endpoint": None, "backchannel_logout_supported": True}, ("back",)),
+        (
+            {"backchannel_logout_supported": True, "frontchannel_logout_supported": True},
+            ("page", "back", "front"),
+        ),
+        ({"backchannel_logout_supported": "true"}, ("page",)),
     ],
 )
 def test_how_it_tells_of_sessions_that_end_its_metadata_says(said: Any, channels: Any) -> None:
-    assert play(client().logout_channels(), {**METADATA, **said})[0] == channels
+    assert play(client().sign_out_ways(), {**METADATA, **said})[0] == channels
 
 
 def test_pages_of_the_provider_may_frame_ours_wherever_it_has_them() -> None:

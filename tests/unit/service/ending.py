@@ -48,7 +48,7 @@ class Ender(Op):
     def speaks_for(self, issuer: str) -> bool:
         return issuer == self.issuer
 
-    def logout_channels(self) -> Flow[tuple[str, ...]]:
+    def sign_out_ways(self) -> Flow[tuple[str, ...]]:
         yield from ()
         return ("back",)
 

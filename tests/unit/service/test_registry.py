@@ -602,9 +602,9 @@ async def test_trying_out_names_the_redirect_url_to_register(desk):
     first, second = await desk.registry.test("okta")
     assert (first.what, first.detail) == ("redirect URL", "https://open.example/@okta/callback")
     assert second.what == "keys"
-    assert desk.driver.trusted == [False]
+    assert desk.driver.trusted == [False, False]
     await desk.registry.test("google")
-    assert desk.driver.trusted == [False, True]
+    assert desk.driver.trusted == [False, False, True, True]
 
 
 async def test_a_provider_that_fails_while_it_is_tried_out_is_a_finding(desk):
