@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import functools
 import os
 import shutil
 import subprocess
@@ -56,7 +58,8 @@ class Shop:
 @pytest.fixture
 async def shop(ports, api, openid, gateway) -> Any:
     port = ports.take()
-    taking = CONFIGURATION.replace('sign_in = ["op"]', 'sign_in = ["op"]\n  session_bearer = true', 1)
+    more = 'session_bearer = true\n  header "X-Cart" {\n    value = "{session.cart}"\n  }'
+    taking = CONFIGURATION.replace('sign_in = ["op"]', f'sign_in = ["op"]\n  {more}', 1)
     configuration = f'{taking}\nadmin {{\n  listen = "127.0.0.1:{port}"\n}}\n'
     shop = Shop(
         await build(ports=ports, api=api, openid=openid, gateway=gateway, configuration=configuration), port
@@ -136,7 +139,8 @@ async def test_a_browser_s_session_is_listed_and_its_attributes_are_kept(shop, s
         assert await alice.who() is None
 
 
-def test_a_list_of_250_has_each_once(shop, sessions):
+def test_a_list_of_250_has_each_once(shop):
+    sessions = shop.client(*ALL)
     with ThreadPoolExecutor(4) as pool:
         made = list(pool.map(lambda _: sessions.create(shop.user_id, HOST).id, range(250)))
     listed = [one.id for one in sessions.list(shop.user_id) if one.made_by]
@@ -164,6 +168,16 @@ def test_no_change_is_lost_by_writers_who_look_at_the_version(shop, sessions):
         told = [code for codes in pool.map(count, range(4)) for code in codes]
     assert set(told) == {"", "412 changed"}, "they were in each other's way"
     assert sessions.get(made.id).attributes == {"count": 40}
+
+
+async def test_the_app_is_told_of_a_value_that_a_header_asks_for_as_it_is_now(shop, sessions):
+    bearer = (made := sessions.create(shop.user_id, HOST, attributes={"cart": 7})).bearer.reveal()
+    told = []
+    for attributes in ({"cart": 8}, {"cart": "a b"}, {"cart": None}, {}):
+        assert await shop.status(bearer) == 200
+        told.append(shop.house.app.seen[-1].all("X-Cart"))
+        sessions.update(made.id, attributes)
+    assert told == [["7"], ["8"], ["a%20b"], []]
 
 
 async def test_a_session_outlives_a_restart_and_an_ended_one_stays_ended(shop):
@@ -219,7 +233,8 @@ def test_what_the_service_refuses_has_a_code(shop, sessions):
         assert isinstance(caught.value, Invalid) is (code == "invalid")
 
 
-def test_many_threads_get_each_its_own_answer(shop, sessions):
+def test_many_threads_get_each_its_own_answer(shop):
+    sessions = shop.client(*ALL)
     made = [sessions.create(shop.user_id, HOST, attributes={"n": n}) for n in range(20)]
 
     def ask(number: int) -> bool:
@@ -256,6 +271,37 @@ def test_what_commands_end_is_ended(shop):
         )
         assert "sessions have ended" in done.stdout
         assert sessions.introspect(made.bearer) is None
+
+
+# -- two gateways on one PostgreSQL ------------------------------------------------------------
+
+KEY = {"VESTIBULE_SESSION_KEY": "kS8q1ZrX0bT4yWm7uJ2cVf6hNd3gLp9aEoIxRtQsYvU="}
+
+
+async def test_what_ends_at_one_gateway_has_ended_at_the_other_when_that_is_answered(
+    ports, api, openid, gateway, postgres
+):
+    environ = {**KEY, "DATABASE_URL": postgres.url}
+    configuration = CONFIGURATION + 'store {\n  url = "${env("DATABASE_URL")}"\n}\n'
+    with_key = functools.partial(gateway, env=environ)
+    one = await build(ports=ports, api=api, openid=openid, gateway=with_key, configuration=configuration)
+    text = configuration.replace("ISSUER", one.provider.issuer).replace("BACKEND", str(one.app.port))
+    text = text.replace("CALL", str(ports.take())).replace("API", str(one.api.port))
+    other = dataclasses.replace(one, gateway=gateway(text, env=environ))
+    here, there = Shop(one, 1), Shop(other, 1)
+    async with one.browser() as alice:
+        await alice.sign_in("alice")
+        user_id = (await alice.who() or {})["user"]["id"]
+    with SessionClient(here.socket) as at_one, SessionClient(there.socket) as at_other:
+        for _ in range(10):
+            made = at_one.create(user_id, HOST)
+            bearer = made.bearer.reveal()
+            assert [await shop.status(bearer) for shop in (here, there)] == [200, 200]
+            assert at_other.introspect(made.bearer) is not None
+            await asyncio.to_thread(at_one.end, made.id)
+            assert await there.status(bearer) == 302
+            assert at_other.introspect(made.bearer) is None
+            assert at_one.introspect(made.bearer) is None
 
 
 # -- the examples -----------------------------------------------------------------------------
