@@ -15,6 +15,7 @@ from vestibule.config.compile import Compiled
 from vestibule.config.environment import session_keys_in
 from vestibule.core.postgres import Postgres
 from vestibule.core.record import Vault
+from vestibule.core.redis import Redis
 from vestibule.core.seal import Key, KeyRing
 from vestibule.model import Secret
 from vestibule.observe.log import Log
@@ -24,12 +25,13 @@ from vestibule.service import key_watch
 from vestibule.service.grants import REFRESHED
 from vestibule.service.jobs import Job
 from vestibule.service.key_watch import KeyWatch
-from vestibule.store import base, keyfile, sqlite
+from vestibule.store import base, keyfile, split, sqlite
 from vestibule.store.base import Store
 from vestibule.store.bus import Bus, Transport
 from vestibule.store.changes import Changes
 from vestibule.store.channel_socket import Hub, open_hub
 from vestibule.store.guard import Guarded
+from vestibule.store.split import Database as SqlStore
 from vestibule.store.stamp import Stamp
 
 
@@ -53,7 +55,7 @@ class Kept(msgspec.Struct, frozen=True):
 async def opened(compiled: Compiled, log: Log, role: Role) -> Kept:
     """All of it. Raises ConfigError, StoreError, with what to do about it."""
     ring = open_ring(compiled)
-    store = await open_store(compiled.database, ring, log)
+    store = await open_store(compiled.database, ring, log, elsewhere=compiled.sessions)
     hub = None
     if role is Role.CONTROL and not isinstance(compiled.database, Postgres):
         hub = Hub(compiled.bus_socket)
@@ -107,21 +109,42 @@ def key_jobs(compiled: Compiled, ring: KeyRing, log: Log) -> tuple[Job, ...]:
     return (Job(name="key ring", every_s=key_watch.LOOK_EVERY_S, run=watch.look, is_shared=False),)
 
 
-async def open_store(database: Path | Postgres, ring: KeyRing, log: Log) -> Store:
-    """The store for the data plane; asyncpg is imported by who needs it. Raises StoreError.
+async def open_store(
+    database: Path | Postgres, ring: KeyRing, log: Log, *, elsewhere: Redis | None = None
+) -> Store:
+    """The store for the data plane; what speaks to a server is imported by who needs it. Raises StoreError.
 
-    A server is guarded: nobody waits for it longer than they should.
+    A server is guarded: nobody waits for it longer than they should. Redis sees to that for each of its servers.
     """
     vault, loop = Vault(ring), asyncio.get_running_loop()
 
     def unreadable(session_id: str) -> None:  # in any thread
         loop.call_soon_threadsafe(lambda: log.warning("record_unreadable", session=session_id))
 
+    opened: SqlStore
     if isinstance(database, Path):
-        return await sqlite.open_store(f"sqlite:{database}", vault, unreadable=unreadable)
-    postgres = await asyncio.to_thread(importlib.import_module, "vestibule.store.postgres")
-    opened = await postgres.open_store(database, vault, unreadable=unreadable)
-    return Guarded(opened, log=log, budget_s=database.timeout_s)
+        opened = await sqlite.open_store(f"sqlite:{database}", vault, unreadable=unreadable)
+    else:
+        postgres = await asyncio.to_thread(importlib.import_module, "vestibule.store.postgres")
+        server = await postgres.open_store(database, vault, unreadable=unreadable)
+        opened = Guarded(server, log=log, budget_s=database.timeout_s)
+    if elsewhere is None:
+        return opened
+    try:
+        redis = await asyncio.to_thread(importlib.import_module, "vestibule.store.redis")
+        kept = await redis.open_store(
+            elsewhere,
+            vault,
+            unreadable=unreadable,
+            warn=lambda said: log.warning("store_forgets", detail=said),
+            heard=lambda server, why: log.warning(
+                "store_away" if why else "store_back", store=f"redis {server}", detail=why
+            ),
+        )
+    except BaseException:
+        await opened.close()
+        raise
+    return split.Store(kept, opened)
 
 
 async def open_changes(compiled: Compiled, ring: KeyRing, store: Store, log: Log) -> base.Changes:
@@ -133,7 +156,8 @@ async def open_changes(compiled: Compiled, ring: KeyRing, store: Store, log: Log
         transport = open_hub(compiled.bus_socket)
     else:
         return Changes()
-    bus = Bus(transport, ring, log, stamp=Stamp(store.tries), only_here=frozenset({REFRESHED}))
+    sql = store.database if isinstance(store, split.Store) else store
+    bus = Bus(transport, ring, log, stamp=Stamp(sql.tries), only_here=frozenset({REFRESHED}))
     bus.start()
     return bus
 

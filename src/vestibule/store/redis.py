@@ -22,6 +22,7 @@ from vestibule.store.redis_keys import (
     unpacked_grant,
     version_bytes,
 )
+from vestibule.store.redis_net import Heard, unheard
 from vestibule.store.redis_server import Script, Server
 from vestibule.store.redis_sessions import Sessions
 from vestibule.store.redis_short import Leases, Marks, Parking, Tries
@@ -154,13 +155,14 @@ async def open_store(
     *,
     unreadable: Callable[[str], None] = untold,
     warn: Callable[[str], None] = untold,
+    heard: Heard = unheard,
 ) -> Store:
     """What Redis keeps at this place, after a try of what will be asked of it.
 
-    `unreadable` is told the ids of sessions whose records can't be opened, `warn` what of its settings makes it forget.
-    Raises StoreError, with what to do about it.
+    `unreadable` is told the ids of sessions whose records can't be opened, `warn` what of its settings makes it forget,
+    `heard` which of its servers is away or back. Raises StoreError, with what to do about it.
     """
-    server = await Server.open(place, warn=warn)
+    server = await Server.open(place, warn=warn, heard=heard)
     return Store(server, Keys(place.prefix), Sealing(vault, unreadable=unreadable))
 
 

@@ -10,7 +10,7 @@ import asyncio
 import binascii
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from vestibule.core.redis import Address
 from vestibule.store.redis_wire import Broken, Late, Login, Refused, Wire
@@ -19,6 +19,13 @@ SLOTS: Final = 16384
 _AGAIN_S: Final = 0.5
 _LOOK_EVERY_S: Final = 1.0
 _A_MOMENT_AGO: Final = "it was found away a moment ago"
+
+Heard: TypeAlias = Callable[[str, str], None]
+"""Told which server is away, and why; with an empty text, that it is back."""
+
+
+def unheard(_server: str, _why: str) -> None:
+    """Tell nobody."""
 
 
 class Net(Protocol):
@@ -43,12 +50,19 @@ class Net(Protocol):
 class Link:
     """The connection to one server, made anew when it is needed."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Wire]]) -> None:
+    def __init__(
+        self, name: str, connect: Callable[[], Awaitable[Wire]], *, wait_s: float, heard: Heard = unheard
+    ) -> None:
+        """`wait_s`: how long one waits for a connection, which itself may take longer."""
+        self._name = name
         self._connect = connect
+        self._wait_s = wait_s
+        self._heard = heard
         self._loop = asyncio.get_running_loop()
         self._wire: Wire | None = None
         self._task: asyncio.Task[Wire] | None = None
         self._is_away = False
+        self._why = ""
         self._again_mono = 0.0
 
     async def wire(self) -> Wire:
@@ -59,16 +73,20 @@ class Link:
                 return wire
             self._wire = None
             if isinstance(wire.fault, Late):
-                self._note_away()
+                self._note_away(str(wire.fault))
         if self._task is None:
             if self._is_away and self._loop.time() < self._again_mono:
-                raise Broken(_A_MOMENT_AGO)
+                raise Broken(f"{_A_MOMENT_AGO}: {self._why}")
             self._task = self._loop.create_task(self._made())
             self._task.add_done_callback(_looked_at)
         elif self._is_away:
-            raise Broken(_A_MOMENT_AGO)
-        # Who stops waiting does not stop it: it may take longer than anybody waits.
-        return await asyncio.shield(self._task)
+            raise Broken(f"{_A_MOMENT_AGO}: {self._why}")
+        task = self._task
+        await asyncio.wait((task,), timeout=self._wait_s)
+        if not task.done():
+            self._note_away("it takes long to connect")
+            raise Late("it takes long to connect")
+        return task.result()
 
     def drop(self, why: str) -> None:
         """End the connection: it leads to the wrong server."""
@@ -87,24 +105,30 @@ class Link:
     async def _made(self) -> Wire:
         try:
             wire = self._wire = await self._connect()
-        except (Broken, Refused):
-            self._note_away()
+        except (Broken, Refused) as exc:
+            self._note_away(str(exc))
             raise
         finally:
             self._task = None
-        self._is_away = False
+        if self._is_away:
+            self._is_away = False
+            self._heard(self._name, "")
         return wire
 
-    def _note_away(self) -> None:
-        self._is_away = True
+    def _note_away(self, why: str) -> None:
+        if not self._is_away:
+            self._heard(self._name, why)
+        self._is_away, self._why = True, why
         self._again_mono = self._loop.time() + _AGAIN_S
 
 
 class Single:
     """One server, at an address that does not change."""
 
-    def __init__(self, address: Address, login: Login, timeout_s: float) -> None:
-        self._link = Link(lambda: Wire.connect(address, login, timeout_s))
+    def __init__(self, address: Address, login: Login, timeout_s: float, heard: Heard = unheard) -> None:
+        self._link = Link(
+            str(address), lambda: Wire.connect(address, login, timeout_s), wait_s=timeout_s, heard=heard
+        )
 
     async def wire(self, key: bytes) -> Wire:
         """The one there is."""
@@ -137,7 +161,14 @@ class Sentinels:
     """
 
     def __init__(
-        self, addresses: tuple[Address, ...], primary: str, login: Login, asking: Login, timeout_s: float
+        self,
+        addresses: tuple[Address, ...],
+        primary: str,
+        login: Login,
+        asking: Login,
+        *,
+        timeout_s: float,
+        heard: Heard = unheard,
     ) -> None:
         """`asking`: how one logs in at the Sentinels."""
         self._addresses = list(addresses)
@@ -146,7 +177,7 @@ class Sentinels:
         self._asking = asking
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
-        self._link = Link(self._connect)
+        self._link = Link(primary, self._connect, wait_s=timeout_s, heard=heard)
         self._links = {one: self._link_to(one) for one in addresses}
         self._at: Address | None = None
         self._looked_mono = 0.0
@@ -186,7 +217,11 @@ class Sentinels:
         await asyncio.gather(self._link.close(), *(link.close() for link in self._links.values()))
 
     def _link_to(self, address: Address) -> Link:
-        return Link(lambda: Wire.connect(address, self._asking, self._timeout_s))
+        return Link(
+            str(address),
+            lambda: Wire.connect(address, self._asking, self._timeout_s),
+            wait_s=self._timeout_s,
+        )
 
     async def _connect(self) -> Wire:
         address = await self._found()
@@ -232,7 +267,10 @@ class Sentinels:
 class Cluster:
     """Servers that share the slots of all keys; which has which is asked of any of them, and anew when one is wrong."""
 
-    def __init__(self, seeds: tuple[Address, ...], login: Login, timeout_s: float) -> None:
+    def __init__(
+        self, seeds: tuple[Address, ...], login: Login, timeout_s: float, heard: Heard = unheard
+    ) -> None:
+        self._heard = heard
         self._seeds = seeds
         self._login = login
         self._timeout_s = timeout_s
@@ -295,7 +333,12 @@ class Cluster:
     def _link(self, address: Address) -> Link:
         link = self._links.get(address)
         if link is None:
-            link = self._links[address] = Link(lambda: Wire.connect(address, self._login, self._timeout_s))
+            link = self._links[address] = Link(
+                str(address),
+                lambda: Wire.connect(address, self._login, self._timeout_s),
+                wait_s=self._timeout_s,
+                heard=self._heard,
+            )
         return link
 
     def _begin_look(self) -> asyncio.Task[None] | None:

@@ -17,13 +17,15 @@ import msgspec
 
 from vestibule.core.redis import Redis
 from vestibule.errors import StoreError
-from vestibule.store.redis_net import Cluster, Net, Sentinels, Single, ask_address
-from vestibule.store.redis_wire import Broken, Command, Late, Login, Refused
+from vestibule.store.redis_net import Cluster, Heard, Net, Sentinels, Single, ask_address, unheard
+from vestibule.store.redis_wire import CONNECT_S, Broken, Command, Late, Login, Refused
 
 AT_ONCE: Final = 200
 """How many commands of one batch are on their way at a time: others' come between."""
 _HOPS: Final = 6
 _TRY_AGAIN_S: Final = 0.02
+_START_S: Final = 0.6
+"""A little longer than a server that was found away is not asked."""
 _PROBE_MS: Final = 10_000
 _ADVICE: Final = {
     "WRONGPASS": "look at user and password, and at what is percent-encoded in them",
@@ -60,11 +62,11 @@ class Server:
         self._net = net
 
     @classmethod
-    async def open(cls, place: Redis, *, warn: Callable[[str], None]) -> Server:
+    async def open(cls, place: Redis, *, warn: Callable[[str], None], heard: Heard = unheard) -> Server:
         """The Redis at this place, after a try of what will be asked of it. Raises StoreError."""
-        server = cls(_net(place))
+        server = cls(_net(place, heard))
         try:
-            await server._probe(f"{place.prefix}probe:{secrets.token_hex(8)}".encode())
+            await server._probe_patiently(f"{place.prefix}probe:{secrets.token_hex(8)}".encode())
             for said in await server._doubts():
                 warn(f"{place}: {said}")
         except (Broken, Refused) as exc:
@@ -152,6 +154,19 @@ class Server:
                         raise
         raise Broken("one server sends to the other")
 
+    async def _probe_patiently(self, key: bytes) -> None:
+        """The first connection may take longer than anybody waits for one later."""
+        end_mono = asyncio.get_running_loop().time() + CONNECT_S + _START_S
+        while True:
+            try:
+                await self._probe(key)
+            except Late:
+                if asyncio.get_running_loop().time() >= end_mono:
+                    raise
+                await asyncio.sleep(_START_S)
+            else:
+                return
+
     async def _probe(self, key: bytes) -> None:
         """All that a user has to be allowed, on a key of our own."""
         await self._answer(key, ("SET", key, b"probe", "PX", _PROBE_MS))
@@ -201,14 +216,14 @@ def login_of(place: Redis) -> Login:
     return Login(place.user, place.password, place.number, _tls(place))
 
 
-def _net(place: Redis) -> Net:
+def _net(place: Redis, heard: Heard) -> Net:
     login = login_of(place)
     if place.kind == "single":
-        return Single(place.hosts[0], login, place.timeout_s)
+        return Single(place.hosts[0], login, place.timeout_s, heard)
     if place.kind == "cluster":
-        return Cluster(place.hosts, login, place.timeout_s)
+        return Cluster(place.hosts, login, place.timeout_s, heard)
     asking = Login(place.sentinel_user, place.sentinel_password, 0, login.tls)
-    return Sentinels(place.hosts, place.primary, login, asking, place.timeout_s)
+    return Sentinels(place.hosts, place.primary, login, asking, timeout_s=place.timeout_s, heard=heard)
 
 
 def _tls(place: Redis) -> ssl.SSLContext | None:

@@ -26,6 +26,7 @@ Command: TypeAlias = tuple[Any, ...]
 """Of str, bytes and int."""
 
 CONNECT_S: Final = 1.0
+_READ_FIRST_S: Final = 0.01
 MOST_WAITING: Final = 20_000
 """More than this many unanswered commands mean that something is wrong: a further one is refused."""
 
@@ -75,6 +76,7 @@ class Wire(asyncio.Protocol):
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._transport: asyncio.Transport | None = None
         self._watch: asyncio.TimerHandle | None = None
+        self._overdue: asyncio.Future[Any] | None = None
         self._lost = asyncio.Event()
         self.fault: Broken | None = None
         """Why it ended; None while it is open."""
@@ -178,15 +180,18 @@ class Wire(asyncio.Protocol):
         self._lost.set()
 
     def _look(self) -> None:
-        """The first who waits should have his answer by now."""
+        """The first who waits should have his answer by now; one that came while nobody read is read first."""
         self._watch = None
         if not self._waiting:
             return
-        end_mono = self._waiting[0][1]
-        if self._loop.time() >= end_mono:
-            self.end(Late("it did not answer in time"))
-        else:
+        future, end_mono = self._waiting[0]
+        if self._loop.time() < end_mono:
             self._watch = self._loop.call_at(end_mono, self._look)
+        elif future is not self._overdue:
+            self._overdue = future
+            self._watch = self._loop.call_later(_READ_FIRST_S, self._look)
+        else:
+            self.end(Late("it did not answer in time"))
 
 
 async def _welcome(answer: asyncio.Future[Any]) -> None:

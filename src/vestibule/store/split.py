@@ -180,7 +180,8 @@ class Store:
 
     def __init__(self, elsewhere: Elsewhere, database: Database) -> None:
         self._elsewhere = elsewhere
-        self._database = database
+        self.database = database
+        """For what must stand beside people: a bus' stamp."""
         self.sessions = Sessions(elsewhere.sessions, database.revocations)
         self.grants = elsewhere.grants
         self.marks = elsewhere.marks
@@ -194,4 +195,4 @@ class Store:
         try:
             await self._elsewhere.close()
         finally:
-            await self._database.close()
+            await self.database.close()
