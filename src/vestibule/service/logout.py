@@ -17,6 +17,7 @@ tokens that are not younger than the logout, so whoever signs in anew at the pro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
@@ -24,7 +25,7 @@ from typing import Any, Final, Protocol
 from vestibule.core.limit import Limit
 from vestibule.core.lockout import network_of
 from vestibule.core.recent import Recent
-from vestibule.errors import ClientError, TooManyTries
+from vestibule.errors import ClientError, StoreError, TooManyTries
 from vestibule.model import Identity, Secret, Session, Tokens, User
 from vestibule.protocol import jose
 from vestibule.protocol.logout_token import NAME_MAX_CHARS, LogoutToken
@@ -166,6 +167,19 @@ class Logouts:
         """Where the pages may stand that frame ours: its provider's. Raises ClientError 501 `no_logout`."""
         provider = self._teller(client)
         return await self._driver.run(provider.frame_origins(), trusted=provider.is_trusted)
+
+    # -- by the person, who leaves there, too --------------------------------------------------
+
+    async def along(self, session: Session, now: float) -> None:
+        """End what else rests on the provider's sessions that this one rested on, and which are left with it.
+
+        A provider doesn't tell whoever sent the person there; on another host the same client may hold another session.
+        Raises nothing: the person's own session is over, whatever becomes of the others.
+        """
+        with contextlib.suppress(StoreError):
+            for identity in session.identities:
+                if identity.sid:
+                    await self._end(await self._sessions.by_sid(identity.issuer, identity.sid), now)
 
     # -- of a sign-in that is under way -------------------------------------------------------
 

@@ -403,6 +403,8 @@ class SignIn:
         return_to = f"{visit.site.auth_url or visit.site.base_url + visit.root}{SIGNED_OUT_PATH}"
         page = await self._leaving.sign_out_url(session, tokens, return_to)
         self._leaving.revoke(tokens, visit.now)
+        if page is not None:
+            await self.logouts.along(session, visit.now)
         return page
 
     def return_to(self, visit: Visit, rd: str) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 from starlette.responses import Response
 
 from vestibule.errors import BadRequest, ClientError, ProviderError, StoreError, VestibuleError
-from vestibule.model import RETRY_AFTER_S, Secret
+from vestibule.model import RETRY_AFTER_S, Secret, Session
 from vestibule.service.cookies import without_session
 from vestibule.web.answers import Desk, answer, note, write_refusal
 from vestibule.web.asking import Ask
@@ -35,8 +35,7 @@ async def back_channel(desk: Desk, ask: Ask) -> Response:
         ended = await desk.signin.logouts.by_token(name, Secret(raw), ask.visit.now)
     except VestibuleError as error:
         return _refusal(desk, ask, error)
-    for session in ended:
-        note(desk, ask, "signed_out_by_provider", session)
+    _note(desk, ask, ended)
     return answer(json_page(200, {}))
 
 
@@ -51,12 +50,26 @@ async def front_channel(desk: Desk, ask: Ask) -> Response:
     name = visit.host.clients[ask.client]
     issuer, sid = ask.params.get("iss", ""), ask.params.get("sid", "")
     ended = await desk.signin.logouts.by_frame(name, issuer, sid, visit.address, visit.now)
-    for session in ended:
-        note(desk, ask, "signed_out_by_provider", session)
+    _note(desk, ask, ended)
     own = visit.session
     is_own = own is not None and not {own.id, own.parent_id}.isdisjoint(one.id for one in ended)
     origins = await desk.signin.logouts.frame_origins(name)
     return answer(framed_page(_FRAMED, origins), without_session(visit.site) if is_own else ())
+
+
+def _note(desk: Desk, ask: Ask, ended: tuple[Session, ...]) -> None:
+    """Log that the provider has told, whether or not anything was to be done; and who went by it."""
+    visit = ask.visit
+    desk.log.info(
+        "provider_logout",
+        id=visit.request_id,
+        host=visit.host.name,
+        client=ask.client,
+        ended=len(ended),
+        address=visit.address,
+    )
+    for session in ended:
+        note(desk, ask, "signed_out_by_provider", session)
 
 
 def _refusal(desk: Desk, ask: Ask, error: VestibuleError) -> Response:

@@ -298,3 +298,17 @@ async def test_who_has_several_identities_is_led_to_the_first_that_has_a_page(wo
         url = await leaving.sign_out_url(both, tokens, "https://back.example/")
         assert url is not None
         assert url.startswith("https://op.example/end?")
+
+
+async def test_who_leaves_at_the_provider_leaves_all_that_rests_on_that_session(
+    world: World, ender: Ender
+) -> None:
+    here, there, elsewhere = [await signed_in(world, who) for who in ("alice@s-1", "alice@s-1", "alice@s-2")]
+    ender.end = ""
+    await world.signin.sign_out(await here.visit())
+    assert await there.has_session()  # there is no leaving there
+    ender.end = "https://op.example/end"
+    again = await signed_in(world, "alice@s-1")
+    out = await world.signin.sign_out(await again.visit())
+    assert out.location.startswith(ender.end)
+    assert [await one.has_session() for one in (again, there, elsewhere)] == [False, False, True]
