@@ -12,6 +12,7 @@ import pytest
 from yarl import URL
 
 from tests.ports import Ports
+from tests.real.edges import started
 from tests.real.gateway import Gateway
 from tests.real.house import NAVIGATION
 from tests.real.openid import client
@@ -228,3 +229,42 @@ async def test_a_domains_auth_host_asks_for_the_host_that_wants_to_know(openid, 
         assert (page.status, page.url) == (200, realm.url("app", "/pay"))
         assert "auth.vestibule.localhost/@op/signin" not in page.way  # straight on, for the one provider
         assert any("/interaction/" in path for path in realm.provider.counts())
+
+
+# -- edges --------------------------------------------------------------------------------------
+
+ASKED = """
+gateway {
+  http            = ["127.0.0.1:{port}"]
+  forward_auth    = "127.0.0.1:ASKED"
+  trusted_proxies = ["127.0.0.1"]
+}
+"""
+
+
+@pytest.mark.parametrize("name", ["nginx", "caddy"])
+async def test_an_edge_leads_people_to_the_provider_and_back(  # noqa: PLR0917 - fixtures
+    name: str, gateway, api, ports: Ports, servers, tmp_path
+) -> None:
+    port, app = ports.take(), await api()
+    base = f"http://bank.localhost:{port}"
+    host = BANK.replace('"internal:echo"', f'"127.0.0.1:{app.port}"\n  public_url = "{base}"')
+    asked = ASKED.replace("ASKED", str(ports.take())) + PROVIDER.partition("}\n")[2]
+    async with Rogue(ports.take()) as rogue, new_visitor() as visitor:
+        running = gateway(asked.replace("ISSUER", rogue.issuer) + host)
+        edge = started(name, running.file, tmp_path / "edge")
+        servers.callback(edge.stop)
+        edge.wait_port(port)
+        den = Den(Person(base, visitor), rogue, running)
+        assert (await den.sign_in(auth_time=Later(-7200))).status == 200
+        assert (await den.person.get("/")).status == 200
+        before = len(app.seen)
+        assert (await den.person.program("/pay")).status == 401
+        turned = await den.person.get("/pay?to=ann")
+        assert (turned.status, turned.location.path) == (302, "/@/signin")
+        assert turned.location.query["rd"] == "/pay?to=ann"
+        assert len(app.seen) == before
+        page = await den.sign_in(turned.location, auth_time=Later(0))
+        assert (page.status, page.url.path_qs) == (200, "/pay?to=ann")
+        assert (await den.person.program("/pay")).status == 200
+        assert app.seen[-1].target == "/pay"
