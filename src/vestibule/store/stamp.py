@@ -6,10 +6,10 @@ twice a second.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Final
 
+from vestibule.observe import clock
 from vestibule.store.base import Tries
 
 _KIND: Final = "changes"
@@ -21,7 +21,7 @@ _WINDOW_S: Final = 100 * 365 * 86_400.0
 class Stamp:
     """Counts how often somebody had to tell something this way."""
 
-    def __init__(self, tries: Tries, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, tries: Tries, *, now: Callable[[], float] = clock.now) -> None:
         """`tries`: those of the store that a revocation is written to first, which is SQL."""
         self._tries = tries
         self._now = now
