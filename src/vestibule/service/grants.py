@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -79,7 +80,7 @@ class Grants:
         random: Callable[[int], bytes] = secrets.token_bytes,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         grace_s: float = USUAL.grace_s,
-        capacity: int = 10_000,
+        capacity: int = 20_000,
     ) -> None:
         self._store = store
         self._leases = leases
@@ -95,6 +96,8 @@ class Grants:
         self._capacity = capacity
         self._cache: dict[str, dict[str, _Held]] = {}
         self._forgotten = 0
+        self._doubted_mono = -math.inf
+        """Nothing that was read before is good unseen."""
         self._flights: Flights[Tokens] = Flights()
         self._returns: set[asyncio.Task[None]] = set()
         self.use(refreshers)
@@ -388,7 +391,7 @@ class Grants:
             return None
         mono = self._mono()
         is_good = self._changes.is_current(mono) or mono - held.read_mono < UNCONFIRMED_S
-        return held if is_good else None
+        return held if is_good and held.read_mono > self._doubted_mono else None
 
     def _standing(self, held: _Held, rejected: Secret | None) -> Standing:
         can_refresh = held.grant.client in self._refreshers
@@ -397,7 +400,7 @@ class Grants:
     def _forget(self, owner: str) -> None:
         self._forgotten += 1
         if owner == base.EVERYTHING:
-            self._cache.clear()
+            self._doubted_mono = self._mono()  # kept for while the store is away
         else:
             self._cache.pop(owner, None)
 

@@ -588,6 +588,21 @@ async def test_where_changes_may_have_been_missed_cached_tokens_are_read_again(
     await node.grants.access_token(session, "google")
     changes.publish(GRANT, EVERYTHING)
     assert node.grants.peek(session.id, "google") is None
+    clock.move(0.001)
+    assert await node.grants.access_token(session, "google") == tokens
+
+
+async def test_tokens_that_may_have_changed_are_used_while_the_store_is_away(
+    node, session, tokens, clock, changes, store
+):
+    await node.grants.keep(session, "google", tokens, clock.now())
+    await node.grants.access_token(session, "google")
+
+    async def away(*_args):
+        raise StoreError("The store is away.")
+
+    changes.publish(GRANT, EVERYTHING)
+    store.grants.get = away
     assert await node.grants.access_token(session, "google") == tokens
 
 
