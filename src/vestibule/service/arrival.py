@@ -25,6 +25,7 @@ from vestibule.core.session import lived, with_client
 from vestibule.errors import ClientError, FlowError
 from vestibule.model import Device, Identity, Secret, Session, Tokens, User
 from vestibule.providers.base import SignedIn
+from vestibule.service.events import because
 from vestibule.service.grants import Grants
 from vestibule.service.people import People
 from vestibule.service.sessions import Sessions
@@ -178,7 +179,8 @@ class Arrivals:
             return
         if not await self._is_over(identity, tokens, arrival.now):
             return
-        await self.end(session.id)
+        with because("ended_at_provider"):
+            await self.end(session.id)
         detail = "the provider has ended its session meanwhile"
         raise FlowError("This sign-in is over. Please start again.", code="flow_expired", detail=detail)
 
@@ -194,7 +196,8 @@ class Arrivals:
         """
         for one in await self._sessions.beyond(session.user_id, session.id):
             await self._before_end(one, now)
-            await self.end(one.id)
+            with because("too_many_sessions"):
+                await self.end(one.id)
 
     async def _session_here(self, arrival: Arrival) -> Session | None:
         """This browser's session as it is now: the one a sibling ended in last, else the one it came with.
@@ -310,7 +313,8 @@ class Arrivals:
     ) -> tuple[Session, str]:
         """The new person's session; the old one is over, durably, before anybody hears of the new one."""
         entered = await self._enter(identity, user, arrival)
-        await self.end(session.id)
+        with because("another_person"):
+            await self.end(session.id)
         return entered
 
     async def _change(

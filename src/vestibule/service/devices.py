@@ -77,6 +77,10 @@ class Devices:
             self._log.warning("device_not_noted", id=visit.request_id, user=session.user_id, detail=detail)
         return (self._cookie(visit.site, device_id),)
 
+    async def of_user(self, user_id: str) -> tuple[KnownDevice, ...]:
+        """Those by which a person has signed in. Raises StoreError."""
+        return await self._store.of_user(user_id)
+
     def key_of(self, session: Session) -> str:
         """What names a person's session in a form of theirs: no id of it, and none of use to anybody else."""
         named = f"{session.user_id}\0{session.id}".encode()

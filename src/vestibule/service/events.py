@@ -29,12 +29,13 @@ from vestibule.model import Session
 from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.protocol import base64url
-from vestibule.store.base_events import Audit, Letter
+from vestibule.store.base_events import Audit, AuditFilter, Letter
 
 WAIT_S: Final = 1.0
 """How long somebody waits at most until what they caused is written."""
 WAITING_MAX: Final = 10_000
 BATCH: Final = 200
+LISTED_MAX: Final = 1000
 REFUSALS_MAX: Final = 30
 """How many refusals of one client address are told of in that time."""
 REFUSALS_S: Final = 60.0
@@ -141,6 +142,12 @@ class Events:
                 detail={"sessions": count},
             )
         )
+
+    async def of_user(self, user_id: str) -> tuple[Event, ...]:
+        """What happened to a person, the latest first, at most a thousand. Raises StoreError."""
+        if self._audit is None:
+            return ()
+        return await self._audit.list(AuditFilter(user_id=user_id, limit=LISTED_MAX))
 
     # -- everything -----------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.providers.base import Provider, Recheck
 from vestibule.providers.kit import Driver
+from vestibule.service.events import because
 from vestibule.service.flight import Flights
 from vestibule.service.grants import REFRESHED, Grants
 from vestibule.service.sessions import Sessions
@@ -221,7 +222,7 @@ class Rechecks:
         now = self._now()
         clients = {identity.client for identity in session.identities}
         known = await self._listener.known_now(session.user_id, now)
-        found = tuple(one for one in known if one.client in clients)
+        found = tuple(replace(one, sid="") for one in known if one.client in clients)
         if not found:
             await self._end(session, ClientError("nobody vouches for them any more", code="not_vouched"))
             return None
@@ -262,7 +263,8 @@ class Rechecks:
         code = "credential_gone" if isinstance(error, CredentialGone) else error.code
         detail = error.detail or error.message
         self._log.info("recheck_out", session=session.id, user=session.user_id, code=code, detail=detail)
-        await self._sessions.end(session.id)
+        with because(code):
+            await self._sessions.end(session.id)
 
     def _failed(self, session: Session, error: ProviderError | StoreError) -> Session:
         """The provider, or the store, couldn't be asked; raises ProviderUnavailable when that lasts too long."""

@@ -25,6 +25,7 @@ from vestibule.core.seal import KeyRing
 from vestibule.errors import ClientError, Conflict, Invalid, NotFound, TooManyTries
 from vestibule.model import Device, Identity, Secret, Session
 from vestibule.protocol import base64url
+from vestibule.service.events import because
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
 from vestibule.service.sessions import Sessions
@@ -113,7 +114,8 @@ class Steward:
         session = replace(session, attributes=attributes, signed_in_at=0.0)
         handle = Secret(await self._sessions.add(session))
         for surplus in await self._sessions.beyond(wanted.user_id, session.id):
-            await self._people.end_session(surplus, now)
+            with because("too_many_sessions"):
+                await self._people.end_session(surplus, now)
         return session, handle
 
     async def get(self, session_id: str) -> Session:
@@ -152,8 +154,13 @@ class Steward:
         return session
 
     async def end(self, session_id: str, now: float) -> None:
-        """End it with those handed on from it, everywhere; durable. Raises NotFound."""
+        """End the sign-in it belongs to, everywhere; durable. Raises NotFound.
+
+        What was handed on would be handed on anew, unasked; so what it came from ends, with all that came of it.
+        """
         session = await self._sessions.by_id(session_id)
+        if session is not None and session.parent_id:
+            session = await self._sessions.by_id(session.parent_id)
         if session is None or not await self._people.end_session(session, now):
             raise _gone(session_id)
 
@@ -229,7 +236,8 @@ class Steward:
         if user.disabled:
             raise Conflict("This user is blocked.", code="user_disabled")
         known = await self._people.known(user, now)
-        believed = tuple(one for one in known.identities if one.client in host.believed)
+        # The provider's session that somebody came by was another's: its end is not this one's.
+        believed = tuple(replace(one, sid="") for one in known.identities if one.client in host.believed)
         if not believed:
             raise Conflict(
                 "None of the host's providers vouches for this user: they must have signed in by one of them.",
@@ -251,7 +259,8 @@ class Steward:
         """How long the configuration lets it live; 0 where its host is there no more."""
         for host in self._table().hosts.values():
             if realm_of(host) == session.host:
-                life_s, _ = self._span_at(host, session.identities).life(is_kept=session.is_remembered)
+                span = self._span_at(host, session.identities)
+                life_s, _ = span.life(is_kept=session.is_remembered and span.keeps)
                 return session.created_at + life_s
         return 0.0
 

@@ -23,7 +23,14 @@ from vestibule.web.account_pages import account_page
 from vestibule.web.answers import Desk, answer, failure, note, problem, redirect
 from vestibule.web.asking import Ask
 from vestibule.web.blocks import Action, Fact, Item
-from vestibule.web.devices import SIGN_OUT_OTHERS_PATH, described_device, device_line, devices_of
+from vestibule.web.devices import (
+    SIGN_OUT_OTHERS_PATH,
+    described_device,
+    device_line,
+    devices_of,
+    happened,
+    remembered_device,
+)
 from vestibule.web.form import answers_json, told
 from vestibule.web.page import iso, with_query
 from vestibule.web.person import back, person, sign_in_again
@@ -163,6 +170,8 @@ async def export(desk: Desk, ask: Ask) -> Response:
         "told": [_told(one) for one in await desk.people.vouched_of(user.id)],
         "app_tokens": [described(token) for token in await desk.minting.tokens.of_user(user.id)],
         "sessions": [_session(one) for one in await desk.people.sessions_of(user.id)],
+        "devices": [remembered_device(one) for one in await desk.devices.of_user(user.id)],
+        "events": [happened(one) for one in await desk.devices.events.of_user(user.id)],
         "invitations": [
             {"email": one.email, "issuer": one.issuer, "subject": one.subject, "used_at": iso(one.used_at)}
             for one in await desk.people.invitations_of(user.id)

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from vestibule.core.device import Held, family_of, held_by
+from vestibule.core.device import Held, KnownDevice, family_of, held_by
+from vestibule.core.event import Event
 from vestibule.core.route import ACCOUNT_PATH, SIGNED_OUT_PATH
 from vestibule.errors import BadRequest
 from vestibule.model import Session
@@ -105,6 +106,31 @@ def described_device(desk: Desk, held: Held, session: Session) -> dict[str, Any]
         "expires_at": iso(held.session.expires_at),
         "made_by": held.session.made_by,
         "is_this": held.is_of(session),
+    }
+
+
+def remembered_device(known: KnownDevice) -> dict[str, Any]:
+    """One by which the person has signed in, as it is remembered."""
+    return {
+        "browser": known.family.browser,
+        "system": known.family.system,
+        "networks": list(known.networks),
+        "first_at": iso(known.first_at),
+        "seen_at": iso(known.seen_at),
+    }
+
+
+def happened(event: Event) -> dict[str, Any]:
+    """What happened to the person; by which request is nothing of theirs."""
+    return {
+        "at": iso(event.at),
+        "action": event.action,
+        "outcome": event.outcome,
+        "actor": event.actor,
+        "host": event.host,
+        "address": event.address,
+        "device": event.device,
+        "detail": event.detail,
     }
 
 

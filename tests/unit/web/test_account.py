@@ -140,6 +140,8 @@ async def test_the_export_is_a_file_without_secrets(lobby: Lobby, alice: Browser
         "told",
         "app_tokens",
         "sessions",
+        "devices",
+        "events",
         "invitations",
     }
     assert {(one["provider"], one["subject"]) for one in reply.json["told"]} == {

@@ -185,6 +185,15 @@ async def test_a_browser_that_signs_in_gets_its_cookie_and_a_new_one_is_told_onc
     assert [action for action, _ in await told(lobby)].count(SESSION_NEW_DEVICE) == 1
 
 
+async def test_the_export_has_what_is_remembered_and_what_happened(lobby: Lobby) -> None:
+    browser = lobby.browser()
+    state = await browser.begin()
+    await lobby.get(browser, f"/@google/callback?state={state}&code=alice")
+    export = (await lobby.get(browser, "/@/account/export")).json
+    assert [one["networks"] for one in export["devices"]] == [["192.0.2.0/24"]]
+    assert [one["action"] for one in export["events"]] == [SESSION_CREATED]
+
+
 @pytest.mark.parametrize("evil", XSS)
 async def test_what_a_browser_says_of_itself_is_text(lobby: Lobby, alice: Browser, evil: str) -> None:
     await phone_of(lobby, alice, Device(user_agent=evil, address=evil), service=evil)
