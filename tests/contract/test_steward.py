@@ -158,6 +158,29 @@ async def test_what_has_ended_has_ended_everywhere(desk, store):
     assert await desk.steward.list(user.id) == ()
 
 
+async def test_what_was_handed_on_ends_with_the_sign_in_it_came_from(desk, store):
+    parent, bearer = await desk.make(await desk.person())
+    handed = [
+        await desk.sessions.hand_on(parent, host=f"{n}.example.com", device=Device(), now=NOW)
+        for n in range(2)
+    ]
+    other = Desk(store)
+    await other.steward.end(handed[0][0].id, NOW)
+    for handle in (bearer.reveal(), *(one[1] for one in handed)):
+        assert await Desk(store).introspect(Secret(handle)) is None
+
+
+async def test_the_end_of_a_session_at_the_provider_is_another_s(desk, store):
+    user = await desk.people.admit(replace(ALICE, sid="their browser's"), NOW, kind="oidc")
+    made, bearer = await desk.make(user)
+    desk.now += USUAL.restriction_s
+    looked_at = await desk.introspect(bearer)
+    assert looked_at.check_at > desk.now
+    for session in (made, looked_at):
+        assert [one.sid for one in session.identities] == [""]
+    assert await store.sessions.by_sid(ALICE.issuer, "their browser's", desk.now) == ()
+
+
 async def test_who_is_blocked_gets_none_and_loses_those_there_are(desk, store):
     user = await desk.person()
     _, bearer = await desk.make(user)

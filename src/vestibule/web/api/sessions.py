@@ -325,7 +325,7 @@ async def update(
 
 @router.delete("/{id}", operation_id="endSession", status_code=204, responses=errors(404))
 async def end(at: At, id: Id) -> Response:  # noqa: A002 - the name in the path
-    """End a session at once, with those that were handed on from it."""
+    """End a session at once, with what was handed on from it; if it was itself handed on, all of that sign-in."""
     await at.office.steward.end(id, at.now)
     at.note("session.end", id)
     return Response(status_code=204)
