@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -207,3 +209,36 @@ async def test_it_is_told_of_what_it_named_alone(opened: Open) -> None:
     assert (await alice.post("/@/signout")).status in {200, 303}
     await post.until("session.ended")
     assert post.types() == ["session.ended"]
+
+
+async def test_tables_that_are_broken_turn_nobody_away_and_the_log_has_it_all(opened: Open) -> None:
+    club, post = await opened()
+    post.start()
+    database = club.gateway.directory / "state" / "vestibule.db"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        for table in ("audit", "outbox", "devices"):
+            connection.execute(f"ALTER TABLE {table} RENAME TO {table}_away")
+        connection.commit()
+    alice = person(club)
+    user_id = await alice.sign_in()
+    assert (await person(club, SAFARI).come()).status == 303
+    assert (await alice.post("/@/signout")).status in {200, 303}
+    told = [json.loads(line) for line in club.gateway.log.splitlines() if line.startswith("{")]
+    assert {"events_not_written", "device_not_noted"} <= {line["event"] for line in told}
+    assert [line["user"] for line in told if line["event"] in {"session.created", "session.ended"}] == [
+        user_id
+    ] * 3
+
+    # Back again: what waited is written, and arrives.
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        for table in ("audit", "outbox", "devices"):
+            connection.execute(f"ALTER TABLE {table}_away RENAME TO {table}")
+        connection.commit()
+    await post.until("session.created", "session.ended")
+    status, found = await club.admin("GET", f"/audit?user_id={user_id}")
+    assert status == 200
+    assert [one["action"] for one in found["items"]] == [
+        "session.ended",
+        "session.created",
+        "session.created",
+    ]
