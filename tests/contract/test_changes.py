@@ -31,12 +31,12 @@ async def channel(request, state_dir):
     await hub.close()
 
 
-@pytest.fixture(params=["alone", "one of several, unheard", "hub", "postgres"])
+@pytest.fixture(params=["alone", "hub", "postgres"])
 async def changes(request, state_dir):
     """Each kind, started."""
     async with contextlib.AsyncExitStack() as stack:
-        if request.param in ("alone", "one of several, unheard"):
-            yield Changes(is_shared=request.param != "alone")
+        if request.param == "alone":
+            yield Changes()
             return
         if request.param == "hub":
             hub = Hub(str(state_dir / "bus.sock"))
@@ -102,11 +102,6 @@ async def test_it_closes_once_and_is_of_use_here_afterwards(changes):
 def test_what_is_alone_is_always_current():
     assert Changes().is_current(0.0)
     assert Changes().is_current(1e9)
-
-
-def test_one_of_several_never_knows_whether_it_is():
-    assert not Changes(is_shared=True).is_current(0.0)
-    assert not Changes(is_shared=True).is_current(1e9)
 
 
 # -- several processes -----------------------------------------------------------------------------
