@@ -53,6 +53,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Nobody needs to be known: kept apart for the hot path."""
     anyone: bool
     """Everybody who is known gets in, whenever they signed in, and `anyone` says so: apart for the same reason."""
+    at_once: bool
+    """Nothing but `public` or `anyone` decides: for the hot path, too."""
     whole: str
     """Where `all` is enough: its rules, as the reason. Empty: `allow` must hold."""
     takes_people: bool
@@ -87,6 +89,8 @@ def policy_of(
     networks += [questions_of((rule,)) for rule in all if rule.kind == "network"]
     is_whole = allow is None and bool(needs)
     enters = needs if is_whole else lets_in
+    public = _is_public(enters) and _is_public(needs, every=True)
+    anyone = not (is_whole or needs or max_age_s) and bool(lets_in) and lets_in[0].kind == "anyone"
     return Policy(
         allow=allow,
         all=all,
@@ -100,8 +104,9 @@ def policy_of(
         refuses=questions_of(deny),
         needs=tuple(question for rule in needs for question in questions_of((rule,))),
         lets_in=questions_of(lets_in),
-        public=_is_public(enters) and _is_public(needs, every=True),
-        anyone=not (is_whole or needs or max_age_s) and bool(lets_in) and lets_in[0].kind == "anyone",
+        public=public,
+        anyone=anyone,
+        at_once=(public or anyone) and not (methods or networks or deny),
         whole=named(all) if is_whole else "",
         takes_people=not (_is_token(needs) or (enters and _is_token(enters, every=True))),
     )
@@ -152,6 +157,19 @@ def asker_of(who: Session | Caller | None, policy: Policy, address: str, now: fl
 
 _PUBLIC = Allow("public")
 _ANYONE = Allow("anyone")
+
+
+def decide_on(policy: Policy, method: bytes, session: Session | None, address: str, now: float) -> Decision:
+    """What `decide` says of a session, or of nobody; sooner, where `public` or `anyone` alone decides."""
+    if policy.at_once:
+        if policy.public:
+            return _PUBLIC
+        if session is not None:
+            believed = policy.believed
+            for identity in session.identities:
+                if identity.client in believed:
+                    return _ANYONE
+    return decide(policy, method, asker_of(session, policy, address, now))
 
 
 def decide(policy: Policy, method: bytes, asker: Asker) -> Decision:

@@ -17,7 +17,7 @@ import msgspec
 
 from vestibule.core.credential import SESSION_INVALID, is_good_for
 from vestibule.core.passage import is_preflight
-from vestibule.core.policy import Policy, asker_of, decide
+from vestibule.core.policy import Policy, asker_of, decide, decide_on
 from vestibule.core.route import Host, Route, RouteTable, Site, has_one_meaning, is_own, serving_name
 from vestibule.core.seal import KeyRing
 from vestibule.errors import BadRequest, ClientError, CredentialRefused, ProviderUnavailable, StoreError
@@ -373,7 +373,7 @@ class Judge:
             then(case, Judged(ask, None, None, _TOKEN_REQUIRED))
             return
         policy = ask.route.policy
-        decision = decide(policy, head.method, asker_of(session, policy, case.address, now))
+        decision = decide_on(policy, head.method, session, case.address, now)
         then(case, Judged(ask, session, None, decision))
 
     def _let_preflight(self, case: C, ask: Ask, policy: Policy, then: Callable[[C, Judged], None]) -> None:

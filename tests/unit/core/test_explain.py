@@ -11,11 +11,11 @@ import pytest
 
 from vestibule.core.claim import LISTS
 from vestibule.core.explain import CONDITIONS_LOGGED_MAX, TEXT_MAX_CHARS, Explanation, explain
-from vestibule.core.policy import Policy, decide, policy_of
+from vestibule.core.policy import Policy, decide, decide_on, policy_of
 from vestibule.core.route import Backend, Host, Route, routes_of
 from vestibule.core.rule import Rule, qualified, rule
 from vestibule.errors import BadRequest
-from vestibule.model import Allow, Asker, Decision, Deny, Identity, SignIn, StepUp
+from vestibule.model import Allow, Asker, Decision, Deny, Identity, Session, SignIn, StepUp
 from vestibule.protocol import url
 
 CLIENTS = {"okta": "okta", "github": "github", "ci": "ci"}
@@ -87,6 +87,19 @@ def some_asker(chance: random.Random) -> Asker:
     )
 
 
+def session_of(asker: Asker) -> Session:
+    return Session(
+        id="s",
+        host="h",
+        created_at=0.0,
+        seen_at=0.0,
+        expires_at=9e9,
+        idle_s=1.0,
+        user_id=asker.user_id,
+        identities=asker.identities,
+    )
+
+
 def code_of(decision: Decision) -> str:
     match decision:
         case Allow():
@@ -116,6 +129,8 @@ def test_explain_agrees_with_decide_on_100_000_requests():
         told = (policy, method, asker, decision, explained)
         assert explained.decision == decision, told
         assert explained.answer == code_of(decision), told
+        if asker.scopes is None:
+            assert decide_on(policy, method, session_of(asker), asker.address, asker.now) == decision, told
         deciding = [one for one in explained.conditions if one.decides]
         if isinstance(decision, Allow):
             names = {one.rule for one in deciding}

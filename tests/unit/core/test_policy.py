@@ -465,3 +465,20 @@ def test_where_nothing_is_asked_nobody_looks_at_the_time():
 )  # fmt: skip
 def test_times_in_words(seconds, words):
     assert span(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("changes", "at_once"),
+    [
+        pytest.param({"allow": (ANYONE,)}, True, id="anyone"),
+        pytest.param({"allow": (PUBLIC, ADA)}, True, id="public"),
+        pytest.param({"allow": (ADA,)}, False, id="somebody"),
+        pytest.param({"allow": (ANYONE,), "deny": (ADA,)}, False, id="not everybody"),
+        pytest.param({"allow": (ANYONE,), "methods": frozenset({b"GET"})}, False, id="not by every method"),
+        pytest.param({"allow": (ANYONE,), "max_age_s": 60.0}, False, id="not whenever they signed in"),
+        pytest.param({"allow": (ANYONE, rule("network", "10.0.0.0/8"))}, False, id="not from everywhere"),
+        pytest.param({"allow": (ANYONE,), "all": (ADA,)}, False, id="not everybody either"),
+    ],
+)
+def test_what_is_decided_at_once_is_decided_by_nothing_else(changes, at_once):
+    assert policy_of(sign_in=SIGN_IN, **changes).at_once is at_once
