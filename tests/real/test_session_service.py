@@ -56,10 +56,16 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(ports, api, openid, gateway) -> Any:
+def workers() -> int:
+    return 1
+
+
+@pytest.fixture
+async def shop(ports, api, openid, gateway, workers) -> Any:
     port = ports.take()
     more = 'session_bearer = true\n  header "X-Cart" {\n    value = "{session.cart}"\n  }'
     taking = CONFIGURATION.replace('sign_in = ["op"]', f'sign_in = ["op"]\n  {more}', 1)
+    taking = taking.replace("gateway {", f"gateway {{\n  workers = {workers}", 1)
     configuration = f'{taking}\nadmin {{\n  listen = "127.0.0.1:{port}"\n}}\n'
     shop = Shop(
         await build(ports=ports, api=api, openid=openid, gateway=gateway, configuration=configuration), port
@@ -96,6 +102,16 @@ async def test_what_a_service_makes_lets_in_and_what_it_ends_is_out_at_once(shop
     assert await shop.status(bearer) == 302
     assert sessions.introspect(made.bearer) is None
     assert bearer not in shop.house.gateway.log
+
+
+@pytest.mark.parametrize("workers", [2])
+async def test_what_ends_has_ended_in_every_worker_when_that_is_answered(shop, sessions):
+    for _ in range(5):
+        made = sessions.create(shop.user_id, HOST)
+        bearer = made.bearer.reveal()
+        assert [await shop.status(bearer) for _ in range(6)] == [200] * 6
+        await asyncio.to_thread(sessions.end, made.id)
+        assert [await shop.status(bearer) for _ in range(6)] == [302] * 6
 
 
 @pytest.mark.parametrize("form", ["handle", "jwt"])

@@ -64,6 +64,19 @@ def test_what_is_wrong_with_a_body_is_told_to_nobody_who_may_not_send_it(api):
     assert answer.status == 403
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/openapi.json", 200),
+        ("GET", "/nowhere", 404),
+        ("PUT", "/users", 405),
+        ("HEAD", "/users", 405),
+    ],
+)
+def test_what_is_no_operation_is_answered_as_to_everybody(api, method, path, status):
+    assert by(api, token(api, "audit:read")["token"], method, path).status == status
+
+
 def test_scopes_are_listed_and_a_token_without_any_may_do_everything(api):
     made = token(api, "users:read", "sessions:read", "users:read")
     assert made["scopes"] == ["sessions:read", "users:read"]
