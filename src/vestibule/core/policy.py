@@ -87,6 +87,7 @@ def policy_of(
     lets_in, needs = _without_networks(allow or ()), _without_networks(all)
     networks = [questions_of(rule for rule in allow or () if rule.kind == "network")]
     networks += [questions_of((rule,)) for rule in all if rule.kind == "network"]
+    inside = tuple(question for questions in networks for question in questions)
     is_whole = allow is None and bool(needs)
     enters = needs if is_whole else lets_in
     public = _is_public(enters) and _is_public(needs, every=True)
@@ -100,13 +101,13 @@ def policy_of(
         issuers=issuers,
         max_age_s=max_age_s,
         believed=sign_in | issuers if issuers else sign_in,
-        inside=tuple(question for questions in networks for question in questions),
+        inside=inside,
         refuses=questions_of(deny),
         needs=tuple(question for rule in needs for question in questions_of((rule,))),
         lets_in=questions_of(lets_in),
         public=public,
         anyone=anyone,
-        at_once=(public or anyone) and not (methods or networks or deny),
+        at_once=(public or anyone) and not (methods or inside or deny),
         whole=named(all) if is_whole else "",
         takes_people=not (_is_token(needs) or (enters and _is_token(enters, every=True))),
     )
