@@ -473,7 +473,7 @@ class App:
         await self.sessions.flush()
         if (back_office := result_of(self._back_office)) is not None:
             await self.bearers.flush(back_office.app_tokens.seen)
-            await back_office.events.flush()
+            await back_office.flush()
 
     def _job_failed(self, name: str, error: VestibuleError) -> None:
         self._log.error("job_failed", job=name, code=error.code, detail=error.detail or error.message)

@@ -80,7 +80,7 @@ class BackOffice:
         )
         self.driver = Driver(self._fetcher, KeySets(self._fetcher.get))
         self.records = records.open_records(basis.database, basis.log)
-        self.events = Events(basis.log, basis.webhooks)
+        self.events = Events(basis.log, basis.webhooks, key_id=basis.ring.active_id)
         self.events.keep_in(self.records.audit)
         basis.sessions.watched_by(self.events)
         self.webhooks = Webhooks(self.records.outbox, basis.webhooks, self._fetcher, basis.log)
@@ -129,6 +129,11 @@ class BackOffice:
     async def reseal(self) -> None:
         """Have the active key seal what lasts. Raises StoreError."""
         await provider_secrets.reseal(self.records.identity_providers, self._basis.ring)
+
+    async def flush(self) -> None:
+        """Have told and written what is still to be."""
+        await self.events.seals_by(self._basis.ring.active_id)
+        await self.events.flush()
 
     async def sweep(self, now: float, limit: int) -> int:
         """Delete at most `limit` old records of each kind; how many went of the kind that had the most."""

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -209,6 +210,19 @@ async def test_it_is_told_of_what_it_named_alone(opened: Open) -> None:
     assert (await alice.post("/@/signout")).status in {200, 303}
     await post.until("session.ended")
     assert post.types() == ["session.ended"]
+
+
+async def test_a_new_key_is_told(opened: Open) -> None:
+    club, post = await opened('  events = ["keys.rotated"]')
+    post.start()
+    argv = [sys.executable, "-m", "vestibule", "keys", "rotate", "--now", str(club.gateway.file)]
+    done = subprocess.run(argv, cwd=club.gateway.directory, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (message,) = await post.until("keys.rotated")
+    assert is_signed(message, KEY)
+    key_id = json.loads(message["body"])["data"]["target"].removeprefix("key ")
+    assert key_id
+    assert key_id in done.stdout
 
 
 async def test_tables_that_are_broken_turn_nobody_away_and_the_log_has_it_all(opened: Open) -> None:

@@ -84,7 +84,9 @@ class Events:
         *,
         now: Callable[[], float] = clock.now,
         random: Callable[[int], bytes] = secrets.token_bytes,
+        key_id: str = "",
     ) -> None:
+        """`key_id`: of the key that seals now (`seals_by`)."""
         self._log = log
         self._webhooks = tuple(webhooks)
         self._now = now
@@ -95,6 +97,7 @@ class Events:
         self._writer: asyncio.Task[None] | None = None
         self._is_away = False
         self._refusals = Limit(REFUSALS_MAX, REFUSALS_S)
+        self._key_id = key_id
         self.lost = 0
         """How many could not be written, and were too many to wait."""
 
@@ -168,6 +171,14 @@ class Events:
         self._start()
         if self._audit is not None and not is_away:
             await asyncio.wait({written}, timeout=WAIT_S)
+
+    async def seals_by(self, key_id: str) -> None:
+        """The key of this id seals now. Another than at the last call is told: by every process, with one id."""
+        before, self._key_id = self._key_id, key_id
+        if before not in ("", key_id):
+            await self.tell(
+                Event(id=f"evt_key_{key_id}", at=0.0, action=names.KEYS_ROTATED, target=f"key {key_id}")
+            )
 
     async def refuse(self, event: Event) -> None:
         """Tell of somebody who was turned away.

@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.virtual import run
 from tests.unit.service.conftest import Away, Clock
-from vestibule.core.event import SESSION_CREATED, SESSION_ENDED, SESSION_REVOKED_ALL, Event
+from vestibule.core.event import KEYS_ROTATED, SESSION_CREATED, SESSION_ENDED, SESSION_REVOKED_ALL, Event
 from vestibule.core.webhook import Webhook
 from vestibule.model import Device, Secret, Session
 from vestibule.observe.log import Log
@@ -207,6 +207,16 @@ async def test_more_than_one_batch_is_written_before_anybody_is_answered():
     ledger = Ledger()
     await ledger.events.ended([SESSION] * (service.BATCH * 2 + 1))
     assert len(await ledger.kept()) == service.BATCH * 2 + 1
+
+
+async def test_a_key_that_seals_in_place_of_another_is_told_once_by_all_processes():
+    ledger, other = Ledger(), Ledger()
+    other.events.keep_in(ledger.rows)
+    for events in (ledger.events, other.events):
+        for key_id in ("k1", "k1", "k2", "k2"):
+            await events.seals_by(key_id)
+    (event,) = await ledger.rows.list(AuditFilter())
+    assert (event.id, event.action, event.target) == ("evt_key_k2", KEYS_ROTATED, "key k2")
 
 
 async def test_nothing_is_nothing():
