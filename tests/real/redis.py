@@ -198,10 +198,14 @@ class Watched:
         return next(one for one in self.servers if one.port == int(port))
 
     def failed_over(self, before: Server) -> None:
-        """Returns once another server than this is the primary."""
+        """Returns once another server than this is the primary, and all Sentinels are agreed on that."""
         self.sentinels[0].wait_until(lambda: self.primary is not before, "names another primary")
         after = self.primary
         after.wait_until(lambda: after.say("ROLE", password=PASSWORD)[0] == b"master", "is the primary")
+        named = {b"port": b"%d" % after.port, b"flags": b"master"}
+        self.sentinels[0].wait_until(
+            lambda: all(named.items() <= found.items() for found in self._seen()), "is agreed with the others"
+        )
 
     def stop(self) -> None:
         """Ends all of them."""
@@ -212,14 +216,17 @@ class Watched:
         replica = self.servers[1]
         replica.wait_until(lambda: replica.say("ROLE", password=PASSWORD)[3] == b"connected", "is a replica")
 
-    def _know_each_other(self) -> bool:
+    def _seen(self) -> list[dict[bytes, bytes]]:
+        """What each Sentinel says of the primary."""
         known = [one.say("SENTINEL", "MASTERS", password="watch")[0] for one in self.sentinels]
-        pairs = [dict(zip(fields[::2], fields[1::2], strict=True)) for fields in known]
+        return [dict(zip(fields[::2], fields[1::2], strict=True)) for fields in known]
+
+    def _know_each_other(self) -> bool:
         return all(
             found[b"num-other-sentinels"] == b"2"
             and found[b"num-slaves"] == b"1"
             and found[b"flags"] == b"master"
-            for found in pairs
+            for found in self._seen()
         )
 
 

@@ -23,23 +23,20 @@ from vestibule.store.redis_keys import (
     version_bytes,
 )
 from vestibule.store.redis_net import Heard, unheard
-from vestibule.store.redis_server import Script, Server
+from vestibule.store.redis_server import Ask, Script, Server
 from vestibule.store.redis_sessions import Sessions
 from vestibule.store.redis_short import Leases, Marks, Parking, Tries
 from vestibule.store.sealing import Sealing, untold
 
 _ANY_VERSION: Final = b""
 
-# It lives as long as its session does, which stands in the same slot.
 _PUT: Final = Script("""
 if ARGV[3] ~= '' then
-  local old = redis.call('HGET', KEYS[2], ARGV[1])
+  local old = redis.call('HGET', KEYS[1], ARGV[1])
   if not old or string.sub(old, 1, 8) ~= ARGV[3] then return 0 end
 end
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-local ttl = redis.call('PTTL', KEYS[1])
-if ttl < 0 then ttl = tonumber(ARGV[4]) end
-if redis.call('PTTL', KEYS[2]) < ttl then redis.call('PEXPIRE', KEYS[2], ttl) end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[4]) then redis.call('PEXPIRE', KEYS[1], ARGV[4]) end
 return 1
 """)
 _DROP: Final = Script("""
@@ -91,13 +88,14 @@ class Grants:
         return None if value is None else _grant(owner, client, value)
 
     async def put(self, grant: SealedGrant, expect_version: int | None) -> bool:
-        """When to look for its end is noted first: without a grant that is no harm."""
-        shard, owner = self._shard(grant.owner), grant.owner
-        await self._server.run(_LOWER, (shard,), repr(grant.expires_at), owner)
+        """When to look for its end is noted first: without a grant that is no harm. It stays as long as its session."""
+        shard, owner, session = self._shard(grant.owner), grant.owner, self._keys.session(grant.owner)
+        lower = Ask(shard, (repr(grant.expires_at), owner), _LOWER, (shard,))
+        _, ttl = await self._server.all((lower, Ask(session, ("PTTL", session))))
         value = packed_grant(grant.version, grant.expires_at, grant.sealed)
         expected = _ANY_VERSION if expect_version is None else version_bytes(expect_version)
-        keys = (self._keys.session(owner), self._keys.grants(owner))
-        return bool(await self._server.run(_PUT, keys, grant.client, value, expected, GRANT_TTL_MS))
+        arguments = (grant.client, value, expected, ttl if ttl > 0 else GRANT_TTL_MS)
+        return bool(await self._server.run(_PUT, (self._keys.grants(owner),), *arguments))
 
     async def delete(self, owner: str, client: str, expect_version: int | None = None) -> bool:
         """Take it out of the hash."""

@@ -12,8 +12,9 @@
     {e:N}:g     ids of all owners of grants by when the first of these ends
     {m:N} {k:N} {t:N} {l}    marks, what is parked, tries, leases
 
-What belongs to one session stands in one slot, and so does each shard: what must be atomic is a script on one slot.
-Over several slots goes only what may break off anywhere. Handles, `u:`, `p:`, `{ID}:c` and `{e:N}` are ways to a
+What belongs to one session stands in one slot, and so does each shard. What must be atomic is a script on one key, in
+shards on two of one slot (while a slot moves from server to server, Redis refuses those where a key is missing). All
+else goes in steps that may break off anywhere. Handles, `u:`, `p:`, `{ID}:c` and `{e:N}` are ways to a
 session, and what counts is what its record says: a way that leads nowhere, or to a session that is another's by now,
 is no harm, and one is taken away only when its session is gone, so that no way is missing to one that lives.
 
@@ -50,11 +51,6 @@ class Keys:
     def session(self, session_id: str) -> bytes:
         """Of the session itself."""
         return self.prefix + b"{" + _bytes(session_id) + b"}:s"
-
-    def whole(self, session_id: str) -> tuple[bytes, bytes, bytes]:
-        """Of the session, its grants and its children: one slot."""
-        start = self.prefix + b"{" + _bytes(session_id) + b"}:"
-        return start + b"s", start + b"g", start + b"c"
 
     def grants(self, owner: str) -> bytes:
         """Of the grants of a session."""

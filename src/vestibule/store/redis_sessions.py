@@ -40,13 +40,9 @@ return 1
 _SAVE: Final = Script("""
 local old = redis.call('GETRANGE', KEYS[1], 0, 31)
 if #old < 32 or string.sub(old, 25, 32) ~= ARGV[1] then return 0 end
-local seen, ttl = string.sub(ARGV[2], 1, 8), tonumber(ARGV[3])
+local seen = string.sub(ARGV[2], 1, 8)
 if struct.unpack('>d', old) > struct.unpack('>d', seen) then seen = string.sub(old, 1, 8) end
-redis.call('SET', KEYS[1], seen .. string.sub(ARGV[2], 9), 'PX', ttl)
-for n = 2, 3 do
-  local left = redis.call('PTTL', KEYS[n])
-  if left >= 0 and left < ttl then redis.call('PEXPIRE', KEYS[n], ttl) end
-end
+redis.call('SET', KEYS[1], seen .. string.sub(ARGV[2], 9), 'PX', ARGV[3])
 return 1
 """)
 _TOUCH: Final = Script("""
@@ -56,10 +52,9 @@ if #old == 8 and struct.unpack('>d', old) < struct.unpack('>d', ARGV[1]) then
 end
 return 1
 """)
-# The ways to the children stay until these are gone, too: who comes after a crash finds them.
-_END: Final = Script("""
-local found = {redis.call('GET', KEYS[1]), redis.call('ZRANGE', KEYS[3], 0, -1)}
-redis.call('DEL', KEYS[1], KEYS[2])
+_TAKE: Final = Script("""
+local found = redis.call('GET', KEYS[1])
+redis.call('DEL', KEYS[1])
 return found
 """)
 # What it says of its ends is only asked for when to look again; a dead one is dead by its record.
@@ -71,7 +66,7 @@ if #head == 24 then
   if ends > tonumber(ARGV[1]) then return string.format('%.17g', ends) end
 end
 local found = redis.call('GET', KEYS[1])
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+redis.call('DEL', KEYS[1])
 return {found}
 """)
 
@@ -142,7 +137,7 @@ class Sessions:
         return True
 
     async def delete(self, session_id: str) -> tuple[str, ...]:
-        """The session with its grants in one step, then each child, then the ways to these."""
+        """The session, then its grants, then each child, then the ways to these: who comes after a crash finds them."""
         if not session_id:
             return ()
         ended, children = await self._end(session_id)
@@ -269,12 +264,13 @@ class Sessions:
         asks = list(self._notes(after, before))
         if after.expires_at > before.expires_at:
             handle = self._keys.handle(record.handle)
-            asks.append(Ask(handle, ("PEXPIRE", handle, ttl)))
+            keys = (handle, self._keys.grants(after.id), self._keys.children(after.id))
+            asks += [Ask(key, ("PEXPIRE", key, ttl)) for key in keys]
             asks += [self._note(way, after, ttl) for way in self._ways(after)]
         await self._server.all(asks)
         value = packed(after, self._sealing.sealed(record))
         arguments = (version_bytes(before.version), value, ttl)
-        return bool(await self._server.run(_SAVE, self._keys.whole(after.id), *arguments))
+        return bool(await self._server.run(_SAVE, (self._keys.session(after.id),), *arguments))
 
     # -- ways -----------------------------------------------------------------------------------
 
@@ -306,21 +302,26 @@ class Sessions:
 
     async def _end(self, session_id: str) -> tuple[list[str], list[str]]:
         """Delete it with its grants: its id, if it was there, and the ids of what may be its children."""
-        value, children = await self._server.run(_END, self._keys.whole(session_id))
+        value = await self._server.run(_TAKE, (self._keys.session(session_id),))
+        grants, way = self._keys.grants(session_id), self._keys.children(session_id)
+        asks = Ask(way, ("ZRANGE", way, 0, -1)), Ask(grants, ("DEL", grants))
+        children, _ = await self._server.all(asks)
         if value is not None:
             await self._forget(session_id, value)
         return [session_id] if value is not None else [], [_text(one) for one in children]
 
     async def _reaped(self, ids: Sequence[str], shard: bytes, now: float) -> int:
         """Delete those that are dead; when to look at the others again is noted."""
-        wholes = map(self._keys.whole, ids)
-        answers = await self._server.all(Ask(keys[0], (repr(now),), _REAP, keys) for keys in wholes)
+        keys = map(self._keys.session, ids)
+        answers = await self._server.all(Ask(key, (repr(now),), _REAP, (key,)) for key in keys)
         dead = 0
         for session_id, answer in zip(ids, answers, strict=True):
             if not isinstance(answer, list):
                 await self._server.ask(shard, "ZADD", shard, answer, session_id)
             elif answer and answer[0] is not None:
                 dead += 1
+                rest = (self._keys.grants(session_id), self._keys.children(session_id))
+                await self._server.all(self._deletes(rest))
                 await self._forget(session_id, answer[0])
             else:
                 await self._server.ask(shard, "ZREM", shard, session_id)

@@ -117,8 +117,8 @@ class Marks(_Shards):
 
     async def consume(self, kind: str, key: bytes, now: float, expires_at: float) -> bool:
         """Put it in, unless it is there and not expired."""
-        keys, member = self._at(kind, key)
-        return bool(await self._server.run(_CONSUME, keys, member, repr(now), repr(expires_at)))
+        (ends, _), member = self._at(kind, key)
+        return bool(await self._server.run(_CONSUME, (ends,), member, repr(now), repr(expires_at)))
 
 
 class Parking(_Shards):
