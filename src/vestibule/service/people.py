@@ -346,7 +346,8 @@ class People:
                 without = partial(steps.without_account, issuer=issuer, subject=subject)
                 left = await self._sessions.update(session.id, without)
                 if left is not None and not left.user_id:
-                    await self._sessions.end(session.id)
+                    with because("account_unlinked"):
+                        await self._sessions.end(session.id, session if not session.parent_id else None)
         await self._changes.settle()
 
     # Invitations

@@ -280,9 +280,12 @@ class Sessions:
 
         return await self._changed(session_id, change, write)
 
-    async def end(self, session_id: str) -> bool:
-        """End it with its children and grants, everywhere; durable on return. False when it was not there."""
-        known = await self._of_people(session_id)
+    async def end(self, session_id: str, known: Session | None = None) -> bool:
+        """End it with its children and grants, everywhere; durable on return. False when it was not there.
+
+        `known`: as it was when it was a person's, for who watches, where it is nobody's now.
+        """
+        known = known or await self._of_people(session_id)
         ended: tuple[str, ...] = ()
         try:
             ended = await self._store.delete(session_id)

@@ -600,6 +600,14 @@ async def test_a_session_that_gets_a_person_begins_then_and_not_again(sessions, 
     assert watching.told == [("began", session.id)]
 
 
+async def test_one_that_is_nobodys_any_more_is_told_as_it_was(sessions, watching, clock):
+    session, _ = await started(sessions, clock, user_id="u1")
+    watching.told.clear()
+    await sessions.update(session.id, lambda before: replace(before, user_id=""))
+    await sessions.end(session.id, session)
+    assert watching.told == [("ended", session.id)]
+
+
 async def test_all_of_a_person_end_as_one_with_their_names(sessions, watching, clock):
     parent, _ = await started(sessions, clock, user_id="u1")
     await sessions.hand_on(parent, host="other", device=Device(), now=clock.now())
