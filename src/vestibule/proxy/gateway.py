@@ -218,7 +218,7 @@ class Gateway:
             and kept.who is who
             and kept.telling is ask.route.telling
             and kept.passage is passage
-            and self._now() < kept.good_until
+            and (judged.now or self._now()) < kept.good_until
         ):
             return kept.block
         head = exchange.head

@@ -101,6 +101,8 @@ class Judged(msgspec.Struct, frozen=True, gc=False):
     """None: the path is the gateway's own, where anybody may ask."""
     is_preflight: bool = False
     """What a browser asks before a request of another site's page, let through unasked: nobody's credentials go on."""
+    now: float = 0.0
+    """When that was, where it was looked at; else 0."""
 
 
 C = TypeVar("C", bound=Case)
@@ -374,7 +376,7 @@ class Judge:
             return
         policy = ask.route.policy
         decision = decide_on(policy, head.method, session, case.address, now)
-        then(case, Judged(ask, session, None, decision))
+        then(case, Judged(ask, session, None, decision, now=now if session is not None else 0.0))
 
     def _let_preflight(self, case: C, ask: Ask, policy: Policy, then: Callable[[C, Judged], None]) -> None:
         """For a browser's question, whoever sits before it: no session and no credential is looked at."""
