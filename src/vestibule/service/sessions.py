@@ -342,12 +342,14 @@ class Sessions:
 
     async def end_by(self, client: str) -> tuple[str, ...]:
         """End all that have an identity or credentials of this client, everywhere; durable on return. Their ids."""
-        ended = await self._store.delete_by(client)
-        self._publish_end(ended)
+        ended: list[str] = []
+        while some := await self._store.delete_by(client):
+            self._publish_end(some)
+            ended += some
         await self._changes.settle()
         if self._witness is not None and ended:
             await self._witness.ended_by(client, len(ended))
-        return ended
+        return tuple(ended)
 
     async def _tell_began(self, session: Session) -> None:
         if self._witness is not None and session.user_id and not session.parent_id:

@@ -74,9 +74,10 @@ class Sessions(Protocol):
         """End all of a user's, their children and the grants of all; durable on return. The ids of those that ended."""
 
     async def delete_by(self, client: str) -> tuple[str, ...]:
-        """End all that have an identity or credentials of this client, with children and grants; the ids of those.
+        """End those that have an identity or credentials of this client, with children and grants; the ids of those.
 
-        For once in a while: every session is looked at. Durable on return.
+        Perhaps only some hundreds of them, so that nothing else waits: who wants all goes on until none is returned.
+        Durable on return.
         """
 
     async def by_sid(self, issuer: str, sid: str, now: float) -> tuple[Session, ...]:

@@ -184,17 +184,14 @@ class Sessions:
         return await self._database.write(work)
 
     async def delete_by(self, client: str) -> tuple[str, ...]:
-        """Delete a few of them at a time, so that others' writes come between; each step synced."""
+        """Delete a few of them, so that others' writes come between; synced."""
         digest = client_digest(client)
 
         def work(connection: sqlite3.Connection) -> tuple[str, ...]:
             found = connection.execute(_WITH_DIGEST, (digest, _STEP)).fetchall()
             return _delete(connection, [session_id for (session_id,) in found])
 
-        ended: list[str] = []
-        while gone := await self._database.write(work):
-            ended += gone
-        return tuple(ended)
+        return await self._database.write(work)
 
     async def by_sid(self, issuer: str, sid: str, now: float) -> tuple[Session, ...]:
         """Ask by the digest; what the records say counts."""
