@@ -96,7 +96,16 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, head: bytes) -> tuple[int, dict[bytes, bytes], bytes]:
-        """Status, header and body. Raises OSError, EOFError, TimeoutError."""
+        """Status, header and body. Raises OSError, EOFError, TimeoutError.
+
+        A connection that was there before and is gone by now is made anew, as browsers do.
+        """
+        if self._streams is not None:
+            with contextlib.suppress(OSError, EOFError):
+                return await self._asked(head)
+        return await self._asked(head)
+
+    async def _asked(self, head: bytes) -> tuple[int, dict[bytes, bytes], bytes]:
         try:
             async with asyncio.timeout(HANG_S):
                 if self._streams is None:
@@ -168,7 +177,8 @@ class Chaos:
         self._grace_s = grace_s
         self._bound_s = bound_s
         self._kills = kills
-        self._sent = 0
+        self._asked = 0
+        self._answered = 0
         self._stale: collections.deque[Ticket] = collections.deque(maxlen=200)
         self._is_over = False
 
@@ -204,7 +214,7 @@ class Chaos:
         ticket: Ticket | None = tickets[person]
         due = time.monotonic()
         try:
-            while self._sent < self._requests:
+            while self._answered < self._requests:
                 due += self._pace_s * choice.uniform(0.5, 1.5)
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 number = choice.randrange(len(connections))
@@ -230,8 +240,8 @@ class Chaos:
 
     async def _get(self, ticket: Ticket, kind: str, connection: Connection, number: int) -> None:
         """One request, judged."""
-        self._sent += 1
-        seq, began = self._sent, time.monotonic()
+        self._asked += 1
+        seq, began = self._asked, time.monotonic()
         port = self.nodes[number].gateway.port
         head = (
             f"GET /{kind}/{ticket.person}/{seq} HTTP/1.1\r\nHost: app.example.com:{port}\r\nAccept: text/html\r\n"
@@ -265,6 +275,7 @@ class Chaos:
         body: bytes,
     ) -> None:
         ended = time.monotonic()
+        self._answered += 1
         self.verdict.answers[str(status)] += 1
         who = f"{ticket.person} at node {number}, request {seq}"
         if status == 200:
@@ -403,7 +414,7 @@ class Chaos:
         return everyone if self._random.random() < 0.4 else (self._random.choice(everyone),)
 
     async def _break_provider(self) -> None:
-        kind = self._random.choice(("down", "500", "html", "slow"))
+        kind = self._random.choice(("down", "500", "html", "slow", "late"))
         self.verdict.faults[f"provider {kind}"] += 1
         provider = self.nodes.provider
         with self.weather.broken(tuple(range(len(self.nodes))), "provider"):
@@ -412,8 +423,9 @@ class Chaos:
             else:
                 trouble: dict[str, Any] = {
                     "500": {"status": 500, "body": "oh"},
-                    "html": {"status": 200, "body": "<html>maintenance</html>"},
+                    "html": {"html": "<html>maintenance</html>"},
                     "slow": {"delay_ms": 3000},
+                    "late": {"late_ms": 3000},
                 }[kind]
                 await asyncio.to_thread(provider.trouble, "/token", times=1000, **trouble)
             await self._rest(self._random.uniform(0.5, 2.0))

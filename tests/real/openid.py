@@ -101,7 +101,8 @@ class OpenId:
     def trouble(self, path: str, *, times: int = 1, **what: Any) -> None:
         """The next `times` requests for `path` (`*`: any) go wrong.
 
-        `status` (and `body`): answers that. `drop=True`: hangs up. `delay_ms`: waits first.
+        `status` (and `body`): answers that. `html`: answers that page. `drop=True`: hangs up. `delay_ms`: waits first.
+        `late_ms`: does it, and answers that much later.
         `omit=[…]`: a token answer without these members.
         """
         self._control("trouble", path=path, times=times, **what)

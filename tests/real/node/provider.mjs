@@ -19,7 +19,7 @@ const cookieKeys = [randomBytes(16).toString('hex')];
 const grants = new Map(); // grant id → account
 let signIns = []; // [{ account, client, sid, uid }]
 const counts = {};
-let troubles = []; // [{ path, status, times, delay_ms, drop, omit }]
+let troubles = []; // [{ path, status, html, times, delay_ms, late_ms, drop, omit }]
 let provider = newProvider();
 
 function count(name) {
@@ -188,6 +188,14 @@ async function serve(req, res) {
   const made = trouble(url.pathname, (t) => !t.omit);
   if (made?.delay_ms) await new Promise((resolve) => { setTimeout(resolve, made.delay_ms); });
   if (made?.drop) return res.destroy();
+  if (made?.late_ms) { // it has happened, and nobody hears of it
+    const end = res.end.bind(res);
+    res.end = (...args) => { setTimeout(() => end(...args), made.late_ms); return res; };
+  }
+  if (made?.html) {
+    res.setHeader('content-type', 'text/html; charset=utf-8');
+    return res.end(made.html);
+  }
   if (made?.status) {
     res.statusCode = made.status;
     res.setHeader('content-type', 'application/json');
