@@ -82,6 +82,20 @@ class Keycloak(Oidc):
             claims = {**claims, "organization": list(orgs)}
         return super().identity(at, claims, email)
 
+    def revoke(self, tokens: Tokens, now: float, *, for_good: bool = False) -> Flow[None]:
+        """End the one session there that the tokens are of; `for_good`, all that the person has by this client.
+
+        Keycloak's revocation endpoint revokes, with one token, those of all sessions that the person has by the client:
+        who signs out on one device would be out on every other. So its logout endpoint is shown the refresh token.
+        """
+        if for_good:
+            yield from super().revoke(tokens, now, for_good=True)
+            return
+        at = yield from self.endpoints()
+        if tokens.refresh_token is not None and at.end_session_url and self._oidc.revoke_at_sign_out:
+            form = (("refresh_token", tokens.refresh_token.reveal()),)
+            yield from self._post(at.end_session_url, form, at, now)
+
     def _access_claims(
         self, at: Endpoints, token: Secret, subject: str, answer: Answer
     ) -> Flow[dict[str, Any]]:

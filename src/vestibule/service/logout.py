@@ -25,7 +25,7 @@ from typing import Any, Final, Protocol
 from vestibule.core.limit import Limit
 from vestibule.core.lockout import network_of
 from vestibule.core.recent import Recent
-from vestibule.errors import ClientError, StoreError, TooManyTries
+from vestibule.errors import ClientError, ProviderError, ProviderUnavailable, StoreError, TooManyTries
 from vestibule.model import Identity, Secret, Session, Tokens, User
 from vestibule.protocol import jose
 from vestibule.protocol.logout_token import NAME_MAX_CHARS, LogoutToken
@@ -41,6 +41,8 @@ NOTED_S: Final = REGISTER_S + 300.0
 """For how long an end is noted: longer than from an ID token to its session, a newcomer's form in between."""
 SAME_S: Final = 2.0
 """So much older than a sign-in may a logout seem that came after it: clocks of one provider's machines."""
+AWAY_S: Final = 1.0
+"""How long a provider whose keys couldn't be had is asked for none because of another token."""
 MISSES_MAX: Final = 60
 """Frames that one address (of IPv6 its first 64 bits) may ask for in a window, for sessions that are not here."""
 MISSES_WINDOW_S: Final = 60.0
@@ -74,6 +76,7 @@ class Logouts:
         self._owners = owners
         self._driver = driver
         self._providers: dict[str, Provider] = {}
+        self._away: dict[str, float] = {}
         self._framed: Recent[bytes, float] = Recent(_FRAMED_MAX)
         self._misses = Limit(MISSES_MAX, MISSES_WINDOW_S)
 
@@ -89,8 +92,7 @@ class Logouts:
         One that comes again ends nothing, and is no fault. Raises ClientError 501 `no_logout`, 400 `logout_token_…`;
         ProviderError where its keys can't be had.
         """
-        provider = self._teller(client)
-        token = await self._driver.run(provider.ended(raw, now), trusted=provider.is_trusted)
+        token = await self._read(client, raw, now)
         seen = _key(token.issuer, token.jti)
         if await self._parking.parked(_SEEN, seen, now) is not None:
             return ()
@@ -99,6 +101,17 @@ class Logouts:
         ended = await self._end_all(token, now)
         await self._parking.park(_SEEN, seen, b"", token.until)
         return ended
+
+    async def _read(self, client: str, raw: Secret, now: float) -> LogoutToken:
+        """What the token says. Threat: a flood of them that has a provider which is away asked for its keys."""
+        provider = self._teller(client)
+        if now < self._away.get(client, now):
+            raise ProviderUnavailable("the provider was asked a moment ago, and did not answer")
+        try:
+            return await self._driver.run(provider.ended(raw, now), trusted=provider.is_trusted)
+        except ProviderError:
+            self._away[client] = now + AWAY_S
+            raise
 
     async def _note(self, token: LogoutToken, now: float) -> None:
         place = ("sid", token.sid) if token.sid else ("sub", token.subject)

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.unit.providers.player import NOW, jwks_of, play, reply
+from tests.unit.providers.player import NOW, form_of, jwks_of, play, reply
 from tests.unit.providers.signing import metadata_of, recheck, sign_in
 from tests.unit.providers.test_oidc import EC, OTHER_RSA, RSA
 from vestibule.errors import ClientError, ProviderInvalid, ProviderRefused
 from vestibule.model import Secret, Tokens
 from vestibule.protocol.jose import SigningKey
 from vestibule.providers.keycloak import Keycloak, KeycloakConfig, roles_in
+from vestibule.providers.kit import PostForm
 
 ISSUER = "https://sso.example/realms/corp"
 ACCESS: dict[str, Any] = {
@@ -191,3 +192,35 @@ def test_userinfo_alone_says_nothing_of_roles() -> None:
     told = reply({"sub": "alice", "groups": ["staff"]})
     with pytest.raises(ProviderRefused):
         play(op.recheck(identity, tokens, NOW), metadata_of(ISSUER), told)
+
+
+METADATA = metadata_of(ISSUER) | {
+    "end_session_endpoint": f"{ISSUER}/logout",
+    "revocation_endpoint": f"{ISSUER}/revoke",
+}
+HELD = Tokens(access_token=Secret("at"), refresh_token=Secret("rt"))
+
+
+def test_a_sign_out_ends_the_one_session_and_leaves_the_persons_other_devices_alone() -> None:
+    _, asked = play(client().revoke(HELD, NOW), METADATA, reply(b"", 204))
+    [post] = [ask for ask in asked if isinstance(ask, PostForm)]
+    assert post.url == f"{ISSUER}/logout"
+    assert form_of(post) == {"refresh_token": "rt"}
+    assert post.basic is not None
+
+
+def test_all_that_the_person_has_is_revoked_when_the_account_is_deleted() -> None:
+    _, asked = play(client().revoke(HELD, NOW, for_good=True), METADATA, reply(b""), reply(b""))
+    assert [ask.url for ask in asked if isinstance(ask, PostForm)] == [f"{ISSUER}/revoke"] * 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "tokens"),
+    [
+        pytest.param({"revoke_at_sign_out": False}, HELD, id="switched off"),
+        pytest.param({"sign_out_at_provider": False}, HELD, id="the session there is to stay"),
+        pytest.param({}, Tokens(access_token=Secret("at")), id="no refresh token"),
+    ],
+)
+def test_a_session_there_may_be_left_alone(fields: dict[str, Any], tokens: Tokens) -> None:
+    assert play(client(**fields).revoke(tokens, NOW), METADATA)[0] is None

@@ -23,6 +23,7 @@ class Ender(Op):
         super().__init__(name, issuer=issuer)
         self.clock = clock
         self.is_down = False
+        self.asked = 0
 
     def finish(self, answer: Answer) -> Flow[SignedIn]:
         found = yield from super().finish(answer)
@@ -38,6 +39,7 @@ class Ender(Op):
 
     def ended(self, logout_token: Secret, now: float) -> Flow[LogoutToken]:
         yield from ()
+        self.asked += 1
         if self.is_down:
             raise ProviderUnavailable("down")
         try:

@@ -11,6 +11,7 @@ from tests.unit.service.ending import Ender, token, with_ender
 from tests.unit.web.asgi import Reply
 from tests.unit.web.lobby import FORM, Lobby
 from vestibule.model import RETRY_AFTER_S
+from vestibule.service.logout import AWAY_S
 
 BACK, FRONT = "/@google/backchannel", "/@google/frontchannel"
 SERVER = {"Accept": "*/*"}
@@ -115,6 +116,7 @@ async def test_what_cannot_be_known_now_is_503_and_may_come_again(hall: Hall) ->
     hall.ender.is_down = True
     down = await hall.told(sid="s-1")
     hall.ender.is_down = False
+    hall.world.clock.move(AWAY_S)
     store, away = hall.world.store.sessions, Away(hall.world.store.sessions)
     hall.world.sessions._store, away.is_away = away, True  # type: ignore[assignment]
     gone = await hall.told(sid="s-1")
