@@ -80,8 +80,15 @@ class Row:
     def __init__(self) -> None:
         self.number = 0
         self.is_away = False
+        self.asked = 0
+        """How many wait for it now."""
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     async def read(self) -> int:
+        self.asked += 1
+        await self.gate.wait()
+        self.asked -= 1
         if self.is_away:
             raise StoreError("The store is away.")
         return self.number
@@ -186,6 +193,17 @@ async def test_beats_alone_do_not_keep_it_current(world):
     assert not world.is_current
     world.row.is_away = False
     await until(lambda: world.is_current)
+
+
+async def test_the_stamp_counts_from_when_it_was_asked_for(world):
+    world.row.gate.clear()
+    await until(lambda: world.row.asked)
+    asked_at = world.at
+    world.at += 0.9
+    world.row.gate.set()
+    await until(lambda: world.bus._stamp_mono >= asked_at)
+    assert world.bus._stamp_mono == asked_at
+    world.row.gate.clear()
 
 
 async def test_the_stamp_alone_does_not_keep_it_current(world):
@@ -380,6 +398,22 @@ async def test_without_stamp_and_channel_settling_ends(world, hasty):
     world.row.is_away = False
     world.at += 1.0
     await until(lambda: world.row.number == 1)
+
+
+async def test_it_is_settled_once_all_have_taken_it(world):
+    other = await world.joined()
+    slow = next(link for link in world.channel.links if link.take.__self__ is other._connection)
+    take, waiting = slow.take, []
+    slow.take = waiting.append
+    world.bus.publish(KIND, "s1")
+    settling = asyncio.create_task(world.bus.settle())
+    await until(lambda: waiting)
+    await asyncio.sleep(0.02)
+    assert not settling.done()
+    for frame in waiting:
+        take(frame)
+    assert other.heard[-1] == "s1"
+    await settling
 
 
 async def test_who_does_not_answer_is_waited_for_no_longer_than_it_may_believe_itself_current(world, hasty):

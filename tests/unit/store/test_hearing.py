@@ -102,6 +102,11 @@ def replayed(ear):
     ear.takes(Frame(1, ME, 999, (Beat(1),)))
 
 
+def replayed_before_the_next(ear):
+    ear.sends_beat()
+    ear.takes(Frame(1, ME, 999, (Beat(1),)))
+
+
 def made_up(ear):
     ear.takes(Frame(1, ME, 999, (Beat(77),)))
 
@@ -116,7 +121,9 @@ def of_the_connection_before(ear):
     ear.takes(beat)
 
 
-@pytest.mark.parametrize("trick", [replayed, made_up, anothers, of_the_connection_before])
+@pytest.mark.parametrize(
+    "trick", [replayed, replayed_before_the_next, made_up, anothers, of_the_connection_before]
+)
 def test_no_other_beat_makes_current(ear, trick):
     ear.move(5)
     trick(ear)
