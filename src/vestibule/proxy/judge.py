@@ -160,23 +160,21 @@ class Judge:
         except Exception as error:  # noqa: BLE001 - the boundary: an unforeseen fault must not let anyone through
             failed(case, error)
 
-    def holds(self, judged: Judged) -> bool:
+    def holds(self, judged: Judged, now: float) -> bool:
         """True while a case with the same head, by the same client, would be judged the same again.
 
         The session is looked at as for any request, and counts as seen. A credential of a caller's own is asked about
-        each time.
+        each time. Does NOT look at how old a sign-in may be: where that counts, nothing holds.
         """
         host, handle = judged.ask.view.host, judged.ask.taken.value
         if judged.caller is not None or self._table.host(host.name) is not host:
             return False
-        if judged.ask.route.policy.max_age_s:
-            return False  # it is a matter of the time
         if handle is None:
             return judged.session is None
         session = self._sessions.peek(handle.decode("latin-1"))
         if session is None or session is not judged.session or self._rechecks.is_due(session):
             return False
-        self._sessions.touch(session, self._now())
+        self._sessions.touch(session, now)
         return True
 
     async def _route_later(

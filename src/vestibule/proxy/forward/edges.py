@@ -164,8 +164,8 @@ class Edges:
         if (
             again is not None
             and again.site is site
-            and self._now() < again.told.good_until
-            and self._verdicts.hold(again.judged)
+            and (now := self._now()) < again.told.good_until
+            and self._verdicts.hold(again.judged, now)
         ):
             exchange.on_end = again.asking.end
             exchange.answer(again.status_line, again.lines, b"", again.raw)
@@ -300,7 +300,8 @@ class Asking(Question):
         else:
             lines = [*compat.without_proofs(granted), *edge.more(told)]
         raw = b"\r\n".join((edge.allowed, *lines, b"Content-Length: 0", b"", b""))
-        if not self.head.authorization:  # whose it is may be known otherwise the next time
+        # Whose a credential is may be known otherwise the next time, and a sign-in is too old some time.
+        if not (self.head.authorization or judged.ask.route.policy.max_age_s):
             known.again = Again(judged, told, self.listener, edge.allowed, lines, raw, self)
         exchange.answer(edge.allowed, lines, b"", raw)
 

@@ -25,9 +25,9 @@ class Verdicts:
         """Answer the question, now or later. Whatever goes wrong on the way is a refusal."""
         self._judge.judge(question, self._act, self.refuse)
 
-    def hold(self, judged: Judged) -> bool:
+    def hold(self, judged: Judged, now: float) -> bool:
         """True while the same question would be judged the same again (`Judge.holds`)."""
-        return self._judge.holds(judged)
+        return self._judge.holds(judged, now)
 
     def refuse(self, question: Question, error: Exception) -> None:
         """Answer with what went wrong."""
