@@ -7,6 +7,7 @@ import pytest
 from vestibule.core.session import hash_of
 from vestibule.errors import ClientError, StoreError
 from vestibule.service.admin import FAILURES_MAX, SEEN_EVERY_S, WINDOW_S, AdminTokens
+from vestibule.service.tries import SharedTries
 
 NOW = 1_800_000_000.0
 HERE = "127.0.0.1"
@@ -127,3 +128,17 @@ async def test_many_wrong_tokens_from_an_address_are_not_looked_up_for_a_minute(
     assert counting.asked == FAILURES_MAX
     assert await tokens.check(bearer.reveal(), "127.0.0.2", NOW), "other addresses are listened to"
     assert await tokens.check(bearer.reveal(), HERE, NOW + WINDOW_S), "and this one, after the minute"
+
+
+async def test_wrong_tokens_at_two_processes_are_one_count(store):
+    one, two = (AdminTokens(store.admin_tokens, shared=SharedTries(store.tries)) for _ in range(2))
+    for number in range(FAILURES_MAX):
+        with pytest.raises(ClientError) as caught:
+            await (one, two)[number % 2].check(f"wrong{number}", f"2001:db8::{number:x}", NOW)
+        assert caught.value.code == "admin_token_invalid"
+    _, bearer = await two.create("deploy", None, NOW)
+    with pytest.raises(ClientError) as caught:
+        await two.check(bearer.reveal(), "2001:db8::ffff", NOW)  # which wrote the last of them
+    assert caught.value.code == "too_many_tries"
+    assert await two.check(bearer.reveal(), "2001:db8:0:1::1", NOW)
+    assert await two.check(bearer.reveal(), "2001:db8::ffff", NOW + WINDOW_S)

@@ -19,6 +19,7 @@ from vestibule.model import Asker, Bounds, Caller, Deny, Identity
 from vestibule.service.app_tokens import AT_MOST, FAILURES_MAX, WINDOW_S, AppTokens, Bearers
 from vestibule.service.people import KNOWN, People
 from vestibule.service.sessions import USER, Sessions
+from vestibule.service.tries import SharedTries
 from vestibule.store.base import EVERYTHING
 
 ALICE = Identity(
@@ -462,3 +463,25 @@ async def test_a_bearer_for_whom_nobody_vouches_meets_no_rule_of_a_person_nor_st
         assert isinstance(decide(policy, b"GET", asker), Deny)
     await world.tokens.revoke(user_id, token_id)
     assert world.bearers.peek(there, shown) is None
+
+
+async def test_wrong_tokens_at_two_processes_are_one_count(world, store):
+    bearers = [
+        Bearers(
+            world.tokens.find,
+            world.changes,
+            now=world.clock.now,
+            mono=world.clock.mono,
+            shared=SharedTries(store.tries),
+        )
+        for _ in range(2)
+    ]
+    codes = []
+    for number in range(FAILURES_MAX + 1):
+        one = bearers[number % 2 if number < FAILURES_MAX else 1]
+        with pytest.raises(ClientError) as caught:
+            await one.load(GIT, wrong(number), ADDRESS, world.clock.now())
+        codes.append(caught.value.code)
+    assert codes == ["invalid_token"] * FAILURES_MAX + ["too_many_tries"]
+    _, _, shown = await world.made()
+    assert await bearers[1].load(GIT, shown, "198.51.100.1", world.clock.now())
