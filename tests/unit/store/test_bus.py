@@ -82,6 +82,7 @@ class Row:
         self.is_away = False
         self.asked = 0
         """How many wait for it now."""
+        self.read_times = 0
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -89,6 +90,7 @@ class Row:
         self.asked += 1
         await self.gate.wait()
         self.asked -= 1
+        self.read_times += 1
         if self.is_away:
             raise StoreError("The store is away.")
         return self.number
@@ -198,12 +200,13 @@ async def test_beats_alone_do_not_keep_it_current(world):
 async def test_the_stamp_counts_from_when_it_was_asked_for(world):
     world.row.gate.clear()
     await until(lambda: world.row.asked)
-    asked_at = world.at
-    world.at += 0.9
+    asked_at, world.at = world.at, world.at + 0.9
+    read_until_now = world.row.read_times
     world.row.gate.set()
-    await until(lambda: world.bus._stamp_mono >= asked_at)
+    world.row.gate.clear()  # for whoever asks next
+    await until(lambda: world.row.read_times > read_until_now)
+    await asyncio.sleep(0)
     assert world.bus._stamp_mono == asked_at
-    world.row.gate.clear()
 
 
 async def test_the_stamp_alone_does_not_keep_it_current(world):
