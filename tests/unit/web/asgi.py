@@ -320,6 +320,7 @@ _ATTRIBUTES = {
     "alt",
     "method",
     "action",
+    "form",
 }
 
 
@@ -340,6 +341,8 @@ class Inert(HTMLParser):
         self.tags.append(tag)
         for name, value in attrs:
             assert name in _ATTRIBUTES, (tag, name)
+            if name == "form":
+                assert (tag, value) == ("input", "by-password")
             if name == "target":
                 assert (tag, value, dict(attrs).get("rel")) == ("a", "_blank", "noopener")
             if name in {"href", "src", "srcset", "action"}:
