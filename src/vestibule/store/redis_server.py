@@ -24,6 +24,8 @@ AT_ONCE: Final = 200
 """How many commands of one batch are on their way at a time: others' come between."""
 _HOPS: Final = 6
 _TRY_AGAIN_S: Final = 0.02
+_ELSEWHERE: Final = frozenset(("NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "READONLY"))
+"""First words of answers that say that nothing was done, and that it can be."""
 _START_S: Final = 0.6
 """A little longer than a server that was found away is not asked."""
 _PROBE_MS: Final = 10_000
@@ -53,6 +55,12 @@ class Ask(msgspec.Struct, frozen=True):
     command: Command
     script: Script | None = None
     keys: tuple[bytes, ...] = ()
+
+    def sent(self) -> Command:
+        """As it goes out."""
+        if self.script is None:
+            return self.command
+        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.command)
 
 
 class Server:
@@ -112,18 +120,38 @@ class Server:
         found: list[Any] = []
         while waiting:
             now, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
-            found += await asyncio.gather(*map(self._one, now), return_exceptions=True)
+            found += await self._some(now)
         for answer in found:
             if isinstance(answer, (Broken, Refused)):
                 raise unreachable(answer) from answer
-            if isinstance(answer, BaseException):
-                raise answer
         return found
 
-    async def _one(self, ask: Ask) -> Any:
-        if ask.script is None:
-            return await self._answer(ask.key, ask.command)
-        return await self._ran(ask.script, ask.keys, ask.command)
+    async def _some(self, asks: Sequence[Ask]) -> list[Any]:
+        """All are sent before the first answer is waited for; what was sent to the wrong server is sent again."""
+        sent: list[asyncio.Future[Any] | Broken | Refused] = []
+        for ask in asks:
+            try:
+                sent.append((await self._net.wire(ask.key)).ask(ask.sent()))
+            except (Broken, Refused) as exc:
+                sent.append(exc)
+        found: list[Any] = []
+        for ask, answer in zip(asks, sent, strict=True):
+            try:
+                found.append(answer if isinstance(answer, Exception) else await answer)
+            except Broken as exc:
+                found.append(exc)
+            except Refused as exc:
+                found.append(await self._again(ask) if exc.word in _ELSEWHERE else exc)
+        return found
+
+    async def _again(self, ask: Ask) -> Any:
+        """The answer to what was sent, and not done; or what came of it."""
+        try:
+            if ask.script is None:
+                return await self._answer(ask.key, ask.command)
+            return await self._ran(ask.script, ask.keys, ask.command)
+        except (Broken, Refused) as exc:
+            return exc
 
     async def _ran(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Any]) -> Any:
         rest = (len(keys), *keys, *arguments)

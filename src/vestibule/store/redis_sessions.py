@@ -315,30 +315,37 @@ class Sessions:
         keys = map(self._keys.session, ids)
         answers = await self._server.all(Ask(key, (repr(now),), _REAP, (key,)) for key in keys)
         dead = 0
+        asks: list[Ask] = []
         for session_id, answer in zip(ids, answers, strict=True):
             if not isinstance(answer, list):
-                await self._server.ask(shard, "ZADD", shard, answer, session_id)
-            elif answer and answer[0] is not None:
+                asks.append(Ask(shard, ("ZADD", shard, answer, session_id)))
+                continue
+            asks.append(Ask(shard, ("ZREM", shard, session_id)))
+            if answer[0] is not None:
                 dead += 1
-                rest = (self._keys.grants(session_id), self._keys.children(session_id))
-                await self._server.all(self._deletes(rest))
-                await self._forget(session_id, answer[0])
-            else:
-                await self._server.ask(shard, "ZREM", shard, session_id)
+                asks += self._deletes((self._keys.grants(session_id), self._keys.children(session_id)))
+                asks += self._traces(session_id, answer[0])
+        await self._server.all(asks)
         return dead
 
     async def _forget(self, session_id: str, value: bytes) -> None:
         """Take away the ways to a session that is gone; those that stay lead nowhere, and not for ever."""
         shard = self._shard(session_id)
-        asks = [Ask(shard, ("ZREM", shard, session_id))]
+        with contextlib.suppress(StoreError):
+            await self._server.all(
+                [Ask(shard, ("ZREM", shard, session_id)), *self._traces(session_id, value)]
+            )
+
+    def _traces(self, session_id: str, value: bytes) -> list[Ask]:
+        """What takes away the ways to a session, but for the one by its end."""
+        asks: list[Ask] = []
         record = self._opened(session_id, value, math.inf)
         if record is not None:
             ways = self._ways(record.session)
             asks += [Ask(way, ("ZREM", way, session_id)) for way in ways]
             handles = filter(None, (record.handle, record.old_handle))
             asks += self._deletes(map(self._keys.handle, handles))
-        with contextlib.suppress(StoreError):
-            await self._server.all(asks)
+        return asks
 
 
 def _involves(session: Session, client: str) -> bool:
