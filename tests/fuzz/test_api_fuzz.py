@@ -59,6 +59,7 @@ REFUSE_MORE = (
     "explain",
     "createSession",
     "listSessions",
+    "listAudit",
     "updateSession",
 )
 EXPECTED = ["2XX", 401, 403, 404, 409, 412, 422, 428]

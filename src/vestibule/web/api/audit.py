@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
 
 from vestibule.core.event import Event as Kept
 from vestibule.store.base_events import AuditFilter
 from vestibule.web.api.cursor import Listing, Paging, listing, page_of
 from vestibule.web.api.office import At
 from vestibule.web.api.problem import errors
-from vestibule.web.api.shape import Filter, Model, example
+from vestibule.web.api.shape import Filter, Model, Time, example
 
 router = APIRouter(prefix="/audit", tags=["audit"])
 
@@ -70,9 +69,9 @@ class Asked(Paging):
     outcome: Literal["ok", "refused"] | None = None
     user_id: Filter = ""
     session_id: Filter = ""
-    since: AwareDatetime | None = None
+    since: Time | None = None
     """From then on."""
-    until: AwareDatetime | None = None
+    until: Time | None = None
     """Before."""
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from vestibule.errors import Invalid
@@ -14,7 +14,18 @@ from vestibule.model import Invitation as Kept
 from vestibule.web.api.cursor import Listing, Paging, listing, page_of
 from vestibule.web.api.office import At
 from vestibule.web.api.problem import errors
-from vestibule.web.api.shape import Address, Filter, Id, Line, Model, Whole, example, moment, moment_or_none
+from vestibule.web.api.shape import (
+    Address,
+    Filter,
+    Id,
+    Line,
+    Model,
+    Time,
+    Whole,
+    example,
+    moment,
+    moment_or_none,
+)
 
 YEAR_S = 366 * 86400
 
@@ -37,7 +48,7 @@ class NewInvitation(Model):
     """For people."""
     expires_in: Annotated[int, Field(ge=1, le=YEAR_S, strict=True), Whole] | None = None
     """Seconds it is good for; without it and `expires_at`: what the configuration says (7 days)."""
-    expires_at: AwareDatetime | None = None
+    expires_at: Time | None = None
     """Until when it is good."""
 
 

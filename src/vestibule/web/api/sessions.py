@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from vestibule import model
@@ -20,7 +20,7 @@ from vestibule.web.api.cursor import Listing, Paging, listing, page_of
 from vestibule.web.api.etag import ETAG, IfMatch, etag_of, version_of
 from vestibule.web.api.office import At
 from vestibule.web.api.problem import errors
-from vestibule.web.api.shape import LINE, Filter, Id, Line, Model, Whole, example, moment
+from vestibule.web.api.shape import LINE, Filter, Id, Line, Model, Time, Whole, example, moment
 
 PATH = "/api/v1/sessions"
 YEARS_S = 10 * 366 * 86400
@@ -132,7 +132,7 @@ class Changes(Model):
 
     attributes: Attributes | None = None
     """Members to set, and with null to remove, inside of objects, too; null: all of them are removed."""
-    expires_at: AwareDatetime | None = Field(default=None, json_schema_extra={"type": "string"})
+    expires_at: Time | None = Field(default=None, json_schema_extra={"type": "string"})
     """Another end: sooner, or later up to what the configuration lets sessions of its host last."""
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import Path
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 #: a line of text: no controls, which logs and tables would trip over, and no NUL, which a database refuses
 LINE: Final = r"^[^\x00-\x1f\x7f]*$"
@@ -28,7 +29,18 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+_TIME_RE: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _written(value: Any) -> Any:
+    """A number would be read as a time of 1970 or so, which nobody meant. Spec: RFC 3339 section 5.6."""
+    if not isinstance(value, str) or _TIME_RE.fullmatch(value) is None:
+        raise ValueError("is a time with its zone, such as 2026-11-22T05:14:00Z")
+    return value
+
+
 Whole = BeforeValidator(_whole)
+Time = Annotated[AwareDatetime, BeforeValidator(_written)]
 Line = Annotated[str, StringConstraints(pattern=LINE, max_length=200)]
 Filter = Annotated[str, StringConstraints(pattern=LINE, max_length=500)]
 Id = Annotated[str, Path(pattern=ID, description="The id.")]
