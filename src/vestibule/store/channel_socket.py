@@ -89,7 +89,9 @@ def _unlink(path: str) -> None:
 
 def _bound(path: str) -> socket.socket:
     """The socket at *path*, nobody else's to use: it gets its name only with its mode."""
-    passing = f"{path}.new"
+    passing = str(
+        Path(path).with_suffix(".new")
+    )  # no longer than the path, which may be as long as such a path can be
     _unlink(passing)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
