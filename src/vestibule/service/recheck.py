@@ -126,7 +126,7 @@ class Rechecks:
         return now + self._every_s if provider.is_restricted or is_fresh else 0.0
 
     def next_by_word(self, now: float) -> float:
-        """When a session must be checked that a service made; never longer than what was said may be relied on."""
+        """When a session must be checked that a service made, which has nothing to ask its provider with."""
         return now + self._every_s
 
     def is_due(self, session: Session) -> bool:
