@@ -11,13 +11,11 @@ the same way, and while no heartbeat says so, an entry older than a second is re
 
 from __future__ import annotations
 
-import contextlib
 import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -28,6 +26,7 @@ from vestibule.model import Device, Identity, Session
 from vestibule.observe import clock
 from vestibule.protocol import base64url
 from vestibule.service.flight import Flights
+from vestibule.service.witness import Watch, Witness
 from vestibule.store import base
 
 SESSION = "session"
@@ -36,22 +35,6 @@ USER = "user"
 """Kind of change: the user of this id was changed; sessions of theirs may be dead."""
 UNCONFIRMED_S = 1.0
 """How old an entry may be that no heartbeat vouches for."""
-
-
-class Witness(Protocol):
-    """Told of sessions of people; what was handed on is part of what it was handed on from."""
-
-    async def began(self, session: Session) -> None:
-        """Somebody has a session. Raises nothing."""
-
-    async def ended(self, sessions: Iterable[Session]) -> None:
-        """These are over before their time. Raises nothing."""
-
-    async def ended_all(self, user_id: str, sessions: Iterable[Session]) -> None:
-        """All of a person's are over, these among them. Raises nothing."""
-
-    async def ended_by(self, client: str, count: int) -> None:
-        """All that had to do with this client are over, so many. Raises nothing."""
 
 
 class _Cached:
@@ -100,14 +83,14 @@ class Sessions:
         """Nothing whose read was begun before is good unseen."""
         self._heard_mono = -math.inf
         """Until then every change was heard of: what is here, and isn't doubted, was good then."""
-        self._witness: Witness | None = None
+        self._watch = Watch()
         self._looks: Flights[Session | None] = Flights()
         changes.subscribe(SESSION, self._forget)
         changes.subscribe(USER, self._forget_user)
 
     def watched_by(self, witness: Witness) -> None:
         """Tell this one of sessions that begin, and of those that end before their time."""
-        self._witness = witness
+        self._watch.by(witness)
 
     def peek(self, handle: str) -> Session | None:
         """The session of this handle if the cache may answer for it; None says nothing but: ask `load`."""
@@ -220,7 +203,7 @@ class Sessions:
         """The handle of a session that is new; durable on return."""
         handle = self._new_handle()
         await self._store.create(session, rules.hash_of(handle))
-        await self._tell_began(session)
+        await self._watch.began(session)
         return handle
 
     async def hand_on(
@@ -260,9 +243,9 @@ class Sessions:
             )
             return _next_version(after, before) if written else None
 
-        renewed = await self._changed(session.id, change or _same, write)
+        renewed = await self._changed(session.id, change or (lambda unchanged: unchanged), write)
         if renewed is not None and not session.user_id:
-            await self._tell_began(renewed)
+            await self._watch.began(renewed)
         return None if renewed is None else (renewed, handle)
 
     async def update(self, session_id: str, change: Callable[[Session], Session]) -> Session | None:
@@ -285,15 +268,15 @@ class Sessions:
 
         `known`: as it was when it was a person's, for who watches, where it is nobody's now.
         """
-        known = known or await self._of_people(session_id)
+        read = partial(self._store.by_id, session_id, self._now())
+        known = await self._watch.before_end(known or self.peek_id(session_id), read)
         ended: tuple[str, ...] = ()
         try:
             ended = await self._store.delete(session_id)
         finally:
             self._publish_end(dict.fromkeys((session_id, *ended)))
             await self._changes.settle()
-        if self._witness is not None and known is not None and session_id in ended:
-            await self._witness.ended((known,))
+        await self._watch.ended(known if session_id in ended else None)
         return session_id in ended
 
     async def of_user(self, user_id: str) -> tuple[Session, ...]:
@@ -335,9 +318,7 @@ class Sessions:
             self._changes.publish(USER, user_id)
             self._publish_end(ended)
             await self._changes.settle()
-        if self._witness is not None:
-            theirs = [one for one in known if not one.parent_id and one.id in ended]
-            await self._witness.ended_all(user_id, theirs)
+        await self._watch.ended_all(user_id, known, ended)
         return ended
 
     async def end_by(self, client: str) -> tuple[str, ...]:
@@ -347,22 +328,8 @@ class Sessions:
             self._publish_end(some)
             ended += some
         await self._changes.settle()
-        if self._witness is not None and ended:
-            await self._witness.ended_by(client, len(ended))
+        await self._watch.ended_by(client, len(ended))
         return tuple(ended)
-
-    async def _tell_began(self, session: Session) -> None:
-        if self._witness is not None and session.user_id and not session.parent_id:
-            await self._witness.began(session)
-
-    async def _of_people(self, session_id: str) -> Session | None:
-        """The session if a person has it by itself, for whoever is to be told of its end; None where nobody is."""
-        cached = self._by_id.get(session_id)
-        known = cached.session if cached is not None else None
-        if known is None and self._witness is not None:
-            with contextlib.suppress(StoreError):  # what is to end, ends whether or not somebody can be told
-                known = await self._store.by_id(session_id, self._now())
-        return known if known is not None and known.user_id and not known.parent_id else None
 
     def _publish_end(self, ended: Iterable[str]) -> None:
         for session_id in ended:
@@ -524,10 +491,6 @@ def _takes_away(before: Session, after: Session) -> bool:
         or after.expires_at < before.expires_at
         or after.idle_s < before.idle_s
     )
-
-
-def _same(session: Session) -> Session:
-    return session
 
 
 def _next_version(after: Session, before: Session) -> Session:
