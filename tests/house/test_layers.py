@@ -51,7 +51,10 @@ CLOCKS = {"now", "utcnow", "today"}
 # The composition root, what it opens first and what it loads after listening: they alone name implementations,
 # which is all of `store` and `providers` but these modules.
 ROOTS = {"app", "control", "opening", "back_office"}
-SEAMS = {"store": {"store", "store.base"}, "providers": {"providers", "providers.base", "providers.kit"}}
+SEAMS = {
+    "store": {"store", "store.base", "store.base_events"},
+    "providers": {"providers", "providers.base", "providers.kit"},
+}
 
 Sources = Mapping[str, ast.Module]
 
