@@ -95,7 +95,9 @@ class Proofs:
             if self._is_current(kept):
                 return kept.caller
             return await self._settled(key, host, kept.caller, kept.good_until)
-        return await self._flights.share(key, partial(self._proven, key, host, prove), name="credential")
+        # Who comes after a change was told shares nothing that began before it.
+        flight = (key, self._forgotten)
+        return await self._flights.share(flight, partial(self._proven, key, host, prove), name="credential")
 
     async def _proven(self, key: bytes, host: Host, prove: Prove) -> Caller:
         caller = await prove()

@@ -179,6 +179,31 @@ async def test_who_is_blocked_while_it_is_being_found_out_is_not_kept(
     assert proofs.peek(HOST, TOKEN) is None
 
 
+async def test_who_comes_after_somebody_was_blocked_shares_no_look_up_of_before(
+    proofs: Proofs, people: People, changes: Heartbeats
+):
+    people.add("u1", CI.url, "alice")
+    looked_up, gate = proofs._owner_of, asyncio.Event()
+
+    async def slow(identity):
+        found = await looked_up(identity)
+        await gate.wait()  # the answer is on its way
+        return found
+
+    proofs._owner_of = slow
+    before = asyncio.create_task(proofs.load(HOST, TOKEN, Prover(caller())))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    people.block(CI.url, "alice")
+    changes.publish(USER, "u1")
+    after = asyncio.create_task(proofs.load(HOST, TOKEN, Prover(caller())))
+    await asyncio.sleep(0)
+    gate.set()
+    assert (await before).user_id == "u1"
+    with pytest.raises(UserDisabled):
+        await after
+
+
 async def test_without_a_heartbeat_the_person_is_looked_up_again_after_a_second_and_the_credential_is_not(
     proofs: Proofs, people: People, changes: Heartbeats, clock: Clock
 ):
