@@ -6,7 +6,6 @@ import contextlib
 import math
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from vestibule.config.load import load
 from vestibule.core.rotation import DELAY_S, free_at, retired, rotated
 from vestibule.core.seal import Key, in_order
 from vestibule.errors import ConfigError, StoreError
+from vestibule.observe import clock
 from vestibule.opening import change_keys, keys_of, new_key
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -75,7 +75,7 @@ def keys() -> None:
 def list_keys(files: tuple[Path, ...], *, as_json: bool) -> None:
     """List the keys: which one seals, and until when the others are needed."""
     with _told():
-        compiled, now = _compiled(files), time.time()
+        compiled, now = _compiled(files), clock.now()
         found = in_order(keys_of(compiled), now)
         shown = [_listed(key, found, _longest_s(compiled), now) for key in found]
         click.echo(to_json({"keys": shown}) if as_json else table(shown, _COLUMNS))
@@ -99,7 +99,7 @@ def rotate(files: tuple[Path, ...], *, delay_s: int, at_once: bool) -> None:
     """
     with _told():
         compiled = _compiled(files)
-        new = new_key(time.time() + (0 if at_once else delay_s))
+        new = new_key(clock.now() + (0 if at_once else delay_s))
         _change(compiled, lambda known: rotated(known, new))
         click.echo(
             f"{new.id} seals from {minute(_date(new.active_at))} UTC on; the keys before it go on opening."
@@ -115,7 +115,7 @@ def rotate(files: tuple[Path, ...], *, delay_s: int, at_once: bool) -> None:
 def retire(key_id: str, files: tuple[Path, ...], *, force: bool) -> None:
     """Take a key away that nothing needs any more: nobody opens what it sealed."""
     with _told():
-        compiled, now = _compiled(files), time.time()
+        compiled, now = _compiled(files), clock.now()
 
         def without(known: tuple[Key, ...]) -> tuple[Key, ...]:
             if all(key.id != key_id for key in known):

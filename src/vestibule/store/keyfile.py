@@ -16,7 +16,6 @@ import fcntl
 import os
 import secrets
 import stat
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -25,6 +24,7 @@ import msgspec
 
 from vestibule.core.seal import SECRET_BYTES, Key, KeyRing, in_order
 from vestibule.errors import StoreError
+from vestibule.observe import clock
 
 _ID_BYTES: Final = 4
 _MAX_BYTES: Final = 64 * 1024
@@ -73,7 +73,7 @@ def read_shared(path: Path) -> KeyRing:
 
 def read(path: Path) -> KeyRing:
     """The ring in this file, as it is now. Raises OSError, and StoreError where the file is not fit to be one."""
-    return KeyRing(in_order(read_keys(path), time.time()))
+    return KeyRing(in_order(read_keys(path), clock.now()))
 
 
 def keys_in(path: Path) -> tuple[Key, ...]:
