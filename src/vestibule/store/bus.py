@@ -152,6 +152,7 @@ class Bus:
         self._stamp_number = -1
         self._unreadable_mono = -math.inf
         self._current_until = -math.inf
+        self._was_current = False
 
     def start(self) -> None:
         """Connect, and stay connected, in the background."""
@@ -346,6 +347,7 @@ class Bus:
         """Until when this process is current."""
         if self._is_connected and not self._is_closing:
             self._current_until = min(self._hearing.beat_mono, self._stamp_mono) + TRUST_S
+            self._was_current = self._was_current or self._current_until > -math.inf
 
     def _tell(self, change: Change) -> None:
         if EVERYTHING in {change.kind, change.key}:
@@ -354,7 +356,9 @@ class Bus:
         self._tell_each(self._listeners.get(change.kind, ()), change.key)
 
     def _forget_everything(self, why: str) -> None:
-        self._log.info("changes_missed", why=why)
+        # While a process begins there is nothing to forget; who comes later is no news.
+        is_news = self._was_current and why != "heard_late"
+        (self._log.info if is_news else self._log.debug)("changes_missed", why=why)
         self._tell_all_everything()
 
     def _tell_all_everything(self) -> None:
