@@ -6,7 +6,7 @@ set -eu
 unpacked=$PWD/build/debian
 starters=$PWD/build/servers
 PATH=$PATH:/usr/sbin:$starters
-[ $# -gt 0 ] || set -- nginx caddy haproxy varnish chromium postgresql redis-server
+[ $# -gt 0 ] || set -- nginx caddy haproxy varnish chromium postgresql redis-server faketime
 
 starter() { # starter NAME PROGRAM: a command that finds the unpacked libraries and fonts
     libraries=$(find "$unpacked/usr/lib" "$unpacked/lib" -name '*.so*' -printf '%h\n' 2>/dev/null | sort -u | tr '\n' ':')
@@ -38,6 +38,7 @@ for command in "$@"; do # each is named as its Debian package
                 ;;
             caddy) starter caddy /usr/bin/caddy ;;
             varnish) starter varnishd /usr/sbin/varnishd ;;
+            faketime) starter faketime /usr/bin/faketime ;;
             redis-server) starter redis-server /usr/bin/redis-server ;;
             *) starter "$command" "/usr/sbin/$command" ;;
         esac
