@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 
@@ -69,3 +70,41 @@ def test_a_full_disk_loses_nothing_and_is_recovered_from(tmp_path):
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["refused", "still", "recovered"]
     assert int(lines[0].split()[1]) > 0
+
+
+class Disk:
+    """The disk of a running gateway: full is what it takes no more of."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def fill(self) -> None:
+        """No file grows any more."""
+        resource.prlimit(self._pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+
+    def empty(self) -> None:
+        """There is room again."""
+        resource.prlimit(self._pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+async def test_on_a_full_disk_known_people_go_on_others_are_told_to_come_back_and_it_is_over_when_it_is_over(
+    house,
+):
+    disk = Disk(house.gateway.process.pid)
+    async with house.browser() as alice, house.browser() as bob:
+        assert (await alice.sign_in("alice")).status == 200
+        disk.fill()
+        for _ in range(10):
+            assert (await alice.get("/")).status == 200
+            page = await bob.sign_in("bob")
+            assert page.status == 503
+            assert int(page.headers["Retry-After"]) > 0
+            assert await bob.who() is None
+        page = await alice.post("/@/signout")
+        assert page.status == 503
+        assert (await alice.get("/")).status == 200
+        disk.empty()
+        assert (await bob.sign_in("bob")).status == 200
+        assert await bob.email() == "bob@example.com"
+        assert (await alice.post("/@/signout")).status == 200
+        assert await alice.who() is None
