@@ -16,13 +16,12 @@ import ssl
 import stat
 from collections.abc import Coroutine, Mapping
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from vestibule.config.compile import Compiled
 from vestibule.core.call import Call
 from vestibule.core.listener import ListenAddress
 from vestibule.core.route import Host, ReturnHosts, site_of
-from vestibule.core.seal import KeyRing
 from vestibule.errors import StoreError, VestibuleError
 from vestibule.observe import clock
 from vestibule.observe.log import Log
@@ -67,7 +66,6 @@ from vestibule.service.registry import LOOK_EVERY_S
 from vestibule.service.sessions import SESSION, Sessions
 from vestibule.service.tokens import OwnTokens
 from vestibule.service.tries import SharedTries
-from vestibule.store.base import Store
 from vestibule.waiting import Late, result_of
 from vestibule.web.notices import Notices
 from vestibule.web.pages import Pages
@@ -82,8 +80,6 @@ DRAIN_S = 30.0
 """How long a stop waits for answers under way."""
 
 _NO_SOCKETS: Mapping[ListenAddress, socket.socket] = MappingProxyType({})
-
-T = TypeVar("T")
 
 
 class App:
@@ -108,36 +104,18 @@ class App:
         self._pages = Pages(failed=lambda said: log.error("template_failed", detail=said))
         self.traffic = Traffic()
         self._reporter = Reporter(self.traffic, self._remote) if self._remote is not None else None
-        providers = {name: config.open() for name, config in compiled.clients.items()}
-        self._providers: dict[str, Provider] = providers
-        self.sessions = Sessions(
-            store.sessions,
-            changes,
-            lifetimes=compiled.lifetimes,
-            grace_s=compiled.lifetimes.grace_s,
-        )
-        self._late = driver = Late(self._back_office)
-        self.grants = Grants(
-            store.grants,
-            store.leases,
-            self.sessions,
-            changes,
-            ring,
-            refreshers={name: p for name, p in providers.items() if isinstance(p, Refresh)},
-            driver=driver,
-        )
-        self.rechecks = Rechecks(
-            self.sessions, self.grants, changes, driver, log, every_s=compiled.lifetimes.restriction_s
-        )
-        self._offer = Offer(compiled.table, providers)
-        self._files = PasswordFiles(files_of(compiled.table), ring, log, changed=self._file_changed)
-        self._recheck()
-        for name in self._files.providers:
-            self.rechecks.look_again(name)  # nobody saw what became of it while this didn't run
+        self._providers: dict[str, Provider] = {
+            name: config.open() for name, config in compiled.clients.items()
+        }
+        self._offer = Offer(compiled.table, self._providers)
+        self._late = Late(self._back_office)
         self._answers = Notices(self._pages)
         self._pools = Pools(loop.time)
         self._internals = Internals(Directory(self._answers, log), Echo(), Account(self._answers))
-        self.assertions = _assertions(compiled, ring, store, log)
+        self._build_sessions(self._late)
+        self._build_callers(self._late)
+        wanted = any(map(assertion.is_wanted, compiled.table.hosts.values()))
+        self.assertions = Assertions(store.signing_keys, ring, log, are_wanted=wanted)
         self._jobs = Jobs(
             [job for job in self._work() if role.has_control or not job.is_shared],
             store.leases,
@@ -145,14 +123,6 @@ class App:
             jitter=random.random,
             failed=self._job_failed,
         )
-        self._lasting = Lasting(self.sessions, self.rechecks)
-        self._proofs = Proofs(driver.owner_of, changes)
-        self._tries = SharedTries(store.tries)
-        self.passwords = Passwords(self._files, self._proofs, shared=self._tries, changes=changes)
-        self.bearers = Bearers(
-            driver.find_token, changes, grace_s=compiled.lifetimes.grace_s, shared=self._tries
-        )
-        self._callers = self._judges_of_credentials(driver)
         self.gateway = self._gateway()
         changes.subscribe(SESSION, self._lasting.session_changed)
         changes.subscribe(CREDENTIAL, self._lasting.credential_changed)
@@ -160,13 +130,49 @@ class App:
         self._office = self._office_of_workers()
         self.listeners: list[Listening] = []
         if role.has_sites:
-            self.listeners += [*self._sites, *self._further_listeners(driver)]
+            self.listeners += [*self._sites, *self._further_listeners(self._late)]
         if role.has_control:
             self.listeners += self._admin_listeners()
 
-    def _judges_of_credentials(self, driver: Late) -> Callers:
+    def _build_sessions(self, driver: Late) -> None:
+        """Sessions, what they hold, and what is asked about their people."""
+        compiled, store, changes, log = self._compiled, self._store, self._changes, self._log
+        self.sessions = Sessions(
+            store.sessions,
+            changes,
+            lifetimes=compiled.lifetimes,
+            grace_s=compiled.lifetimes.grace_s,
+        )
+        self.grants = Grants(
+            store.grants,
+            store.leases,
+            self.sessions,
+            changes,
+            self._ring,
+            refreshers={name: p for name, p in self._providers.items() if isinstance(p, Refresh)},
+            driver=driver,
+        )
+        self.rechecks = Rechecks(
+            self.sessions, self.grants, changes, driver, log, every_s=compiled.lifetimes.restriction_s
+        )
+        self._lasting = Lasting(self.sessions, self.rechecks)
+
+    def _build_callers(self, driver: Late) -> None:
         """Who judges what stands in Authorization."""
-        return Callers(
+        compiled, changes = self._compiled, self._changes
+        self._files = PasswordFiles(
+            files_of(compiled.table), self._ring, self._log, changed=self._file_changed
+        )
+        self._recheck()
+        for name in self._files.providers:
+            self.rechecks.look_again(name)  # nobody saw what became of it while this didn't run
+        self._proofs = Proofs(driver.owner_of, changes)
+        self._tries = SharedTries(self._store.tries)
+        self.passwords = Passwords(self._files, self._proofs, shared=self._tries, changes=changes)
+        self.bearers = Bearers(
+            driver.find_token, changes, grace_s=compiled.lifetimes.grace_s, shared=self._tries
+        )
+        self._callers = Callers(
             app_tokens=self.bearers,
             signed=Signed(self._proofs, driver),
             opaque=Opaque(self._proofs, driver),
@@ -489,8 +495,3 @@ class App:
         if error is not None:
             self._log.error("fault", task=task.get_name(), error=repr(error))
             self.failed.set()
-
-
-def _assertions(compiled: Compiled, ring: KeyRing, store: Store, log: Log) -> Assertions:
-    wanted = any(map(assertion.is_wanted, compiled.table.hosts.values()))
-    return Assertions(store.signing_keys, ring, log, are_wanted=wanted)

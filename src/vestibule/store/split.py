@@ -8,12 +8,12 @@ here. An end whose second half failed is an end all the same.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from vestibule.errors import StoreError
 from vestibule.model import Session
+from vestibule.observe import clock
 from vestibule.store import base
 from vestibule.store.base import Held
 
@@ -82,7 +82,7 @@ class Sessions:
     """`store.base.Sessions`."""
 
     def __init__(
-        self, kept: Kept, revocations: base.Revocations, *, now: Callable[[], float] = time.time
+        self, kept: Kept, revocations: base.Revocations, *, now: Callable[[], float] = clock.now
     ) -> None:
         """`now` is asked where Redis can't say when a session ends."""
         self._kept = kept
