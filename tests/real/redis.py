@@ -84,7 +84,7 @@ class Server:
         """False after `kill`."""
         return self._process.returncode is None
 
-    def say(self, *command: str | int | bytes, password: str = "") -> Any:
+    def say(self, *command: Any, password: str = "") -> Any:
         """What it answers to a command; an answer that is an error is raised."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             reader = hiredis.Reader()

@@ -178,6 +178,21 @@ async def test_a_user_who_may_not_is_told_where_to_read_what_they_need(redis, op
         redis.server.say("ACL", "DELUSER", "weak")
 
 
+async def test_a_redis_of_another_form_than_written_is_told_with_what_to_write(redis, redis_cluster, opened):
+    one_of_three = f"redis://127.0.0.1:{redis_cluster.servers[0].port}"
+
+    async def open_until_a_key_is_anothers() -> None:
+        for _ in range(50):  # it is tried with another key each time
+            await opened(one_of_three)
+
+    with pytest.raises(StoreError, match=r"MOVED.*it is part of a Cluster: redis\+cluster://"):
+        await open_until_a_key_is_anothers()
+    with pytest.raises(StoreError, match="cluster support disabled"):
+        await opened(redis.url.replace("redis://", "redis+cluster://"))
+    with pytest.raises(StoreError, match="no Sentinel says where the primary is"):
+        await opened(redis.url.replace("redis://", "redis+sentinel://") + "/main")
+
+
 async def test_keys_of_another_prefix_are_anothers(redis, opened):
     one, other = await opened(redis.url), await opened(redis.url, prefix="b:")
     await one.sessions.create(SESSION, b"h" * 32)

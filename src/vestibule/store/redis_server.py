@@ -33,6 +33,8 @@ _ADVICE: Final = {
     "WRONGPASS": "look at user and password, and at what is percent-encoded in them",
     "NOAUTH": "it wants a password: redis://USER:PASSWORD@HOST",
     "NOPERM": "what its user has to be allowed is in docs/stores.md",
+    "MOVED": "it is part of a Cluster: redis+cluster://HOST:PORT",
+    "READONLY": "it is a replica; name the primary, or the Sentinels that know it: redis+sentinel://HOST:PORT/PRIMARY",
     "DENIED": "it takes connections from its own machine only",
 }
 
