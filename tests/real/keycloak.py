@@ -60,11 +60,17 @@ class Keycloak:
         """Returns once it listens."""
         self.process.wait_port(self.port, within_s=START_WITHIN_S)
 
-    def realm(self, *redirect_uris: str) -> Realm:
-        """A new realm with the people of `PEOPLE`, and this client for them to sign in with."""
+    def realm(
+        self, *redirect_uris: str, logout: str = "", attributes: Mapping[str, str] | None = None
+    ) -> Realm:
+        """A new realm with the people of `PEOPLE`, and this client for them to sign in with.
+
+        `logout`: `front` for a client that is told of it by the browser; `attributes`: further ones of the client.
+        """
         self._realms += 1
         realm = Realm(self, f"test-{self._realms}")
-        self.ask("POST", "/admin/realms", representation(realm.name, redirect_uris))
+        client = {"frontchannelLogout": logout == "front", "attributes": attributes or {}}
+        self.ask("POST", "/admin/realms", representation(realm.name, redirect_uris, client))
         return realm
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
@@ -118,6 +124,12 @@ class Realm:
         """Signs a person out of everything, as an admin does."""
         self._ask("POST", f"/users/{self.id_of(login)}/logout")
 
+    def end_session(self, login: str) -> None:
+        """Ends the person's newest session, as an admin does."""
+        sessions = self._ask("GET", f"/users/{self.id_of(login)}/sessions")
+        newest = max(sessions, key=lambda one: (one["start"], one["lastAccess"]))
+        self._ask("DELETE", f"/sessions/{newest['id']}")
+
     def sessions(self, login: str) -> int:
         """How many sessions the person has here."""
         return len(self._ask("GET", f"/users/{self.id_of(login)}/sessions"))
@@ -142,7 +154,7 @@ class Realm:
         return self.server.ask(method, f"/admin/realms/{self.name}{path}", body)
 
 
-def representation(name: str, redirect_uris: tuple[str, ...]) -> dict[str, Any]:
+def representation(name: str, redirect_uris: tuple[str, ...], client: Mapping[str, Any]) -> dict[str, Any]:
     """A realm as Keycloak imports it: people, realm roles, roles of two clients, groups in the tokens."""
     return {
         "realm": name,
@@ -160,8 +172,9 @@ def representation(name: str, redirect_uris: tuple[str, ...]) -> dict[str, Any]:
                 "clientId": "app",
                 "secret": "app-secret",
                 "redirectUris": list(redirect_uris),
-                "attributes": {"post.logout.redirect.uris": "+"},
                 "protocolMappers": [_GROUPS],
+                **client,
+                "attributes": {"post.logout.redirect.uris": "+", **client["attributes"]},
             },
             {"clientId": "billing", "secret": "billing-secret", "standardFlowEnabled": False},
         ],
