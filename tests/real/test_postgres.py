@@ -199,7 +199,7 @@ async def test_two_that_touch_the_same_sessions_in_another_order_both_get_throug
             parts.store.sessions.touch(seen[::-1]),
             *(parts.store.sessions.delete(name) for name in names[-turn:]),
         )
-    assert (await parts.store.sessions.by_id("s0", NOW)).seen_at == NOW + 9
+    assert (await parts.store.sessions.by_id("s0", NOW + 9)).seen_at == NOW + 9
 
 
 async def test_of_two_processes_each_sees_what_the_other_wrote(parts, opened):
