@@ -165,6 +165,48 @@ class Fault:
             pair.cut()
 
 
+class Faults:
+    """Several networks that are hurt together, as one that leads to several servers."""
+
+    def __init__(self, *each: Fault) -> None:
+        self.each = each
+
+    def calm(self) -> None:
+        """As all of these: see `Fault`."""
+        for one in self.each:
+            one.calm()
+
+    def refuse(self) -> None:
+        """All are gone."""
+        for one in self.each:
+            one.refuse()
+
+    def cut(self) -> None:
+        """All connections are reset, once."""
+        for one in self.each:
+            one.cut()
+
+    def slow(self, late_s: float) -> None:
+        """All are that late."""
+        for one in self.each:
+            one.slow(late_s)
+
+    def hang(self) -> None:
+        """Nobody says a word."""
+        for one in self.each:
+            one.hang()
+
+    def half(self, reply_bytes: int, *, cut: bool = False) -> None:
+        """So much more passes, a connection."""
+        for one in self.each:
+            one.half(reply_bytes, cut=cut)
+
+    def throttle(self, bytes_per_s: float) -> None:
+        """No more than this passes, a connection and direction."""
+        for one in self.each:
+            one.throttle(bytes_per_s)
+
+
 class _Pair:
     """One connection of a client's, and that to the server."""
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from tests.real.api import Api
-from tests.real.fault import Fault
+from tests.real.fault import Fault, Faults
 from tests.real.house import Browser, House
 from tests.real.openid import OpenId, client
 from tests.real.watched import Watched
@@ -90,37 +90,41 @@ lifetimes {
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """A store: the port that it is asked at, and its block of the configuration for who asks at another port."""
+    """A store: the ports that it is asked at, and its block of the configuration for who asks at others."""
 
     name: str
-    port: int
-    block: Callable[[int], str]
+    ports: tuple[int, ...]
+    block: Callable[..., str]
 
 
 def in_postgres(database: Any) -> Kept:
     """All in this PostgreSQL database."""
-    port = database.place.port
-    return Kept(
-        "postgres",
-        port,
-        lambda through: f'store {{\n  url = "{database.url.replace(f":{port}/", f":{through}/")}"\n}}',
-    )
+    return Kept("postgres", (database.place.port,), lambda port: _block(url=_through(database, port)))
 
 
-def in_redis(database: Any, port: int, url: Callable[[int], str]) -> Kept:
-    """Sessions in Redis, which is asked at this port; the rest in this PostgreSQL database, whose network is whole."""
+def in_redis(database: Any, redis: int) -> Kept:
+    """Sessions in the Redis at this port, the rest in this PostgreSQL database."""
     return Kept(
         "redis",
-        port,
-        lambda through: f'store {{\n  url      = "{database.url}"\n  sessions = "{url(through)}"\n}}',
+        (database.place.port, redis),
+        lambda port, redis: _block(url=_through(database, port), sessions=f"redis://127.0.0.1:{redis}"),
     )
+
+
+def _through(database: Any, port: int) -> str:
+    return str(database.url).replace(f":{database.place.port}/", f":{port}/")
+
+
+def _block(**attributes: str) -> str:
+    lines = "\n".join(f'  {name} = "{value}"' for name, value in attributes.items())
+    return f"store {{\n{lines}\n}}"
 
 
 @dataclasses.dataclass
 class Node(House):
     """One gateway, and the network between it and the store."""
 
-    network: Fault
+    network: Faults
 
 
 @dataclasses.dataclass
@@ -177,14 +181,14 @@ async def running(
     async with Watched(ports.take(), RING, admins=admins) as app:
         nodes = []
         for port in http:
-            network, call_port = fault(kept.port), ports.take()
+            network, call_port = Faults(*map(fault, kept.ports)), ports.take()
             text = CONFIGURATION
             for name, value in {
                 "ISSUER": provider.issuer,
                 "BACKEND": app.port,
                 "CALL": call_port,
                 "API": target.port,
-                "STORE": kept.block(network.port),
+                "STORE": kept.block(*(one.port for one in network.each)),
                 "GRACE": grace,
                 "WORKERS": f"workers = {workers}" if workers > 1 else "",
             }.items():

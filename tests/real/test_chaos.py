@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.real.chaos import Chaos, Verdict
-from tests.real.nodes import Kept, in_postgres, people, running
+from tests.real.nodes import Kept, in_postgres, in_redis, people, running
+from tests.real.redis import Server
 
 pytestmark = pytest.mark.real
 
@@ -34,13 +35,25 @@ def servers_of(ports, api, openid, gateway, fault) -> dict[str, Any]:
     return {"ports": ports, "api": api, "openid": openid, "gateway": gateway, "fault": fault}
 
 
-async def test_twenty_thousand_requests_over_two_nodes(postgres, servers_of):
-    await survived(in_postgres(postgres), servers_of, requests=20_000, seconds=45.0, seed=1)
+@pytest.fixture(params=["postgres", "redis"])
+def kept(request, servers, ports, postgres) -> Kept:
+    """What sessions are kept in."""
+    if request.param == "postgres":
+        return in_postgres(postgres)
+    server = Server(ports.take())
+    servers.callback(server.stop)
+    server.wait()
+    return in_redis(postgres, server.port)
+
+
+async def test_ten_thousand_requests_over_two_nodes(kept, servers_of):
+    await survived(kept, servers_of, requests=10_000, seconds=30.0, seed=1)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-async def test_a_million_requests_over_two_nodes(postgres, servers_of):
-    verdict = await survived(in_postgres(postgres), servers_of, requests=1_000_000, seconds=900.0, seed=2)
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_million_requests_over_two_nodes(kept, servers_of, workers):
+    verdict = await survived(kept, servers_of, requests=1_000_000, seconds=900.0, seed=2, workers=workers)
     assert len(verdict.faults) >= 12
     assert verdict.sign_outs > 100

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.real.fault import Fault
+from tests.real.fault import Faults
 from tests.real.house import NAVIGATION, Browser, Page
 from tests.real.nodes import Node, Nodes, handle_of, in_postgres, in_redis, people, running
 from tests.real.redis import Server
@@ -23,11 +23,11 @@ LATE_S = 60.0
 PATIENCE_S = 10.0
 
 FAULTS = {
-    "down": Fault.refuse,
+    "down": Faults.refuse,
     "slow": lambda network: network.slow(LATE_S),
-    "hanging": Fault.hang,
-    "half a reply": lambda network: network.half(40),
-    "half a reply, then cut": lambda network: network.half(40, cut=True),
+    "hanging": Faults.hang,
+    "half a reply": lambda network: network.half(2),
+    "half a reply, then cut": lambda network: network.half(2, cut=True),
 }
 
 
@@ -40,7 +40,7 @@ def kept(request, servers, ports, ca) -> Any:
     server = Server(ports.take())
     servers.callback(server.stop)
     server.wait()
-    return in_redis(database, server.port, "redis://127.0.0.1:{}".format)
+    return in_redis(database, server.port)
 
 
 @pytest.fixture
