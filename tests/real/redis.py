@@ -25,9 +25,9 @@ USER = "vestibule"
 PRIMARY = "main"
 # What a user of ours is allowed, as docs/stores.md says.
 RIGHTS = (
-    "~vestibule:* &vestibule:* -@all +get +set +setrange +getrange +del +pexpire +pttl +zadd +zrem +zrange +zscan "
+    "~vestibule:* -@all +get +set +setrange +getrange +del +pexpire +pttl +zadd +zrem +zrange +zscan "
     "+zrevrange +zrangebyscore +zscore +hget +hset +hdel +hgetall +hincrby +eval +evalsha +ping +select +info +role "
-    "+cluster|slots +asking +publish +subscribe +unsubscribe"
+    "+cluster|slots +asking"
 )
 _SETTINGS = ("bind 127.0.0.1", "save ''", "daemonize no", "protected-mode no", "repl-diskless-sync-delay 0")
 _NODE_TIMEOUT_MS = 1500
