@@ -62,7 +62,7 @@ class Sessions:
         random: Callable[[int], bytes] = secrets.token_bytes,
         lifetimes: Lifetimes = USUAL,
         grace_s: float = USUAL.grace_s,
-        capacity: int = 10_000,
+        capacity: int = 20_000,
     ) -> None:
         self._store = store
         self._changes = changes
