@@ -236,7 +236,8 @@ class Grants:
             return await self._what_stands(held.grant)
         except ProviderError:
             with contextlib.suppress(StoreError):
-                await self._change(intent, refreshing_since=None)
+                if await self._change(intent, refreshing_since=None) is None:
+                    return await self._what_stands(held.grant)
             if rejected is None and is_alive(held.grant.tokens, self._now()):
                 return held.grant.tokens
             raise

@@ -195,13 +195,13 @@ class Rechecks:
             async with asyncio.timeout(HARD_S):
                 found = [await self._asked(session, identity) for identity in own]
         except TimeoutError:
-            return self._failed(session, ProviderUnavailable("the provider did not answer in time"))
+            return await self._failed(session, ProviderUnavailable("the provider did not answer in time"))
         except (ClientError, ProviderRefused) as error:
             await self._end(session, error)
             await self._tell(replace(session, identities=tuple(own)), ())
             return None
         except (ProviderError, StoreError) as error:
-            return self._failed(session, error)
+            return await self._failed(session, error)
         self._retry_at.pop(session_id, None)
         await self._tell(session, found)
         told = partial(_told, found=found, check_at=self._now() + self._every_s)
@@ -210,7 +210,7 @@ class Rechecks:
         except StoreError as error:
             if told(session).identities != session.identities:
                 raise  # what is known now can't be kept: nobody is let in by what it was before
-            return self._failed(session, error)
+            return await self._failed(session, error)
 
     async def _by_word(self, session: Session) -> Session | None:
         """What a service made has no credentials to ask with: what was said of the person counts, as for app tokens.
@@ -266,15 +266,20 @@ class Rechecks:
         with because(code):
             await self._sessions.end(session.id)
 
-    def _failed(self, session: Session, error: ProviderError | StoreError) -> Session:
-        """The provider, or the store, couldn't be asked; raises ProviderUnavailable when that lasts too long."""
+    async def _failed(self, session: Session, error: ProviderError | StoreError) -> Session | None:
+        """The provider, or the store, couldn't be asked; raises ProviderUnavailable when that lasts too long.
+
+        Threat: who was signed out while a slow provider was waited for, and is let in as they were before. Raises
+        StoreError.
+        """
         self._log.warning(
             "recheck_failed", session=session.id, code=error.code, detail=error.detail or error.message
         )
         if len(self._retry_at) > 10_000:
             self._retry_at.clear()
         self._retry_at[session.id] = self._now() + RETRY_S
-        return self._as_it_was(session)
+        known = await self._sessions.by_id(session.id)
+        return known and self._as_it_was(known)
 
     def _as_it_was(self, session: Session) -> Session:
         """Threat: who no longer fits a restriction, and sees to it that the provider can't be asked about them."""

@@ -402,6 +402,28 @@ async def test_a_sign_out_during_a_refresh_wins(node, session, tokens, clock, pr
     assert await store.grants.of(session.id) == ()
 
 
+async def test_a_sign_out_wins_over_a_refresh_that_fails_while_the_old_token_lives(
+    node, session, tokens, clock, provider, store
+):
+    await node.grants.keep(session, "google", tokens, clock.now())
+    clock.move(3580)
+
+    async def answer(_refresh_token: str) -> Reply:
+        provider.arrived.set()
+        await provider.gate.wait()
+        raise ProviderUnavailable("down")
+
+    provider.answer = answer
+    provider.gate.clear()
+    call = asyncio.create_task(node.grants.access_token(session, "google"))
+    await provider.arrived.wait()
+    await node.sessions.end(session.id)
+    provider.gate.set()
+    with pytest.raises(CredentialGone):
+        await call
+    assert await store.grants.of(session.id) == ()
+
+
 async def test_a_new_sign_in_during_a_refresh_wins(node, session, tokens, clock, provider):
     await node.grants.keep(session, "google", tokens, clock.now())
     clock.move(3600)

@@ -234,6 +234,19 @@ async def test_a_provider_that_can_not_be_asked_leaves_things_for_a_while_and_th
     assert (await world.rechecks.checked(session)).check_at == world.clock.now() + HOUR_S
 
 
+async def test_who_is_signed_out_while_a_provider_is_waited_for_is_out_though_it_can_not_be_asked(world):
+    session = await world.sign_in()
+    world.clock.move(HOUR_S)
+    world.op.answer = ProviderUnavailable("down")
+    world.op.gate.clear()
+    request = asyncio.create_task(world.rechecks.checked(session))
+    while not world.op.asked:
+        await asyncio.sleep(0)
+    await world.sessions.end(session.id)
+    world.op.gate.set()
+    assert await request is None
+
+
 async def test_it_is_left_alone_for_some_seconds_after_a_failure(world):
     session = await world.sign_in()
     world.op.answer = ProviderUnavailable("away")
