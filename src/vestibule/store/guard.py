@@ -198,8 +198,7 @@ class Guarded:
         self._store = store
         self.breaker = Breaker(self._ask_for_nothing, log=log, name=name, budget_s=budget_s)
         for part, protocol in PARTS.items():
-            if hasattr(store, part):
-                setattr(self, part, _guarded(getattr(store, part), protocol, self.breaker))
+            setattr(self, part, _guarded(getattr(store, part), protocol, self.breaker))
 
     async def close(self) -> None:
         """Stop asking, and close what is guarded."""
@@ -225,7 +224,7 @@ PARTS: Final[dict[str, type]] = {
 
 def _guarded(part: object, protocol: type, breaker: Breaker) -> Any:
     """The part, with every method of its Protocol guarded."""
-    names = [name for name in vars(protocol) if not name.startswith("_") and hasattr(part, name)]
+    names = [name for name in vars(protocol) if not name.startswith("_")]
     return SimpleNamespace(**{name: _method(breaker, getattr(part, name), name) for name in names})
 
 
