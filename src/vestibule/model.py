@@ -160,10 +160,16 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     email: str = ""
     valid_from: float = 0.0
     """Sessions and app tokens made before this are dead, whatever the session store says."""
+    sessions_from: float = 0.0
+    """Sessions begun before this are dead, wherever they are kept: the person signed out everywhere then."""
     disabled: bool = False
     seen_at: float = 0.0
     profile: dict[str, str] = {}
     """What the person filled in at registration, by field."""
+
+    def lets_live(self, created_at: float) -> bool:
+        """True for a session of theirs that began then, as far as they are concerned."""
+        return not self.disabled and max(self.valid_from, self.sessions_from) <= created_at
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):

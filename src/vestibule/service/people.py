@@ -289,6 +289,11 @@ class People:
     async def end_sessions(self, user_id: str, now: float) -> int:
         """Sign the user out everywhere; how many sessions ended."""
         known = await self._give_up(user_id, now)
+        # Also those this store of sessions doesn't have: another cluster's, one that a failed-over Redis brings back.
+        async with self._turn:
+            user = await self._store.user(user_id)
+            if user is not None:
+                await self._save(replace(user, sessions_from=now))
         return len(await self._sessions.end_of(user_id, known))
 
     async def end_session(self, session: Session, now: float) -> bool:

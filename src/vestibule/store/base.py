@@ -285,7 +285,7 @@ class People(Protocol):
         """Keep name, login and address of both as last told by a provider, and when."""
 
     async def save(self, user: User) -> bool:
-        """Replace name, login, address, profile, `valid_from` and `disabled`; False when there is no such user."""
+        """Replace all but `id`, `created_at` and `seen_at`; False when there is no such user."""
 
     async def accounts_of(self, user_id: str) -> tuple[Account, ...]:
         """A user's accounts, the oldest first."""

@@ -180,7 +180,7 @@ class Sessions:
         if not kept.user_id:
             return True
         user = self._people.kept.get(kept.user_id)
-        return user is not None and not user.disabled and user.valid_from <= kept.created_at
+        return user is not None and user.lets_live(kept.created_at)
 
 
 def _row(kept: _Kept) -> tuple[Any, ...]:

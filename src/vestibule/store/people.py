@@ -22,6 +22,7 @@ USER_COLUMNS: Final = (
     USERS.c.login,
     USERS.c.email,
     USERS.c.valid_from,
+    USERS.c.sessions_from,
     USERS.c.disabled,
     USERS.c.seen_at,
     USERS.c.profile,
@@ -272,6 +273,7 @@ def _kept(user: User) -> dict[str, Any]:
         "email_lower": user.email.lower(),
         "profile": msgspec.json.encode(user.profile).decode(),
         "valid_from": user.valid_from,
+        "sessions_from": user.sessions_from,
         "disabled": user.disabled,
     }
 

@@ -38,7 +38,8 @@ _STEP: Final = 500
 """How many sessions are deleted at a time where there may be many."""
 _SESSION: Final = f"""
     SELECT {COLUMNS} FROM sessions AS s LEFT JOIN users AS u ON u.id = s.user_id
-    WHERE (s.user_id = '' OR (NOT u.disabled AND u.valid_from <= s.created_at)) AND s.ends_at > $2
+    WHERE (s.user_id = '' OR (NOT u.disabled AND greatest(u.valid_from, u.sessions_from) <= s.created_at))
+          AND s.ends_at > $2
 """  # noqa: S608 - our own names
 _BY_ID: Final = _SESSION + "AND s.id = $1"
 _BY_HANDLE: Final = f"""

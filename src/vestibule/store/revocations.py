@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = 500
 _MAY_LIVE: Final = """
     SELECT s.id FROM {sessions} LEFT JOIN users AS u ON u.id = s.user_id
-    WHERE (s.user_id = '' OR (NOT u.disabled AND u.valid_from <= s.created_at))
+    WHERE (s.user_id = '' OR (NOT u.disabled AND u.valid_from <= s.created_at AND u.sessions_from <= s.created_at))
           AND NOT EXISTS (SELECT 1 FROM revocations AS r WHERE r.session_id IN (s.id, s.parent_id))
 """
 _IN_SERVER: Final = _MAY_LIVE.format(
@@ -137,7 +137,7 @@ class InMemory:
         user = self._people.kept.get(session.user_id)
         if user is None:
             return not session.user_id
-        return not user.disabled and user.valid_from <= session.created_at
+        return user.lets_live(session.created_at)
 
 
 def _rows(sessions: Sequence[Session]) -> list[tuple[str, str, str, float]]:

@@ -42,7 +42,7 @@ _STEP: Final = 500
 
 _SESSION: Final = f"""
     SELECT {COLUMNS} FROM sessions AS s LEFT JOIN users AS u ON u.id = s.user_id
-    WHERE (s.user_id = '' OR (u.disabled = 0 AND u.valid_from <= s.created_at))
+    WHERE (s.user_id = '' OR (u.disabled = 0 AND max(u.valid_from, u.sessions_from) <= s.created_at))
 """  # noqa: S608 - our own names
 _BY_ID: Final = _SESSION + "AND s.id = ?1 AND s.ends_at > ?2"
 _BY_HANDLE: Final = _SESSION + "AND s.handle = ?1 AND s.ends_at > ?2"

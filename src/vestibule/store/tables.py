@@ -133,6 +133,7 @@ USERS: Final = Table(
     Column("name", Text, nullable=False),
     Column("email", Text, nullable=False),
     Column("valid_from", Double, nullable=False, server_default=text("0")),
+    Column("sessions_from", Double, nullable=False, server_default=text("0")),
     Column("disabled", Boolean, nullable=False, server_default=false()),
     Column("login", Text, nullable=False, server_default=_EMPTY),
     Column("profile", Text, nullable=False, server_default=text("'{}'")),

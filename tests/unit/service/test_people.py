@@ -287,6 +287,17 @@ async def test_a_disabled_person_gets_no_further_account_by_address(people, stor
 # Users
 
 
+async def test_signing_out_everywhere_holds_for_sessions_that_are_kept_elsewhere(people, sessions):
+    user = await admit(people)
+    for _ in range(3):
+        await session_of(sessions, user)
+    assert await people.end_sessions(user.id, NOW + 5) == 3
+    kept = await people.user(user.id)
+    assert (kept.sessions_from, kept.valid_from, kept.disabled) == (NOW + 5, user.valid_from, False)
+    assert not kept.lets_live(NOW + 4)
+    assert kept.lets_live(NOW + 5)
+
+
 async def test_blocking_ends_every_session_at_once_and_keeps_them_out(people, sessions, changes):
     user, other = await admit(people), await admit(people, replace(ZOE, subject="2"))
     mine = [await session_of(sessions, user) for _ in range(3)]
