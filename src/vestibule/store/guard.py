@@ -14,6 +14,10 @@ How long a call may take goes by who waits for it:
   that is given up nobody knows whether it was done, so giving up early costs more than waiting;
 - what a job does, a few hundred rows at once or all: `LONG_S`. That it is late says nothing of the store.
 
+So many calls are under way at a time as a store has connections for, about; the others wait for their turn, as long as
+a call may take. That the line is long says nothing of the store: else whoever sends a thousand handles of nobody's at
+once would have it found away, and people would neither get in nor be signed out.
+
 SQLite needs none of this: it is read in the event loop in microseconds, and has its own times (`store.database`).
 """
 
@@ -33,6 +37,7 @@ T = TypeVar("T")
 BUDGET_S: Final = 0.25
 PATIENT_S: Final = 2.0
 LONG_S: Final = 6.0
+AT_ONCE: Final = 12
 FAULTS: Final = 3
 """So many in a row, and the store is away."""
 AGAIN_S: Final = 0.5
@@ -71,6 +76,7 @@ class Breaker:
         self._why = ""
         self._probing: asyncio.Task[None] | None = None
         self._left: set[asyncio.Task[Any]] = set()
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     @property
     def is_away(self) -> bool:
@@ -93,9 +99,13 @@ class Breaker:
 
         `is_told`: that it is late says that the store is.
         """
-        self.check()
         limit_s = self.budget_s if within_s is None else within_s
-        task = await self._done(begin, limit_s)
+        await self._take_turn(limit_s)
+        try:
+            self.check()
+            task = await self._done(begin, limit_s)
+        finally:
+            self._turns.release()
         if task is None:
             why = f"no answer within {limit_s:g} s"
             if is_told:
@@ -124,6 +134,15 @@ class Breaker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _take_turn(self, within_s: float) -> None:
+        """Wait until fewer are under way; who comes while the store is away doesn't. Raises StoreError."""
+        self.check()
+        try:
+            async with asyncio.timeout(within_s if self._turns.locked() else None):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise StoreError(_TOLD, detail=f"too many ask it at once, for {within_s:g} s") from None
 
     async def _done(
         self, begin: Callable[[], Coroutine[Any, Any, T]], within_s: float

@@ -15,6 +15,7 @@ from vestibule.observe.log import Log
 from vestibule.store import base, memory
 from vestibule.store.guard import (
     AGAIN_S,
+    AT_ONCE,
     BUDGET_S,
     FAULTS,
     LONG_S,
@@ -88,7 +89,46 @@ def test_nobody_waits_longer_than_the_budget_and_then_nobody_waits():
             assert "found away" in str(await server.ask())
         assert now() - began == pytest.approx(BUDGET_S)
         assert server.asked == asked
-        assert server.cancelled == 100
+        assert server.cancelled == server.asked
+        await server.breaker.close()
+
+    virtual.run(story())
+
+
+def test_a_thousand_who_ask_at_once_are_no_fault_of_the_store():
+    async def story() -> None:
+        server, connections = Server(), asyncio.Semaphore(8)
+
+        async def looked_up() -> int:
+            async with connections:
+                return await server.answer()
+
+        crowd = [asyncio.create_task(server.breaker.ask(looked_up)) for _ in range(1000)]
+        await asyncio.sleep(0)
+        revocation = asyncio.create_task(server.breaker.ask(looked_up, PATIENT_S))
+        found = await asyncio.gather(*crowd, return_exceptions=True)
+        assert isinstance(await revocation, int)
+        assert not server.breaker.is_away
+        assert server.told == []
+        late = [one for one in found if isinstance(one, StoreError)]
+        assert 0 < len(late) < 1000
+        assert {one.detail for one in late} == {"too many ask it at once, for 0.25 s"}
+
+    virtual.run(story())
+
+
+def test_who_waits_for_a_turn_while_the_store_is_found_away_waits_no_longer():
+    async def story() -> None:
+        server = Server()
+        server.late_s = 60.0
+        began = now()
+        waiting = [asyncio.create_task(server.ask()) for _ in range(AT_ONCE)]
+        await asyncio.sleep(0.1)
+        waiting += [asyncio.create_task(server.ask(PATIENT_S)) for _ in range(50)]
+        found = await asyncio.gather(*waiting)
+        assert now() - began == pytest.approx(BUDGET_S)
+        assert ["found away" in str(one) for one in found] == [False] * AT_ONCE + [True] * 50
+        assert server.asked == AT_ONCE
         await server.breaker.close()
 
     virtual.run(story())
