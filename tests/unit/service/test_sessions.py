@@ -250,9 +250,10 @@ async def test_a_handle_of_before_a_renewal_elsewhere_finds_nothing_of_after_it(
     here = Sessions(store.sessions, changes, now=clock.now, mono=clock.mono)
     elsewhere = Sessions(store.sessions, Heartbeats(), now=clock.now, mono=clock.mono)
     session, old = await started(here, clock)
+    await store.people.register(User(id="u1", created_at=0.0), ACCOUNT)
     await here.load(old)
-    await elsewhere.renew(session, lambda s: replace(s, user_id="u1"))
-    await here.by_id(session.id)  # before the change is heard of
+    renewed, _ = await elsewhere.renew(session, lambda s: replace(s, user_id="u1"))
+    assert await here.by_id(session.id) == renewed  # before the change is heard of
     assert here.peek(old) is None
 
 
@@ -336,6 +337,39 @@ async def test_grace_serves_no_session_that_was_revoked_here(sessions, away, cha
         await sessions.load(handle)
 
 
+async def test_grace_makes_no_session_and_no_handle_live_longer(store, away, changes, clock):
+    sessions = Sessions(away, changes, now=clock.now, mono=clock.mono, grace_s=100_000.0)
+    session, old = await started(sessions, clock)
+    _, new = await sessions.renew(session)
+    await sessions.load(old)
+    await sessions.load(new)
+    away.is_away = True
+    clock.move(29.9)
+    assert (await sessions.load(old)).id == session.id
+    clock.move(0.1)
+    with pytest.raises(StoreError):
+        await sessions.load(old)
+    assert (await sessions.load(new)).id == session.id
+    clock.move(86_400)  # unseen for so long, it is over
+    for ask in (sessions.load(new), sessions.by_id(session.id)):
+        with pytest.raises(StoreError):
+            await ask
+
+
+async def test_when_it_is_unknown_which_of_a_persons_ended_the_cache_is_asked_for_none(
+    sessions, store, away, clock
+):
+    await store.people.register(User(id="u1", created_at=0.0), ACCOUNT)
+    _, hers = await started(sessions, clock, user_id="u1")
+    await sessions.load(hers)
+    away.is_away = True
+    with pytest.raises(StoreError):
+        await sessions.end_of("u1")
+    assert sessions.peek(hers) is None
+    with pytest.raises(StoreError):  # nor for grace's sake
+        await sessions.load(hers)
+
+
 async def test_when_it_is_unknown_whether_it_ended_the_cache_is_asked_no_more(sessions, away, clock):
     session, handle = await started(sessions, clock)
     await sessions.load(handle)
@@ -345,30 +379,35 @@ async def test_when_it_is_unknown_whether_it_ended_the_cache_is_asked_no_more(se
     assert sessions.peek(handle) is None
 
 
-async def test_what_was_read_before_a_change_is_not_kept_after_it(store, changes, clock):
-    class Slow:
+@pytest.mark.parametrize("by", ["handle", "id"])
+async def test_what_was_read_before_a_change_is_not_kept_after_it(store, changes, clock, by):
+    has_read, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Away):
         """Reads, then takes its time."""
 
-        def __init__(self) -> None:
-            self.go_on = asyncio.Event()
-
-        async def by_handle(self, handle_hash, now):
-            held = await store.sessions.by_handle(handle_hash, now)
-            await self.go_on.wait()
-            return held
-
         def __getattr__(self, name):
-            return getattr(store.sessions, name)
+            method = super().__getattr__(name)
 
-    slow = Slow()
-    sessions = Sessions(slow, changes, now=clock.now, mono=clock.mono)
+            async def call(*args):
+                found = await method(*args)
+                if name == f"by_{by}" and not has_read.is_set():
+                    has_read.set()
+                    await go_on.wait()
+                return found
+
+            return call
+
+    sessions = Sessions(Slow(store.sessions), changes, now=clock.now, mono=clock.mono)
     session, handle = await started(sessions, clock)
-    loading = asyncio.create_task(sessions.load(handle))
-    await asyncio.sleep(0)
+    asked = sessions.load(handle) if by == "handle" else sessions.by_id(session.id)
+    loading = asyncio.create_task(asked)
+    await has_read.wait()
     await sessions.end(session.id)
-    slow.go_on.set()
-    await loading
+    go_on.set()
+    assert await loading == session  # it lived when it was asked for
     assert sessions.peek(handle) is None
+    assert sessions.peek_id(session.id) is None
 
 
 async def test_last_seen_is_noted_once_a_minute_and_written_in_one_go(sessions, store, away, clock):

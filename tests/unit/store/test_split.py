@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from tests.helpers.vault import VAULT
 from vestibule.errors import StoreError
-from vestibule.model import Session
+from vestibule.model import Account, Identity, Session, User
 from vestibule.store import memory, split
 
 NOW = 1_800_000_000.0
 SESSION = Session(id="s1", host="h", created_at=NOW, seen_at=NOW, expires_at=NOW + 100, idle_s=100.0)
+THERE = Identity(client="op", issuer="https://op", subject="1", sid="there")
+HERS = replace(SESSION, id="s2", user_id="u1", identities=(THERE,))
 AWAY = StoreError("away")
 
 
@@ -26,6 +29,12 @@ class Kept(memory.Sessions):
         if self.is_away:
             raise AWAY
         return await super().by_id(session_id, NOW)
+
+    async def kept_of(self, user_id: str) -> tuple[Session, ...]:
+        return await super().of_user(user_id, NOW)
+
+    async def delete_all(self, ids) -> tuple[str, ...]:
+        return tuple([gone for one in tuple(ids) for gone in await self.delete(one)])
 
     async def delete(self, session_id: str) -> tuple[str, ...]:
         self.told.append("redis")
@@ -83,12 +92,34 @@ async def sessions(kept, revocations):
     return sessions
 
 
+@pytest.fixture
+async def people(store, sessions):
+    """Somebody with a session."""
+    account = Account(issuer=THERE.issuer, subject=THERE.subject, user_id="u1", client="op")
+    await store.people.register(User(id="u1", created_at=0.0), account)
+    await sessions.create(HERS, b"i" * 32)
+
+
 async def test_an_end_is_written_to_the_database_first_for_a_day_longer_than_it_can_matter(
     sessions, revocations, told
 ):
     assert await sessions.delete("s1") == ("s1",)
     assert told == ["database", "redis"]
     assert revocations.ends == {"s1": SESSION.expires_at + split.MARGIN_S}
+
+
+async def test_all_of_a_persons_are_ended_in_the_database_first(sessions, people, revocations, told):
+    assert await sessions.delete_of("u1") == ("s2",)
+    assert told == ["database", "redis"]
+    assert revocations.ends == {"s2": HERS.expires_at + split.MARGIN_S}
+
+
+@pytest.mark.parametrize("find", ["of_user", "by_sid"])
+async def test_what_redis_brings_back_is_in_no_list(sessions, people, revocations, find):
+    wanted = ("u1", NOW) if find == "of_user" else ("https://op", "there", NOW)
+    assert await getattr(sessions, find)(*wanted) == (HERS,)
+    await revocations.revoke([("s2", NOW + 100)])
+    assert await getattr(sessions, find)(*wanted) == ()
 
 
 async def test_without_the_database_nothing_is_ended(sessions, revocations, told):
