@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from vestibule.core.lifetimes import USUAL
+from vestibule.core.domain import Domain
+from vestibule.core.lifetimes import USUAL, bound
 from vestibule.core.route import Host, RouteTable
 from vestibule.core.seal import Key, KeyRing
 from vestibule.core.vouched import Standing
-from vestibule.errors import ClientError, Conflict, NotFound
+from vestibule.errors import ClientError, Conflict, Invalid, NotFound
 from vestibule.model import Device, Identity, Secret, User
 from vestibule.observe.log import Log
 from vestibule.service.grants import Grants
@@ -42,6 +43,7 @@ class Desk:
 
     def __init__(self, store: SimpleNamespace) -> None:
         self.now = NOW
+        self.hosts: tuple[Host, ...] = (Host(name=HOST.encode(), title="app", clients={}, sign_in=("op",)),)
         changes = Changes()
         self.sessions = Sessions(store.sessions, changes, now=lambda: self.now, mono=lambda: self.now)
         self.people = People(store.people, store.invitations, self.sessions, changes)
@@ -58,7 +60,7 @@ class Desk:
             people=self.people,
             rechecks=rechecks,
             ring=RING,
-            table=lambda: RouteTable((Host(name=HOST.encode(), title="app", clients={}, sign_in=("op",)),)),
+            table=lambda: RouteTable(self.hosts),
             span=USUAL.span,
         )
 
@@ -133,6 +135,21 @@ async def test_another_end_is_kept(desk, store):
     assert await other.introspect(bearer) is None
     with pytest.raises(NotFound):
         await other.steward.get(made.id)
+
+
+@pytest.mark.parametrize("shares_cookie", [True, False], ids=["one cookie", "handed on"])
+async def test_it_lives_no_longer_than_the_auth_host_of_its_domain_says(desk, shares_cookie):
+    domain = Domain(name="example.com", auth=b"auth.example.com", shares_cookie=shares_cookie)
+    (app,) = (replace(host, domain=domain, realm=domain.realm) for host in desk.hosts)
+    short = bound(idle_s=60.0, absolute_s=3600.0, remember_s=None)
+    desk.hosts = (app, replace(app, name=domain.auth, span=short))
+    user = await desk.person()
+    made, _ = await desk.make(user)
+    assert (made.expires_at, made.idle_s) == (NOW + 3600, 60.0)
+    with pytest.raises(Invalid):
+        await desk.make(user, life_s=3601.0)
+    with pytest.raises(Invalid):
+        await desk.steward.update(made.id, Change(expires_at=NOW + 3601), version=None, now=NOW)
 
 
 async def test_use_is_kept(desk, store):

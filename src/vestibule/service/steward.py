@@ -265,7 +265,10 @@ class Steward:
         return 0.0
 
     def _span_at(self, host: Host, identities: tuple[Identity, ...]) -> Span:
-        return shortest(self._span, host.span_by(one.client for one in identities))
+        """How long a session lives there. Threat: one that outlives any sign-in, which the auth host has bounds for."""
+        clients = tuple(one.client for one in identities)
+        auth = self._table().host(host.domain.auth) if host.domain is not None else None
+        return shortest(self._span, *(one.span_by(clients) for one in (host, auth) if one is not None))
 
 
 def realm_of(host: Host) -> str:
