@@ -9,6 +9,7 @@ import click
 from vestibule.admin_client import Happened
 from vestibule.cli.remote import Remote, Span, asks_gateway
 from vestibule.cli.table import Column
+from vestibule.cli.users import id_of
 
 
 def _about(one: Happened) -> str:
@@ -29,7 +30,7 @@ _COLUMNS = (
 @click.command()
 @click.option("--action", default="", help="Only these: session.new_device, sign_in.refused …")
 @click.option("--actor", default="", help='Only what this one did: "user ID", "token NAME", socket.')
-@click.option("--user", "user_id", default="", help="Only what is about this user, by id.")
+@click.option("--user", default="", help="Only what is about this user: an id or an e-mail address.")
 @click.option("--session", "session_id", default="", help="Only what is about this session, by id.")
 @click.option("--refused", is_flag=True, help="Only what was refused.")
 @click.option("--last", "last_s", type=Span(), help='Only of so long: "1h", "7d".')
@@ -40,7 +41,7 @@ def audit(
     *,
     action: str,
     actor: str,
-    user_id: str,
+    user: str,
     session_id: str,
     refused: bool,
     last_s: int | None,
@@ -50,7 +51,7 @@ def audit(
     found = remote.client.audit(
         action=action,
         actor=actor,
-        user_id=user_id,
+        user_id=id_of(remote, user),
         session_id=session_id,
         outcome="refused" if refused else "",
         since=datetime.now(UTC) - timedelta(seconds=last_s) if last_s else None,

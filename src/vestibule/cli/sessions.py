@@ -9,11 +9,12 @@ from vestibule.cli.remote import TAKES_ID, Remote, asks_gateway, confirm, day, m
 from vestibule.cli.table import Column, fields
 from vestibule.cli.users import id_of
 from vestibule.client import Session
+from vestibule.core.device import family_of
 
 _COLUMNS = (
     Column("ID", lambda session: session.id),
     Column("HOST", lambda session: session.host, may_shrink=True),
-    Column("DEVICE", lambda session: session.device.user_agent or "-", may_shrink=True),
+    Column("DEVICE", lambda session: _device(session.device.user_agent), may_shrink=True),
     Column("ADDRESS", lambda session: session.device.address or "-", may_shrink=True),
     Column("SEEN", lambda session: minute(session.seen_at)),
     Column("ENDS", lambda session: day(session.expires_at)),
@@ -68,6 +69,12 @@ def revoke_all(remote: Remote, *, user: str, yes: bool) -> None:
     confirm(f"Sign {user} out everywhere?", yes=yes)
     ended = remote.sessions.end_all(user_id)
     remote.done(f"{user_id} is signed out: {ended} sessions have ended.", {"ended": ended})
+
+
+def _device(user_agent: str) -> str:
+    """As the person's own page has it; what no browser sends, as it came."""
+    family = family_of(user_agent)
+    return family.words if family.browser else user_agent or "-"
 
 
 def _text(session: Session) -> str:

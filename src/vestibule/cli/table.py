@@ -1,4 +1,4 @@
-"""Tables for people: as wide as the terminal, 80 columns where there is none."""
+"""Tables for people: as wide as the terminal; whole where there is none, for grep and files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 GAP = "  "
+_UNBOUNDED = 1_000_000
 
 
 class Column(NamedTuple):
@@ -20,7 +21,7 @@ class Column(NamedTuple):
 
 def table(items: Sequence[Any], columns: Sequence[Column], width: int = 0) -> str:
     """The table. What doesn't fit is cut, in the columns that may shrink, the widest first."""
-    width = width or shutil.get_terminal_size((80, 24)).columns
+    width = width or shutil.get_terminal_size((_UNBOUNDED, 24)).columns
     cells = [[plain(column.text(item)) for column in columns] for item in items]
     heads = [column.head for column in columns]
     widths = [max(map(_width, [head, *texts])) for head, *texts in zip(heads, *cells, strict=True)]

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final
 
 from fastapi import Header
 
-IfMatch = Annotated[
-    str, Header(pattern=r'^(?:\*|"[0-9]{1,18}"|)$', description="The ETag that it must still have.")
-]
+from vestibule.web.api.shape import IF_MATCH
+
+IfMatch = Annotated[str, Header(pattern=IF_MATCH, description="The ETag that it must still have.")]
 ETAG: Final[dict[str, Any]] = {
     "ETag": {"description": "Its version, for `If-Match`.", "schema": {"type": "string"}}
 }

@@ -16,10 +16,13 @@ ID: Final = r"^[A-Za-z0-9_-]{1,64}$"
 ADDRESS: Final = (
     r"^[^\x00-\x20\x7f@,<>\"/\\()\[\]:;]{1,64}@[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,250}[A-Za-z0-9_])?$"
 )
+#: an ETag of `etag_of`, any, or none
+IF_MATCH: Final = r'^(?:\*|"[0-9]{1,18}"|)$'
 FORMS: Final = {
     LINE: "holds characters that can't be shown",
     ID: "is no id of this gateway",
     ADDRESS: "is no e-mail address",
+    IF_MATCH: 'is the ETag that was read, in its quotes ("3"), or *',
 }
 """What is wrong with a text that one of the patterns doesn't take."""
 
