@@ -373,9 +373,15 @@ def _come(identity: Identity, user: User, arrival: Arrival) -> Identity:
 
 
 def _lived(session: Session, arrival: Arrival) -> Session:
-    """The session within what holds for all that its person came by."""
-    span = arrival.span_by({arrival.client, *(known.client for known in session.identities)})
-    return lived(session, span, arrival.now, is_remembered=arrival.flow.remembers)
+    """The session within what holds for all that its person came by.
+
+    Threat: a provider whose people stay for hours, and who stay by signing in at another one again and again. What was
+    said by who has bounds of their own, and was not asked now, is kept no longer for it.
+    """
+    others = {known.client for known in session.identities} - {arrival.client}
+    span = arrival.span_by({arrival.client, *others})
+    may_be_kept = arrival.span_by(others) == arrival.span_by(())
+    return lived(session, span, arrival.now, is_remembered=arrival.flow.remembers and may_be_kept)
 
 
 def _is_theirs(session: Session, sibling: Done, arrival: Arrival) -> bool:

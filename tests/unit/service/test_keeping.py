@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tests.unit.service.conftest import Clock, Heartbeats
 from tests.unit.service.test_signin import Browser, World
 from vestibule.core.lifetimes import Lifetimes, bound, shortest
+from vestibule.model import Identity
 from vestibule.service.arrival import Arrivals
 from vestibule.service.sessions import Sessions
 from vestibule.store.memory import Store
@@ -82,6 +83,25 @@ async def test_the_wish_comes_with_a_later_sign_in_and_stays(world: World, brows
     world.clock.move(3600.0)
     assert "Max-Age" in await cookie_of(browser)
     assert (await browser.session()).expires_at == ends
+
+
+async def test_by_one_provider_nobody_is_kept_for_longer_than_another_one_said(
+    world: World, browser: Browser
+) -> None:
+    await cookie_of(browser, "github", remember="1")
+    session = await browser.session()
+    # The same person, by Google, too: as when an account was linked.
+    google = Identity(client="google", issuer="https://op.example", subject="alice")
+    await world.people.link(session.user_id, google, world.clock.now())
+    both = (*session.identities, google)
+    await world.sessions.update(session.id, lambda one: replace(one, identities=both))
+    for _ in range(3):
+        world.clock.move(1000.0)
+        await cookie_of(browser, "google", remember="1")
+        again = await browser.session()
+        assert (again.id, len(again.identities), again.expires_at) == (session.id, 2, session.expires_at)
+    await cookie_of(browser, "github", remember="1")
+    assert (await browser.session()).expires_at == world.clock.now() + 3600.0
 
 
 async def test_no_wish_can_be_written_into_the_flows_cookie(world: World, browser: Browser) -> None:
