@@ -28,6 +28,7 @@ from vestibule.app import DRAIN_S
 from vestibule.config.compile import Compiled
 from vestibule.core.listener import ListenAddress
 from vestibule.errors import ConfigError, StoreError
+from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.process import ALONE, READY, Place, run
 from vestibule.proxy.listener import bound_sockets
@@ -174,6 +175,7 @@ class Supervisor:
 
     def _keep_running(self) -> int:
         while True:
+            clock.now()  # a jump of the system's clock is seen here, and who is forked knows of it
             self._start_what_is_due()
             self._wait(_LOOK_S)
             for signum in self._signals():
