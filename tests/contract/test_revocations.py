@@ -50,7 +50,9 @@ async def test_a_parents_end_is_its_childrens(store):
         pytest.param(User(id="u1", created_at=NOW), True, id="plain"),
         pytest.param(User(id="u1", created_at=NOW, valid_from=NOW + 0.1), True, id="valid since it began"),
         pytest.param(User(id="u1", created_at=NOW, valid_from=NOW + 0.2), False, id="valid only later"),
-        pytest.param(User(id="u1", created_at=NOW, sessions_from=NOW + 0.2), False, id="signed out everywhere later"),
+        pytest.param(
+            User(id="u1", created_at=NOW, sessions_from=NOW + 0.2), False, id="signed out everywhere later"
+        ),
         pytest.param(User(id="u1", created_at=NOW, disabled=True), False, id="disabled"),
         pytest.param(User(id="u2", created_at=NOW), False, id="unknown"),
     ],

@@ -315,7 +315,9 @@ async def test_a_sweep_takes_the_dead_a_few_at_a_time(store):
         pytest.param(User(id="u1", created_at=NOW), True, id="plain"),
         pytest.param(User(id="u1", created_at=NOW, valid_from=NOW), True, id="valid since it began"),
         pytest.param(User(id="u1", created_at=NOW, valid_from=NOW + 0.1), False, id="valid only later"),
-        pytest.param(User(id="u1", created_at=NOW, sessions_from=NOW + 0.1), False, id="signed out everywhere later"),
+        pytest.param(
+            User(id="u1", created_at=NOW, sessions_from=NOW + 0.1), False, id="signed out everywhere later"
+        ),
         pytest.param(User(id="u1", created_at=NOW, disabled=True), False, id="disabled"),
         pytest.param(User(id="u2", created_at=NOW), False, id="unknown"),
     ],
