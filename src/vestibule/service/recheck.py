@@ -189,7 +189,7 @@ class Rechecks:
         own = [one for one in session.identities if owner_of(session, one.client) == session_id]
         if session.parent_id and not own:
             return session
-        if session.made_by and not session.clients:
+        if session.made_by and not any(one.client in session.clients for one in own):
             return await self._by_word(session)
         try:
             async with asyncio.timeout(HARD_S):

@@ -14,6 +14,7 @@ from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, routes_of
 from vestibule.core.rule import rule
 from vestibule.core.seal import Key, KeyRing
+from vestibule.core.session import with_client
 from vestibule.errors import ClientError, ProviderInvalid, ProviderRefused, ProviderUnavailable, StoreError
 from vestibule.model import Device, Identity, Secret, Session, Tokens
 from vestibule.observe.log import Log
@@ -492,6 +493,20 @@ async def test_it_ends_where_nobody_vouches_any_more_and_no_word_is_doubted_for_
     assert await world.rechecks.checked(session) is None
     assert await world.still(session) is None
     assert ledger.told == []
+
+
+async def test_further_credentials_make_nobodys_word_last(world):
+    """Threat: a phone that adds credentials elsewhere, so that its session is asked about nowhere, or ends by it."""
+    world.rechecks.tell(ledger := Ledger())
+    session = await made(world)
+    await world.sessions.update(session.id, lambda one: with_client(one, "another"))
+    ledger.known = (replace(ALICE, orgs=("elsewhere",)),)
+    world.clock.move(HOUR_S)
+    assert (await world.rechecks.checked(session)).identities == ledger.known
+    ledger.known = ()
+    world.clock.move(HOUR_S)
+    assert await world.rechecks.checked(await world.still(session)) is None
+    assert world.op.asked == []
 
 
 async def test_it_is_neither_used_nor_ended_while_that_can_t_be_known(world):
