@@ -26,7 +26,7 @@ from vestibule.errors import StoreError, VestibuleError
 from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
-from vestibule.opening import Kept, key_jobs, opened, token_sources
+from vestibule.opening import Kept, key_jobs, last_word, opened, token_sources
 from vestibule.providers.base import Provider, Refresh
 from vestibule.proxy.account import Account
 from vestibule.proxy.admin import Admin
@@ -142,6 +142,7 @@ class App:
             changes,
             lifetimes=compiled.lifetimes,
             grace_s=compiled.lifetimes.grace_s,
+            last_word=last_word(store),
         )
         self.grants = Grants(
             store.grants,

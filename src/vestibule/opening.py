@@ -147,6 +147,11 @@ async def open_store(
     return split.Store(kept, opened)
 
 
+def last_word(store: Store) -> base.Revocations | None:
+    """Whom to ask of sessions while they themselves can't be reached; None where all stands in one place."""
+    return store.database.revocations if isinstance(store, split.Store) else None
+
+
 async def open_changes(compiled: Compiled, ring: KeyRing, store: Store, log: Log) -> base.Changes:
     """How changes are told: by the database where it is a server, by a socket among the processes of one machine."""
     if isinstance(compiled.database, Postgres):

@@ -154,6 +154,22 @@ def inherited(child: Session, parent: Session) -> Session | None:
     )
 
 
+def next_version(after: Session, before: Session) -> Session:
+    """The session as it is stored in the place of *before*."""
+    return replace(after, version=before.version + 1)
+
+
+def takes_away(before: Session, after: Session) -> bool:
+    """Whether it is less than it was: another person's or nobody's, without an account, for a shorter time."""
+    left = {(one.issuer, one.subject) for one in after.identities}
+    return (
+        (bool(before.user_id) and after.user_id != before.user_id)
+        or any((one.issuer, one.subject) not in left for one in before.identities)
+        or after.expires_at < before.expires_at
+        or after.idle_s < before.idle_s
+    )
+
+
 def is_top(client: str) -> bool:
     """True for the full name of a client at top level; that of a host's own begins with the host."""
     return "/" not in client

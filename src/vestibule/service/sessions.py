@@ -11,13 +11,12 @@ the same way, and while no heartbeat says so, an entry older than a second is re
 
 from __future__ import annotations
 
+import contextlib
 import math
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
-
-from msgspec.structs import replace
 
 from vestibule.core import session as rules
 from vestibule.core.lifetimes import UNBOUNDED, USUAL, Lifetimes, Span, shortest
@@ -63,8 +62,11 @@ class Sessions:
         lifetimes: Lifetimes = USUAL,
         grace_s: float = USUAL.grace_s,
         capacity: int = 20_000,
+        last_word: base.Revocations | None = None,
     ) -> None:
+        """`last_word`: who is asked whether a session may live while the store itself is away, where that can be."""
         self._store = store
+        self._last_word = last_word
         self._changes = changes
         self._now = now
         self._mono = mono
@@ -125,8 +127,9 @@ class Sessions:
         if not rules.is_handle(handle):
             return None
         # Many requests of one browser at once make one look-up; who comes after a change was told shares none that
-        # began before it.
-        key = (handle, self._forgotten)
+        # began before it, nor, where changes may go untold, one that is old.
+        mono = self._mono()
+        key = (handle, self._forgotten, None if self._changes.is_current(mono) else mono // UNCONFIRMED_S)
         return await self._looks.share(key, partial(self._load, handle), name="look session up")
 
     async def _load(self, handle: str) -> Session | None:
@@ -135,10 +138,9 @@ class Sessions:
             held = await self._store.by_handle(rules.hash_of(handle), self._now())
             session = await self._whole(held.session) if held is not None else None
         except StoreError:
-            cached = self._by_handle.get(handle)
-            if cached is not None and self._now() < cached.handles[handle] and self._is_in_grace(cached):
-                return cached.session
-            raise
+            if (known := await self._while_away(self._by_handle, handle)) is None:
+                raise
+            return known
         if held is None or session is None:
             self._drop_handle(handle)
             return None
@@ -158,10 +160,9 @@ class Sessions:
             known = await self._store.by_id(session_id, self._now())
             session = known and await self._whole(known)
         except StoreError:
-            cached = self._by_id.get(session_id)
-            if cached is not None and self._is_in_grace(cached):
-                return cached.session
-            raise
+            if (kept := await self._while_away(self._by_id, session_id)) is None:
+                raise
+            return kept
         if session is None:
             self._forget(session_id)
         elif forgotten == self._forgotten:
@@ -241,7 +242,7 @@ class Sessions:
             written = await self._store.renew_handle(
                 after, before.version, handle_hash, old_good_until=good_until
             )
-            return _next_version(after, before) if written else None
+            return rules.next_version(after, before) if written else None
 
         renewed = await self._changed(session.id, change or (lambda unchanged: unchanged), write)
         if renewed is not None and not session.user_id:
@@ -259,7 +260,7 @@ class Sessions:
             if after == before:
                 return before
             written = await self._store.save(after, before.version)
-            return _next_version(after, before) if written else None
+            return rules.next_version(after, before) if written else None
 
         return await self._changed(session_id, change, write)
 
@@ -381,7 +382,7 @@ class Sessions:
             finally:
                 self._changes.publish(SESSION, session_id)
             if after is not None:
-                if _takes_away(before, after):
+                if rules.takes_away(before, after):
                     await self._changes.settle()
                 return await self._whole(after)
         return None
@@ -410,6 +411,21 @@ class Sessions:
     def heard_after(self, read_mono: float) -> float:
         """When what was read then, and of which no change was heard since, was good the last time."""
         return max(read_mono, self._heard_mono) if read_mono > self._doubted_mono else read_mono
+
+    async def _while_away(self, cache: Mapping[str, _Cached], key: str) -> Session | None:
+        """What was verified of late, unless the part of the store that has the last word says it has ended.
+
+        Threat: a revocation that stands in the database, missed where Redis and the channel are away.
+        """
+        known = cache.get(key)
+        if known is not None and self._last_word is not None:
+            with contextlib.suppress(StoreError):  # nothing of the store can be reached
+                if not await self._last_word.living((known.session,)):
+                    self._forget(known.session.id)
+            known = cache.get(key)
+        if known is None or self._now() >= known.handles.get(key, math.inf) or not self._is_in_grace(known):
+            return None
+        return known.session
 
     def _is_in_grace(self, cached: _Cached) -> bool:
         age_s = self._mono() - self.heard_after(cached.read_mono)
@@ -480,18 +496,3 @@ class Sessions:
         for cached in tuple(self._by_id.values()):
             if cached.session.user_id == user_id:
                 self._drop(cached.session.id)
-
-
-def _takes_away(before: Session, after: Session) -> bool:
-    """Whether it is less than it was: another person's or nobody's, without an account, for a shorter time."""
-    left = {(one.issuer, one.subject) for one in after.identities}
-    return (
-        (bool(before.user_id) and after.user_id != before.user_id)
-        or any((one.issuer, one.subject) not in left for one in before.identities)
-        or after.expires_at < before.expires_at
-        or after.idle_s < before.idle_s
-    )
-
-
-def _next_version(after: Session, before: Session) -> Session:
-    return replace(after, version=before.version + 1)

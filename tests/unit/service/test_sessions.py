@@ -246,6 +246,56 @@ async def test_an_entry_is_as_old_as_the_question_was_not_the_answer(store, chan
     assert sessions.peek(handle) is None
 
 
+async def test_who_comes_late_shares_no_old_look_up_where_changes_may_go_untold(store, changes, clock):
+    class Slow(Away):
+        def __getattr__(self, name):
+            method = super().__getattr__(name)
+
+            async def call(*args):
+                found = await method(*args)
+                await gate.wait()  # what the store said waits to be read
+                return found
+
+            return call
+
+    gate = asyncio.Event()
+    slow = Slow(store.sessions)
+    sessions = Sessions(slow, changes, now=clock.now, mono=clock.mono)
+    session, handle = await started(Sessions(store.sessions, changes, now=clock.now, mono=clock.mono), clock)
+    changes.is_beating = False
+    before = asyncio.create_task(sessions.load(handle))
+    while not slow.calls:
+        await asyncio.sleep(0)
+    await store.sessions.delete(session.id)  # elsewhere, and this process stands still meanwhile
+    clock.move(1.0)
+    after = asyncio.create_task(sessions.load(handle))
+    await asyncio.sleep(0)
+    gate.set()
+    assert await before == session
+    assert await after is None
+
+
+async def test_grace_serves_nobody_whom_the_part_of_the_store_that_is_there_says_to_have_ended(
+    store, away, changes, clock
+):
+    sessions = Sessions(away, changes, now=clock.now, mono=clock.mono, last_word=Away(store.revocations))
+    ended, handle = await started(sessions, clock)
+    other, others = await started(sessions, clock)
+    for one in (handle, others):
+        await sessions.load(one)
+    away.is_away, changes.is_beating = True, False
+    clock.move(2.0)
+    assert await sessions.load(handle) == ended
+    await store.revocations.revoke([(ended.id, ended.expires_at)])
+    sessions._last_word.is_away = True  # nothing of the store is there: that is what the grace is for
+    assert await sessions.load(handle) == ended
+    sessions._last_word.is_away = False
+    for ask in (sessions.load(handle), sessions.by_id(ended.id), sessions.load(handle)):
+        with pytest.raises(StoreError):
+            await ask
+    assert await sessions.load(others) == await sessions.by_id(other.id) == other
+
+
 async def test_a_handle_of_before_a_renewal_elsewhere_finds_nothing_of_after_it(store, changes, clock):
     here = Sessions(store.sessions, changes, now=clock.now, mono=clock.mono)
     elsewhere = Sessions(store.sessions, Heartbeats(), now=clock.now, mono=clock.mono)
