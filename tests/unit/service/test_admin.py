@@ -130,6 +130,23 @@ async def test_many_wrong_tokens_from_an_address_are_not_looked_up_for_a_minute(
     assert await tokens.check(bearer.reveal(), HERE, NOW + WINDOW_S), "and this one, after the minute"
 
 
+async def test_wrong_tokens_keep_no_service_out_that_was_let_in_from_there(tokens):
+    """Threat: on loopback all services of a machine have one address, and so has whoever wants them out."""
+    token, bearer = await tokens.create("shop", None, NOW)
+    await tokens.check(bearer.reveal(), HERE, NOW)
+    for _ in range(FAILURES_MAX):
+        with pytest.raises(ClientError):
+            await tokens.check("vst_admin_" + "a" * 43, HERE, NOW)
+    assert await tokens.check(bearer.reveal(), HERE, NOW)
+    await tokens.revoke(token.id)
+    with pytest.raises(ClientError) as caught:
+        await tokens.check(bearer.reveal(), HERE, NOW)
+    assert caught.value.code == "admin_token_invalid"
+    with pytest.raises(ClientError) as caught:
+        await tokens.check(bearer.reveal(), HERE, NOW)
+    assert caught.value.code == "too_many_tries"
+
+
 async def test_wrong_tokens_at_two_processes_are_one_count(store):
     one, two = (AdminTokens(store.admin_tokens, shared=SharedTries(store.tries)) for _ in range(2))
     for number in range(FAILURES_MAX):
