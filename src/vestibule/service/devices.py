@@ -97,7 +97,13 @@ class Devices:
         new = novelty(known, digest, device)
         before: KnownDevice | None = next((one for one in known if one.digest == digest), None)
         after = remembered(before, user_id=session.user_id, digest=digest, device=device, now=visit.now)
-        await self._store.keep(after, at_most=DEVICES_MAX)
+        try:
+            await self._store.keep(after, at_most=DEVICES_MAX)
+        finally:
+            # Threat: a store that is slow just then has kept it, and who waited in vain tells of it never.
+            await self._tell(visit, session, new)
+
+    async def _tell(self, visit: Visit, session: Session, new: Novelty) -> None:
         action = {Novelty.DEVICE: names.SESSION_NEW_DEVICE, Novelty.PLACE: names.SESSION_NEW_PLACE}.get(new)
         if action is not None:
             await self.events.tell(

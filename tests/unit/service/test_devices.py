@@ -172,6 +172,22 @@ async def test_a_store_that_is_away_keeps_nobody_out(porch):
     assert await porch.told() == []
 
 
+@pytest.mark.parametrize("is_kept", [True, False], ids=["kept after all", "not kept"])
+async def test_a_store_that_is_slow_in_keeping_it_hides_nothing(porch, monkeypatch, is_kept):
+    await porch.arrive()
+    keep = porch.rows.keep
+
+    async def keep_slowly(*given, **more):
+        if is_kept:
+            await keep(*given, **more)
+        raise TimeoutError
+
+    monkeypatch.setattr(porch.rows, "keep", keep_slowly)
+    await porch.arrive(replace(VISIT, user_agent=CHROME, address="198.51.100.9"))
+    assert await porch.told() == [SESSION_NEW_DEVICE]
+    assert "device_not_noted" in porch.out.getvalue()
+
+
 async def test_a_device_is_forgotten_after_a_year(porch):
     await porch.arrive()
     assert await porch.devices.sweep(NOW + FORGET_S, 9) == 0
