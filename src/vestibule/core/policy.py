@@ -18,6 +18,8 @@ from vestibule.model import Allow, Asker, Caller, Decision, Deny, Identity, Sess
 
 NAMED_MAX: Final = 10
 """How many rules a reason names."""
+AHEAD_S: Final = 60.0
+"""How far a token's clock may be ahead of this one."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,12 +223,14 @@ def is_too_old(max_age_s: float, known: Iterable[Identity], asker: Asker) -> boo
     """True where they signed in longer ago than that, or nobody knows when; never for 0.
 
     `known`: those of their identities that count here. What another host's provider says of when doesn't. Of a token it
-    is what the token itself says.
+    is what the token itself says. Threat: one that says a time yet to come (milliseconds, too), and is fresh for years.
     """
     if not max_age_s:
         return False
-    signed_in_at = asker.signed_in_at if asker.scopes is not None else newest(known)
-    return asker.now - signed_in_at >= max_age_s if signed_in_at < math.inf else False
+    if asker.scopes is None:
+        return asker.now - newest(known) >= max_age_s
+    age_s = asker.now - asker.signed_in_at
+    return not -AHEAD_S <= age_s < max_age_s if asker.signed_in_at < math.inf else False
 
 
 def newest(known: Iterable[Identity]) -> float:

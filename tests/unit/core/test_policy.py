@@ -437,6 +437,9 @@ def test_the_answer_says_how_old_it_may_be():
         pytest.param(0.0, StepUp, id="a token that doesn't say"),
         pytest.param(NOW - 5, Allow, id="a token of somebody who signed in lately"),
         pytest.param(NOW - HOUR, StepUp, id="a token of somebody who signed in long ago"),
+        pytest.param(NOW + 60, Allow, id="a token by a clock that is a minute ahead"),
+        pytest.param(NOW + 61, StepUp, id="a token of somebody who will have signed in"),
+        pytest.param(NOW * 1000, StepUp, id="a token that counts milliseconds"),
         pytest.param(math.inf, Allow, id="a password with this very request"),
     ],
 )
