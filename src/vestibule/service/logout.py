@@ -50,6 +50,8 @@ _FRAMED_MAX: Final = 10_000
 _ROUNDS_MAX: Final = 20
 _NOTED: Final = "ended"
 _SEEN: Final = "logout"
+_NAMELESS: Final = "sub without sid"
+"""What of a subject is noted where a `sid` is named: sign-ins of which none is known (`_is_nameless`)."""
 
 
 class Owners(Protocol):
@@ -116,6 +118,8 @@ class Logouts:
     async def _note(self, token: LogoutToken, now: float) -> None:
         place = ("sid", token.sid) if token.sid else ("sub", token.subject)
         await self._park(_key(token.issuer, *place), token.issued_at, now)
+        if token.sid and token.subject:
+            await self._park(_key(token.issuer, _NAMELESS, token.subject), token.issued_at, now)
 
     async def _end_all(self, token: LogoutToken, now: float) -> tuple[Session, ...]:
         """End what the token means; a store tells of a thousand at a time."""
@@ -204,7 +208,8 @@ class Logouts:
         told_at = _issued_at(tokens)
         if told_at is None:
             return False
-        places = [("sub", identity.subject), *([("sid", identity.sid)] if identity.sid else [])]
+        own = ("sid", identity.sid) if identity.sid else (_NAMELESS, identity.subject)
+        places = [("sub", identity.subject), own]
         for place in places:
             key = _key(identity.issuer, *place)
             noted = await self._parking.parked(_NOTED, key, now)

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from tests.unit.service.conftest import Away, Clock, Heartbeats
 from tests.unit.service.ending import Ender, token, with_ender
 from tests.unit.service.test_signin import Browser, World
+from vestibule.core.session import with_client
 from vestibule.errors import ClientError, FlowError, ProviderUnavailable, StoreError, TooManyTries
-from vestibule.model import Device, Secret
+from vestibule.model import Device, Secret, Tokens
 from vestibule.service.logout import AWAY_S, MISSES_MAX, MISSES_WINDOW_S, NOTED_S, SAME_S
 from vestibule.store.memory import Store
 
@@ -90,6 +91,19 @@ async def test_what_was_handed_on_ends_with_it(world: World, ender: Ender) -> No
     assert handed is not None
     await told(world, sid="s-1")
     assert await world.sessions.by_id(handed[0].id) is None
+
+
+async def test_all_tokens_of_it_and_of_what_was_handed_on_are_revoked(world: World, ender: Ender) -> None:
+    parent, now = await (await signed_in(world, "alice@s-1")).session(), world.clock.now()
+    handed = await world.sessions.hand_on(parent, host="app.example", device=Device(), now=now)
+    assert handed is not None
+    own = "app.example/drive"
+    child = await world.sessions.update(handed[0].id, lambda one: with_client(one, own))
+    assert child is not None
+    await world.grants.keep(child, own, Tokens(access_token=Secret("at"), refresh_token=Secret("rt")), now)
+    await told(world, sid="s-1")
+    assert len(ender.revoked) == 1
+    assert len(world.ops[own].revoked) == 1
 
 
 @pytest.mark.parametrize(
@@ -205,6 +219,19 @@ async def test_a_sign_in_that_was_under_way_when_the_logout_came_does_not_surviv
     assert caught.value.code == "flow_expired"
     assert not await browser.has_session()
     assert await world.store.sessions.by_sid(ISSUER, "s-1", world.clock.now()) == ()
+
+
+async def test_of_a_sign_in_without_a_sid_any_of_the_subject_may_be_the_one(
+    world: World, ender: Ender
+) -> None:
+    browser = Browser(world)
+    await told(world, sid="s-1", subject="alice")
+    with pytest.raises(FlowError):
+        await browser.sign_in("alice@")
+    assert not await browser.has_session()
+    assert await (await signed_in(world, "bob@")).has_session()
+    world.clock.move(SAME_S + 1)
+    assert await (await signed_in(world, "alice@")).has_session()
 
 
 async def test_at_another_process_too(world: World, ender: Ender) -> None:
