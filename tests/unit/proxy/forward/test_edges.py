@@ -293,6 +293,17 @@ def test_who_is_to_be_asked_about_is_asked_about(loop):
     assert stand.plane.rechecks.asked == 1
 
 
+def test_who_is_somebody_else_by_now_is_judged_as_that(loop):
+    stand = Stand(loop)
+    handle = stand.plane.sign_in()
+    assert again(stand, cookie=handle).status == 200
+    stand.loop.wait(
+        stand.plane.sessions.update(stand.plane.session.id, lambda one: replace(one, identities=()))
+    )
+    assert stand.loop.wait(stand.plane.sessions.load(handle)) is not None  # it is in the cache as it is now
+    assert stand.ask(NGINX, b"/a", cookie=handle).status == 401
+
+
 def test_a_handle_is_given_out_for_half_of_its_life(loop):
     stand = Stand(loop)
     handle = stand.plane.sign_in()
