@@ -39,8 +39,7 @@ HANG_S: Final = 10.0
 START_S: Final = 60.0
 """How long one may take until it is ready."""
 _AGAIN_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
-"""How long to wait before a process that died so often in a row, soon after its start, is started again."""
-_SOON_S: Final = 10.0
+"""How long to wait before a process that died so often in a row without having become ready is started again."""
 _LOOK_S: Final = 0.5
 _LAST_S: Final = 5.0
 """How much longer than its drain a process may take to end."""
@@ -74,7 +73,7 @@ class Child(msgspec.Struct, kw_only=True):
     began_mono: float = 0.0
     heard_mono: float = 0.0
     deaths: int = 0
-    """How often in a row it died soon after its start."""
+    """How often in a row it died before it was ready."""
     again_mono: float = 0.0
     """When it may be started."""
 
@@ -252,8 +251,8 @@ class Supervisor:
     def _bury(self, child: Child) -> None:
         now = time.monotonic()
         _close(child)
+        child.deaths = 0 if child.is_ready else child.deaths + 1
         child.pid, child.is_ready = 0, False
-        child.deaths = child.deaths + 1 if now - child.began_mono < _SOON_S else 0
         child.again_mono = now + _AGAIN_S[min(child.deaths, len(_AGAIN_S) - 1)]
 
     def _end_what_hangs(self) -> None:
