@@ -14,4 +14,6 @@ down_revision = "0008"
 
 def upgrade() -> None:
     """Add the column."""
-    op.add_column("users", sa.Column("sessions_from", sa.Double(), nullable=False, server_default=sa.text("0")))
+    op.add_column(
+        "users", sa.Column("sessions_from", sa.Double(), nullable=False, server_default=sa.text("0"))
+    )
