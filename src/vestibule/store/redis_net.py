@@ -244,7 +244,7 @@ class Sentinels:
                 wire = await self._links[at].wire()
                 found = await wire.ask(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._primary))
             except (Broken, Refused) as exc:
-                faults.append(f"{at}: {exc}")
+                faults.append(_with_place(at, exc))
                 continue
             if found is None:
                 faults.append(f"{at} knows no primary `{self._primary}`")
@@ -365,7 +365,7 @@ class Cluster:
                     wire = await self._link(at).wire()
                     self._take(await wire.ask(("CLUSTER", "SLOTS")), at)
                 except Broken as exc:
-                    faults.append(f"{at}: {exc}")
+                    faults.append(_with_place(at, exc))
                 else:
                     self._is_stale = False
                     return
@@ -406,6 +406,11 @@ def _address_of(at: str, before: Address | None) -> Address | None:
     host, _, port = at.rpartition(":")
     host = host or (before.host if before is not None else "")
     return Address(host, int(port)) if host and port.isdecimal() else None
+
+
+def _with_place(at: Address, exc: Exception) -> str:
+    """What is wrong, with the server, named once."""
+    return f"{exc}" if f"{exc}".startswith(f"{at}") else f"{at}: {exc}"
 
 
 def ask_address(refused: Refused) -> Address | None:

@@ -29,14 +29,26 @@ _ELSEWHERE: Final = frozenset(("NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "READONLY
 _START_S: Final = 0.6
 """A little longer than a server that was found away is not asked."""
 _PROBE_MS: Final = 10_000
-_ADVICE: Final = {
-    "WRONGPASS": "look at user and password, and at what is percent-encoded in them",
-    "NOAUTH": "it wants a password: redis://USER:PASSWORD@HOST",
-    "NOPERM": "what its user has to be allowed is in docs/stores.md",
-    "MOVED": "it is part of a Cluster: redis+cluster://HOST:PORT",
-    "READONLY": "it is a replica; name the primary, or the Sentinels that know it: redis+sentinel://HOST:PORT/PRIMARY",
-    "DENIED": "it takes connections from its own machine only",
-}
+_SENTINELS_OWN: Final = "Sentinels have users of their own: ?sentinel_user=USER&sentinel_password=PASSWORD"
+#: what all stands in what was said → what to do; the first that fits counts
+_ADVICE: Final = (
+    (("no Sentinel", "WRONGPASS"), _SENTINELS_OWN),
+    (("no Sentinel", "NOAUTH"), _SENTINELS_OWN),
+    (("no Sentinel", "unknown command"), "it is no Sentinel: redis://HOST:PORT"),
+    (("WRONGPASS",), "look at user and password, and at what is percent-encoded in them"),
+    (("NOAUTH",), "it wants a password: redis://USER:PASSWORD@HOST"),
+    (("NOPERM",), "what its user has to be allowed is in docs/stores.md"),
+    (("MOVED",), "it is part of a Cluster: redis+cluster://HOST:PORT"),
+    (("cluster support disabled",), "it is part of none: redis://HOST:PORT"),
+    (
+        ("READONLY",),
+        "it is a replica; name the primary, or the Sentinels that know it: redis+sentinel://HOST:PORT/PRIMARY",
+    ),
+    (("DENIED",), "it takes connections from its own machine only"),
+    (("DB index",), "it has fewer databases: /0 is the first"),
+    (("CERTIFICATE_VERIFY_FAILED",), "?ca=FILE names the authorities whose word counts"),
+    (("[SSL: WRONG_VERSION_NUMBER]",), "it speaks no TLS there: redis://"),
+)
 
 
 class Script:
@@ -236,9 +248,9 @@ def unreachable(exc: Exception) -> StoreError:
 
 def unopened(place: Redis, exc: Exception) -> StoreError:
     """What is told when the program can't start."""
-    advice = _ADVICE.get(exc.word, "") if isinstance(exc, Refused) else ""
-    why = f"{exc}".rstrip(".") + (f": {advice}" if advice else "")
-    return StoreError(f"The store {place} can't be opened: {why}.", detail=type(exc).__name__)
+    said = f"{exc}".rstrip(".")
+    advice = next((advice for words, advice in _ADVICE if all(word in said for word in words)), "")
+    return StoreError(f"The store {place} can't be opened: {said}{f': {advice}' if advice else ''}.")
 
 
 def login_of(place: Redis) -> Login:
@@ -265,7 +277,5 @@ def _tls(place: Redis) -> ssl.SSLContext | None:
             context.load_cert_chain(place.cert, place.key or None, password="")  # never asks a terminal
     except OSError as exc:  # SSLError too
         files = ", ".join(filter(None, (place.ca, place.cert, place.key)))
-        raise StoreError(
-            f"The store {place} can't be opened: {files}: {exc}.", detail=type(exc).__name__
-        ) from exc
+        raise StoreError(f"The store {place} can't be opened: {files}: {exc}.") from exc
     return context
