@@ -21,6 +21,8 @@ from vestibule.protocol.address import parse
 NETWORKS_MAX: Final = 20
 """How many networks are remembered of a device, the latest."""
 ID_BYTES: Final = 16
+USER_AGENT_MAX: Final = 500
+"""How much of a User-Agent is kept, in characters."""
 _READ_CHARS: Final = 512
 _V4_BITS: Final = 24
 _V6_BITS: Final = 48
@@ -127,6 +129,14 @@ class Novelty(enum.Enum):
     DEVICE = "device"
     PLACE = "place"
     """A known device, from a network that none of the person's has signed in from."""
+
+
+def user_agent_of(raw: bytes) -> str:
+    """What a User-Agent says, as it is kept: one line, which can be shown anywhere.
+
+    Threat: controls that a terminal obeys; so much of it that sessions fill the store, or that no list shows them.
+    """
+    return "".join(char for char in raw[:USER_AGENT_MAX].decode("latin-1") if char.isprintable())
 
 
 def family_of(user_agent: str) -> Family:

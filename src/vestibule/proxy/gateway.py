@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from vestibule.core.compat import HEALTH, PRODUCTS
+from vestibule.core.device import user_agent_of
 from vestibule.core.passage import without
 from vestibule.core.route import HEALTH_PATH, KEYS_PATH, POMERIUM_KEYS_PATH, Backend, RouteTable
 from vestibule.errors import BadRequest, ClientError
@@ -275,7 +276,7 @@ class Gateway:
             site=view.site,
             session=session,
             address=exchange.address,
-            user_agent=head.value(b"user-agent").decode("latin-1"),
+            user_agent=user_agent_of(head.value(b"user-agent")),
             request_id=id_of(exchange),
             now=self._now(),
             root=root.decode("ascii") if root and head.target.path.startswith(root + b"/") else "",

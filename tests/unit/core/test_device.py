@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from vestibule.core.device import (
     NETWORKS_MAX,
+    USER_AGENT_MAX,
     Family,
     KnownDevice,
     Novelty,
@@ -16,6 +17,7 @@ from vestibule.core.device import (
     network_of,
     novelty,
     remembered,
+    user_agent_of,
 )
 from vestibule.model import Device, Session
 
@@ -34,6 +36,23 @@ HOME = KnownDevice(
     first_at=NOW,
     seen_at=NOW,
 )
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        (b"Shop/2.1 (iOS)", "Shop/2.1 (iOS)"),
+        (b"", ""),
+        (b"Caf\xe9/1", "Caf\xe9/1"),
+        (b"a\tb\x7fc", "abc"),
+        (b"\x9b31mred", "31mred"),
+        (b"x" * 60_000, "x" * USER_AGENT_MAX),
+    ],
+    ids=["a program", "nothing", "Latin-1", "a tab", "what steers a terminal", "much"],
+)
+def test_what_user_agent_says_is_kept_as_one_line_that_can_be_shown(raw, kept):
+    assert user_agent_of(raw) == kept
+
 
 AGENTS = [
     (FIREFOX, "Firefox on Linux"),

@@ -309,7 +309,7 @@ def test_own_paths_go_to_the_control_plane_and_all_others_do_not(plane, path, ow
 
 def test_a_visit_says_who_asks(plane):
     handle = plane.sign_in()
-    plane.get(b"/@/session", b"User-Agent: Test/1", b"Cookie: a=b; vestibule-80-flow-1=f", cookie=handle)
+    plane.get(b"/@/session", b"User-Agent: Test/\t1", b"Cookie: a=b; vestibule-80-flow-1=f", cookie=handle)
     [visit] = plane.control.visits
     assert visit.session == plane.session
     assert (visit.address, visit.user_agent, visit.site.base_url) == (

@@ -360,7 +360,10 @@ def _shown(session: model.Session, response: Response | None = None) -> dict[str
         "expires_at": moment(session.expires_at),
         "idle_timeout": int(session.idle_s),
         "attributes": session.attributes,
-        "device": DeviceShown(user_agent=session.device.user_agent, address=session.device.address),
+        # Not checked as a service's is: whatever a browser once said, no list may fail of it.
+        "device": DeviceShown.model_construct(
+            user_agent=session.device.user_agent, address=session.device.address
+        ),
         "providers": list(dict.fromkeys(identity.client for identity in session.identities)),
         "parent_id": session.parent_id,
         "made_by": session.made_by,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.web.api.desk import RING
 from vestibule.core import session_token
@@ -81,6 +82,19 @@ def test_a_session_is_made_for_a_person_and_its_bearer_is_told_once(api):
     )
     assert api.changes == [("socket", "session.create", made["id"])]
     assert bearer not in api.written.getvalue()
+
+
+@pytest.mark.parametrize("user_agent", ["x" * 501, "a\tb", "\x7f"], ids=["long", "with a tab", "a control"])
+def test_no_user_agent_keeps_a_session_out_of_the_lists(api, user_agent):
+    """Threat: who stole an account signs in with one, and nobody who looks sees their session."""
+    alice = api.person()
+    made = make(api, alice)
+    odd = Device(user_agent=user_agent)
+    api.do(api.sessions.update(made["id"], lambda session: replace(session, device=odd)))
+    (shown,) = api.call("GET", f"/sessions?user_id={alice.id}").json["items"]
+    assert shown["device"]["user_agent"] == user_agent
+    assert api.call("GET", f"/sessions/{made['id']}").status == 200
+    assert patch(api, made["id"], {"attributes": {"a": 1}}).status == 200
 
 
 def test_it_is_known_by_what_providers_said_and_is_no_fresh_sign_in(api):
