@@ -162,6 +162,26 @@ def test_time_in_which_this_process_stood_still_is_no_fault_of_the_store():
     virtual.run(story())
 
 
+def test_a_process_that_is_always_late_excuses_a_store_that_hangs_a_few_times_only():
+    async def story() -> None:
+        server = Server()
+        server.late_s = 600.0
+        loop, began = asyncio.get_running_loop(), now()
+
+        async def be_late() -> None:
+            while True:
+                await asyncio.sleep(0.01)
+                loop._virtual.now += 0.2
+
+        lateness = asyncio.create_task(be_late())
+        assert "no answer" in str(await server.ask())
+        assert now() - began < 5.0
+        lateness.cancel()
+        await server.breaker.close()
+
+    virtual.run(story())
+
+
 def test_who_does_not_let_itself_be_cancelled_is_not_waited_for():
     async def story() -> None:
         server = Server()
@@ -297,5 +317,40 @@ def test_a_guarded_store_answers_as_the_store_does():
         assert not await guarded.marks.consume("flow", b"k", 1.0, 2.0)
         assert await guarded.sessions.sweep(now(), limit=5) == 0
         await guarded.close()
+
+    virtual.run(story())
+
+
+class Hanging:
+    """A store that never answers."""
+
+    def __getattr__(self, name: str):
+        return self
+
+    async def __call__(self, *_args, **_options):
+        await asyncio.sleep(600.0)
+
+
+@pytest.mark.parametrize(
+    ("part", "method", "within_s"),
+    [
+        ("sessions", "by_handle", BUDGET_S),
+        ("sessions", "by_id", BUDGET_S),
+        ("grants", "get", BUDGET_S),
+        ("parking", "parked", BUDGET_S),
+        ("tries", "count", BUDGET_S),
+        ("revocations", "living", BUDGET_S),
+        ("sessions", "delete", PATIENT_S),
+        ("revocations", "revoke", PATIENT_S),
+        ("sessions", "sweep", LONG_S),
+    ],
+)
+def test_how_long_a_call_may_take_goes_by_who_waits_for_it(part, method, within_s):
+    async def story() -> None:
+        guarded, began = Guarded(Hanging(), log=Log(io.StringIO())), now()
+        with pytest.raises(StoreError):
+            await getattr(getattr(guarded, part), method)("x")
+        assert now() - began == pytest.approx(within_s)
+        await guarded.breaker.close()
 
     virtual.run(story())
