@@ -14,6 +14,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from vestibule.core.credential import SESSION_INVALID, is_good_for
 from vestibule.core.passage import is_preflight
@@ -171,8 +172,8 @@ class Judge:
             return False
         if handle is None:
             return judged.session is None
-        session = self._sessions.peek(handle.decode("latin-1"))
-        if session is None or session is not judged.session or self._rechecks.is_due(session):
+        session = self._sessions.peek(handle.decode("latin-1"), now)
+        if session is None or session is not judged.session or self._rechecks.is_due(session, now):
             return False
         self._sessions.touch(session, now)
         return True
@@ -216,9 +217,9 @@ class Judge:
         if head.authorization:
             authorization = value_of(head.authorization)
             if host.session_bearer and view.is_bearer(authorization):
-                self._bear(case, ask, authorization, then, failed)
-                return
-            if (
+                ask = _bearing(ask, authorization)
+                taken = ask.taken
+            elif (
                 host.takes_callers
                 and not is_own(target.path, host)
                 and self._callers.takes(host, authorization)
@@ -226,34 +227,14 @@ class Judge:
                 self._call(case, ask, authorization, then, failed)
                 return
         if taken.value is None:
-            self._decide(case, ask, None, then)
+            self._decide(case, ask, None, then, math.inf)
             return
-        handle = taken.value.decode("latin-1")
-        session = self._sessions.peek(handle)
-        if session is not None and not self._rechecks.is_due(session):
-            self._decide(case, ask, session, then)
+        handle, now = taken.value.decode("latin-1"), self._now()
+        session = self._sessions.peek(handle, now)
+        if session is not None and not self._rechecks.is_due(session, now):
+            self._decide(case, ask, session, then, now)
         else:
             self._tasks.spawn(self._load(case, ask, handle, then), "load session", partial(failed, case))
-
-    def _bear(
-        self,
-        case: C,
-        ask: Ask,
-        authorization: bytes,
-        then: Callable[[C, Judged], None],
-        failed: Callable[[C, Exception], None],
-    ) -> None:
-        """The session of a handle in Authorization. A wrong one is never followed by a look at the cookie."""
-        shown = ask.view.borne(authorization)
-        if shown is None:
-            raise CredentialRefused(_NO_SESSION, code=SESSION_INVALID)
-        handle = shown.decode("ascii")
-        bearing = Ask(ask.view, ask.route, ask.taken._replace(value=shown), ask.told, ask.kept, bears=True)
-        session = self._sessions.peek(handle)
-        if session is not None and not self._rechecks.is_due(session):
-            self._decide(case, bearing, session, then)
-        else:
-            self._tasks.spawn(self._load(case, bearing, handle, then), "load session", partial(failed, case))
 
     # -- once more -----------------------------------------------------------------------------
 
@@ -302,7 +283,7 @@ class Judge:
             then(case, Judged(ask, None, None, self._unavailable(error)))
         else:
             if not case.is_over:
-                self._decide(case, ask, session, then)
+                self._decide(case, ask, session, then, self._now())
 
     async def _checked(self, case: Case, ask: Ask, session: Session) -> Session | None:
         """The session as its provider has it now.
@@ -352,16 +333,17 @@ class Judge:
 
     # -- 4. decide -----------------------------------------------------------------------------
 
-    def _decide(self, case: C, ask: Ask, session: Session | None, then: Callable[[C, Judged], None]) -> None:
-        """For a session, or nobody."""
-        head, now = case.head, math.inf
+    def _decide(
+        self, case: C, ask: Ask, session: Session | None, then: Callable[[C, Judged], None], now: float
+    ) -> None:
+        """For a session as it is at `now`, or nobody."""
+        head = case.head
         if session is not None:
             if session.host != ask.view.realm:
                 session = None  # a handle is good in its own realm only
             else:
                 case.session_id = session.id
                 case.on_last = self._lasting.add
-                now = self._now()
                 self._sessions.touch(session, now)
         if session is None and ask.bears:
             raise CredentialRefused(_NO_SESSION, code=SESSION_INVALID)
@@ -466,6 +448,17 @@ def _by_rules(caller: Caller, route: Route, case: Case, now: float) -> Decision:
     if route.needs_caller and not route.policy.believes(caller):
         return Deny(401, "token_required", f"this address takes another token than this {caller.kind}")
     return decide(route.policy, case.head.method, asker_of(caller, route.policy, case.address, now))
+
+
+def _bearing(ask: Ask, authorization: bytes) -> Ask:
+    """What is asked by the session's handle in Authorization: a wrong one is never followed by a look at the cookie.
+
+    Raises CredentialRefused.
+    """
+    shown = ask.view.borne(authorization)
+    if shown is None:
+        raise CredentialRefused(_NO_SESSION, code=SESSION_INVALID)
+    return replace(ask, taken=ask.taken._replace(value=shown), bears=True)
 
 
 def check_origin(head: RequestHead, ask: Ask, session: Session | None) -> None:

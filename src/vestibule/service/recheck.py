@@ -129,11 +129,11 @@ class Rechecks:
         """When a session must be checked that a service made, which has nothing to ask its provider with."""
         return now + self._every_s
 
-    def is_due(self, session: Session) -> bool:
-        """True when the session may not be used before `checked`."""
+    def is_due(self, session: Session, now: float = 0.0) -> bool:
+        """True when the session may not be used before `checked`. `now`: the time, where it has just been looked at."""
         if not session.check_at:
             return bool(self._restricted or self._fresh_hosts) and self._is_owed(session)
-        if self._now() >= session.check_at:
+        if (now or self._now()) >= session.check_at:
             return True
         return bool(self._changed_at) and self._is_outdated(session)
 

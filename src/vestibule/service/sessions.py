@@ -94,13 +94,16 @@ class Sessions:
         """Tell this one of sessions that begin, and of those that end before their time."""
         self._watch.by(witness)
 
-    def peek(self, handle: str) -> Session | None:
-        """The session of this handle if the cache may answer for it; None says nothing but: ask `load`."""
+    def peek(self, handle: str, now: float = 0.0) -> Session | None:
+        """The session of this handle if the cache may answer for it; None says nothing but: ask `load`.
+
+        `now`: the time, where it has just been looked at.
+        """
         cached = self._by_handle.get(handle)
         if cached is None:
             return None
         # As `_is_good`, written out: this runs for every request.
-        now, session = self._now(), cached.session
+        now, session = now or self._now(), cached.session
         if (
             now >= cached.handles[handle]
             or now >= session.expires_at

@@ -219,7 +219,7 @@ class NoRechecks:
         self.answer: Session | Exception | None = None
         self.asked = 0
 
-    def is_due(self, session: Session) -> bool:
+    def is_due(self, session: Session, now: float = 0.0) -> bool:
         """As `service.recheck.Rechecks`."""
         return session.id in self.due
 
