@@ -57,7 +57,7 @@ async def opened(compiled: Compiled, log: Log, role: Role) -> Kept:
     ring = open_ring(compiled)
     store = await open_store(compiled.database, ring, log, elsewhere=compiled.sessions)
     hub = None
-    if role is Role.CONTROL and not isinstance(compiled.database, Postgres):
+    if role is not Role.WORKER and _has_hub(compiled):
         hub = Hub(compiled.bus_socket)
         await hub.start()
     return Kept(ring, store, await open_changes(compiled, ring, store, log), hub)
@@ -152,12 +152,18 @@ def last_word(store: Store) -> base.Revocations | None:
     return store.database.revocations if isinstance(store, split.Store) else None
 
 
+def _has_hub(compiled: Compiled) -> bool:
+    """Whether other processes of this machine may use the same file: workers, or another gateway that names it, too."""
+    place = compiled.database
+    return isinstance(place, Path) and (compiled.workers > 1 or place.parent != compiled.state)
+
+
 async def open_changes(compiled: Compiled, ring: KeyRing, store: Store, log: Log) -> base.Changes:
     """How changes are told: by the database where it is a server, by a socket among the processes of one machine."""
     if isinstance(compiled.database, Postgres):
         channel = await asyncio.to_thread(importlib.import_module, "vestibule.store.channel_postgres")
         transport: Transport = channel.open_postgres(compiled.database)
-    elif compiled.workers > 1:
+    elif _has_hub(compiled):
         transport = open_hub(compiled.bus_socket)
     else:
         return Changes()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from vestibule.config import schema
-from vestibule.config.path import state_dir
+from vestibule.config.path import database, state_dir
 from vestibule.config.place import Place, Report
 from vestibule.core.listener import ListenAddress
 
@@ -25,6 +26,16 @@ def admin_socket(config: schema.Config) -> ListenAddress:
 def control_socket(config: schema.Config) -> ListenAddress:
     """Where the control process takes what other processes of the program ask it."""
     return ListenAddress(path=str(state_dir(config) / PAGES_SOCKET))
+
+
+def bus_socket(config: schema.Config) -> str:
+    """Where processes of one machine hear of changes: beside the file they share, where it isn't in their own state.
+
+    Threat: two gateways on one SQLite file, of which one lets in whom the other signed out.
+    """
+    kept = database(config)
+    own = state_dir(config)
+    return f"{kept}.bus" if isinstance(kept, Path) and kept.parent != own else str(own / BUS_SOCKET)
 
 
 def admin_port(config: schema.Config) -> ListenAddress | None:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from vestibule.config import schema
-from vestibule.config.admin import BUS_SOCKET, admin_port, admin_socket, control_socket
+from vestibule.config.admin import admin_port, admin_socket, bus_socket, control_socket
 from vestibule.config.branding import title_of
 from vestibule.config.call import Interface
 from vestibule.config.check import listeners_of
@@ -111,7 +111,7 @@ def compile_config(loaded: Loaded) -> Compiled:
         fetch_timeout_s=gateway.fetch_timeout if gateway else schema.FETCH_TIMEOUT_S,
         workers=gateway.workers if gateway else 1,
         control_socket=control_socket(config),
-        bus_socket=str(state_dir(config) / BUS_SOCKET),
+        bus_socket=bus_socket(config),
         clients={name: client.config for name, client in checked.clients.items()},
         token_sources=dict(checked.sources),
         calls=tuple(_call(interface, table) for interface in checked.interfaces),

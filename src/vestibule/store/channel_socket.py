@@ -60,11 +60,13 @@ class Hub:
         self._path = path
         self._server: asyncio.Server | None = None
         self._members: set[_Member] = set()
+        self._at = (0, 0)
 
     async def start(self) -> None:
         """Listen; a socket that stands there is replaced. Raises StoreError."""
         try:
             bound = _bound(self._path)
+            self._at = _which(self._path)
         except OSError as exc:
             raise _unusable(self._path, exc) from exc
         loop = asyncio.get_running_loop()
@@ -79,7 +81,9 @@ class Hub:
         self._server.close()
         for member in list(self._members):
             member.cut()
-        _unlink(self._path)
+        with contextlib.suppress(FileNotFoundError):
+            if _which(self._path) == self._at:  # else it is another hub's by now
+                _unlink(self._path)
 
 
 def _unlink(path: str) -> None:
