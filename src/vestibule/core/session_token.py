@@ -28,7 +28,8 @@ def audience_of(realm: str) -> str:
 
 def is_one(raw: bytes) -> bool:
     """True for what says it is such a token, whoever made it."""
-    return raw.count(b".") == 2 and _object(raw.partition(b".")[0]).get("typ") == TYPE
+    header = raw.partition(b".")[0]
+    return raw.count(b".") == 2 and len(header) <= _MAX_BYTES and _object(header).get("typ") == TYPE
 
 
 def write(ring: KeyRing, handle: str, *, domain: str, now: float, expires_at: float) -> str:
@@ -71,7 +72,7 @@ def _object(raw: bytes) -> dict[str, Any]:
     """The JSON object; empty for what is none."""
     try:
         found = msgspec.json.decode(_decoded(raw) or b"")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -114,3 +114,13 @@ def test_a_token_is_for_a_host_or_a_domain(realm: str, audience: str) -> None:
 )
 def test_what_says_that_it_is_one_is_known_before_it_is_checked(raw: bytes, is_one: bool) -> None:
     assert session_token.is_one(raw) is is_one
+
+
+@pytest.mark.parametrize(
+    "header", [b"[" * 700, b"[" * 40_000, b'{"typ":' * 6000], ids=lambda one: f"{len(one)} bytes"
+)
+def test_a_header_of_a_depth_without_end_is_none_of_ours(header: bytes) -> None:
+    """Threat: anybody's request, at which the gateway fails; each with a stack in the log."""
+    raw = base64url.encode(header).encode() + b".e30.x"
+    assert not session_token.is_one(raw)
+    assert read(raw) is None
