@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from vestibule.core.domain import Domain
-from vestibule.core.lifetimes import USUAL, bound
+from vestibule.core.lifetimes import USUAL, Lifetimes, bound
 from vestibule.core.route import Host, RouteTable
 from vestibule.core.seal import Key, KeyRing
 from vestibule.core.vouched import Standing
@@ -41,11 +41,12 @@ class NoProvider:
 class Desk:
     """The services of one process."""
 
-    def __init__(self, store: SimpleNamespace) -> None:
+    def __init__(self, store: SimpleNamespace, lifetimes: Lifetimes = USUAL) -> None:
         self.now = NOW
         self.hosts: tuple[Host, ...] = (Host(name=HOST.encode(), title="app", clients={}, sign_in=("op",)),)
         changes = Changes()
-        self.sessions = Sessions(store.sessions, changes, now=lambda: self.now, mono=lambda: self.now)
+        clocks = {"now": lambda: self.now, "mono": lambda: self.now}
+        self.sessions = Sessions(store.sessions, changes, lifetimes=lifetimes, **clocks)
         self.people = People(store.people, store.invitations, self.sessions, changes)
         self.people.judge_by(Standing(words={"op": "as set up"}))
         grants = Grants(
@@ -173,6 +174,16 @@ async def test_what_has_ended_has_ended_everywhere(desk, store):
     assert await other.steward.end_all(user.id, NOW) == 1
     assert await Desk(store).introspect(second) is None
     assert await desk.steward.list(user.id) == ()
+
+
+async def test_a_person_has_no_more_than_they_may_have(store):
+    desk = Desk(store, Lifetimes(sessions_max=2))
+    user, bearers = await desk.person(), []
+    for _ in range(3):
+        bearers.append((await desk.make(user))[1])
+        desk.now += 1
+    found = [await Desk(store).introspect(bearer) is not None for bearer in bearers]
+    assert found == [False, True, True]
 
 
 async def test_what_was_handed_on_ends_with_the_sign_in_it_came_from(desk, store):
