@@ -31,6 +31,11 @@ class Actor(msgspec.Struct, frozen=True):
         """What the sessions it makes say of who made them."""
         return self.name if self.token is None else self.token.name
 
+    @property
+    def id(self) -> str:
+        """What it is counted by. Threat: a token of the name of somebody else's, by which that one is to wait."""
+        return self.name if self.token is None else self.token.id
+
 
 SOCKET = Actor("socket")
 

@@ -276,7 +276,7 @@ async def introspect(at: At, shown: Shown) -> Active | Inactive:
     That it is active says who has come, not what they may: the host's rules are the gateway's to keep.
     """
     session = await at.office.steward.introspect(
-        Secret(shown.bearer), asked_by=at.actor.service, now=at.now, touch=shown.touch
+        Secret(shown.bearer), asked_by=at.actor.id, now=at.now, touch=shown.touch
     )
     if session is None:
         return Inactive()

@@ -429,6 +429,22 @@ def test_asking_counts_as_use_only_where_that_is_said(api):
     assert introspect(api, made["bearer"]) == {"active": False}
 
 
+def test_who_asks_about_wrong_ones_makes_no_service_of_the_same_name_wait(api):
+    """Threat: a token that is called as another service's is, by who may make tokens with its scopes."""
+
+    def ask(bearer):
+        headers = {"authorization": f"Bearer {bearer}"}
+        wrong = {"bearer": "a" * 43}
+        return api.call("POST", "/sessions/introspect", wrong, is_owner=False, address="::1", headers=headers)
+
+    shop, copy = (
+        api.call("POST", "/tokens", {"name": "shop", "scopes": ["sessions:introspect"]}).json for _ in "12"
+    )
+    for _ in range(WRONG_MAX):
+        api.steward._tries.add(copy["id"], api.now)
+    assert (ask(copy["token"]).status, ask(shop["token"]).status) == (429, 200)
+
+
 def test_who_asks_about_wrong_ones_without_end_waits_and_good_ones_are_answered(api, monkeypatch):
     good, unread = make(api, api.person(1))["bearer"], make(api, api.person(2))["bearer"]
     assert introspect(api, good)["active"]
