@@ -37,7 +37,8 @@ from vestibule.protocol.oauth2 import blames_grant
 from vestibule.providers.base import Refresh, SignOut
 from vestibule.providers.kit import Driver
 from vestibule.service.flight import Flights
-from vestibule.service.sessions import SESSION, UNCONFIRMED_S, Sessions
+from vestibule.service.session_cache import UNCONFIRMED_S
+from vestibule.service.sessions import SESSION, Sessions
 from vestibule.store import base
 from vestibule.store.base import SealedGrant
 
@@ -207,7 +208,11 @@ class Grants:
                 return held.grant.tokens
         try:
             held, good_for = await self._look(owner, client, rejected)
-            return held.grant.tokens if good_for is Standing.USE else await self._refreshed(held, rejected)
+            if good_for is Standing.USE:
+                return held.grant.tokens
+            return await self._refreshed(
+                held, rejected, lambda: self._leases.acquire(name, me, self._now(), LEASE_S)
+            )
         finally:
             with contextlib.suppress(StoreError):  # then it runs out by itself
                 await self._leases.release(name, me)
@@ -223,8 +228,10 @@ class Grants:
             raise _gone(client)
         return held, good_for
 
-    async def _refreshed(self, held: _Held, rejected: Secret | None) -> Tokens:
-        """Tokens fresh from the provider, stored before anybody gets them; under the lease."""
+    async def _refreshed(
+        self, held: _Held, rejected: Secret | None, hold: Callable[[], Awaitable[object]]
+    ) -> Tokens:
+        """Tokens fresh from the provider, stored before anybody gets them; under the lease, which `hold` prolongs."""
         intent = await self._change(held, refreshing_since=self._now())
         if intent is None:
             return await self._what_stands(held.grant)
@@ -244,7 +251,7 @@ class Grants:
         now = self._now()
         rejected_at = held.grant.rejected_at if rejected is None else now
         kept = await self._change_for_sure(
-            intent, tokens=fresh, obtained_at=now, refreshing_since=None, rejected_at=rejected_at
+            intent, hold, tokens=fresh, obtained_at=now, refreshing_since=None, rejected_at=rejected_at
         )
         if kept is not None:
             self._changes.publish(REFRESHED, held.grant.owner)
@@ -317,13 +324,20 @@ class Grants:
         await self._sessions.update(grant.owner, partial(rules.without_client, client=grant.client))
         return True
 
-    async def _change_for_sure(self, held: _Held, **fields: Any) -> _Held | None:
-        """Like `_change`, tried again for some seconds: a rotated refresh token that is not kept is lost."""
+    async def _change_for_sure(
+        self, held: _Held, hold: Callable[[], Awaitable[object]], **fields: Any
+    ) -> _Held | None:
+        """Like `_change`, tried again for some seconds: a rotated refresh token that is not kept is lost.
+
+        Threat: a lease that runs out meanwhile, and somebody else who spends the old one again.
+        """
         for wait_s in _WRITE_AGAIN_S:
             try:
                 return await self._change(held, **fields)
             except StoreError:
                 await self._sleep(wait_s)
+            with contextlib.suppress(StoreError):
+                await hold()
         return await self._change(held, **fields)
 
     async def _change(self, held: _Held, **fields: Any) -> _Held | None:

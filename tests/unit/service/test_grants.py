@@ -465,6 +465,10 @@ async def test_who_stops_waiting_does_not_stop_the_refresh(node, session, tokens
     assert (await node.grants.tokens_of(session.id, "google")).refresh_token.reveal() == "rt-1"
 
 
+async def without_a_lease() -> None:
+    """There is none to prolong."""
+
+
 class Crash(BaseException):
     """Stands for kill -9: nothing after it is done."""
 
@@ -496,7 +500,7 @@ async def crashed_after_intent(store, changes, clock, provider, session, tokens)
     await victim.grants.keep(session, "google", tokens, clock.now())
     clock.move(3600)
     with pytest.raises(Crash):
-        await victim.grants._refreshed(await victim.grants._read(session.id, "google"), None)
+        await victim.grants._refreshed(await victim.grants._read(session.id, "google"), None, without_a_lease)
     clock.move(31)
     return Node(store, type(changes)(), clock, provider)
 
@@ -508,7 +512,7 @@ async def test_the_intent_is_written_before_the_provider_is_asked(
     await node.grants.keep(session, "google", tokens, clock.now())
     clock.move(3600)
     with pytest.raises(Crash):
-        await node.grants._refreshed(await node.grants._read(session.id, "google"), None)
+        await node.grants._refreshed(await node.grants._read(session.id, "google"), None, without_a_lease)
     assert provider.requests == []
 
 
@@ -570,6 +574,33 @@ async def test_a_store_that_stumbles_after_the_refresh_loses_no_rotated_token(
     clock.move(3600)
     assert (await node.grants.access_token(session, "google")).access_token.reveal() == "at-1"
     assert (await node.grants.tokens_of(session.id, "google")).refresh_token.reveal() == "rt-1"
+
+
+async def test_nobody_else_spends_a_refresh_token_while_its_outcome_is_being_kept(
+    store, changes, clock, provider, session, tokens
+):
+    name = f"refresh:{session.id}:google"
+    was_free: list[bool] = []
+
+    class Slow(Mortal):
+        async def put(self, *args):
+            self._calls += 1
+            if 3 <= self._calls <= 7:
+                clock.move(5.0)
+                was_free.append(await store.leases.acquire(name, "another", clock.now(), 30) is not None)
+                raise StoreError
+            return await self._part.put(*args)
+
+    node = Node(store, changes, clock, provider, grants=Slow(store.grants))
+    await node.grants.keep(session, "google", tokens, clock.now())
+    clock.move(3600)
+    provider.gate.clear()
+    call = asyncio.create_task(node.grants.access_token(session, "google"))
+    await provider.arrived.wait()
+    clock.move(19)
+    provider.gate.set()
+    assert (await call).access_token.reveal() == "at-1"
+    assert was_free == [False] * 5
 
 
 async def test_nothing_is_kept_for_a_session_that_has_ended(node, session, tokens, clock, store):
