@@ -11,6 +11,8 @@ import contextlib
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from yarl import URL
+
 from vestibule.core.outgoing import shown
 from vestibule.core.webhook import LIFE_S, Webhook, headers_of, next_at
 from vestibule.errors import ProviderError, StoreError
@@ -117,13 +119,18 @@ class Webhooks:
         return False
 
     async def _fault(self, webhook: Webhook, letter: Letter) -> str:
-        """What went wrong; empty: any 2xx, and so it has arrived. A redirect is no 2xx, and is not followed."""
+        """What went wrong; empty: any 2xx, and so it has arrived. A redirect is no 2xx, and is not followed.
+
+        Threat: receivers that believe whoever knows the path of their URL, and a log that says it.
+        """
+        where = str(URL(webhook.url).origin())
         headers = headers_of(webhook, letter.id, letter.body, self._now())
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 answer = await self._fetcher.send("POST", webhook.url, letter.body, headers=headers)
         except ProviderError as error:
-            return f"{error.code}: {error.detail}"
+            said = error.detail.replace(shown(URL(webhook.url)), where).replace(shown(webhook.url), where)
+            return f"{error.code}: {said}"
         except TimeoutError:
-            return f"{shown(webhook.url)}: not within {TIMEOUT_S:g} s"
-        return "" if 200 <= answer.status < 300 else f"{shown(webhook.url)} answered {answer.status}"
+            return f"{where}: not within {TIMEOUT_S:g} s"
+        return "" if 200 <= answer.status < 300 else f"{where} answered {answer.status}"

@@ -102,6 +102,20 @@ async def test_a_message_is_posted_with_its_signature_and_is_gone():
     assert post.said() == []
 
 
+@pytest.mark.parametrize("status", [301, 404], ids=["by the fetcher", "by the receiver"])
+@pytest.mark.parametrize(
+    "path", ["/hooks/s3cret", "/hooks/s3cr%C3%A9t", "/s3cr\N{LATIN SMALL LETTER E WITH ACUTE}t"]
+)
+async def test_the_log_says_where_a_receiver_is_and_not_the_path_that_it_may_go_by(status, path):
+    post = Post(Webhook(id="ops", url=f"https://ops.example{path}?key=s3cret", secrets=(SECRET,)))
+    post.wire.status["ops.example"] = status
+    await post.put("evt_1")
+    assert await post.webhooks.deliver() == 0
+    (line,) = post.said()
+    assert "https://ops.example" in line["detail"]
+    assert "s3cr" not in post.out.getvalue()
+
+
 @pytest.mark.parametrize("status", [0, 301, 307, 400, 404, 410, 429, 500, 503])
 async def test_one_that_did_not_arrive_is_tried_again_later(status):
     post = Post()
