@@ -122,13 +122,15 @@ class Sessions:
         """The database first; that counts for the children, too. Without Redis the session ends, and it raises."""
         if not session_id:
             return ()
+        longest = self._now() + LONGEST_S
         try:
             session = await self._kept.kept(session_id)
         except StoreError:
-            await self._revocations.revoke([(session_id, self._now() + LONGEST_S)])
+            await self._revocations.revoke([(session_id, longest)])
             raise
-        if session is not None:
-            await self._revoke((session,))
+        # One that Redis doesn't have, some process knew: it was lost, and may be brought back.
+        until = longest if session is None else session.expires_at + MARGIN_S
+        await self._revocations.revoke([(session_id, until)])
         return await self._kept.delete(session_id)
 
     async def of_user(self, user_id: str, now: float) -> tuple[Session, ...]:

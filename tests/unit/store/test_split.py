@@ -143,8 +143,18 @@ async def test_without_redis_a_session_ends_all_the_same_and_whoever_asked_is_to
     assert revocations.ends == {"s1": NOW + split.LONGEST_S}
 
 
-async def test_what_nobody_kept_is_not_remembered(sessions, revocations):
-    assert await sessions.delete("other") == ()
+async def test_an_end_holds_though_redis_had_lost_the_session_and_is_brought_back_with_it(
+    sessions, kept, revocations
+):
+    await kept.delete("s1")
+    assert await sessions.delete("s1") == ()
+    await kept.create(SESSION, b"h" * 32)
+    assert await sessions.by_id("s1", NOW) is None
+    assert await sessions.by_handle(b"h" * 32, NOW) is None
+    assert revocations.ends == {"s1": NOW + split.LONGEST_S}
+
+
+async def test_no_session_at_all_is_not_remembered(sessions, revocations):
     assert await sessions.delete("") == ()
     assert revocations.ends == {}
 
