@@ -228,3 +228,32 @@ async def test_all_understand_who_seals_with_a_newer_key_that_they_have(channel)
         await newer.settle()
         assert bus.heard[-1] == "s1"
         await newer.close()
+
+
+async def test_a_hub_takes_its_place_again_once_the_one_that_took_it_is_gone(state_dir):
+    path = str(state_dir / "shared.sock")
+    first, second = Hub(path), Hub(path)
+    await first.start()
+    await second.start()
+    await second.close()
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(StoreError):
+                link = await open_hub(path).connect(lambda _frame: None, lambda: None)
+                break
+            await asyncio.sleep(0.02)
+    await link.close()
+    await first.close()
+    assert not (state_dir / "shared.sock").exists()
+
+
+async def test_a_hub_leaves_the_place_to_the_one_that_took_it(state_dir):
+    path = str(state_dir / "shared.sock")
+    first, second = Hub(path), Hub(path)
+    await first.start()
+    await second.start()
+    await first.close()
+    link = await open_hub(path).connect(lambda _frame: None, lambda: None)
+    await link.send([b"frame"])
+    await link.close()
+    await second.close()

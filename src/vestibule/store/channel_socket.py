@@ -22,6 +22,7 @@ _BEHIND_MAX_BYTES: Final = 8 * 1024 * 1024
 """How far a reader may be behind; what a second of ten thousand changes takes, several times."""
 _LENGTH_BYTES: Final = 4
 _BACKLOG: Final = 128
+_LOOK_S: Final = 0.5
 _MODE: Final = 0o600
 
 
@@ -61,29 +62,60 @@ class Hub:
         self._server: asyncio.Server | None = None
         self._members: set[_Member] = set()
         self._at = (0, 0)
+        self._staying: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Listen; a socket that stands there is replaced. Raises StoreError."""
+        """Listen; a socket that stands there is replaced, by another hub later, too. Raises StoreError."""
+        await self._listen()
+        self._staying = asyncio.create_task(self._stay(), name="hub of changes")
+
+    async def close(self) -> None:
+        """Let all go."""
+        if self._staying is not None:
+            self._staying.cancel()
+            await asyncio.gather(self._staying, return_exceptions=True)
+        if self._server is None:
+            return
+        self._let_go(self._server)
+        with contextlib.suppress(FileNotFoundError):
+            if _which(self._path) == self._at:  # else it is another hub's by now
+                _unlink(self._path)
+
+    async def _listen(self) -> None:
+        before, loop = self._server, asyncio.get_running_loop()
         try:
             bound = _bound(self._path)
             self._at = _which(self._path)
         except OSError as exc:
             raise _unusable(self._path, exc) from exc
-        loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(
             lambda: _Member(self._members), sock=bound, backlog=_BACKLOG
         )
+        if before is not None:
+            self._let_go(before)
 
-    async def close(self) -> None:
-        """Let all go."""
-        if self._server is None:
-            return
-        self._server.close()
+    async def _stay(self) -> None:
+        """Take the place again that another hub took, once that one is gone."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if not await self._is_held():
+                with contextlib.suppress(StoreError):  # tried again
+                    await self._listen()
+
+    async def _is_held(self) -> bool:
+        """Whether somebody listens there."""
+        try:
+            if _which(self._path) != self._at:
+                _, writer = await asyncio.open_unix_connection(self._path)
+                writer.close()
+        except OSError:
+            return False
+        return True
+
+    def _let_go(self, server: asyncio.Server) -> None:
+        server.close()
         for member in list(self._members):
             member.cut()
-        with contextlib.suppress(FileNotFoundError):
-            if _which(self._path) == self._at:  # else it is another hub's by now
-                _unlink(self._path)
 
 
 def _unlink(path: str) -> None:
