@@ -152,6 +152,7 @@ class App:
             self._ring,
             refreshers={name: p for name, p in self._providers.items() if isinstance(p, Refresh)},
             driver=driver,
+            grace_s=compiled.lifetimes.grace_s,
         )
         self.rechecks = Rechecks(
             self.sessions, self.grants, changes, driver, log, every_s=compiled.lifetimes.restriction_s
