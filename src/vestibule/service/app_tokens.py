@@ -28,7 +28,8 @@ from vestibule.observe import clock
 from vestibule.protocol import base64url
 from vestibule.protocol.authorization import bearer_of
 from vestibule.service.people import KNOWN, People
-from vestibule.service.sessions import UNCONFIRMED_S, USER
+from vestibule.service.session_cache import UNCONFIRMED_S
+from vestibule.service.sessions import USER
 from vestibule.service.tries import SharedTries
 from vestibule.store import base
 

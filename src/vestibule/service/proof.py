@@ -27,7 +27,8 @@ from vestibule.errors import UserDisabled
 from vestibule.model import Caller, Identity, User
 from vestibule.observe import clock
 from vestibule.service.flight import Flights
-from vestibule.service.sessions import UNCONFIRMED_S, USER
+from vestibule.service.session_cache import UNCONFIRMED_S
+from vestibule.service.sessions import USER
 from vestibule.store.base import EVERYTHING, Changes
 
 LIFE_S: Final = 60.0

@@ -1,21 +1,18 @@
-"""Sessions as gateway and control plane use them: a cache in front of the store, and every change of one.
+"""Sessions as gateway and control plane use them: a cache (`session_cache`) in front of the store, and every change.
 
 A session that was handed on is given out with what it has from its parent (`core.session`): both are read, and a change
 of the parent is one of each child. In the store each holds its own.
 
-The cache holds one copy of a session for all its handles. A change made here is published through `Changes`,
-which calls back at once and so empties the entry before the change returns; a change made elsewhere comes
-the same way, and while no heartbeat says so, an entry older than a second is read again (DESIGN.md section
-2).
+A change made here is published through `Changes`, which calls back at once and so empties the cache's entry before the
+change returns; a change made elsewhere comes the same way.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from vestibule.core import session as rules
@@ -25,6 +22,7 @@ from vestibule.model import Device, Identity, Session
 from vestibule.observe import clock
 from vestibule.protocol import base64url
 from vestibule.service.flight import Flights
+from vestibule.service.session_cache import UNCONFIRMED_S, SessionCache
 from vestibule.service.witness import Watch, Witness
 from vestibule.store import base
 
@@ -32,20 +30,6 @@ SESSION = "session"
 """Kind of change: the session of this permanent id was changed or ended."""
 USER = "user"
 """Kind of change: the user of this id was changed; sessions of theirs may be dead."""
-UNCONFIRMED_S = 1.0
-"""How old an entry may be that no heartbeat vouches for."""
-
-
-class _Cached:
-    """One session in the cache, shared by its handles."""
-
-    __slots__ = ("handles", "read_mono", "session")
-
-    def __init__(self, session: Session, read_mono: float) -> None:
-        self.session = session
-        self.read_mono = read_mono
-        self.handles: dict[str, float] = {}
-        """Handle to the end of its being honoured."""
 
 
 class Sessions:
@@ -73,54 +57,22 @@ class Sessions:
         self._random = random
         self._span = lifetimes.span
         self._sessions_max = lifetimes.sessions_max
-        self._grace_s = grace_s
-        self._capacity = capacity
-        self._by_handle: dict[str, _Cached] = {}
-        self._by_id: dict[str, _Cached] = {}
-        self._children: dict[str, set[str]] = {}
-        """Of those in the cache, by parent."""
+        self._cache = SessionCache(changes, now=now, mono=mono, grace_s=grace_s, capacity=capacity)
         self._seen: dict[str, float] = {}
-        self._forgotten = 0
-        self._doubted_mono = -math.inf
-        """Nothing whose read was begun before is good unseen."""
-        self._heard_mono = -math.inf
-        """Until then every change was heard of: what is here, and isn't doubted, was good then."""
         self._watch = Watch()
         self._looks: Flights[Session | None] = Flights()
         changes.subscribe(SESSION, self._forget)
-        changes.subscribe(USER, self._forget_user)
+        changes.subscribe(USER, self._cache.forget_user)
+        self.peek = self._cache.peek
+        """The session of a handle if the cache may answer for it; the cache's own, since every request asks it."""
 
     def watched_by(self, witness: Witness) -> None:
         """Tell this one of sessions that begin, and of those that end before their time."""
         self._watch.by(witness)
 
-    def peek(self, handle: str, now: float = 0.0) -> Session | None:
-        """The session of this handle if the cache may answer for it; None says nothing but: ask `load`.
-
-        `now`: the time, where it has just been looked at.
-        """
-        cached = self._by_handle.get(handle)
-        if cached is None:
-            return None
-        # As `_is_good`, written out: this runs for every request.
-        now, session = now or self._now(), cached.session
-        if (
-            now >= cached.handles[handle]
-            or now >= session.expires_at
-            or now >= session.seen_at + session.idle_s
-        ):
-            return None
-        mono, read_mono = self._mono(), cached.read_mono
-        if self._changes.is_current(mono):
-            self._heard_mono = mono
-        elif mono - read_mono >= UNCONFIRMED_S:
-            return None
-        return session if read_mono > self._doubted_mono else None
-
     def peek_id(self, session_id: str) -> Session | None:
         """Like `peek`, by permanent id: for what refers to a session without its handle."""
-        cached = self._by_id.get(session_id)
-        return cached.session if cached is not None and self._is_good(cached, self._now()) else None
+        return self._cache.peek_id(session_id)
 
     async def load(self, handle: str) -> Session | None:
         """The live session of this handle, or None. Raises StoreError when that can't be known.
@@ -129,28 +81,27 @@ class Sessions:
         """
         if not rules.is_handle(handle):
             return None
-        # Many requests of one browser at once make one look-up; who comes after a change was told shares none that
-        # began before it, nor, where changes may go untold, one that is old.
+        # Many requests of one browser at once make one look-up. Who comes after a change was told shares none of before
+        # it; nor, where changes may go untold, one that is old.
         mono = self._mono()
-        key = (handle, self._forgotten, None if self._changes.is_current(mono) else mono // UNCONFIRMED_S)
+        age = None if self._changes.is_current(mono) else mono // UNCONFIRMED_S
+        key = (handle, self._cache.forgotten, age)
         return await self._looks.share(key, partial(self._load, handle), name="look session up")
 
     async def _load(self, handle: str) -> Session | None:
-        forgotten, mono = self._forgotten, self._mono()
+        forgotten, mono = self._cache.forgotten, self._mono()
         try:
             held = await self._store.by_handle(rules.hash_of(handle), self._now())
             session = await self._whole(held.session) if held is not None else None
         except StoreError:
-            if (known := await self._while_away(self._by_handle, handle)) is None:
+            if (known := await self._while_away(partial(self._cache.in_grace, handle))) is None:
                 raise
             return known
         if held is None or session is None:
-            self._drop_handle(handle)
+            self._cache.drop_handle(handle)
             return None
-        if forgotten == self._forgotten:
-            cached = self._keep(session, mono)
-            cached.handles[handle] = held.good_until
-            self._by_handle[handle] = cached
+        if forgotten == self._cache.forgotten:
+            self._cache.keep_handle(handle, self._as_seen(session), mono, good_until=held.good_until)
         return session
 
     async def by_id(self, session_id: str) -> Session | None:
@@ -158,18 +109,18 @@ class Sessions:
 
         Raises StoreError as `load` does, with the same grace.
         """
-        forgotten, mono = self._forgotten, self._mono()
+        forgotten, mono = self._cache.forgotten, self._mono()
         try:
             known = await self._store.by_id(session_id, self._now())
             session = known and await self._whole(known)
         except StoreError:
-            if (kept := await self._while_away(self._by_id, session_id)) is None:
+            if (kept := await self._while_away(partial(self._cache.in_grace_by_id, session_id))) is None:
                 raise
             return kept
         if session is None:
             self._forget(session_id)
-        elif forgotten == self._forgotten:
-            self._keep(session, mono)
+        elif forgotten == self._cache.forgotten:
+            self._cache.keep(self._as_seen(session), mono)
         return session
 
     async def start(
@@ -352,17 +303,14 @@ class Sessions:
 
     def _note_seen(self, session_id: str, now: float) -> None:
         self._seen[session_id] = now
-        cached = self._by_id.pop(session_id, None)
-        if cached is not None:
-            cached.session = rules.seen(cached.session, now)
-            self._by_id[session_id] = cached
+        self._cache.see(session_id, now)
 
     async def flush(self) -> int:
         """Write what `touch` noted; how many sessions.
 
         After a StoreError the notes are kept for the next time.
         """
-        self._listen()
+        self._cache.listen()
         seen, self._seen = self._seen, {}
         if not seen:
             return 0
@@ -397,105 +345,30 @@ class Sessions:
         parent = await self._store.by_id(session.parent_id, self._now())
         return parent and rules.inherited(session, parent)
 
-    def _is_good(self, cached: _Cached, now: float) -> bool:
-        if not cached.session.is_live(now):
-            return False
-        is_good = self._listen() or self._mono() - cached.read_mono < UNCONFIRMED_S
-        return is_good and cached.read_mono > self._doubted_mono
-
-    def _listen(self) -> bool:
-        """Whether every change is heard of just now."""
-        mono = self._mono()
-        if self._changes.is_current(mono):
-            self._heard_mono = mono
-            return True
-        return False
-
     def heard_after(self, read_mono: float) -> float:
         """When what was read then, and of which no change was heard since, was good the last time."""
-        return max(read_mono, self._heard_mono) if read_mono > self._doubted_mono else read_mono
+        return self._cache.heard_after(read_mono)
 
-    async def _while_away(self, cache: Mapping[str, _Cached], key: str) -> Session | None:
-        """What was verified of late, unless the part of the store that has the last word says it has ended.
+    async def _while_away(self, find: Callable[[], Session | None]) -> Session | None:
+        """What the cache may answer in grace, unless the part of the store that has the last word says it has ended.
 
         Threat: a revocation that stands in the database, missed where Redis and the channel are away.
         """
-        known = cache.get(key)
-        if known is not None and self._last_word is not None:
-            with contextlib.suppress(StoreError):  # nothing of the store can be reached
-                if not await self._last_word.living((known.session,)):
-                    self._forget(known.session.id)
-            known = cache.get(key)
-        if known is None or self._now() >= known.handles.get(key, math.inf) or not self._is_in_grace(known):
-            return None
-        return known.session
-
-    def _is_in_grace(self, cached: _Cached) -> bool:
-        age_s = self._mono() - self.heard_after(cached.read_mono)
-        return age_s < self._grace_s and cached.session.is_live(self._now())
-
-    def _doubt(self) -> None:
-        """Have all read anew before it is used; kept for while the store is away, as old as it is."""
-        for cached in self._by_id.values():
-            cached.read_mono = self.heard_after(cached.read_mono)
-        self._doubted_mono = self._mono()
+        known = find()
+        if known is None or self._last_word is None:
+            return known
+        with contextlib.suppress(StoreError):  # nothing of the store can be reached
+            if not await self._last_word.living((known,)):
+                self._forget(known.id)
+        return find()
 
     def _new_handle(self) -> str:
         return base64url.encode(self._random(rules.HANDLE_BYTES))
 
-    def _keep(self, session: Session, read_mono: float) -> _Cached:
-        """Put what the store said into the cache, at its young end; the oldest goes when it is full.
-
-        It is as old as the read is, which was begun at *read_mono*: what was changed since may have been told before.
-        Threat: a session that was renewed elsewhere, found here by the handle it had before.
-        """
-        session = rules.seen(session, self._seen.get(session.id, 0.0))
-        known = self._by_id.get(session.id)
-        if known is not None and known.session.version != session.version:
-            self._drop(session.id)
-        cached = self._by_id.pop(session.id, None)
-        if cached is None:
-            cached = _Cached(session, read_mono)
-        cached.session = session
-        cached.read_mono = max(cached.read_mono, read_mono)
-        self._by_id[session.id] = cached
-        if session.parent_id:
-            self._children.setdefault(session.parent_id, set()).add(session.id)
-        if len(self._by_id) > self._capacity:
-            self._drop(next(iter(self._by_id)))
-        return cached
-
-    def _drop_handle(self, handle: str) -> None:
-        cached = self._by_handle.pop(handle, None)
-        if cached is not None:
-            del cached.handles[handle]
-
-    def _drop(self, session_id: str) -> None:
-        cached = self._by_id.pop(session_id, None)
-        if cached is None:
-            return
-        for handle in cached.handles:
-            del self._by_handle[handle]
-        parent_id = cached.session.parent_id
-        siblings = self._children.get(parent_id, set())
-        siblings.discard(session_id)
-        if not siblings:
-            self._children.pop(parent_id, None)
+    def _as_seen(self, session: Session) -> Session:
+        """As the store said, but seen when it was seen here."""
+        return rules.seen(session, self._seen.get(session.id, 0.0))
 
     def _forget(self, session_id: str) -> None:
-        self._forgotten += 1
-        if session_id == base.EVERYTHING:
-            self._doubt()
-            return
-        self._drop(session_id)
-        for child in tuple(self._children.get(session_id, ())):
+        for child in self._cache.forget(session_id):
             self._changes.publish(SESSION, child)
-
-    def _forget_user(self, user_id: str) -> None:
-        self._forgotten += 1
-        if user_id == base.EVERYTHING:
-            self._doubt()
-            return
-        for cached in tuple(self._by_id.values()):
-            if cached.session.user_id == user_id:
-                self._drop(cached.session.id)
