@@ -23,6 +23,7 @@ from vestibule.core import event as names
 from vestibule.core.device import family_of
 from vestibule.core.event import NOBODY, Acting, Event
 from vestibule.core.limit import Limit
+from vestibule.core.lockout import network_of
 from vestibule.core.webhook import Webhook, message_of
 from vestibule.errors import StoreError
 from vestibule.model import Session
@@ -37,7 +38,7 @@ WAITING_MAX: Final = 10_000
 BATCH: Final = 200
 LISTED_MAX: Final = 1000
 REFUSALS_MAX: Final = 30
-"""How many refusals of one client address are told of in that time."""
+"""How many refusals of one client address (of IPv6 its first 64 bits) are told of in that time."""
 REFUSALS_S: Final = 60.0
 _ID_BYTES: Final = 16
 
@@ -183,11 +184,12 @@ class Events:
     async def refuse(self, event: Event) -> None:
         """Tell of somebody who was turned away.
 
-        Threat: who is turned away without end, to fill the disk; of one address the log alone has the rest.
+        Threat: who is turned away without end, to fill the disk; of one address (IPv6: one /64) the log has the rest.
         """
-        if self._refusals.wait_s(event.address, event.at):
+        place = network_of(event.address)
+        if self._refusals.wait_s(place, event.at):
             return
-        self._refusals.add(event.address, event.at)
+        self._refusals.add(place, event.at)
         await self.tell(event)
 
     async def flush(self, _now: float = 0.0, _fence: int = 0) -> None:

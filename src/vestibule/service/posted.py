@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from vestibule.core.limit import Limit
+from vestibule.core.lockout import network_of
 from vestibule.errors import ClientError
 from vestibule.service.locker import Locker
 from vestibule.service.visit import Visit
@@ -15,7 +16,7 @@ from vestibule.service.visit import Visit
 POSTED_S: Final = 60.0
 """How long such an answer waits to be taken."""
 POSTED_MAX: Final = 60
-"""How many of them one client address may leave in that time."""
+"""How many of them one client address (of IPv6 its first 64 bits) may leave in that time."""
 ANSWER_MAX_CHARS: Final = 16 * 1024
 _KIND: Final = "form_post"
 
@@ -44,9 +45,10 @@ class Posted:
         """
         if sum(map(len, (*params, *params.values()))) > ANSWER_MAX_CHARS:
             raise ClientError("This answer is too long.", code="body_too_large", status=413)
-        if self._count.wait_s(visit.address, visit.now):
+        place = network_of(visit.address)
+        if self._count.wait_s(place, visit.now):
             raise ClientError("Please wait a minute.", code="too_many_tries", status=429)
-        self._count.add(visit.address, visit.now)
+        self._count.add(place, visit.now)
         sent = _Sent(params=dict(params))
         return await self._locker.park(_KIND, sent, bound=flow_id, until=visit.now + POSTED_S)
 

@@ -15,6 +15,7 @@ from vestibule.core import flow as flows
 from vestibule.core import signin as rules
 from vestibule.core.flow import Flow
 from vestibule.core.limit import Limit
+from vestibule.core.lockout import network_of
 from vestibule.core.registration import Filled
 from vestibule.core.route import ACCOUNT_PATH, SIGN_IN_PATH, SIGNED_OUT_PATH, Host, RouteTable
 from vestibule.core.seal import KeyRing
@@ -47,7 +48,7 @@ from vestibule.service.visit import Visit
 from vestibule.store import base
 
 STARTS_MAX: Final = 20
-"""Sign-ins by a web address of the person's own that one client address may begin in a window."""
+"""Sign-ins by a web address of the person's own that one client address (IPv6: one /64) may begin in a window."""
 STARTS_WINDOW_S: Final = 60.0
 PARKED: Final = "parked"
 """The callback's parameter that holds the key of an answer that came by form."""
@@ -251,7 +252,7 @@ class SignIn:
     ) -> Begun:
         name, provider = self._login(visit, client)
         if provider.keeps and hints.get(provider.keeps):
-            self._count_start(visit)
+            self._count_start(network_of(visit.address), visit.now)
         usual_s = freshness.ANY_AGE_S if visit.host.asks_when else None
         asked_s = freshness.asked_s(hints)
         max_age_s = int(asked_s) if asked_s < math.inf else usual_s
@@ -415,14 +416,14 @@ class SignIn:
         """Wait for revocations under way; each has the fetcher's deadline."""
         await self._leaving.close()
 
-    def _count_start(self, visit: Visit) -> None:
+    def _count_start(self, place: str, now: float) -> None:
         """Raise ClientError (429) for an address that has this gateway fetch too many pages of its choosing.
 
         Threat: requests to others in this gateway's name, by anybody.
         """
-        if self._starts.wait_s(visit.address, visit.now):
+        if self._starts.wait_s(place, now):
             raise ClientError("Please wait a minute.", code="too_many_tries", status=429)
-        self._starts.add(visit.address, visit.now)
+        self._starts.add(place, now)
 
     # Which client, where to
 

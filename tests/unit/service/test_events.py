@@ -7,10 +7,18 @@ import io
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from tests.helpers.virtual import run
 from tests.unit.service.conftest import Away, Clock
-from vestibule.core.event import KEYS_ROTATED, SESSION_CREATED, SESSION_ENDED, SESSION_REVOKED_ALL, Event
+from vestibule.core.event import (
+    KEYS_ROTATED,
+    SESSION_CREATED,
+    SESSION_ENDED,
+    SESSION_REVOKED_ALL,
+    SIGN_IN_REFUSED,
+    Event,
+)
 from vestibule.core.webhook import Webhook
 from vestibule.model import Device, Secret, Session
 from vestibule.observe.log import Log
@@ -217,6 +225,16 @@ async def test_a_key_that_seals_in_place_of_another_is_told_once_by_all_processe
             await events.seals_by(key_id)
     (event,) = await ledger.rows.list(AuditFilter())
     assert (event.id, event.action, event.target) == ("evt_key_k2", KEYS_ROTATED, "key k2")
+
+
+@pytest.mark.parametrize("address", ["192.0.2.7", "2001:db8::{:x}"], ids=["one address", "one network"])
+async def test_who_is_turned_away_without_end_fills_no_table(address: str):
+    ledger = Ledger()
+    for number in range(2 * service.REFUSALS_MAX):
+        await ledger.events.refuse(replace(event(SIGN_IN_REFUSED), at=NOW, address=address.format(number)))
+    assert len(await ledger.kept()) == service.REFUSALS_MAX
+    await ledger.events.refuse(replace(event(SIGN_IN_REFUSED), at=NOW, address="2001:db8:0:1::1"))
+    assert len(await ledger.kept()) == service.REFUSALS_MAX + 1
 
 
 async def test_nothing_is_nothing():

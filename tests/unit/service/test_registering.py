@@ -248,6 +248,15 @@ async def test_nobody_fills_the_store_with_answers(open_world: World, browser: B
     await park(open_world, await browser.begin())
 
 
+async def test_many_addresses_of_one_network_are_one_address(open_world: World, browser: Browser) -> None:
+    sent, visit = {"state": await browser.begin(), "code": "alice"}, await browser.visit()
+    for number in range(POSTED_MAX):
+        await open_world.signin.park_answer(replace(visit, address=f"2001:db8::{number:x}"), "google", sent)
+    neighbour = replace(visit, address="2001:db8::ffff")
+    assert await fails(open_world.signin.park_answer(neighbour, "google", sent)) == "too_many_tries"
+    await open_world.signin.park_answer(replace(visit, address="2001:db8:0:1::1"), "google", sent)
+
+
 async def test_another_clients_state_parks_nothing(open_world: World, browser: Browser) -> None:
     state = await browser.begin()
     assert await fails(park(open_world, state, "github")) == "flow_unknown"

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.service.conftest import Clock, Heartbeats
 from vestibule.core.credential import PasswordFile
@@ -883,11 +884,14 @@ async def test_what_a_provider_can_not_do_without_is_told_again_at_the_callback(
 async def test_nobody_has_this_gateway_fetch_pages_of_their_choosing_without_end(world):
     world.ops["google"].keeps = "me"
     browser = Browser(world)
-    for _ in range(STARTS_MAX):
-        await world.signin.begin(await browser.visit(), "google", hints={"me": "ann.example"})
-    with pytest.raises(ClientError) as caught:
-        await world.signin.begin(await browser.visit(), "google", hints={"me": "ann.example"})
-    assert (caught.value.status, caught.value.code) == (429, "too_many_tries")
+    hints, visit = {"me": "ann.example"}, await browser.visit()
+    neighbours = [replace(visit, address=f"2001:db8::{number:x}") for number in range(STARTS_MAX + 1)]
+    for visits in ([visit] * (STARTS_MAX + 1), neighbours):
+        for one in visits[:-1]:
+            await world.signin.begin(one, "google", hints=hints)
+        with pytest.raises(ClientError) as caught:
+            await world.signin.begin(visits[-1], "google", hints=hints)
+        assert (caught.value.status, caught.value.code) == (429, "too_many_tries")
     await world.signin.begin(await browser.visit(), "github")
     world.clock.move(STARTS_WINDOW_S)
     await world.signin.begin(await browser.visit(), "google", hints={"me": "ann.example"})
