@@ -144,4 +144,4 @@ def name_of(site: Site) -> str:
 
 
 def _marked(site: Site, device_id: str) -> bytes:
-    return f"{name_of(site)}\0{device_id}".encode()
+    return f"{site.base_url}\0{name_of(site)}\0{device_id}".encode()

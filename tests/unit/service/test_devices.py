@@ -161,6 +161,12 @@ async def test_a_cookie_of_one_site_is_none_of_anothers(porch):
     assert other != value
 
 
+async def test_a_cookie_of_one_host_is_none_of_anothers_of_the_same_name(porch):
+    cookies = await porch.arrive()
+    other = replace(VISIT.site, base_url="https://other.example")
+    assert await porch.arrive(replace(VISIT, site=other, cookies=cookies)) != cookies
+
+
 async def test_who_has_no_person_has_no_device(porch):
     assert await porch.devices.arrived(VISIT, replace(SESSION, user_id="")) == ()
 
