@@ -222,6 +222,56 @@ async def test_two_processes_with_fifty_callers_cause_one_refresh(
     assert provider.requests == ["rt-0"]
 
 
+async def test_who_gets_its_turn_after_another_process_uses_what_that_one_got(
+    node, session, tokens, clock, provider, store, changes
+):
+    """Between its look at the grant and its turn, another one has had theirs."""
+    await node.grants.keep(session, "google", tokens, clock.now())
+    clock.move(3600)
+    acquire = store.leases.acquire
+
+    class Late:
+        """Leases that are asked for late."""
+
+        async def acquire(self, *asked):
+            if not provider.requests:
+                await node.grants.access_token(session, "google")
+            return await acquire(*asked)
+
+        def __getattr__(self, name):
+            return getattr(store.leases, name)
+
+    other = Node(store, type(changes)(), clock, provider)
+    other.grants._leases = Late()
+    assert (await other.grants.access_token(session, "google")).access_token.reveal() == "at-1"
+    assert provider.requests == ["rt-0"]
+
+
+async def test_who_was_overtaken_before_asking_asks_nobody(node, session, tokens, clock, provider, store):
+    """Somebody signs in anew before the intent is written: the old refresh token is not spent."""
+    await node.grants.keep(session, "google", tokens, clock.now())
+    clock.move(3600)
+    anew = replace(tokens, access_token=Secret("anew"), expires_at=clock.now() + 3600)
+    put, overtaken = store.grants.put, []
+
+    class Overtaken:
+        """Grants that somebody else writes first."""
+
+        async def put(self, row, expect_version):
+            if expect_version is not None and not overtaken:
+                overtaken.append(row)
+                await node.grants.keep(session, "google", anew, clock.now())
+            return await put(row, expect_version)
+
+        def __getattr__(self, name):
+            return getattr(store.grants, name)
+
+    node.grants._store = Overtaken()
+    assert (await node.grants.access_token(session, "google")).access_token.reveal() == "anew"
+    assert overtaken
+    assert provider.requests == []
+
+
 async def test_refreshes_of_different_sessions_do_not_wait_for_each_other(
     node, session, tokens, clock, provider
 ):
