@@ -6,7 +6,6 @@ good as what is known of its user without them (`core.vouched`).
 
 from __future__ import annotations
 
-import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -28,9 +27,9 @@ from vestibule.observe import clock
 from vestibule.protocol import base64url
 from vestibule.protocol.authorization import bearer_of
 from vestibule.service.people import KNOWN, People
-from vestibule.service.session_cache import UNCONFIRMED_S
 from vestibule.service.sessions import USER
 from vestibule.service.tries import SharedTries
+from vestibule.service.unchanged import Unchanged
 from vestibule.store import base
 
 KIND: Final = "app_token"
@@ -176,7 +175,6 @@ class Bearers:
         """`shared`: what other processes count; None: there is none but this one."""
         self._shared = shared
         self._find = find
-        self._changes = changes
         self._now = now
         self._mono = mono
         self._grace_s = grace_s
@@ -186,9 +184,7 @@ class Bearers:
         self._wrong: Recent[bytes, float] = Recent(_WRONG_MAX)
         self._failures = Limit(FAILURES_MAX, WINDOW_S)
         self._seen: dict[str, float] = {}
-        self._forgotten = 0
-        self._doubted_mono = -math.inf
-        """Nothing that was read before is good unseen."""
+        self._unchanged = Unchanged(changes, mono)
         changes.subscribe(KNOWN, self._forget_user)
         changes.subscribe(USER, self._forget_user)
 
@@ -199,7 +195,7 @@ class Bearers:
     def peek(self, host: Host, authorization: bytes) -> Caller | None:
         """The bearer if the cache may answer for it; None says nothing but: ask `load`."""
         cached = self._cached.get((hash_of(_token_in(authorization)), host.name))
-        if cached is None or self._now() >= cached.until or not self._is_confirmed(cached):
+        if cached is None or self._now() >= cached.until or not self._unchanged.holds(cached.read_mono):
             return None
         self._touch(cached)
         return cached.caller
@@ -218,7 +214,7 @@ class Bearers:
             raise self._refusal(token_hash, address, now)
         if key not in self._cached and (wait_s := self._wait_s(address, now)):
             raise TooManyTries("too many wrong tokens came from this address", wait_s=wait_s)
-        forgotten, mono = self._forgotten, self._mono()
+        count, mono = self._unchanged.count, self._mono()
         try:
             found = await self._find(token_hash, now)
         except StoreError:
@@ -232,14 +228,14 @@ class Bearers:
                 await self._shared.failed(_counters(address), now)
             raise self._refusal(token_hash, address, now)
         cached = self._made(host, found, self._cached.get(key), mono)
-        if forgotten == self._forgotten:
+        if count == self._unchanged.count:
             self._keep(key, cached)
         self._touch(cached)
         return cached.caller
 
     def forget(self) -> None:
         """Other providers or hosts are in force: whatever was cached may be another now."""
-        self._forgotten += 1
+        self._unchanged.changed()
         self._cached.clear()
         self._of_user.clear()
 
@@ -276,11 +272,6 @@ class Bearers:
         seen_at = max(token.seen_at or 0.0, self._seen.get(token.id, 0.0))
         return _Cached(caller, token.user_id, until=found.until, read_mono=read_mono, seen_at=seen_at)
 
-    def _is_confirmed(self, cached: _Cached) -> bool:
-        mono, read_mono = self._mono(), cached.read_mono
-        is_good = self._changes.is_current(mono) or mono - read_mono < UNCONFIRMED_S
-        return is_good and read_mono > self._doubted_mono
-
     def _touch(self, cached: _Cached) -> None:
         now = self._now()
         if now - cached.seen_at >= SEEN_EVERY_S:
@@ -304,10 +295,10 @@ class Bearers:
                 del self._of_user[cached.user_id]
 
     def _forget_user(self, user_id: str) -> None:
-        self._forgotten += 1
         if user_id == base.EVERYTHING:
-            self._doubted_mono = self._mono()  # kept for while the store is away
+            self._unchanged.doubt()
             return
+        self._unchanged.changed()
         for key in tuple(self._of_user.get(user_id, ())):
             self._drop(key)
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -37,8 +36,8 @@ from vestibule.protocol.oauth2 import blames_grant
 from vestibule.providers.base import Refresh, SignOut
 from vestibule.providers.kit import Driver
 from vestibule.service.flight import Flights
-from vestibule.service.session_cache import UNCONFIRMED_S
 from vestibule.service.sessions import SESSION, Sessions
+from vestibule.service.unchanged import Unchanged
 from vestibule.store import base
 from vestibule.store.base import SealedGrant
 
@@ -96,9 +95,7 @@ class Grants:
         self._grace_s = grace_s
         self._capacity = capacity
         self._cache: dict[str, dict[str, _Held]] = {}
-        self._forgotten = 0
-        self._doubted_mono = -math.inf
-        """Nothing that was read before is good unseen."""
+        self._unchanged = Unchanged(changes, mono)
         self._flights: Flights[Tokens] = Flights()
         self._returns: set[asyncio.Task[None]] = set()
         self.use(refreshers)
@@ -108,7 +105,7 @@ class Grants:
     def use(self, refreshers: Mapping[str, Refresh]) -> None:
         """Refresh at these clients, by full name; what others gave is good until it expires, and not a moment more."""
         self._refreshers = refreshers
-        self._forgotten += 1
+        self._unchanged.changed()
         self._cache.clear()
 
     async def close(self) -> None:
@@ -365,7 +362,7 @@ class Grants:
 
         Nor is there one where the client of this name is another provider now than the one that gave it.
         """
-        forgotten, mono = self._forgotten, self._mono()
+        count, mono = self._unchanged.count, self._mono()
         row = await self._store.get(owner, client)
         if row is None:
             return None
@@ -373,7 +370,7 @@ class Grants:
         if grant is None or self._is_of_another(grant):
             return None
         held = _Held(grant, row.expires_at, mono)
-        if forgotten == self._forgotten:
+        if count == self._unchanged.count:
             self._cache.setdefault(owner, {})[client] = held
             if len(self._cache) > self._capacity:
                 del self._cache[next(iter(self._cache))]
@@ -402,21 +399,17 @@ class Grants:
 
     def _cached(self, owner: str, client: str) -> _Held | None:
         held = self._cache.get(owner, _NOTHING).get(client)
-        if held is None:
-            return None
-        mono = self._mono()
-        is_good = self._changes.is_current(mono) or mono - held.read_mono < UNCONFIRMED_S
-        return held if is_good and held.read_mono > self._doubted_mono else None
+        return held if held is not None and self._unchanged.holds(held.read_mono) else None
 
     def _standing(self, held: _Held, rejected: Secret | None) -> Standing:
         can_refresh = held.grant.client in self._refreshers
         return standing(held.grant, can_refresh=can_refresh, rejected=rejected, now=self._now())
 
     def _forget(self, owner: str) -> None:
-        self._forgotten += 1
         if owner == base.EVERYTHING:
-            self._doubted_mono = self._mono()  # kept for while the store is away
+            self._unchanged.doubt()
         else:
+            self._unchanged.changed()
             self._cache.pop(owner, None)
 
 

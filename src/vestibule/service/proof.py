@@ -10,7 +10,6 @@ several processes share a database, within a second.
 from __future__ import annotations
 
 import hashlib
-import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -27,8 +26,8 @@ from vestibule.errors import UserDisabled
 from vestibule.model import Caller, Identity, User
 from vestibule.observe import clock
 from vestibule.service.flight import Flights
-from vestibule.service.session_cache import UNCONFIRMED_S
 from vestibule.service.sessions import USER
+from vestibule.service.unchanged import Unchanged
 from vestibule.store.base import EVERYTHING, Changes
 
 LIFE_S: Final = 60.0
@@ -62,16 +61,13 @@ class Proofs:
     ) -> None:
         """`owner_of`: the user an account belongs to (`People.owner_of`)."""
         self._owner_of = owner_of
-        self._changes = changes
         self._now = now
         self._mono = mono
         self._salt = secrets.token_bytes(16)
         """Of this process: nothing that is kept says anything of a password elsewhere."""
         self._kept: Recent[bytes, _Kept] = Recent(capacity)
         self._flights: Flights[Caller] = Flights()
-        self._forgotten = 0
-        self._doubted_mono = -math.inf
-        """Nobody who was looked up before is who they are unseen."""
+        self._unchanged = Unchanged(changes, mono)
         changes.subscribe(USER, self._forget_user)
 
     def key(self, host: Host, authorization: bytes) -> bytes:
@@ -81,7 +77,7 @@ class Proofs:
     def peek(self, host: Host, authorization: bytes) -> Caller | None:
         """Whose it is, where that was found out a moment ago."""
         kept = self._kept.get(self.key(host, authorization))
-        if kept is None or not self._is_good(kept, host) or not self._is_current(kept):
+        if kept is None or not self._is_good(kept, host) or not self._unchanged.holds(kept.looked_mono):
             return None
         return kept.caller
 
@@ -93,11 +89,11 @@ class Proofs:
         key = self.key(host, authorization)
         kept = self._kept.get(key)
         if kept is not None and self._is_good(kept, host):
-            if self._is_current(kept):
+            if self._unchanged.holds(kept.looked_mono):
                 return kept.caller
             return await self._settled(key, host, kept.caller, kept.good_until)
         # Who comes after a change was told shares nothing that began before it.
-        flight = (key, self._forgotten)
+        flight = (key, self._unchanged.count)
         return await self._flights.share(flight, partial(self._proven, key, host, prove), name="credential")
 
     async def _proven(self, key: bytes, host: Host, prove: Prove) -> Caller:
@@ -109,23 +105,18 @@ class Proofs:
 
     async def _settled(self, key: bytes, host: Host, proven: Caller, good_until: float) -> Caller:
         """The caller with the person it is, kept. Threat: who was blocked here comes by a token from elsewhere."""
-        forgotten, mono = self._forgotten, self._mono()
+        count, mono = self._unchanged.count, self._mono()
         user = await self._owner_of(proven.identities[0]) if proven.identities else None
         if user is not None and user.disabled:
             self._kept.pop(key, None)
             raise UserDisabled("This account has been switched off.", detail=f"user {user.id}")
         caller = replace(proven, user_id=user.id if user else "")
-        if forgotten == self._forgotten and self._now() < good_until:
+        if count == self._unchanged.count and self._now() < good_until:
             self._kept.put(key, _Kept(caller, host.accepts, good_until, mono))
         return caller
 
     def _is_good(self, kept: _Kept, host: Host) -> bool:
         return kept.accepted is host.accepts and self._now() < kept.good_until
-
-    def _is_current(self, kept: _Kept) -> bool:
-        mono, looked_mono = self._mono(), kept.looked_mono
-        is_good = self._changes.is_current(mono) or mono - looked_mono < UNCONFIRMED_S
-        return is_good and looked_mono > self._doubted_mono
 
     def forget_client(self, client: str) -> None:
         """Nothing that this client vouched for is known any more."""
@@ -133,13 +124,12 @@ class Proofs:
 
     def _forget_user(self, user_id: str) -> None:
         if user_id == EVERYTHING:
-            self._forgotten += 1
-            self._doubted_mono = self._mono()  # that the credentials are good is still so
+            self._unchanged.doubt()  # that the credentials are good is still so
             return
         self._forget(lambda caller: caller.user_id == user_id)
 
     def _forget(self, is_meant: Callable[[Caller], bool]) -> None:
-        self._forgotten += 1
+        self._unchanged.changed()
         for key, kept in tuple(self._kept.items()):
             if is_meant(kept.caller):
                 del self._kept[key]

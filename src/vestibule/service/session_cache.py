@@ -12,10 +12,8 @@ from collections.abc import Callable
 
 from vestibule.core import session as rules
 from vestibule.model import Session
+from vestibule.service.unchanged import UNCONFIRMED_S
 from vestibule.store import base
-
-UNCONFIRMED_S = 1.0
-"""How old an entry may be that no heartbeat vouches for."""
 
 
 class _Cached:

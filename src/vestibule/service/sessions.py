@@ -22,7 +22,8 @@ from vestibule.model import Device, Identity, Session
 from vestibule.observe import clock
 from vestibule.protocol import base64url
 from vestibule.service.flight import Flights
-from vestibule.service.session_cache import UNCONFIRMED_S, SessionCache
+from vestibule.service.session_cache import SessionCache
+from vestibule.service.unchanged import UNCONFIRMED_S
 from vestibule.service.witness import Watch, Witness
 from vestibule.store import base
 
