@@ -10,6 +10,7 @@ from vestibule.admin_client import Happened
 from vestibule.cli.remote import Remote, Span, asks_gateway
 from vestibule.cli.table import Column
 from vestibule.cli.users import id_of
+from vestibule.core.event import NAMES
 
 
 def _about(one: Happened) -> str:
@@ -28,7 +29,7 @@ _COLUMNS = (
 
 
 @click.command()
-@click.option("--action", default="", help="Only these: session.new_device, sign_in.refused …")
+@click.option("--action", type=click.Choice(NAMES), help="Only these.")
 @click.option("--actor", default="", help='Only what this one did: "user ID", "token NAME", socket.')
 @click.option("--user", default="", help="Only what is about this user: an id or an e-mail address.")
 @click.option("--session", "session_id", default="", help="Only what is about this session, by id.")
@@ -39,7 +40,7 @@ _COLUMNS = (
 def audit(
     remote: Remote,
     *,
-    action: str,
+    action: str | None,
     actor: str,
     user: str,
     session_id: str,
@@ -49,7 +50,7 @@ def audit(
 ) -> None:
     """Show what has happened, the latest first: sign-ins, sign-outs, new devices. Times are UTC."""
     found = remote.client.audit(
-        action=action,
+        action=action or "",
         actor=actor,
         user_id=id_of(remote, user),
         session_id=session_id,
