@@ -15,9 +15,12 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
+import os
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from tests.real.nodes import Node, Nodes, handle_of
@@ -403,10 +406,15 @@ class Chaos:
         self.verdict.faults[f"store {kind}"] += 1
         with self.weather.broken(which, "store"):
             for number in which:
-                await asyncio.to_thread(hurts[kind], self.nodes[number].network)
+                await asyncio.to_thread(hurts[kind], self._way(self.nodes[number]))
             await self._rest(self._random.uniform(0.2, 3.0))
             for number in which:
                 await asyncio.to_thread(self.nodes[number].network.calm)
+
+    def _way(self, node: Node) -> Any:
+        """The node's network to all of the store, or to one of its servers: sessions, or people and changes."""
+        network = node.network
+        return network if self._random.random() < 0.5 else self._random.choice(network.each)
 
     def _which(self) -> tuple[int, ...]:
         """One node, or all."""
@@ -436,5 +444,16 @@ class Chaos:
         self.verdict.faults["killed"] += 1
         gateway = self.nodes[number].gateway
         with self.weather.broken((number,), "killed"):
+            children = _children(gateway.process.pid)
+            if children and self._random.random() < 0.7:
+                self.verdict.faults["one of its processes"] += 1
+                os.kill(self._random.choice(children), signal.SIGKILL)
+                await self._rest(2.0)
+                return
             gateway.kill()
             await asyncio.to_thread(gateway.start_again)
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that this one has started: workers, where there are several."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
