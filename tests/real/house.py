@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -206,3 +207,30 @@ async def build(
     text = configuration.replace("ISSUER", provider.issuer).replace("BACKEND", str(app.port))
     text = text.replace("CALL", str(call_port)).replace("API", str(target.port))
     return House(gateway(text, port=port), provider, app, target, call_port)
+
+
+def handle_of(browser: Browser) -> str:
+    """What the browser's cookie for the gateway of its house holds."""
+    name = f"vestibule-{browser.house.gateway.port}"
+    [handle] = [cookie.value for cookie in browser.session.cookie_jar if cookie.key == name]
+    return str(handle)
+
+
+async def status_of(browser: Browser) -> int:
+    """What a page says to this browser."""
+    return (await browser.get("/")).status
+
+
+async def status_with(house: House, handle: str, port: int = 0) -> int:
+    """What a page of the gateway on this port (0: the house's) says to somebody who has this handle and nothing else."""
+    port = port or house.gateway.port
+    async with house.browser() as stranger:
+        page = await stranger.get(f"http://app.example.com:{port}/", Cookie=f"vestibule-{port}={handle}")
+        return page.status
+
+
+async def until(status: int, ask: Callable[[], Awaitable[int]]) -> None:
+    """Returns once it is answered so."""
+    async with asyncio.timeout(30):
+        while await ask() != status:
+            await asyncio.sleep(0.05)

@@ -9,26 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.real.house import CONFIGURATION, Browser, House, build
+from tests.real.house import CONFIGURATION, build, handle_of, status_with
 
 pytestmark = pytest.mark.real
 
 KEY = {"VESTIBULE_SESSION_KEY": "kS8q1ZrX0bT4yWm7uJ2cVf6hNd3gLp9aEoIxRtQsYvU="}
 STORE = 'store {\n  url = "sqlite:FILE"\n}\n'
-
-
-def handle_of(browser: Browser) -> str:
-    """What the browser's cookie for the first gateway holds."""
-    name = f"vestibule-{browser.house.gateway.port}"
-    [handle] = [cookie.value for cookie in browser.session.cookie_jar if cookie.key == name]
-    return str(handle)
-
-
-async def status_with(house: House, handle: str, port: int) -> int:
-    """What a page of the gateway on this port says to somebody who has this handle and nothing else."""
-    async with house.browser() as stranger:
-        cookie = f"vestibule-{port}={handle}"
-        return (await stranger.get(f"http://app.example.com:{port}/", Cookie=cookie)).status
 
 
 async def test_of_two_gateways_on_one_file_neither_lets_in_whom_the_other_signed_out(

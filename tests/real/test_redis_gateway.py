@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.real.house import CONFIGURATION, Browser, House, build
+from tests.real.house import CONFIGURATION, House, build, handle_of, status_of, status_with, until
 from tests.real.redis import PASSWORD, Single, Watched, stopped
 
 pytestmark = pytest.mark.real
@@ -31,34 +31,6 @@ async def house_on(ports, api, openid, gateway) -> AsyncIterator[Callable[..., A
         return await build(ports=ports, api=api, openid=openid, gateway=with_url, configuration=text)
 
     return start
-
-
-async def status_of(browser: Browser) -> int:
-    """What a page says to this browser."""
-    return (await browser.get("/")).status
-
-
-async def status_with(house: House, handle: str, port: int = 0) -> int:
-    """What a page of this gateway says to somebody who has this handle and nothing else."""
-    port = port or house.gateway.port
-    async with house.browser() as stranger:
-        page = await stranger.get(f"http://app.example.com:{port}/", Cookie=f"vestibule-{port}={handle}")
-        return page.status
-
-
-def handle_of(browser: Browser) -> str:
-    [handle] = [
-        cookie.value
-        for cookie in browser.session.cookie_jar
-        if cookie.key == f"vestibule-{browser.house.gateway.port}"
-    ]
-    return str(handle)
-
-
-async def until(status: int, ask: Callable[[], Any]) -> None:
-    async with asyncio.timeout(30):
-        while await ask() != status:
-            await asyncio.sleep(0.05)
 
 
 async def test_known_sessions_are_served_while_redis_is_away_others_wait_and_all_is_well_after(
