@@ -4,8 +4,10 @@ Nobody has the connection to himself, and none is lent out: who stops waiting le
 answer that comes there is dropped. So nobody ever gets another's answer. An answer that is late ends the connection,
 with all that wait on it; a watch of its own sees to that, whoever still waits.
 
-hiredis packs and parses. redis-py's asyncio client lends a connection to each command, which takes three times as
-long, and its Cluster closes every connection when one server fails.
+hiredis packs and parses; redis-py is not used. Its asyncio client (8.1) lends a connection to each command: with 50 at
+once a GET takes 30 to 50 us of this process, here 5. It closes the connection of each command that somebody stops
+waiting for, so people who leave while Redis is slow make it connect anew, when that helps least. And its Cluster closes
+every connection when one server fails.
 """
 
 from __future__ import annotations
