@@ -28,7 +28,6 @@ from vestibule.store.sealing import Sealing, is_of, sid_digest
 _MOST_FOUND: Final = 1000
 _MOST_LOOKED_AT: Final = 4
 """So many times as many as may be swept are looked at in one sweep."""
-_SCORE: Final = "%.17g"
 
 # A way to a session is noted: it lives as long as the longest-lived that was noted there.
 _NOTE: Final = Script("""
