@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import importlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -22,9 +23,10 @@ from vestibule.observe.log import Log
 from vestibule.providers.base import TokenSource
 from vestibule.role import Role
 from vestibule.service import key_watch
-from vestibule.service.grants import REFRESHED
+from vestibule.service.grants import GRANT, REFRESHED
 from vestibule.service.jobs import Job
 from vestibule.service.key_watch import KeyWatch
+from vestibule.service.sessions import SESSION
 from vestibule.store import base, keyfile, split, sqlite
 from vestibule.store.base import Store
 from vestibule.store.bus import Bus, Transport
@@ -55,12 +57,20 @@ class Kept(msgspec.Struct, frozen=True):
 async def opened(compiled: Compiled, log: Log, role: Role) -> Kept:
     """All of it. Raises ConfigError, StoreError, with what to do about it."""
     ring = open_ring(compiled)
-    store = await open_store(compiled.database, ring, log, elsewhere=compiled.sessions)
+    servers = Servers(log)
+    store = await open_store(compiled.database, ring, log, servers, elsewhere=compiled.sessions)
     hub = None
     if role is not Role.WORKER and _has_hub(compiled):
         hub = Hub(compiled.bus_socket)
         await hub.start()
-    return Kept(ring, store, await open_changes(compiled, ring, store, log), hub)
+    changes = await open_changes(compiled, ring, store, log)
+    servers.doubt = partial(_doubt, changes)
+    return Kept(ring, store, changes, hub)
+
+
+def _doubt(changes: base.Changes) -> None:
+    for kind in (SESSION, GRANT):
+        changes.publish(kind, base.EVERYTHING)
 
 
 def open_ring(compiled: Compiled) -> KeyRing:
@@ -109,12 +119,39 @@ def key_jobs(compiled: Compiled, ring: KeyRing, log: Log) -> tuple[Job, ...]:
     return (Job(name="key ring", every_s=key_watch.LOOK_EVERY_S, run=watch.look, is_shared=False),)
 
 
+class Servers:
+    """Hears which of Redis' servers are away or back; who is back may have lost what is cached here."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._away: set[str] = set()
+        self.doubt: Callable[[], None] = lambda: None
+        """Has all that is cached read again."""
+
+    def __call__(self, server: str, why: str) -> None:
+        """One of them is away, and why; or it is back, or was connected to anew (empty)."""
+        if why:
+            self._away.add(server)
+            self._log.warning("store_away", store=f"redis {server}", detail=why)
+            return
+        if server in self._away:
+            self._away.remove(server)
+            self._log.warning("store_back", store=f"redis {server}", detail="")
+        self.doubt()
+
+
 async def open_store(
-    database: Path | Postgres, ring: KeyRing, log: Log, *, elsewhere: Redis | None = None
+    database: Path | Postgres,
+    ring: KeyRing,
+    log: Log,
+    servers: Servers,
+    *,
+    elsewhere: Redis | None = None,
 ) -> Store:
     """The store for the data plane; what speaks to a server is imported by who needs it. Raises StoreError.
 
-    A server is guarded: nobody waits for it longer than they should. Redis sees to that for each of its servers.
+    A server is guarded: nobody waits for it longer than they should. Redis sees to that for each of its servers, of
+    which `servers` is told.
     """
     vault, loop = Vault(ring), asyncio.get_running_loop()
 
@@ -137,9 +174,7 @@ async def open_store(
             vault,
             unreadable=unreadable,
             warn=lambda said: log.warning("store_forgets", detail=said),
-            heard=lambda server, why: log.warning(
-                "store_away" if why else "store_back", store=f"redis {server}", detail=why
-            ),
+            heard=servers,
         )
     except BaseException:
         await opened.close()

@@ -60,6 +60,19 @@ async def test_known_sessions_are_served_while_redis_is_away_others_wait_and_all
         assert events.count("store_away") == events.count("store_back") >= 2
 
 
+async def test_what_a_redis_forgot_when_it_restarted_nobody_remembers(ports, house_on):
+    with stopped(Single(ports, "appendonly no")) as (own,):
+        house = await house_on(own.url)
+        async with house.browser() as alice:
+            await alice.sign_in("alice")
+            assert await status_of(alice) == 200
+            await asyncio.to_thread(own.server.kill)
+            await asyncio.to_thread(own.server.start_again)
+            await until(302, lambda: status_of(alice))
+            assert (await alice.sign_in("alice")).status == 200
+            assert await status_of(alice) == 200
+
+
 async def test_a_sign_out_holds_though_the_redis_that_takes_over_never_heard_of_it(ports, house_on):
     with stopped(Watched(ports)) as (watched,):
         house = await house_on(watched.url)

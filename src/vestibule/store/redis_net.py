@@ -62,6 +62,7 @@ class Link:
         self._wire: Wire | None = None
         self._task: asyncio.Task[Wire] | None = None
         self._is_away = False
+        self._was_there = False
         self._why = ""
         self._again_mono = 0.0
 
@@ -110,9 +111,10 @@ class Link:
             raise
         finally:
             self._task = None
-        if self._is_away:
-            self._is_away = False
+        # A connection that is made again may lead to a server that has lost something: that is told, too.
+        if self._is_away or self._was_there:
             self._heard(self._name, "")
+        self._is_away, self._was_there = False, True
         return wire
 
     def _note_away(self, why: str) -> None:
