@@ -157,7 +157,7 @@ class App:
         self.rechecks = Rechecks(
             self.sessions, self.grants, changes, driver, log, every_s=compiled.lifetimes.restriction_s
         )
-        self._lasting = Lasting(self.sessions, self.rechecks)
+        self._lasting = Lasting(self.sessions, self.rechecks, grace_s=compiled.lifetimes.grace_s)
 
     def _build_callers(self, driver: Late) -> None:
         """Who judges what stands in Authorization."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Awaitable, Callable
 
+from vestibule.core.lifetimes import USUAL
 from vestibule.errors import ProviderError, StoreError
 from vestibule.model import Session
 from vestibule.proxy.exchange import Exchange
@@ -24,9 +26,21 @@ SWEEP_EVERY_S = 5.0
 class Lasting:
     """The exchanges under way that last, by session."""
 
-    def __init__(self, sessions: Sessions, rechecks: Rechecks) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        rechecks: Rechecks,
+        *,
+        grace_s: float = USUAL.grace_s,
+        mono: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`grace_s`: how long something may last of which nothing can be known."""
         self._sessions = sessions
         self._rechecks = rechecks
+        self._grace_s = grace_s
+        self._mono = mono
+        self._unknown_since: dict[str, float] = {}
+        """By session, while the store can't be asked about it."""
         self._by_session: dict[str, set[Exchange]] = {}
         self._tasks = Tasks()
         self._swept_mono = 0.0
@@ -52,6 +66,7 @@ class Lasting:
             exchanges.discard(exchange)
             if not exchanges:
                 del self._by_session[exchange.session_id]
+                self._unknown_since.pop(exchange.session_id, None)
 
     def session_changed(self, session_id: str) -> None:
         """Look whether this session still lives, and end what lasts if it doesn't; with `EVERYTHING`, all, soon."""
@@ -86,9 +101,16 @@ class Lasting:
             self.look()
 
     async def _check(self, session_id: str) -> None:
-        # A store that is away says nothing of the session: it is asked again by the next sweep.
-        with contextlib.suppress(StoreError):
-            self._cut(session_id, await self._as_it_is(session_id))
+        """What can't be known for longer than the grace may not go on; until then it is asked again by each sweep."""
+        try:
+            session = await self._as_it_is(session_id)
+        except StoreError:
+            now_mono = self._mono()
+            if now_mono - self._unknown_since.setdefault(session_id, now_mono) >= self._grace_s:
+                self._cut(session_id, None)
+            return
+        self._unknown_since.pop(session_id, None)
+        self._cut(session_id, session)
 
     async def _check_credential(self, exchange: Exchange) -> None:
         with contextlib.suppress(StoreError, ProviderError):  # as above

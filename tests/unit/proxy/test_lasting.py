@@ -80,11 +80,28 @@ def test_where_changes_may_have_been_missed_the_next_sweep_looks_at_all(plane, l
     assert client.is_ended
 
 
-def test_a_store_that_is_away_ends_nothing(plane, loop):
+def test_a_store_that_is_away_ends_nothing_until_the_grace_is_over(plane, loop):
+    """Threat: a stream that goes on for as long as nobody can say that its session has ended."""
+    client = open_answer(plane, ENDLESS, plane.sign_in())
+    plane.away.is_away = True
+    loop.run(plane.changes.publish, "session", plane.session.id)
+    loop.settle()
+    assert not client.is_ended
+    plane.lasting._grace_s = 0.0
+    loop.run(plane.lasting.sweep, loop.time() + 10)
+    loop.settle()
+    assert client.is_ended
+
+
+def test_a_store_that_came_back_in_time_begins_the_grace_anew(plane, loop):
     client = open_answer(plane, STREAM, plane.sign_in())
     plane.away.is_away = True
     loop.run(plane.changes.publish, "session", plane.session.id)
     loop.settle()
+    plane.away.is_away = False
+    loop.run(plane.lasting.sweep, loop.time() + 10)
+    loop.settle()
+    assert plane.lasting._unknown_since == {}
     assert not client.is_ended
 
 
