@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class _Selector(selectors.SelectSelector):
+class _Selector(selectors.DefaultSelector):
     """Waits for nobody: the time that it should have waited has passed at once."""
 
     def __init__(self) -> None:
