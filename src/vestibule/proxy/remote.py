@@ -35,6 +35,7 @@ WAIT_S: Final = 5.0
 """How long a request waits for a control process that is being started anew."""
 REPORT_EVERY_S: Final = 0.5
 _AGAIN_S: Final = 0.05
+_SAFE: Final = frozenset(("GET", "HEAD"))
 _FRAME_LIMIT_BYTES: Final = 64 << 20
 _LENGTH_BYTES: Final = 4
 
@@ -149,11 +150,29 @@ class Remote:
     ) -> None:
         """Answer the call. Raises StoreError when the control process isn't there, or went away meanwhile.
 
-        A call that was sent is not sent again: it may have been done.
+        A call that was sent is sent again only where that is safe (GET, HEAD; RFC 9110 section 9.2.1), nothing of an
+        answer came, and once.
         """
         message = await receive()
         if message["type"] != "http.request":
             return
+        left = asyncio.ensure_future(receive())
+        try:
+            if await self._asked(scope, message, left, send, is_last=scope["method"] not in _SAFE):
+                await self._asked(scope, message, left, send, is_last=True)
+        finally:
+            left.cancel()
+
+    async def _asked(
+        self,
+        scope: MutableMapping[str, Any],
+        message: Message,
+        left: asyncio.Future[Message],
+        send: Callable[[Message], Awaitable[None]],
+        *,
+        is_last: bool,
+    ) -> bool:
+        """Ask, and pass on the answer; True when the other side went away without one, unless this try is the last."""
         writer = await self._connected()
         self._last_id += 1
         call_id, answers = self._last_id, asyncio.Queue[Answer | None]()
@@ -161,12 +180,10 @@ class Remote:
         carried = {name: scope[name] for name in _SCOPE}
         told = _told(scope["state"]["visit"])
         _send(writer, Begin(call_id, carried, scope["headers"], told, message.get("body", b"")))
-        left = asyncio.ensure_future(receive())
         try:
-            await self._answer(answers, left, send)
+            return await self._answer(answers, left, send, is_last=is_last)
         finally:
             del self._answers[call_id]
-            left.cancel()
             if left.done() and not left.cancelled() and self._writer is writer:
                 _send(writer, Gone(call_id))
 
@@ -194,28 +211,34 @@ class Remote:
         answers: asyncio.Queue[Answer | None],
         left: asyncio.Future[Message],
         send: Callable[[Message], Awaitable[None]],
-    ) -> None:
-        """Pass on what comes, until it is whole or nobody waits for it."""
-        more = True
+        *,
+        is_last: bool,
+    ) -> bool:
+        """Pass on what comes, until it is whole or nobody waits for it; True: nothing came, try it again."""
+        more, has_begun = True, False
         while more:
             coming = asyncio.ensure_future(answers.get())
             await asyncio.wait((coming, left), return_when=asyncio.FIRST_COMPLETED)
             if not coming.done():
                 coming.cancel()
-                return
+                return False
             answer = coming.result()
             match answer:
+                case None if not is_last and not has_begun:
+                    return True
                 case None:
                     raise _away("it went away before it had answered")
                 case Fault():
                     raise RuntimeError(f"the control process: {answer.error}")
                 case Start():
+                    has_begun = True
                     await send(
                         {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
                     )
                 case Body():
                     more = answer.more
                     await send({"type": "http.response.body", "body": answer.data, "more_body": more})
+        return False
 
     async def _stay_connected(self) -> None:
         """Connect, read until the other side is gone, and again."""

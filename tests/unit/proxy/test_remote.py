@@ -247,6 +247,30 @@ async def test_a_control_process_that_dies_is_a_store_that_is_away_for_who_waits
             await call
 
 
+async def test_what_only_reads_is_asked_again_where_the_control_process_died_without_an_answer(monkeypatch):
+    monkeypatch.setitem(SCOPE, "method", "GET")
+    monkeypatch.setattr(remote, "_AGAIN_S", 0.0)
+    calls = 0
+    begun = asyncio.Event()
+
+    async def application(scope, receive, send):
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            begun.set()
+            await asyncio.Event().wait()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with processes(application) as made:
+        call = asyncio.create_task(asked(made, b""))
+        await begun.wait()
+        made.die()
+        made.is_up = True
+        assert (await call)[0]["status"] == 204
+    assert calls == 2
+
+
 async def test_who_finds_no_control_process_waits_for_it_and_not_for_ever(monkeypatch):
     async def application(scope, receive, send):
         await send({"type": "http.response.start", "status": 204, "headers": []})
