@@ -70,7 +70,6 @@ class Child(msgspec.Struct, kw_only=True):
     pipe: int = -1
     """What it says is read here."""
     is_ready: bool = False
-    began_mono: float = 0.0
     heard_mono: float = 0.0
     deaths: int = 0
     """How often in a row it died before it was ready."""
@@ -93,8 +92,6 @@ class Supervisor:
         self._control = Child(name="control", role=Role.CONTROL, sockets={})
         self._workers: list[Child] = []
         self._was_ready = False
-        self._told: list[int] = []
-        """Signals that came and were not looked at yet."""
 
     @property
     def _children(self) -> list[Child]:
@@ -146,9 +143,8 @@ class Supervisor:
             os.close(read_end)
             os._exit(self._be(child, write_end))
         os.close(write_end)
-        now = time.monotonic()
         child.pid, child.pipe, child.is_ready = pid, read_end, False
-        child.began_mono = child.heard_mono = now
+        child.heard_mono = time.monotonic()
         self._log.info("process_started", process=child.name, pid=pid)
 
     def _be(self, child: Child, report: int) -> int:
