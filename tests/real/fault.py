@@ -140,9 +140,10 @@ class Fault:
         await self._cut()
 
     async def _cut(self) -> None:
-        for pair in tuple(self._pairs):
+        there = frozenset(self._pairs)
+        for pair in there:
             pair.cut()
-        while self._pairs:
+        while there & self._pairs:  # who comes again at once isn't waited for
             await asyncio.sleep(0)
 
     async def _end(self) -> None:
