@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from vestibule.admin_link import TIMEOUT_S, Link, segment
+from vestibule.admin_watching import Watching
 from vestibule.model import Secret
 
 PAGE = 200
@@ -162,7 +163,7 @@ class _Page(msgspec.Struct, frozen=True):
     next: str | None = None
 
 
-class AdminClient:
+class AdminClient(Watching):
     """Calls the admin API of one gateway; one connection a call.
 
     Every method raises VestibuleError: Invalid for what the API finds wrong, ClientError with its status and code

@@ -9,7 +9,7 @@ import http.client
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -80,6 +80,29 @@ class Link:
         except (OSError, http.client.HTTPException) as exc:
             raise _unreachable(_why(self.where, exc)) from exc
 
+    def stream(self, path: str, *, silence_s: float) -> Iterator[bytes]:
+        """The data of server-sent events, one event after the other, by a connection of its own.
+
+        `silence_s`: how long the gateway may say nothing at all. It ends by VestibuleError, or when it is closed.
+        Spec: HTML, "Server-sent events", as far as this API uses them: `data:` lines and comments.
+        """
+        connection = self._connect()
+        connection.timeout = silence_s
+        headers = {"Accept": "text/event-stream"}
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token.reveal()}"
+        try:
+            connection.request("GET", PREFIX + path, headers=headers)
+            answer = connection.getresponse()
+            if answer.status >= 300:
+                raise refusal(self.where, answer.status, answer.read(ANSWER_MAX_BYTES))
+            yield from _events(answer)
+            raise _unreachable(f"the gateway at {self.where} has ended the stream")
+        except (OSError, http.client.HTTPException) as exc:
+            raise _unreachable(_why(self.where, exc)) from exc
+        finally:
+            connection.close()
+
     def decoded(self, body: bytes, of: Any) -> Any:
         """The body as a value of this type. Raises VestibuleError."""
         try:
@@ -137,6 +160,18 @@ class Link:
                 return False
             self._idle.append(connection)
             return True
+
+
+def _events(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    """The data of each event; that of several lines is joined."""
+    data: list[bytes] = []
+    while line := answer.readline(ANSWER_MAX_BYTES):
+        text = line.rstrip(b"\r\n")
+        if text.startswith(b"data:"):
+            data.append(text.removeprefix(b"data:").removeprefix(b" "))
+        elif not text and data:
+            yield b"\n".join(data)
+            data = []
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -33,6 +33,7 @@ from vestibule.web.api import (
 from vestibule.web.api.door import Door
 from vestibule.web.api.office import Office, check_scope
 from vestibule.web.api.problem import Problem, on_crash, on_error, on_invalid, on_unrouted
+from vestibule.web.api.value import schemas
 
 PREFIX = "/api/v1"
 DOCUMENT = f"{PREFIX}/openapi.json"
@@ -109,6 +110,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         [(Problem, "serialization")], ref_template="#/components/schemas/{model}"
     )
     components["schemas"].update(problems["$defs"])
+    components["schemas"].update(schemas())
     shared = components["responses"] = {}
     for methods in written["paths"].values():
         for operation in methods.values():
