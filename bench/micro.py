@@ -27,7 +27,8 @@ from vestibule.model import Device, Identity
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol.address import Networks
-from vestibule.protocol.h1 import HeadCheck, parse_answer_head, parse_request_head
+from vestibule.protocol.h1 import HeadCheck, parse_request_head
+from vestibule.protocol.h1_answer import parse_answer_head
 from vestibule.proxy.downstream_h1 import H1Connection
 from vestibule.proxy.forward.edges import Edges, OwnListener
 from vestibule.proxy.forward.verdict import Verdicts

@@ -1,4 +1,4 @@
-"""HTTP/1.1 heads: of requests and of answers (RFC 9112), strict, without I/O; bodies are `protocol.chunked`'s.
+"""HTTP/1.1 heads of requests (RFC 9112), strict, without I/O; answers are `h1_answer`'s, bodies `chunked`'s.
 
 What any two parsers on the way could read differently is refused here, before anything else sees the request:
 the request is written anew from what was parsed, never passed on as it came.
@@ -11,13 +11,12 @@ import re
 import httptools
 import msgspec
 
-from vestibule.errors import BackendError, BadRequest
-from vestibule.protocol import caching, headers, url
+from vestibule.errors import BadRequest
+from vestibule.protocol import headers, url
 from vestibule.protocol.familiar import Familiar
 from vestibule.protocol.headers import (
     ALIAS,
     AUTHORIZATION,
-    CACHING,
     CALLER,
     CONNECTION,
     CONTENT_LENGTH,
@@ -27,15 +26,12 @@ from vestibule.protocol.headers import (
     FORWARDED,
     HOST,
     KEEP_ALIVE,
-    SET_COOKIE,
+    TRACE,
     TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
-    answer_kind,
     came_before,
-    known_answer_kind,
     known_request_kind,
-    less,
     request_kind,
     tokens_of,
     value_of,
@@ -48,19 +44,19 @@ TARGET_LIMIT_BYTES = 8 * 1024
 _METHOD = re.compile(rb"[A-Z][A-Z\-]{0,31}\Z")
 _DIGITS = re.compile(rb"[0-9]{1,18}\Z")
 _KEPT_LINE_BYTES = 512
-_KEPT_FIELDS_BYTES = 4096
-_HEAD_BYTES = 1536
+KEPT_FIELDS_BYTES = 4096
+HEAD_BYTES = 1536
 """What a head takes beside its lines, about; a line has less."""
-_LINES_LIMIT_BYTES = 2 << 20
+LINES_LIMIT_BYTES = 2 << 20
 _HEADS_LIMIT_BYTES = 32 << 20
 """Enough for some 10,000 browsers, each with a cookie of its own."""
 _request_lines: tuple[Familiar[RequestLine], Familiar[RequestLine]] = (
-    Familiar(_LINES_LIMIT_BYTES, each_bytes=_HEAD_BYTES),
-    Familiar(_LINES_LIMIT_BYTES, each_bytes=_HEAD_BYTES),
+    Familiar(LINES_LIMIT_BYTES, each_bytes=HEAD_BYTES),
+    Familiar(LINES_LIMIT_BYTES, each_bytes=HEAD_BYTES),
 )
 """Request lines that came before; the second with slashes as they are."""
-_heads: Familiar[RequestHead] = Familiar(_HEADS_LIMIT_BYTES, each_bytes=_HEAD_BYTES)
-_authorities: Familiar[tuple[url.Authority, bytes]] = Familiar(_LINES_LIMIT_BYTES, each_bytes=_HEAD_BYTES)
+_heads: Familiar[RequestHead] = Familiar(_HEADS_LIMIT_BYTES, each_bytes=HEAD_BYTES)
+_authorities: Familiar[tuple[url.Authority, bytes]] = Familiar(LINES_LIMIT_BYTES, each_bytes=HEAD_BYTES)
 
 
 class RequestHead(msgspec.Struct, kw_only=True):
@@ -91,6 +87,8 @@ class RequestHead(msgspec.Struct, kw_only=True):
     """Value of `Proxy-Session`; means something on a calling interface only."""
     has_alias: bool = False
     """A line came that is dropped here and that an edge would hand on: `headers.ALIAS`, or an upgrade to another."""
+    trace: list[bytes] = []
+    """Lines that say which trace it is part of (`traceparent`, `tracestate`)."""
     forwarded: list[bytes] = []
     """Lines that tell of the client, or of a request asked about (X-Original-URL …): for a trusted peer only."""
 
@@ -129,7 +127,7 @@ def parse_request_head(block: bytes, *, slashes: bool = False) -> RequestHead:
     known = _heads.get(fields) if minor else None
     if known is None:
         known = _head_of_fields(fields, minor)
-        if minor and len(fields) <= _KEPT_FIELDS_BYTES and came_before(fields):
+        if minor and len(fields) <= KEPT_FIELDS_BYTES and came_before(fields):
             known.is_familiar = True
             _heads.keep(fields, known)
     # One that is kept is shared: what is this request's own goes into a copy.
@@ -235,7 +233,7 @@ def _apply(head: RequestHead, special: list[tuple[int, bytes]]) -> list[bytes]:
         elif kind == CONTENT_LENGTH:
             if head.content_length is not None:
                 raise BadRequest("more than one Content-Length", code="bad_framing")
-            head.content_length = _length(value_of(line))
+            head.content_length = length_of(value_of(line))
         elif kind == TRANSFER_ENCODING:
             # The only coding a gateway may act on is chunked, alone and once (RFC 9112 section 6.1).
             if seen_encoding or value_of(line).lower() != b"chunked":
@@ -243,6 +241,8 @@ def _apply(head: RequestHead, special: list[tuple[int, bytes]]) -> list[bytes]:
             seen_encoding = head.chunked = True
         elif kind == FORWARDED:
             head.forwarded = [*head.forwarded, line]
+        elif kind == TRACE:
+            head.trace = [*head.trace, line]
         elif kind == AUTHORIZATION:
             if head.authorization:
                 raise BadRequest("more than one Authorization", code="bad_header")
@@ -264,7 +264,8 @@ def _apply(head: RequestHead, special: list[tuple[int, bytes]]) -> list[bytes]:
     return connection
 
 
-def _length(value: bytes) -> int:
+def length_of(value: bytes) -> int:
+    """What a Content-Length says. Raises BadRequest."""
     if not _DIGITS.match(value):
         raise BadRequest("the Content-Length is not a number", code="bad_framing")
     return int(value)
@@ -310,138 +311,6 @@ def _check_connection(head: RequestHead, tokens: list[bytes]) -> None:
     head.lines = headers.without_named(head.lines, tokens)
 
 
-class AnswerHead(msgspec.Struct, kw_only=True):
-    """An answer's head: what came from a backend, less what belongs to that hop only."""
-
-    status: int
-    status_line: bytes
-    """`HTTP/1.1 200 OK`, whatever minor version the backend spoke."""
-    lines: list[bytes]
-    """End-to-end lines, without Content-Length and Transfer-Encoding."""
-    content_length: int | None = None
-    chunked: bool = False
-    keep_alive: bool = True
-    upgrade: bytes = b""
-    """What a 101 switches to, lower case; empty unless Connection says upgrade too."""
-    switches: bool = False
-    hop: list[bytes] = []
-    """What Connection names: fields of that hop only."""
-    set_cookies: bool = False
-    caching: list[bytes] = []
-    """Those of its lines that say what caches may do with it."""
-    is_private: bool = False
-    """They keep it from every cache that serves several people."""
-    is_verbatim: bool = False
-    """Nothing in it has to change for a client of HTTP/1.1 whose connection stays open."""
-
-
-_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\Z")
-_statuses: dict[bytes, tuple[int, int, bytes]] = {}
-_lengths: dict[bytes, int] = {}
-_answer_heads: Familiar[AnswerHead] = Familiar(_LINES_LIMIT_BYTES, each_bytes=_HEAD_BYTES)
-
-
-def parse_answer_head(block: bytes) -> AnswerHead:
-    """The head of an answer, from its bytes up to but without the empty line. Raises BackendError.
-
-    It is shared with other answers of the same bytes: it is never changed in place.
-    """
-    head = _answer_heads.get(block)
-    if head is None:
-        head = _answer_head(block)
-        if not head.set_cookies and len(block) <= _KEPT_FIELDS_BYTES:
-            _answer_heads.keep(block, head)
-    return head
-
-
-def _answer_head(block: bytes) -> AnswerHead:
-    lines = block.split(b"\r\n")
-    try:
-        minor, status, status_line = _status(lines[0])
-        if len(lines) > FIELD_LIMIT + 1:
-            raise BackendError("the backend's answer has too many header fields", code="bad_answer")
-        passed: list[bytes] = []
-        head = AnswerHead(status=status, status_line=status_line, lines=passed, keep_alive=minor == 1)
-        append = passed.append
-        is_verbatim = minor == 1 and status_line == lines[0]
-        del lines[0]
-        for line in lines:
-            kind = known_answer_kind(line)
-            if kind is None:
-                kind = answer_kind(line)
-            if not kind:
-                append(line)
-            elif kind == KEEP_ALIVE:
-                head.keep_alive = True
-            elif kind == CONTENT_LENGTH:
-                is_verbatim = is_verbatim and head.content_length is None
-                _apply_answer(head, kind, line)
-            elif kind == CACHING:
-                append(line)
-                head.caching = [*head.caching, line]
-            else:
-                is_verbatim = False
-                if kind != DROP:
-                    _apply_answer(head, kind, line)
-        head.is_verbatim = is_verbatim and head.content_length is not None
-    except BadRequest as exc:
-        raise BackendError(
-            "the backend's answer is malformed", code="bad_answer", detail=exc.message
-        ) from exc
-    if head.hop:
-        head.lines, head.caching = (less(lines, head.hop) for lines in (head.lines, head.caching))
-    head.is_private = bool(head.caching) and caching.is_private(head.caching)
-    if not head.switches:
-        head.upgrade = b""
-    if head.chunked and head.content_length is not None:
-        raise BackendError("the backend's answer has two lengths", code="bad_answer")
-    return head
-
-
-def _status(line: bytes) -> tuple[int, int, bytes]:
-    known = _statuses.get(line)
-    if known is None:
-        found = _STATUS.match(line)
-        if found is None:
-            raise BadRequest("status line")
-        status_line = b"HTTP/1.1 " + found[2] + b" " + (found[3] or b"")
-        known = int(found[1]), int(found[2]), status_line
-        if len(_statuses) < 256:
-            _statuses[line] = known
-    return known
-
-
-def _apply_answer(head: AnswerHead, kind: int, line: bytes) -> None:
-    if kind == CONTENT_LENGTH:
-        length = _lengths.get(line)
-        if length is None:
-            length = _length(value_of(line))
-            if len(_lengths) < 4096:
-                _lengths[line] = length
-        if head.content_length not in (None, length):
-            raise BadRequest("two lengths")
-        head.content_length = length
-        return
-    value = value_of(line)
-    if kind == TRANSFER_ENCODING:
-        if head.chunked or value.lower() != b"chunked":
-            raise BadRequest("transfer encoding")
-        head.chunked = True
-    elif kind == CONNECTION:
-        tokens = tokens_of(value)
-        if b"close" in tokens:
-            head.keep_alive = False
-        elif b"keep-alive" in tokens:
-            head.keep_alive = True
-        head.switches = head.switches or b"upgrade" in tokens
-        head.hop += tokens
-    elif kind == UPGRADE:
-        head.upgrade = value.lower()
-    elif kind == SET_COOKIE:
-        head.set_cookies = True
-        head.lines.append(line)
-
-
 def request_bytes(head: RequestHead, lines: list[bytes], *, target: bytes, host_line: bytes) -> bytes:
     """A request's head written anew, for another target and host than it came for."""
     return head.method + b" " + target + b" HTTP/1.1\r\n" + fields_bytes(head, lines, host_line)
@@ -474,7 +343,7 @@ class HeadCheck:
 
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
-        self._agreed: Familiar[bytes] = Familiar(_HEADS_LIMIT_BYTES, each_bytes=_HEAD_BYTES)
+        self._agreed: Familiar[bytes] = Familiar(_HEADS_LIMIT_BYTES, each_bytes=HEAD_BYTES)
         """Method by header lines."""
 
     def agree(self, head: RequestHead, head_bytes: bytes) -> None:

@@ -48,6 +48,8 @@ on, a claim under a name that no edge was told of, and names by which some backe
 protocol for the one that was decided on."""
 CACHING = 16
 """Of an answer: what caches may do with it."""
+TRACE = 17
+"""Which trace a request is part of: passed on with the gateway's own span in it (`traceparent`)."""
 
 OWNED = frozenset(
     (
@@ -120,6 +122,8 @@ _REQUEST_KINDS = {
     "x-original-url": FORWARDED,
     # where somebody wanted to go, as edges of oauth2-proxy tell
     "x-auth-request-redirect": FORWARDED,
+    "traceparent": TRACE,
+    "tracestate": TRACE,
     "trailer": TRAILER,
     # hop by hop (RFC 9110 section 7.6.1), and what could speak past the decision
     "keep-alive": DROP,

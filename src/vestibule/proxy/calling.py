@@ -22,7 +22,8 @@ from vestibule.model import Secret, Session, Tokens
 from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
-from vestibule.protocol.h1 import AnswerHead, RequestHead, request_bytes
+from vestibule.protocol.h1 import RequestHead, request_bytes
+from vestibule.protocol.h1_answer import AnswerHead
 from vestibule.protocol.headers import class_of
 from vestibule.proxy.exchange import Exchange, record_of
 from vestibule.proxy.pool import Pool, Pools

@@ -19,7 +19,7 @@ from vestibule.errors import BackendError, VestibuleError
 from vestibule.protocol import websocket
 from vestibule.protocol.caching import PRIVATE, made_private
 from vestibule.protocol.cookie import sets_ours
-from vestibule.protocol.h1 import AnswerHead
+from vestibule.protocol.h1_answer import AnswerHead
 from vestibule.proxy.exchange import Exchange, Responder
 from vestibule.proxy.pool import CONNECT_DEADLINE_S, Pool
 from vestibule.proxy.upstream import ANSWER_DEADLINE_S, UpstreamConnection

@@ -12,7 +12,8 @@ from typing import Protocol, cast
 
 from vestibule.errors import BackendError, BadRequest
 from vestibule.protocol.chunked import Chunked
-from vestibule.protocol.h1 import HEAD_LIMIT_BYTES, AnswerHead, parse_answer_head
+from vestibule.protocol.h1 import HEAD_LIMIT_BYTES
+from vestibule.protocol.h1_answer import AnswerHead, parse_answer_head
 
 ANSWER_DEADLINE_S = 60.0
 """From the request sent to the answer's head."""

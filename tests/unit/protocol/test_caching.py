@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vestibule.protocol.caching import is_private, made_private
-from vestibule.protocol.h1 import parse_answer_head
+from vestibule.protocol.h1_answer import parse_answer_head
 
 
 @pytest.mark.parametrize(

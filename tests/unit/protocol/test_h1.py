@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from tests.unit.proxy.test_downstream_h1 import REFUSED
 from vestibule.errors import BackendError, BadRequest
-from vestibule.protocol import h1, headers
+from vestibule.protocol import h1, h1_answer, headers
 from vestibule.protocol.h1 import (
     HeadCheck,
     fields_bytes,
-    parse_answer_head,
     parse_request_head,
     request_bytes,
 )
+from vestibule.protocol.h1_answer import parse_answer_head
 
 
 def head(*lines: bytes, first: bytes = b"GET /a?b HTTP/1.1", host: bytes = b"Host: app.example"):
@@ -149,7 +149,7 @@ def test_what_is_remembered_is_bounded_and_never_of_what_is_long(monkeypatch):
     check = HeadCheck()
     remembered = (
         h1._heads,
-        h1._answer_heads,
+        h1_answer._answer_heads,
         check._agreed,
         h1._request_lines[False],
         h1._authorities,
@@ -158,7 +158,7 @@ def test_what_is_remembered_is_bounded_and_never_of_what_is_long(monkeypatch):
     for kept in remembered:
         monkeypatch.setattr(kept, "limit_bytes", limit_bytes)
         kept.clear()
-    most = limit_bytes // h1._HEAD_BYTES
+    most = limit_bytes // h1.HEAD_BYTES
     for number in range(5 * most):
         block = b"GET /%d HTTP/1.1\r\nHost: host-%d.example\r\nX: %d" % (number, number, number)
         for _ in range(2):
@@ -172,7 +172,7 @@ def test_what_is_remembered_is_bounded_and_never_of_what_is_long(monkeypatch):
     long = b"X: " + b"x" * 5000
     head(long, first=b"GET /" + b"y" * 1000 + b" HTTP/1.1")
     parse_answer_head(b"HTTP/1.1 200 OK\r\n" + long)
-    for kept in (h1._heads, h1._answer_heads):
+    for kept in (h1._heads, h1_answer._answer_heads):
         assert not any(long in block for block in kept)
     assert not any(len(line) > 512 for line in h1._request_lines[False])
 
@@ -185,12 +185,6 @@ def test_what_comes_once_only_is_not_remembered():
     assert fields not in h1._heads
     assert parse_request_head(block).is_familiar
     assert fields in h1._heads
-
-
-def test_an_answer_that_sets_cookies_is_not_remembered():
-    """Cookies are somebody's: they stay in memory no longer than their answer."""
-    parse_answer_head(b"HTTP/1.1 200 OK\r\nSet-Cookie: theirs=secret")
-    assert not any(b"theirs=secret" in block for block in h1._answer_heads)
 
 
 def test_llhttp_is_asked_again_for_another_method_with_the_same_lines():
@@ -241,48 +235,6 @@ def test_a_disagreement_spoils_nothing_for_the_next():
     check = HeadCheck()
     assert not agrees(check, b"WHATEVER / HTTP/1.1\r\nHost: a")
     assert agrees(check, b"GET / HTTP/1.1\r\nHost: a")
-
-
-# -- answers -----------------------------------------------------------------------------------------------------
-
-
-def test_an_answer_is_taken_apart():
-    found = parse_answer_head(b"HTTP/1.0 404 Not Found\r\nA: b\r\nContent-Length: 5\r\nSet-Cookie: c=d")
-    assert (found.status, found.status_line) == (404, b"HTTP/1.1 404 Not Found")
-    assert (found.lines, found.content_length, found.keep_alive) == ([b"A: b", b"Set-Cookie: c=d"], 5, False)
-    assert (found.set_cookies, found.is_verbatim) == (True, False)
-
-
-@pytest.mark.parametrize(
-    ("lines", "verbatim"),
-    [
-        ((b"Content-Length: 5",), True),
-        ((b"Content-Length: 5", b"A: b", b"Connection: keep-alive"), True),
-        ((), False),
-        ((b"Content-Length: 5", b"Content-Length: 5"), False),
-        ((b"Content-Length: 5", b"Set-Cookie: a=b"), False),
-        ((b"Content-Length: 5", b"Keep-Alive: 5"), False),
-        ((b"Content-Length: 5", b"Connection: close"), False),
-        ((b"Content-Length: 5", b"Connection: keep-alive, A"), False),
-        ((b"Content-Length: 5", b"Proxy-Session: x"), False),
-        ((b"Transfer-Encoding: chunked",), False),
-    ],
-)
-def test_an_answer_is_verbatim_only_where_nothing_changes(lines, verbatim):
-    assert parse_answer_head(b"\r\n".join((b"HTTP/1.1 200 OK", *lines))).is_verbatim is verbatim
-
-
-def test_what_connection_names_is_gone_from_an_answer():
-    found = parse_answer_head(
-        b"HTTP/1.1 200 OK\r\nX-A: 1\r\nConnection: close, X-a\r\nConnection: x-b\r\nX-B: 2\r\nC: 3"
-    )
-    assert (found.lines, found.keep_alive) == ([b"C: 3"], False)
-
-
-def test_a_switch_is_named_by_both_fields():
-    switch = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket"
-    assert parse_answer_head(switch).upgrade == b""
-    assert parse_answer_head(switch + b"\r\nConnection: upgrade").upgrade == b"websocket"
 
 
 # -- any bytes ---------------------------------------------------------------------------------------------------
