@@ -16,7 +16,6 @@ from vestibule.config.client import class_of, fields_of, provider_kinds
 from vestibule.config.manual import texts_of
 from vestibule.config.row import section_of
 from vestibule.config.shape import Field
-from vestibule.providers.oauth2 import AUTH_STYLES
 
 Shape = Literal["text", "secret", "key", "list", "map", "flag", "choice"]
 Group = Literal["frame", "client", "restriction", "more"]
@@ -25,7 +24,7 @@ _PARAMETERS: Final = "authorize_parameters"
 _BESIDE: Final = frozenset({"title", "email_domains"})
 _FIRST: Final = ("issuer", "client_id", "client_secret")
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "auth_style": ("", *AUTH_STYLES),
+    "auth_style": ("", "basic", "post", "none"),
     "private_key_algorithm": ("RS256", "ES256"),
 }
 #: settings that a row can't have, whatever they hold

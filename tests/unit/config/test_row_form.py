@@ -17,6 +17,7 @@ from vestibule.config.row_form import (
     value_of,
 )
 from vestibule.errors import Invalid
+from vestibule.providers.oauth2 import AUTH_STYLES
 
 OKTA = {
     "id": "okta",
@@ -112,6 +113,11 @@ def test_what_a_form_makes_is_a_row() -> None:
 
 def test_what_is_ticked_by_default_is_written_when_it_is_not_ticked() -> None:
     assert document_of("github", {"enabled": "yes"})["github_config"] == {"revoke_at_sign_out": False}
+
+
+def test_what_can_be_chosen_is_what_the_class_takes() -> None:
+    (styles,) = [one.choices for one in settings_of("oidc") if one.name == "auth_style"]
+    assert styles == ("", *AUTH_STYLES)
 
 
 def test_the_lines_of_a_key_stay() -> None:
