@@ -8,7 +8,7 @@ import json
 import pytest
 
 from vestibule.model import Secret
-from vestibule.observe.log import VALUE_LIMIT_CHARS, Log
+from vestibule.observe.log import COMPONENTS, ITEMS_MAX, LEVELS, VALUE_LIMIT_CHARS, Levels, Log
 
 
 @pytest.fixture
@@ -26,6 +26,7 @@ def test_an_event_is_one_line_with_time_level_and_fields(out):
         {
             "at": "2027-01-15T08:00:00.250Z",
             "level": "info",
+            "component": "program",
             "event": "started",
             "port": 80,
             "path": "/a",
@@ -97,3 +98,64 @@ def test_a_full_disk_stops_no_request():
 def test_an_object_is_shown_as_its_text(out):
     Log(out).info("e", error=ValueError("x"), names={"a"})
     assert lines(out)[0]["error"] == "x"
+
+
+def test_an_event_says_whose_it_is(out):
+    log = Log(out)
+    log.of("store").bind(x=1).info("e")
+    log.info("f")
+    assert [record["component"] for record in lines(out)] == ["store", "program"]
+
+
+def test_there_is_no_other_component(out):
+    with pytest.raises(KeyError):
+        Log(out).of("nobody's")
+
+
+def test_no_field_stands_in_the_place_of_the_events_own(out):
+    Log(out, now=lambda: 0.0).bind(level="x", at="y").info("e", component="z")
+    assert lines(out) == [
+        {"at": "1970-01-01T00:00:00.000Z", "level": "info", "component": "program", "event": "e"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("own", "component", "least"),
+    [
+        pytest.param({}, "store", "warning", id="as all"),
+        pytest.param({"store": "debug"}, "store", "debug", id="more"),
+        pytest.param({"store": "debug"}, "proxy", "warning", id="another"),
+        pytest.param({"store": "error"}, "store", "error", id="less"),
+        pytest.param({"store": "off"}, "store", "", id="nothing"),
+    ],
+)
+def test_a_component_is_written_from_its_level_on(out, own: dict[str, str], component: str, least: str):
+    log = Log(out, levels=Levels("warning", own)).of(component)
+    for level in LEVELS:
+        getattr(log, level)(level)
+    written = [record["event"] for record in lines(out)]
+    assert written == [level for level in LEVELS if log.wants(level)]
+    assert written[:1] == ([least] if least else [])
+
+
+def test_levels_change_for_all_that_stand_on_one_log(out):
+    log = Log(out)
+    store, bound = log.of("store"), log.bind(x=1)
+    log.levels.set("error", {"store": "debug"})
+    store.debug("a")
+    bound.warning("b")
+    log.levels.set("debug", {})
+    bound.debug("c")
+    assert [record["event"] for record in lines(out)] == ["a", "c"]
+
+
+def test_the_access_log_is_off_until_somebody_wants_it(out):
+    Log(out).of("access").error("e")
+    assert out.getvalue() == ""
+    assert "access" in COMPONENTS
+
+
+def test_a_long_list_is_cut_and_what_is_nested_is_masked(out):
+    Log(out).info("e", many=list(range(1000)), nested={"a": [Secret("s3cret")], "b": {"c": b"\xff"}})
+    assert len(lines(out)[0]["many"]) == ITEMS_MAX
+    assert lines(out)[0]["nested"] == {"a": ["***"], "b": {"c": "\\xff"}}
