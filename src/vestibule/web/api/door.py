@@ -23,7 +23,11 @@ _TAKES_A_BODY = {"POST", "PUT", "PATCH"}
 
 
 class Door:
-    """An ASGI application around another. The scope's state has the `Asker`, and gets the `Actor`."""
+    """An ASGI application around another.
+
+    The scope's state has the `Asker`, and gets the `Actor`; it has that already where the admin pages ask for
+    somebody who is signed in there.
+    """
 
     def __init__(self, inner: ASGIApp, office: Office) -> None:
         self._inner = inner
@@ -34,7 +38,8 @@ class Door:
         asker: Asker = scope["state"]["asker"]
         about = about_of(scope["method"], scope["path"])
         try:
-            scope["state"]["actor"] = await self._actor(asker, Headers(scope=scope))
+            if "actor" not in scope["state"]:
+                scope["state"]["actor"] = await self._actor(asker, Headers(scope=scope))
             body = await _body(scope, receive)
         except VestibuleError as error:
             await failure(error, asker, self._office.log, **about)(scope, receive, send)

@@ -1,0 +1,139 @@
+"""The admin pages put together: which stand where, and what holds for all of them.
+
+A page is added so: a handler that takes `(desk, ask)` and answers by `answers.page` or `answers.see`, a template that
+extends `frame.html`, a line in `PAGES`, and in `NAVIGATION` where people should find it. What it shows and does it gets
+from `ask.api`, which is the admin API as whoever is signed in; it never asks a service or store itself. What changes
+something is a form with `form_token`, and ends in `see`. Paths that are not in here, `/api/v1/…`, are the API's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+from msgspec.structs import replace
+from starlette.responses import Response
+from starlette.routing import compile_path
+from starlette.types import ASGIApp
+
+from vestibule.errors import ClientError, VestibuleError
+from vestibule.observe.log import Log
+from vestibule.web.admin import overview, signin
+from vestibule.web.admin.answers import Desk, Item, crash, failure, see, static
+from vestibule.web.admin.api import query_of
+from vestibule.web.admin.asking import Ask, ask_of, check_page, with_body
+from vestibule.web.admin.door import Door
+from vestibule.web.admin.look import STATIC_PATH, Look
+
+Handler: TypeAlias = Callable[[Desk, Ask], Awaitable[Response]]
+Message: TypeAlias = MutableMapping[str, Any]
+
+#: path → handler by method; HEAD is answered as GET
+PAGES: Final[Mapping[str, Mapping[str, Handler]]] = MappingProxyType(
+    {
+        "/": {"GET": overview.overview},
+        "/sign-in": {"GET": signin.sign_in, "POST": signin.by_token},
+        "/sign-out": {"POST": signin.sign_out},
+    }
+)
+OPEN: Final = frozenset({"/sign-in"})
+"""Pages for who isn't signed in."""
+NAVIGATION: Final = (Item("/", "Overview"),)
+
+
+def build(api: ASGIApp, door: Door, *, log: Log) -> ASGIApp:
+    """The ASGI application. The scope's state has the `Asker`, or the `Visit` of whom the gateway has let in.
+
+    `api`: the admin API, which answers its own paths where no visit is given.
+    """
+    return Pages(Desk(look=Look(), door=door, log=log, nav=NAVIGATION), api)
+
+
+class Pages:
+    """The pages, and the way to the API beside them."""
+
+    def __init__(self, desk: Desk, api: ASGIApp) -> None:
+        self._desk = desk
+        self._api = api
+        self._table = [(compile_path(path)[0], path, handlers) for path, handlers in PAGES.items()]
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        """Answer one request."""
+        path: str = scope["path"]
+        if "visit" not in scope["state"] and (path == "/api" or path.startswith("/api/")):
+            await self._api(scope, receive, send)
+            return
+        message = await receive()
+        if message["type"] != "http.request":
+            return
+        response = await self._answer(scope, message.get("body", b""))
+        await response(scope, receive, send)
+
+    async def _answer(self, scope: MutableMapping[str, Any], body: bytes) -> Response:
+        desk = self._desk
+        try:
+            ask = ask_of(scope)
+        except VestibuleError as error:
+            return failure(desk, ask_of({**scope, "query_string": b""}), error)
+        try:
+            return await self._guarded(ask, body)
+        except VestibuleError as error:
+            return failure(desk, await self._known(ask), error)
+        except Exception as error:  # noqa: BLE001 - the last line of defence: logged with its id, answered with a page
+            return crash(desk, ask, error)
+
+    async def _guarded(self, ask: Ask, body: bytes) -> Response:
+        """What all pages share. Raises VestibuleError."""
+        desk = self._desk
+        # 1. No page of another site has sent it.
+        check_page(ask)
+        if ask.path.startswith(STATIC_PATH):
+            return self._static(ask)
+        # 2. There is such a page.
+        pattern, places, handlers = self._page(ask.path)
+        handler = handlers.get("GET" if ask.method == "HEAD" else ask.method)
+        if handler is None:
+            raise ClientError("this page takes other methods", code="method_not_allowed", status=405)
+        # 3. Who asks; a form is one that they were shown.
+        ask = await desk.door.entered(replace(ask, places=places))
+        if ask.is_post:
+            ask = with_body(ask, body)
+            desk.door.check_form(ask)
+        if ask.guest is None and pattern not in OPEN:
+            return self._to_sign_in(ask)
+        # 4. The page.
+        return await handler(desk, ask)
+
+    def _page(self, path: str) -> tuple[str, dict[str, str], Mapping[str, Handler]]:
+        for regex, pattern, handlers in self._table:
+            if (match := regex.match(path)) is not None:
+                return pattern, match.groupdict(), handlers
+        raise ClientError("there is no such page", code="not_found", status=404)
+
+    def _static(self, ask: Ask) -> Response:
+        file = self._desk.look.file(ask.path.removeprefix(STATIC_PATH))
+        if file is None or ask.method not in {"GET", "HEAD"}:
+            raise ClientError("there is no such file", code="not_found", status=404)
+        return static(file)
+
+    def _to_sign_in(self, ask: Ask) -> Response:
+        if ask.visit is not None:
+            raise ClientError("nobody is known by this session", code="no_user", status=403)
+        if ask.method not in {"GET", "HEAD"} or ask.headers.get("sec-fetch-dest", "document") != "document":
+            raise ClientError("you are signed out: sign in again", code="sign_in_required", status=401)
+        wanted = ask.path + query_of(ask.params)
+        return see(self._desk, ask, signin.PATH + query_of({"next": "" if wanted == "/" else wanted}))
+
+    async def _known(self, ask: Ask) -> Ask:
+        """With who is signed in, for the frame of an error's page; nobody, where that can't be told."""
+        try:
+            check_page(ask)
+            return await self._desk.door.entered(ask)
+        except VestibuleError:
+            return ask

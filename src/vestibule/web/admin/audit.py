@@ -1,0 +1,155 @@
+"""The trail: what has happened, one event of it, whether it is what was written, and a copy to take away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from starlette.responses import Response
+
+from vestibule.admin_model import Proof
+from vestibule.core.event import NAMES
+from vestibule.errors import Invalid, NotFound
+from vestibule.web.admin.allowed import may
+from vestibule.web.admin.answers import Desk, page
+from vestibule.web.admin.api import query_of
+from vestibule.web.admin.asking import Ask
+from vestibule.web.admin.fields import fault_lines
+
+FILTERS: Final = ("action", "outcome", "actor", "target", "user_id", "session_id", "since", "until")
+_LIMIT: Final = "50"
+_TIME_FORMS: Final = ("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d")
+
+
+async def listed(desk: Desk, ask: Ask) -> Response:
+    """What has happened, the latest first, all filters applied."""
+    filled = {name: ask.params.get(name, "").strip() for name in FILTERS}
+    cursor = ask.params.get("cursor", "")
+    found: Mapping[str, Any] = {"items": [], "next": None}
+    faults: dict[str, str] = {}
+    try:
+        found = await ask.api.get("/audit", cursor=cursor, limit=_LIMIT, **_asked(filled))
+    except Invalid as error:
+        faults = fault_lines(error.faults)
+    older = query_of({**filled, "cursor": found["next"]}) if found["next"] else ""
+    return page(
+        desk,
+        ask,
+        "audit.html",
+        title="Audit",
+        status=422 if faults else 200,
+        items=[_line(one) for one in found["items"]],
+        older=older,
+        newest=query_of(filled) if cursor else "",
+        filled=filled,
+        faults=faults,
+        names=NAMES,
+        is_filtered=any(filled.values()),
+        may=may(ask),
+    )
+
+
+async def shown(desk: Desk, ask: Ask) -> Response:
+    """One event, with what was before and after side by side."""
+    one = await _one(ask)
+    detail = dict(one["detail"])
+    before, after = detail.pop("before", None), detail.pop("after", None)
+    return page(
+        desk,
+        ask,
+        "audit_event.html",
+        title=one["action"],
+        one=one,
+        changes=changes_of(before, after),
+        is_made=before is None and after is not None,
+        is_gone=after is None and before is not None,
+        detail=[{"name": name, "value": written(value)} for name, value in detail.items()],
+    )
+
+
+async def verified(desk: Desk, ask: Ask) -> Response:
+    """What looking through the whole trail has found."""
+    proof = await ask.api.get("/audit/verify", Proof)
+    return page(desk, ask, "audit_verified.html", title="Is the trail whole?", proof=proof)
+
+
+async def _one(ask: Ask) -> Mapping[str, Any]:
+    """The event. Raises NotFound."""
+    at = ask.params.get("at", "")
+    try:
+        begin = datetime.fromisoformat(at)
+    except ValueError:
+        raise NotFound("There is no such event.") from None
+    until = (begin + timedelta(milliseconds=1)).isoformat()
+    found = await ask.api.get("/audit", since=at, until=until, limit="200")
+    for one in found["items"]:
+        if one["id"] == ask.places["id"]:
+            return dict(one)
+    raise NotFound("There is no such event; old ones are swept.")
+
+
+def changes_of(before: Any, after: Any) -> list[dict[str, Any]]:
+    """The members that a change made different, each as it was and is; None where it wasn't there."""
+    old = before if isinstance(before, Mapping) else {}
+    new = after if isinstance(after, Mapping) else {}
+    return [
+        {
+            "name": name,
+            "before": written(old[name]) if name in old else None,
+            "after": written(new[name]) if name in new else None,
+        }
+        for name in {**old, **new}
+    ]
+
+
+def written(value: Any) -> str:
+    """A value of JSON, for people."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return "\n".join(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "nothing"
+    return json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+
+
+def _asked(filled: Mapping[str, str]) -> dict[str, str]:
+    """What the API is asked. Raises Invalid for a time that is none."""
+    asked = dict(filled)
+    for name in ("since", "until"):
+        if asked[name]:
+            asked[name] = _time(name, asked[name])
+    return asked
+
+
+def _time(name: str, text: str) -> str:
+    for form in _TIME_FORMS:
+        try:
+            found = datetime.strptime(text, form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+        return found.isoformat()
+    if text.endswith("Z"):
+        return text
+    raise Invalid(((name, "is a time in UTC: 2026-11-22T05:14"),))
+
+
+def _line(one: Mapping[str, Any]) -> dict[str, Any]:
+    """An event with its address, and its detail in a few words."""
+    detail = {name: value for name, value in one["detail"].items() if name not in {"before", "after"}}
+    members = changes_of(one["detail"].get("before"), one["detail"].get("after"))
+    brief = [
+        f"{name}: {msgspec.json.encode(value).decode() if not isinstance(value, str) else value}"
+        for name, value in detail.items()
+    ]
+    return {
+        **one,
+        "href": f"/audit/{one['id']}" + query_of({"at": one["at"]}),
+        "brief": ", ".join(brief)[:160],
+        "members": ", ".join(member["name"] for member in members)[:160],
+    }
