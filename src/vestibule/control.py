@@ -82,6 +82,7 @@ class ControlPlane:
             tokens=AdminTokens(self._back.records.admin_tokens, shared=self._parts.tries),
             app_tokens=self._back.app_tokens,
             audit=self._back.records.audit,
+            events=self._back.events,
             steward=self._steward(),
             ring=self._parts.basis.ring,
             log=self._parts.basis.log,

@@ -400,8 +400,8 @@ def test_changes_say_who_made_them(administered: Administered):
     by_port = AdminClient(administered.url, Secret(made.token or ""))
     by_port.create_provider(OKTA)
     assert administered.changes() == [
-        ("socket", "token.create", made.id),
-        ("token deploy", "identity_provider.create", "okta"),
+        ("socket", "token.created", f"token {made.id}"),
+        ("token deploy", "provider.created", "provider okta"),
     ]
 
 

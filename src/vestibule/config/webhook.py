@@ -9,7 +9,7 @@ from vestibule.config import schema
 from vestibule.config.place import Report, nearest
 from vestibule.config.schema_webhook import KEEP_S
 from vestibule.config.schema_webhook import Webhook as Node
-from vestibule.core.event import NAMES
+from vestibule.core.event import ANY_APP, APP_RE, NAMES
 from vestibule.core.outgoing import checked_url
 from vestibule.core.webhook import Webhook, key_of
 from vestibule.errors import ProviderInvalid
@@ -79,6 +79,7 @@ def _check_events(node: Node, report: Report) -> None:
     if node.has("events") and not node.events:
         report.fault(node.at("events"), "the list is empty: name events, or leave it out for all")
     for number, name in enumerate(node.events):
-        if name not in NAMES:
+        if name not in NAMES and name != ANY_APP and not APP_RE.fullmatch(name):
             place = node.at("events", number)
-            report.fault(place, f"there is no event `{name}`: {', '.join(NAMES)}{nearest(name, NAMES)}")
+            known = f"{', '.join(NAMES)}, and {ANY_APP}"
+            report.fault(place, f"there is no event `{name}`: {known}{nearest(name, NAMES)}")

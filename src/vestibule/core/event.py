@@ -5,6 +5,7 @@ It holds no secret, and of people no more than ids, an address and the name of a
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +24,53 @@ SIGN_IN_REFUSED: Final = "sign_in.refused"
 """Somebody whom a provider vouched for, or who gave a name and a password, was not let in."""
 KEYS_ROTATED: Final = "keys.rotated"
 """The key ring has a new key that seals and signs."""
+USER_UPDATED: Final = "user.updated"
+"""An admin changed name, login or profile of a person."""
+USER_BLOCKED: Final = "user.blocked"
+"""An admin blocked a person."""
+USER_UNBLOCKED: Final = "user.unblocked"
+"""An admin let a person in again."""
+USER_DELETED: Final = "user.deleted"
+"""An admin deleted a person."""
+IDENTITY_REMOVED: Final = "identity.removed"
+"""An admin took an account at a provider from a person."""
+APP_TOKEN_REVOKED: Final = "app_token.revoked"  # noqa: S105 - the name of an event
+"""An admin ended a token of a person's programs."""
+INVITATION_CREATED: Final = "invitation.created"
+"""Somebody was invited."""
+INVITATION_WITHDRAWN: Final = "invitation.withdrawn"
+"""An invitation was taken back."""
+PROVIDER_CREATED: Final = "provider.created"
+"""An identity provider was added."""
+PROVIDER_UPDATED: Final = "provider.updated"
+"""An identity provider was changed."""
+PROVIDER_DELETED: Final = "provider.deleted"
+"""An identity provider was deleted."""
+PROVIDER_ENABLED: Final = "provider.enabled"
+"""An identity provider is offered to people."""
+PROVIDER_DISABLED: Final = "provider.disabled"
+"""An identity provider is offered no more."""
+SESSION_UPDATED: Final = "session.updated"
+"""A service changed attributes or end of a session."""
+TOKEN_CREATED: Final = "token.created"  # noqa: S105 - the name of an event
+"""There is a new token of the admin API."""
+TOKEN_REVOKED: Final = "token.revoked"  # noqa: S105 - the name of an event
+"""A token of the admin API is good no more."""
+CREDENTIAL_REVEALED: Final = "credential.revealed"
+"""Somebody was shown the tokens of a credential."""
+"""Other things are logged, or more, or less."""
+CONFIGURATION_RELOADED: Final = "configuration.reloaded"
+"""Another configuration is in force."""
+MESSAGE_RETRIED: Final = "message.retried"
+"""A message that a webhook did not take is tried again."""
+MESSAGE_DISCARDED: Final = "message.discarded"
+"""A message that a webhook did not take was thrown away."""
+AUDIT_EXPORTED: Final = "audit.exported"
+"""Somebody took a copy of the trail."""
+AUDIT_BROKEN: Final = "audit.broken"
+"""The trail did not end as this program had left it."""
+ADMIN_REFUSED: Final = "admin.refused"
+"""Somebody was turned away at the admin API: no right to it, or wrong tokens again and again."""
 NAMES: Final = (
     SESSION_CREATED,
     SESSION_ENDED,
@@ -31,7 +79,36 @@ NAMES: Final = (
     SESSION_REVOKED_ALL,
     SIGN_IN_REFUSED,
     KEYS_ROTATED,
+    USER_UPDATED,
+    USER_BLOCKED,
+    USER_UNBLOCKED,
+    USER_DELETED,
+    IDENTITY_REMOVED,
+    APP_TOKEN_REVOKED,
+    INVITATION_CREATED,
+    INVITATION_WITHDRAWN,
+    PROVIDER_CREATED,
+    PROVIDER_UPDATED,
+    PROVIDER_DELETED,
+    PROVIDER_ENABLED,
+    PROVIDER_DISABLED,
+    SESSION_UPDATED,
+    TOKEN_CREATED,
+    TOKEN_REVOKED,
+    CREDENTIAL_REVEALED,
+    LOG_LEVELS_CHANGED,
+    CONFIGURATION_RELOADED,
+    MESSAGE_RETRIED,
+    MESSAGE_DISCARDED,
+    AUDIT_EXPORTED,
+    AUDIT_BROKEN,
+    ADMIN_REFUSED,
 )
+"""All of this program's own."""
+APP_RE: Final = re.compile(r"app(?:\.[a-z0-9_]{1,40}){1,4}", re.ASCII)
+"""Names of what applications tell of themselves: no name of ours ever begins so."""
+ANY_APP: Final = "app.*"
+"""For a webhook that is told of all that applications tell."""
 OK: Final = "ok"
 REFUSED: Final = "refused"
 
@@ -57,7 +134,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """Its own; the same in log, audit and every delivery of every webhook."""
     at: float
     action: str
-    """Its name, of `NAMES`."""
+    """Its name, of `NAMES`, or an application's own (`APP_RE`)."""
     outcome: str = OK
     """`ok` or `refused`."""
     actor: str = ""

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from vestibule.core.event import Event
+from vestibule.core.event import ANY_APP, APP_RE, Event
 from vestibule.model import Secret
 
 PREFIX: Final = "whsec_"
@@ -30,10 +30,12 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[Secret, ...]
     """What messages are signed with, the newest first."""
     events: frozenset[str] = frozenset()
-    """Names of those it is told of; empty: all."""
+    """Names of those it is told of; empty: all but what applications tell."""
 
     def takes(self, event: Event) -> bool:
         """True for an event that it is told of."""
+        if APP_RE.fullmatch(event.action):
+            return event.action in self.events or ANY_APP in self.events
         return not self.events or event.action in self.events
 
 

@@ -41,6 +41,8 @@ REFUSALS_MAX: Final = 30
 """How many refusals of one client address (of IPv6 its first 64 bits) are told of in that time."""
 REFUSALS_S: Final = 60.0
 _ID_BYTES: Final = 16
+_NOT_LOGGED: Final = ("before", "after")
+"""What a change was about stands in the trail; the log has the names of what changed, and no names of people."""
 
 _ACTING: ContextVar[Acting] = ContextVar("acting", default=NOBODY)
 
@@ -232,7 +234,11 @@ class Events:
             "device": event.device,
         }
         told = {name: value for name, value in fields.items() if value}
-        self._log.info(event.action, **told, **{f"detail_{k}": v for k, v in event.detail.items()})
+        detail = {f"detail_{k}": v for k, v in event.detail.items() if k not in _NOT_LOGGED}
+        changed = dict.fromkeys(name for part in _NOT_LOGGED for name in event.detail.get(part) or ())
+        if changed:
+            detail["detail_changed"] = list(changed)
+        self._log.info(event.action, **told, **detail)
 
     def _bound(self) -> None:
         surplus = len(self._waiting) - WAITING_MAX

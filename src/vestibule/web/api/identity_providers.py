@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -12,10 +12,11 @@ from fastapi import APIRouter, Body, Path
 from pydantic import ConfigDict
 from starlette.responses import Response
 
+from vestibule.core import event as names
 from vestibule.errors import ClientError, Conflict
 from vestibule.service.offer import Listed
 from vestibule.web.api.etag import ETAG, IfMatch, etag_of, version_of
-from vestibule.web.api.office import At
+from vestibule.web.api.office import ApiCall, At
 from vestibule.web.api.problem import Fault, errors
 from vestibule.web.api.shape import Model, moment_or_none
 
@@ -161,7 +162,7 @@ Patch = Annotated[dict[str, Any], Body(json_schema_extra=PATCH)]
 async def create(at: At, written: Written, response: Response) -> IdentityProvider:
     """Add a provider; hosts with `sign_in = ["*"]` offer it when this returns."""
     made = await at.office.registry.create(written)
-    at.note("identity_provider.create", made.id)
+    await _changed(at, names.PROVIDER_CREATED, None, made, written)
     return _shown(made, response)
 
 
@@ -194,9 +195,10 @@ async def update(
     if_match: IfMatch = "",
 ) -> IdentityProvider:
     """Change a provider: a JSON Merge Patch (RFC 7396). Secrets that it doesn't name stay."""
+    before = await at.office.registry.get(unquote(id))
     with _met(if_match):
-        changed = await at.office.registry.patch(unquote(id), patch, version=version_of(if_match))
-    at.note("identity_provider.update", changed.id)
+        changed = await at.office.registry.patch(before.id, patch, version=version_of(if_match))
+    await _changed(at, names.PROVIDER_UPDATED, before, changed, patch)
     return _shown(changed, response)
 
 
@@ -213,9 +215,10 @@ async def replace(
     if_match: IfMatch = "",
 ) -> IdentityProvider:
     """Put another document in the provider's place. Secrets that it doesn't name stay."""
+    before = await at.office.registry.get(unquote(id))
     with _met(if_match):
-        changed = await at.office.registry.replace(unquote(id), written, version=version_of(if_match))
-    at.note("identity_provider.replace", changed.id)
+        changed = await at.office.registry.replace(before.id, written, version=version_of(if_match))
+    await _changed(at, names.PROVIDER_UPDATED, before, changed, written)
     return _shown(changed, response)
 
 
@@ -231,9 +234,10 @@ async def delete(
     if_match: IfMatch = "",
 ) -> Response:
     """Delete a provider; nobody gets in by it any more."""
+    before = await at.office.registry.get(unquote(id))
     with _met(if_match):
-        await at.office.registry.delete(unquote(id), version=version_of(if_match))
-    at.note("identity_provider.delete", unquote(id))
+        await at.office.registry.delete(before.id, version=version_of(if_match))
+    await _changed(at, names.PROVIDER_DELETED, before, None)
     return Response(status_code=204)
 
 
@@ -244,8 +248,9 @@ async def delete(
 )
 async def enable(at: At, id: ProviderId, response: Response) -> IdentityProvider:  # noqa: A002 - the name in the path
     """Offer a provider to people."""
-    changed = await at.office.registry.enable(unquote(id))
-    at.note("identity_provider.enable", changed.id)
+    before = await at.office.registry.get(unquote(id))
+    changed = await at.office.registry.enable(before.id)
+    await _changed(at, names.PROVIDER_ENABLED, before, changed)
     return _shown(changed, response)
 
 
@@ -256,8 +261,9 @@ async def enable(at: At, id: ProviderId, response: Response) -> IdentityProvider
 )
 async def disable(at: At, id: ProviderId, response: Response) -> IdentityProvider:  # noqa: A002 - the name in the path
     """Offer a provider no more, also a faulty one; nobody gets in by it any more."""
-    changed = await at.office.registry.disable(unquote(id))
-    at.note("identity_provider.disable", changed.id)
+    before = await at.office.registry.get(unquote(id))
+    changed = await at.office.registry.disable(before.id)
+    await _changed(at, names.PROVIDER_DISABLED, before, changed)
     return _shown(changed, response)
 
 
@@ -269,6 +275,46 @@ async def test(at: At, id: ProviderId) -> Tested:  # noqa: A002 - the name in th
         ok=all(one.ok for one in found),
         findings=[Finding(what=one.what, ok=one.ok, detail=one.detail, advice=one.advice) for one in found],
     )
+
+
+async def _changed(
+    at: ApiCall,
+    action: str,
+    before: Listed | None,
+    after: Listed | None,
+    written: Mapping[str, Any] | None = None,
+) -> None:
+    """Tell of a change: settings as they were and are, and which secrets were written, never what they are.
+
+    `before` was read just before the change: what somebody else has changed at that very moment shows in theirs.
+    """
+    listed = after or before
+    assert listed is not None
+    secrets = [path for path in listed.secrets if written is not None and _has(written, path)]
+    await at.changed(
+        action,
+        target=f"provider {listed.id}",
+        before=None if before is None else _settings(before),
+        after=None if after is None else _settings(after),
+        detail={"secrets_written": secrets} if secrets else None,
+    )
+
+
+def _settings(listed: Listed) -> dict[str, Any]:
+    """All settings by path: `openid_config.client_id`; a document has no secrets."""
+    found: dict[str, Any] = {}
+    for name, value in listed.document.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}.{inner}": one for inner, one in value.items()}
+        else:
+            found[name] = value
+    return found
+
+
+def _has(written: Mapping[str, Any], path: str) -> bool:
+    section, _, name = path.partition(".")
+    settings = written.get(section)
+    return isinstance(settings, Mapping) and name in settings
 
 
 @contextlib.contextmanager

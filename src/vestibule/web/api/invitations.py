@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
+from vestibule.core import event as names
 from vestibule.errors import Invalid
 from vestibule.model import Invitation as Kept
 from vestibule.web.api.cursor import Listing, Paging, listing, page_of
@@ -109,7 +110,7 @@ async def create(at: At, new: NewInvitation) -> Invitation:
         life_s=_life_s(new, at.now),
         now=at.now,
     )
-    at.note("invitation.create", kept.id)
+    await at.changed(names.INVITATION_CREATED, target=f"invitation {kept.id}", after=_told(kept))
     return _shown(kept, at.now)
 
 
@@ -140,9 +141,15 @@ async def get(at: At, id: Id) -> Invitation:  # noqa: A002 - the name in the pat
 @router.delete("/{id}", operation_id="deleteInvitation", status_code=204, responses=errors(404))
 async def delete(at: At, id: Id) -> Response:  # noqa: A002 - the name in the path
     """Withdraw an invitation; who has used it already stays."""
+    kept = await at.office.people.invitation(id)
     await at.office.people.withdraw(id)
-    at.note("invitation.delete", id)
+    await at.changed(names.INVITATION_WITHDRAWN, target=f"invitation {id}", before=_told(kept))
     return Response(status_code=204)
+
+
+def _told(kept: Kept) -> dict[str, str]:
+    """What the trail says of an invitation."""
+    return {name: getattr(kept, name) for name in ("email", "issuer", "subject", "note")}
 
 
 def _life_s(new: NewInvitation, now: float) -> float | None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import Depends, Request
 
 from vestibule.core import scope
+from vestibule.core.change import difference
+from vestibule.core.event import Event
 from vestibule.core.seal import KeyRing
 from vestibule.model import AdminToken
 from vestibule.observe.log import Log
 from vestibule.service.admin import AdminTokens, Asker
 from vestibule.service.app_tokens import AppTokens
+from vestibule.service.events import Events
 from vestibule.service.people import People
 from vestibule.service.registry import Registry
 from vestibule.service.steward import Steward
@@ -48,6 +52,8 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     tokens: AdminTokens
     app_tokens: AppTokens
     audit: Audit
+    events: Events
+    """Takes what happens: `ApiCall.changed`."""
     steward: Steward
     ring: KeyRing
     """Signs cursors."""
@@ -66,15 +72,45 @@ class ApiCall(msgspec.Struct, frozen=True, kw_only=True):
         """When it came."""
         return self.asker.now
 
-    def note(self, what: str, target: str) -> None:
-        """Log one change: who did what to which; ids only, no secret and no address of mail."""
+    def note(self, action: str, target: str) -> None:
+        """Log a change of which an event is told by who makes it (`Events` as witness of sessions): ids only."""
         self.office.log.info(
             "admin_change",
             id=self.asker.request_id,
             who=self.actor.name,
-            what=what,
+            what=action,
             target=target,
             address=self.asker.address,
+        )
+
+    async def changed(
+        self,
+        action: str,
+        *,
+        target: str = "",
+        user_id: str = "",
+        session_id: str = "",
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Tell of one change that was made: `admin_change` in the log, a row in the trail, a message to webhooks.
+
+        `action`: of `core.event.NAMES`. `before`, `after`: the same members of what was changed; those that differ are
+        kept (`core.change`). No secret may be among them. Who acts is known (`service.events.acting`).
+        """
+        self.note(action, target or session_id or user_id)
+        told = {**difference(before, after), **(detail or {})}
+        await self.office.events.tell(
+            Event(
+                id="",
+                at=0.0,
+                action=action,
+                target=target,
+                user_id=user_id,
+                session_id=session_id,
+                detail=told,
+            )
         )
 
 

@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from vestibule import model
+from vestibule.core import event as names
 from vestibule.core.attributes import MAX_BYTES, NAME
 from vestibule.errors import ClientError, Invalid
 from vestibule.model import Device, Secret
@@ -236,7 +237,7 @@ async def create(at: At, new: NewSession, response: Response) -> MadeSession:
     session, bearer = await steward.create(wanted, at.now)
     if new.form == "jwt":
         bearer = steward.token_of(session, bearer, at.now)
-    at.note("session.create", session.id)
+    at.note(names.SESSION_CREATED, session.id)
     response.headers["location"] = f"{PATH}/{session.id}"
     return MadeSession(**_shown(session, response), bearer=bearer.reveal())
 
@@ -261,7 +262,7 @@ async def list_page(at: At, asked: Annotated[Asked, Query()]) -> Listing[Session
 async def end_all(at: At, whose: Annotated[Whose, Query()]) -> Ended:
     """Sign a user out everywhere: all their sessions end at once, whoever made them."""
     ended = await at.office.steward.end_all(whose.user_id, at.now)
-    at.note("session.end_all", whose.user_id)
+    at.note(names.SESSION_REVOKED_ALL, whose.user_id)
     return Ended(ended=ended)
 
 
@@ -318,8 +319,18 @@ async def update(
         raise ClientError(
             "send If-Match with the ETag of what was read, or *", code="if_match_required", status=428
         )
-    session = await at.office.steward.update(id, _change(changes), version=version_of(if_match), now=at.now)
-    at.note("session.update", id)
+    change = _change(changes)
+    before = await at.office.steward.get(id)
+    session = await at.office.steward.update(id, change, version=version_of(if_match), now=at.now)
+    await at.changed(
+        names.SESSION_UPDATED,
+        session_id=id,
+        user_id=session.user_id,
+        before={"expires_at": moment(before.expires_at)},
+        after={"expires_at": moment(session.expires_at)},
+        # What they hold is the application's: names alone are kept.
+        detail={"attributes": _differing(before.attributes, session.attributes)},
+    )
     return Session(**_shown(session, response))
 
 
@@ -327,8 +338,12 @@ async def update(
 async def end(at: At, id: Id) -> Response:  # noqa: A002 - the name in the path
     """End a session at once, with what was handed on from it; if it was itself handed on, all of that sign-in."""
     await at.office.steward.end(id, at.now)
-    at.note("session.end", id)
+    at.note(names.SESSION_ENDED, id)
     return Response(status_code=204)
+
+
+def _differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 
 
 def _change(changes: Changes) -> Change:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
+from vestibule.core import event as names
 from vestibule.errors import NotFound
 from vestibule.model import AdminToken
 from vestibule.web.api.office import At
@@ -91,7 +92,7 @@ async def create(at: At, new: NewToken) -> MadeToken:
     token, bearer = await at.office.tokens.create(
         new.name, new.expires_in, at.now, scopes=new.scopes, maker=at.actor.token
     )
-    at.note("token.create", token.id)
+    await at.changed(names.TOKEN_CREATED, target=f"token {token.id}", after=_kept(token))
     return MadeToken(**_shown(token).model_dump(), token=bearer.reveal())
 
 
@@ -104,10 +105,17 @@ async def list_all(at: At) -> Tokens:
 @router.delete("/{id}", operation_id="revokeToken", status_code=204, responses=errors(404))
 async def revoke(at: At, id: Id) -> Response:  # noqa: A002 - the name in the path
     """End a token at once."""
+    gone = next((one for one in await at.office.tokens.list() if one.id == id), None)
     if not await at.office.tokens.revoke(id, by=at.actor.token):
         raise NotFound(f"There is no token {id}.")
-    at.note("token.revoke", id)
+    before = None if gone is None else _kept(gone)
+    await at.changed(names.TOKEN_REVOKED, target=f"token {id}", before=before)
     return Response(status_code=204)
+
+
+def _kept(token: AdminToken) -> dict[str, Any]:
+    """What the trail says of a token."""
+    return {"name": token.name, "scopes": token.scopes, "expires_at": moment_or_none(token.expires_at)}
 
 
 def _shown(token: AdminToken) -> Token:

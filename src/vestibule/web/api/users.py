@@ -10,6 +10,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from vestibule import model
+from vestibule.core import event as names
 from vestibule.errors import NotFound
 from vestibule.model import User
 from vestibule.web.api import identities
@@ -143,7 +144,7 @@ async def get(at: At, id: Id) -> WholePerson:  # noqa: A002 - the name in the pa
 async def update(at: At, id: Id, changes: Changes) -> WholePerson:  # noqa: A002 - the name in the path
     """Change a user: a JSON Merge Patch (RFC 7396)."""
     people, given = at.office.people, changes.model_fields_set
-    user = await people.user(id)
+    before = user = await people.user(id)
     if given & {"name", "login", "profile"}:
         user = await people.update(
             id,
@@ -151,7 +152,7 @@ async def update(at: At, id: Id, changes: Changes) -> WholePerson:  # noqa: A002
             login=(changes.login or "") if "login" in given else None,
             profile=_merged(user.profile, changes.profile) if "profile" in given else None,
         )
-        at.note("user.update", id)
+        await at.changed(names.USER_UPDATED, user_id=id, before=_kept(before), after=_kept(user))
     if "disabled" in given and user.disabled != changes.disabled:
         user = await _set_disabled(at, id, to=changes.disabled)
     return await _whole(at, user)
@@ -160,8 +161,9 @@ async def update(at: At, id: Id, changes: Changes) -> WholePerson:  # noqa: A002
 @router.delete("/{id}", operation_id="deleteUser", status_code=204, responses=errors(404))
 async def delete(at: At, id: Id) -> Response:  # noqa: A002 - the name in the path
     """Delete a user with all identities, credentials, app tokens and sessions."""
+    user = await at.office.people.user(id)
     await at.office.people.delete(id, at.now)
-    at.note("user.delete", id)
+    await at.changed(names.USER_DELETED, user_id=id, before=_kept(user))
     return Response(status_code=204)
 
 
@@ -196,7 +198,10 @@ async def delete_identity(at: At, id: Id, identity: Id) -> Response:  # noqa: A0
     for account in await people.accounts_of(id):
         if identities.id_of(account) == identity:
             await people.unlink(id, account.issuer, account.subject)
-            at.note("user.identity.delete", f"{id}/{identity}")
+            gone = {
+                name: getattr(account, name) for name in ("issuer", "subject", "client", "login", "email")
+            }
+            await at.changed(names.IDENTITY_REMOVED, target=f"identity {identity}", user_id=id, before=gone)
             return Response(status_code=204)
     raise NotFound("This user has no such identity.")
 
@@ -211,15 +216,28 @@ async def list_tokens(at: At, id: Id) -> Listing[AppToken]:  # noqa: A002 - the 
 @router.delete("/{id}/tokens/{token}", operation_id="revokeUserToken", status_code=204, responses=errors(404))
 async def revoke_token(at: At, id: Id, token: Id) -> Response:  # noqa: A002 - the name in the path
     """End an app token of a user at once."""
+    gone = next((one for one in await at.office.app_tokens.of_user(id) if one.id == token), None)
     await at.office.app_tokens.revoke(id, token)
-    at.note("user.token.revoke", f"{id}/{token}")
+    told = None if gone is None else {"name": gone.name, "host": gone.host, "paths": gone.prefixes}
+    await at.changed(names.APP_TOKEN_REVOKED, target=f"app token {token}", user_id=id, before=told)
     return Response(status_code=204)
 
 
 async def _set_disabled(at: ApiCall, user_id: str, *, to: bool) -> User:
+    before = await at.office.people.user(user_id)
     user = await at.office.people.set_disabled(user_id, to, at.now)
-    at.note("user.block" if to else "user.unblock", user_id)
+    await at.changed(
+        names.USER_BLOCKED if to else names.USER_UNBLOCKED,
+        user_id=user_id,
+        before={"disabled": before.disabled},
+        after={"disabled": user.disabled},
+    )
     return user
+
+
+def _kept(user: User) -> dict[str, Any]:
+    """What the trail says of a person."""
+    return {name: getattr(user, name) for name in ("name", "login", "email", "profile", "disabled")}
 
 
 def _merged(profile: dict[str, str], patch: dict[str, str | None] | None) -> dict[str, str]:

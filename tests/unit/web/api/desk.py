@@ -18,8 +18,10 @@ from vestibule.core.vouched import Standing
 from vestibule.errors import ProviderUnavailable
 from vestibule.model import Identity, User
 from vestibule.observe.log import Log
+from vestibule.observe.traffic import Traffic
 from vestibule.service.admin import AdminTokens, Asker
 from vestibule.service.app_tokens import AppTokens
+from vestibule.service.events import Events
 from vestibule.service.grants import Grants
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
@@ -84,6 +86,8 @@ class ApiDesk:
         self.tokens = AdminTokens(store.admin_tokens, random=random)
         self.app_tokens = AppTokens(store.app_tokens, self.people, changes, random=random)
         self.steward = self._steward(log, changes, random)
+        self.events = Events(log, now=lambda: self.now)
+        self.events.keep_in(store.audit)
         self.app = build(
             Office(
                 people=self.people,
@@ -91,6 +95,7 @@ class ApiDesk:
                 tokens=self.tokens,
                 app_tokens=self.app_tokens,
                 audit=store.audit,
+                events=self.events,
                 steward=self.steward,
                 ring=RING,
                 log=log,

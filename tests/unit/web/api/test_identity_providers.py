@@ -38,7 +38,7 @@ def test_a_provider_is_made_and_shown_without_its_secret(api, made):
     }
     assert api.call("GET", PATH).json == made
     assert api.call("GET", "/identity-providers").json == {"items": [made]}
-    assert api.changes == [("socket", "identity_provider.create", "okta")]
+    assert api.changes == [("socket", "provider.created", "provider okta")]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_deleted_one_is_gone(api, made):
     assert list(api.registry.offer.providers) == []
     assert api.call("GET", PATH).status == 404
     assert api.call("DELETE", PATH).status == 404
-    assert api.changes[-1] == ("socket", "identity_provider.delete", "okta")
+    assert api.changes[-1] == ("socket", "provider.deleted", "provider okta")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_an_invitation_by_address(api):
         "used_by": "",
     }
     assert api.call("GET", f"/invitations/{made['id']}").json == made
-    assert api.changes == [("socket", "invitation.create", made["id"])]
+    assert api.changes == [("socket", "invitation.created", f"invitation {made['id']}")]
 
 
 def test_an_invitation_of_an_account(api):

@@ -80,7 +80,7 @@ def test_a_session_is_made_for_a_person_and_its_bearer_is_told_once(api):
         alice.id,
         Device(user_agent="Shop/2", address="192.0.2.7"),
     )
-    assert api.changes == [("socket", "session.create", made["id"])]
+    assert api.changes == [("socket", "session.created", made["id"])]
     assert bearer not in api.written.getvalue()
 
 
@@ -278,7 +278,7 @@ def test_attributes_are_merged_and_the_etag_moves_on(api):
     again = api.call("GET", f"/sessions/{made['id']}")
     assert (again.json, again.headers["etag"]) == (answer.json, '"1"')
     assert patch(api, made["id"], {"attributes": None}).json["attributes"] == {}
-    assert [what for _, what, _ in api.changes][1:] == ["session.update", "session.update"]
+    assert [what for _, what, _ in api.changes][1:] == ["session.updated", "session.updated"]
 
 
 def test_of_two_writers_who_read_the_same_one_is_told(api):
@@ -369,7 +369,7 @@ def test_somebody_is_signed_out_everywhere(api):
     assert [introspect(api, one)["active"] for one in (*bearers, other)] == [False] * 3 + [True]
     assert api.call("DELETE", f"/sessions?user_id={alice.id}").json == {"ended": 0}
     assert faults(api.call("DELETE", "/sessions")) == ["?user_id"]
-    assert ("socket", "session.end_all", alice.id) in api.changes
+    assert ("socket", "session.revoked_all", alice.id) in api.changes
 
 
 def test_who_is_blocked_has_none(api):

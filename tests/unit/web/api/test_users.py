@@ -130,7 +130,7 @@ def test_a_change_is_merged_and_survives_the_next_sign_in(api):
     assert "room" not in shown["profile"]
     api.person(1)
     assert api.call("GET", path).json["name"] == "New"
-    assert ("socket", "user.update", user.id) in api.changes
+    assert ("socket", "user.updated", user.id) in api.changes
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_block_ends_the_sessions_at_once_and_an_unblock_lets_the_person_in_aga
     assert api.do(api.sessions.load(handle)) is None
     assert api.call("POST", f"{path}/unblock").json["disabled"] is False
     assert api.do(api.sessions.load(handle)) is None, "what was over stays over"
-    assert [what for _, what, _ in api.changes] == ["user.block", "user.unblock"]
+    assert [what for _, what, _ in api.changes] == ["user.blocked", "user.unblocked"]
 
 
 def test_a_patch_to_what_is_already_so_ends_no_session(api):
@@ -189,7 +189,7 @@ def test_a_deleted_user_is_gone_with_sessions_and_identities(api):
     assert api.call("GET", "/identities").json["items"] == []
     assert api.call("GET", f"/users/{user.id}").status == 404
     assert api.call("DELETE", f"/users/{user.id}").status == 404
-    assert api.changes == [("socket", "user.delete", user.id)]
+    assert api.changes == [("socket", "user.deleted", user.id)]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_an_app_token_is_revoked_for_its_user_only(api):
     assert api.call("DELETE", f"/users/{bob.id}/tokens/{token_id}").status == 404
     assert api.call("DELETE", f"/users/{alice.id}/tokens/{token_id}").status == 204
     assert api.call("GET", f"/users/{alice.id}/tokens").json["items"] == []
-    assert api.changes == [("socket", "user.token.revoke", f"{alice.id}/{token_id}")]
+    assert api.changes == [("socket", "app_token.revoked", f"app token {token_id}")]
 
 
 def second(api, user) -> None:
@@ -267,7 +267,7 @@ def test_an_identity_is_taken_from_a_user_but_not_the_last(api):
     last = api.call("DELETE", f"{path}/{first}")
     assert (last.status, last.json["code"]) == (409, "last_account")
     assert [one["id"] for one in api.call("GET", path).json["items"]] == [first]
-    assert api.changes == [("socket", "user.identity.delete", f"{user.id}/{other}")]
+    assert api.changes == [("socket", "identity.removed", f"identity {other}")]
 
 
 def test_an_identity_of_somebody_else_stays_theirs(api):
