@@ -23,9 +23,9 @@ from vestibule.core.call import Call
 from vestibule.core.listener import ListenAddress
 from vestibule.core.route import Host, ReturnHosts, site_of
 from vestibule.errors import StoreError, VestibuleError
+from vestibule.measuring import Measuring
 from vestibule.observe import clock
 from vestibule.observe.log import Log
-from vestibule.observe.traffic import Traffic
 from vestibule.opening import Kept, key_jobs, last_word, opened, token_sources
 from vestibule.providers.base import Provider, Refresh
 from vestibule.proxy.account import Account
@@ -43,7 +43,7 @@ from vestibule.proxy.judge import Judge
 from vestibule.proxy.lasting import Lasting
 from vestibule.proxy.listener import Listener, Listening
 from vestibule.proxy.pool import Pools
-from vestibule.proxy.remote import REPORT_EVERY_S, Office, Remote, Reporter
+from vestibule.proxy.remote import REPORT_EVERY_S, Office, Remote
 from vestibule.proxy.serving import ServingPort
 from vestibule.proxy.static import Directory
 from vestibule.proxy.teller import Teller
@@ -85,7 +85,7 @@ _NO_SOCKETS: Mapping[ListenAddress, socket.socket] = MappingProxyType({})
 class App:
     """Everything that runs in one process."""
 
-    def __init__(self, compiled: Compiled, kept: Kept, log: Log, role: Role) -> None:
+    def __init__(self, compiled: Compiled, kept: Kept, log: Log, role: Role, name: str) -> None:
         loop = asyncio.get_running_loop()
         self._kept = kept
         ring, store, changes = kept.ring, kept.store, kept.changes
@@ -102,8 +102,8 @@ class App:
         self._compiled = compiled
         self._ring = ring
         self._pages = Pages(failed=lambda said: log.error("template_failed", detail=said))
-        self.traffic = Traffic()
-        self._reporter = Reporter(self.traffic, self._remote) if self._remote is not None else None
+        self.measuring = Measuring(name, kept, log, self._remote, compiled.workers)
+        self.traffic = self.measuring.traffic
         self._providers: dict[str, Provider] = {
             name: config.open() for name, config in compiled.clients.items()
         }
@@ -133,6 +133,7 @@ class App:
             self.listeners += [*self._sites, *self._further_listeners(self._late)]
         if role.has_control:
             self.listeners += self._admin_listeners()
+        self.measuring.listeners = self.listeners
 
     def _build_sessions(self, driver: Late) -> None:
         """Sessions, what they hold, and what is asked about their people."""
@@ -226,6 +227,7 @@ class App:
             self._application,
             host_of=self._host_of,
             traffic=self.traffic,
+            metrics=self.measuring.metrics,
             log=self._log,
         )
 
@@ -288,7 +290,7 @@ class App:
                 is_shared=False,
             ),
             Job(name="new signing key", every_s=assertion.ROTATE_EVERY_S, run=self.assertions.rotate),
-            Job(name="traffic records", every_s=REPORT_EVERY_S, run=self._report, is_shared=False),
+            Job(name="traffic records", every_s=REPORT_EVERY_S, run=self.measuring.report, is_shared=False),
             Job(name="password files", every_s=htpasswd.LOOK_EVERY_S, run=self._files.look, is_shared=False),
             *key_jobs(self._compiled, self._ring, self._log),
             Job(name="provider secrets", every_s=RESEAL_EVERY_S, run=self._late.reseal),
@@ -303,6 +305,7 @@ class App:
         log: Log,
         *,
         role: Role = Role.WHOLE,
+        name: str = "gateway",
         sockets: Mapping[ListenAddress, socket.socket] = _NO_SOCKETS,
     ) -> App:
         """The app, listening: on these sockets, where somebody has bound them. Raises ConfigError, StoreError."""
@@ -314,7 +317,7 @@ class App:
         if compiled.state.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             # Who can write there can put a database of their own in place of ours.
             log.warning("state_open", path=compiled.state, detail="others can write to it: chmod go-w")
-        app = cls(compiled, await opened(compiled, log, role), log, role)
+        app = cls(compiled, await opened(compiled, log, role), log, role, name)
         with contextlib.suppress(StoreError):  # then the jobs go on trying; who is to be signed for waits
             await app.assertions.begin()
         try:
@@ -385,6 +388,7 @@ class App:
                     parking=self._store.parking,
                     hosts=ReturnHosts.of(self._compiled.table),
                     pages=self._pages,
+                    metrics=self.measuring.metrics,
                 )
                 self._control.set_result(module.ControlPlane(parts, back_office))
             with contextlib.suppress(StoreError):  # then the job goes on trying
@@ -448,10 +452,6 @@ class App:
     async def _look(self, _now: float, _fence: int) -> None:
         if (back_office := result_of(self._back_office)) is not None:
             await back_office.registry.look()
-
-    async def _report(self, _now: float, _fence: int) -> None:
-        if self._reporter is not None:
-            self._reporter.send()
 
     def _use(self, offer: Offer) -> None:
         """Other providers are in force: in this process at once."""

@@ -11,6 +11,7 @@ from collections.abc import Container
 import msgspec
 
 from vestibule.back_office import BackOffice, Basis
+from vestibule.observe.metrics import Metrics
 from vestibule.proxy.asgi import Application
 from vestibule.service.admin import AdminTokens
 from vestibule.service.basic import Passwords
@@ -40,6 +41,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     hosts: Container[str]
     """Where a return address may lead."""
     pages: Pages
+    metrics: Metrics
 
 
 class ControlPlane:
@@ -85,6 +87,7 @@ class ControlPlane:
             events=self._back.events,
             steward=self._steward(),
             ring=self._parts.basis.ring,
+            metrics=self._parts.metrics,
             log=self._parts.basis.log,
         )
 

@@ -20,6 +20,7 @@ from vestibule.core.redis import Redis
 from vestibule.core.seal import Key, KeyRing
 from vestibule.model import Secret
 from vestibule.observe.log import Log
+from vestibule.observe.meter import Meter
 from vestibule.providers.base import TokenSource
 from vestibule.role import Role
 from vestibule.service import key_watch
@@ -35,12 +36,15 @@ from vestibule.store.channel_socket import Hub, open_hub
 from vestibule.store.guard import Guarded
 from vestibule.store.split import Database as SqlStore
 from vestibule.store.stamp import Stamp
+from vestibule.store.timed import timed
 
 
 class Kept(msgspec.Struct, frozen=True):
     """What is open while the program runs."""
 
     ring: KeyRing
+    meter: Meter
+    """What the store's calls are counted by."""
     store: Store
     changes: base.Changes
     hub: Hub | None
@@ -57,15 +61,15 @@ class Kept(msgspec.Struct, frozen=True):
 async def opened(compiled: Compiled, log: Log, role: Role) -> Kept:
     """All of it. Raises ConfigError, StoreError, with what to do about it."""
     ring = open_ring(compiled)
-    servers = Servers(log)
-    store = await open_store(compiled.database, ring, log, servers, elsewhere=compiled.sessions)
+    servers, meter = Servers(log), Meter()
+    store = await open_store(compiled.database, ring, log, servers, elsewhere=compiled.sessions, meter=meter)
     hub = None
     if role is not Role.WORKER and _has_hub(compiled):
         hub = Hub(compiled.bus_socket)
         await hub.start()
     changes = await open_changes(compiled, ring, store, log)
     servers.doubt = partial(_doubt, changes)
-    return Kept(ring, store, changes, hub)
+    return Kept(ring, meter, store, changes, hub)
 
 
 def _doubt(changes: base.Changes) -> None:
@@ -147,12 +151,14 @@ async def open_store(
     servers: Servers,
     *,
     elsewhere: Redis | None = None,
+    meter: Meter | None = None,
 ) -> Store:
     """The store for the data plane; what speaks to a server is imported by who needs it. Raises StoreError.
 
     A server is guarded: nobody waits for it longer than they should. Redis sees to that for each of its servers, of
-    which `servers` is told.
+    which `servers` is told. What is asked of each is counted by `meter`.
     """
+    meter = meter or Meter()
     vault, loop = Vault(ring), asyncio.get_running_loop()
 
     def unreadable(session_id: str) -> None:  # in any thread
@@ -165,6 +171,7 @@ async def open_store(
         postgres = await asyncio.to_thread(importlib.import_module, "vestibule.store.postgres")
         server = await postgres.open_store(database, vault, unreadable=unreadable)
         opened = Guarded(server, log=log, budget_s=database.timeout_s)
+    opened = timed(opened, "records", meter)
     if elsewhere is None:
         return opened
     try:
@@ -179,7 +186,7 @@ async def open_store(
     except BaseException:
         await opened.close()
         raise
-    return split.Store(kept, opened)
+    return split.Store(timed(kept, "sessions", meter), opened)
 
 
 def last_word(store: Store) -> base.Revocations | None:

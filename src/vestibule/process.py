@@ -36,6 +36,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """What a process is given by the supervisor that started it; nothing, where it is the only one."""
 
     role: Role = Role.WHOLE
+    name: str = "gateway"
     sockets: Mapping[ListenAddress, socket] = _NO_SOCKETS
     """Bound already."""
     lifeline: int = -1
@@ -80,7 +81,7 @@ async def _run(
             signal.SIGINT, lambda: None
         )  # a terminal sends it to all; the supervisor says stop
         loop.add_reader(place.lifeline, stop.set)
-    app = await App.open(compiled, log, role=place.role, sockets=place.sockets)
+    app = await App.open(compiled, log, role=place.role, name=place.name, sockets=place.sockets)
     # What is there now stays: the collector need not look at it again and again. Requests make no cycles.
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS, 20, 50)

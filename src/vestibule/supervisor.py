@@ -158,7 +158,9 @@ class Supervisor:
         for other in self._children:
             if other is not child:
                 _let_go(other, child)
-        place = Place(role=child.role, sockets=child.sockets, lifeline=self._lifeline, report=report)
+        place = Place(
+            role=child.role, name=child.name, sockets=child.sockets, lifeline=self._lifeline, report=report
+        )
         log = self._log.bind(process=child.name)
         try:
             return run(self._compiled, log, place=place, drain_s=self._drain_s)

@@ -20,7 +20,7 @@ LADDER = (
     {"proxy", "edge", "web"},
     {"role"},
     {"opening", "back_office"},
-    {"control", "waiting"},
+    {"control", "waiting", "measuring"},
     {"app"},
     {"process"},
     {"admin_watching"},
@@ -51,7 +51,7 @@ CLOCKS = {"now", "utcnow", "today"}
 
 # The composition root, what it opens first and what it loads after listening: they alone name implementations,
 # which is all of `store` and `providers` but these modules.
-ROOTS = {"app", "control", "opening", "back_office"}
+ROOTS = {"app", "control", "opening", "back_office", "measuring"}
 SEAMS = {
     "store": {"store", "store.base", "store.base_events"},
     "providers": {"providers", "providers.base", "providers.kit"},

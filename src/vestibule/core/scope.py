@@ -23,6 +23,10 @@ SCOPES: Final[Mapping[str, str]] = MappingProxyType(
         "providers:write": "add, change, try out and delete identity providers",
         "tokens:write": "list and revoke tokens, and make them, with scopes of its own alone",
         "audit:read": "read what has happened",
+        "traffic:read": "watch requests, figures, hosts, calls, edges, how providers do; no secret is among it",
+        "configuration:read": "read the configuration in force and in the files, its secrets masked",
+        "credentials:read": "list the credentials that sessions hold, masked",
+        "credentials:reveal": "be shown the tokens of a person's credentials: who may, can act as them elsewhere",
     }
 )
 """All there are, and what each lets do."""
@@ -65,6 +69,17 @@ NEEDED: Final[Mapping[str, str]] = MappingProxyType(
         "revokeToken": "tokens:write",
         "explain": "users:read",
         "listAudit": "audit:read",
+        "readMetrics": "traffic:read",
+        "getOverview": "traffic:read",
+        "listHosts": "traffic:read",
+        "listCalls": "traffic:read",
+        "listEdges": "traffic:read",
+        "listProviderStates": "traffic:read",
+        "listCertificates": "traffic:read",
+        "listCredentials": "credentials:read",
+        "revealCredential": "credentials:reveal",
+        "getConfiguration": "configuration:read",
+        "getConfigurationDifference": "configuration:read",
     }
 )
 """Which scope an operation of the API asks for, by its `operationId`; others are for tokens without scopes."""

@@ -25,6 +25,8 @@ from vestibule.core.route import Host, Site
 from vestibule.errors import StoreError
 from vestibule.model import Session
 from vestibule.observe.log import Log
+from vestibule.observe.meter import Figures, Growth, Meter
+from vestibule.observe.metrics import Metrics
 from vestibule.observe.traffic import Record, Traffic
 from vestibule.proxy.asgi import Application, Message
 from vestibule.proxy.listener import bound_socket
@@ -76,9 +78,11 @@ class Gone(msgspec.Struct, frozen=True, array_like=True, tag="gone"):
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
-    """Requests that the worker is done with."""
+    """Requests that the worker is done with, what else it has counted since the last report, and how it is."""
 
     records: list[Record]
+    figures: Figures | None = None
+    grown: list[Growth] = []
 
 
 class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
@@ -187,11 +191,12 @@ class Remote:
             if left.done() and not left.cancelled() and self._writer is writer:
                 _send(writer, Gone(call_id))
 
-    def report(self, records: list[Record]) -> bool:
-        """Tell the control process of these requests; False when it isn't there."""
-        if self._writer is not None:
-            _send(self._writer, Report(records))
-        return self._writer is not None
+    def report(self, report: Callable[[], Report]) -> bool:
+        """Tell the control process this; False when it isn't there, and then the report isn't made."""
+        if self._writer is None or self._writer.is_closing():
+            return False
+        _send(self._writer, report())
+        return True
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -261,18 +266,25 @@ class Remote:
 
 
 class Reporter:
-    """Sends a worker's records on, a few times a second."""
+    """Sends a worker's records and figures on, a few times a second."""
 
-    def __init__(self, traffic: Traffic, remote: Remote) -> None:
+    def __init__(
+        self, traffic: Traffic, remote: Remote, figures: Callable[[], Figures], meter: Meter
+    ) -> None:
         self._traffic = traffic
         self._remote = remote
+        self._figures = figures
+        self._meter = meter
         self._kept: list[Record] = []
-        traffic.on_add = self._kept.append
+        traffic.subscribe(self._keep)
+
+    def _keep(self, record: Record) -> None:
+        self._kept.append(record)
 
     def send(self) -> None:
-        """Send what has come since; while nobody takes it, the latest are kept."""
+        """Send what has come since; while nobody takes it, the latest records and all counts are kept."""
         kept, limit = self._kept, self._traffic.ring.maxlen or 0
-        if kept and self._remote.report(kept[-limit:]):
+        if self._remote.report(lambda: Report(kept[-limit:], self._figures(), self._meter.take())):
             kept.clear()
         del kept[: max(0, len(kept) - limit)]
 
@@ -287,6 +299,7 @@ class Office:
         *,
         host_of: HostOf,
         traffic: Traffic,
+        metrics: Metrics,
         log: Log,
     ) -> None:
         """`host_of`: the host of a name, as it is in force now."""
@@ -294,6 +307,7 @@ class Office:
         self._application = application
         self._host_of = host_of
         self._traffic = traffic
+        self._metrics = metrics
         self._log = log
         self._tasks = Tasks()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -328,6 +342,7 @@ class Office:
                             left.set()
                     case Report():
                         self._keep(question.records)
+                        self._metrics.hear(question.figures, question.grown, len(question.records))
         except (OSError, msgspec.DecodeError) as error:
             self._log.warning("worker_lost", error=repr(error))
         finally:

@@ -184,6 +184,8 @@ class Store:
         self._elsewhere = elsewhere
         self.database = database
         """For what must stand beside people: a bus' stamp."""
+        self.kept = elsewhere.sessions
+        """Sessions as Redis alone has them: for who asks whether it is there."""
         self.sessions = Sessions(elsewhere.sessions, database.revocations)
         self.grants = elsewhere.grants
         self.marks = elsewhere.marks

@@ -14,7 +14,9 @@ from vestibule.core.route import Host, Site
 from vestibule.errors import StoreError
 from vestibule.model import Identity, Session
 from vestibule.observe.log import Log
-from vestibule.observe.traffic import Record, Traffic
+from vestibule.observe.meter import Figures, Meter
+from vestibule.observe.metrics import REFRESHES, Metrics
+from vestibule.observe.traffic import Kind, Record, Traffic
 from vestibule.proxy import remote
 from vestibule.proxy.remote import Office, Remote, Reporter
 from vestibule.service.visit import Visit
@@ -44,6 +46,7 @@ VISIT = Visit(
     wanted=("https://app.example/x",),
     cookies={"a": "b"},
 )
+FIGURES = Figures(name="worker 1", pid=7, started_at=1.0, heard_at=2.0, connections={"127.0.0.1:80": 3})
 SCOPE: dict[str, Any] = {
     "type": "http",
     "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -87,6 +90,7 @@ class Processes:
 
     def __init__(self, application: Any) -> None:
         self.traffic = Traffic()
+        self.metrics = Metrics(self.traffic, now=lambda: FIGURES.heard_at)
         self.calls: list[dict[str, Any]] = []
         self._application = application
         self.hosts = {HOST.name: HOST}
@@ -105,6 +109,7 @@ class Processes:
             ready,
             host_of=self.hosts.get,
             traffic=self.traffic,
+            metrics=self.metrics,
             log=Log(io.StringIO()),
         )
 
@@ -293,13 +298,14 @@ async def test_who_finds_no_control_process_waits_for_it_and_not_for_ever(monkey
 async def test_records_of_requests_come_over_and_wait_while_nobody_takes_them():
     async def application(scope, receive, send): ...
 
-    record = Record(1.0, b"h", b"GET", b"/\xff", 200, 0.1, "192.0.2.1", "s", "allow", "r", 3)
+    record = Record(1.0, Kind.HOST, b"h", b"GET", b"/\xff", 200, 0.1, "192.0.2.1", "s", "allow", "r", 3)
     async with processes(application) as made:
         made.is_up = False
-        traffic = Traffic(size=3)
-        reporter = Reporter(traffic, made.remote)
+        traffic, meter = Traffic(size=3), Meter()
+        reporter = Reporter(traffic, made.remote, lambda: FIGURES, meter)
         for _ in range(5):
             traffic.add(record)
+        meter.add(REFRESHES, ("op", "ok"), 2.0)
         reporter.send()
         assert not made.traffic.ring
         made.is_up = True
@@ -307,3 +313,5 @@ async def test_records_of_requests_come_over_and_wait_while_nobody_takes_them():
             reporter.send()
             await asyncio.sleep(0)
         assert list(made.traffic.ring) == [record] * 3
+        assert list(made.metrics.meter.series(REFRESHES)) == [(("op", "ok"), [2.0])]
+        assert made.metrics.processes() == (FIGURES,)

@@ -26,6 +26,7 @@ from vestibule.web.api import (
     identities,
     identity_providers,
     invitations,
+    metrics,
     sessions,
     tokens,
     users,
@@ -94,6 +95,7 @@ def api(office: Office | None = None) -> FastAPI:
     app.state.office = office
     for router in RESOURCES:
         app.include_router(router, prefix=PREFIX)
+    app.include_router(metrics.router)
     written = document(app)
     app.openapi = lambda: written  # type: ignore[method-assign]  # FastAPI's own way to replace it
     app.add_route(DOCUMENT, _document, include_in_schema=False)

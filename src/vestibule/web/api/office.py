@@ -14,6 +14,7 @@ from vestibule.core.event import Event
 from vestibule.core.seal import KeyRing
 from vestibule.model import AdminToken
 from vestibule.observe.log import Log
+from vestibule.observe.metrics import Metrics
 from vestibule.service.admin import AdminTokens, Asker
 from vestibule.service.app_tokens import AppTokens
 from vestibule.service.events import Events
@@ -57,6 +58,7 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     steward: Steward
     ring: KeyRing
     """Signs cursors."""
+    metrics: Metrics
     log: Log
 
 

@@ -18,6 +18,7 @@ from vestibule.core.vouched import Standing
 from vestibule.errors import ProviderUnavailable
 from vestibule.model import Identity, User
 from vestibule.observe.log import Log
+from vestibule.observe.metrics import Metrics
 from vestibule.observe.traffic import Traffic
 from vestibule.service.admin import AdminTokens, Asker
 from vestibule.service.app_tokens import AppTokens
@@ -52,7 +53,7 @@ OKTA: dict[str, Any] = {
 class NoNetwork:
     """A driver whose providers are all away."""
 
-    async def run(self, flow: Any, *, trusted: bool = True) -> Any:
+    async def run(self, flow: Any, *, trusted: bool = True, about: str = "") -> Any:
         flow.close()
         raise ProviderUnavailable("it can't be reached")
 
@@ -88,6 +89,7 @@ class ApiDesk:
         self.steward = self._steward(log, changes, random)
         self.events = Events(log, now=lambda: self.now)
         self.events.keep_in(store.audit)
+        self.metrics = Metrics(Traffic(), now=lambda: self.now)
         self.app = build(
             Office(
                 people=self.people,
@@ -98,6 +100,7 @@ class ApiDesk:
                 events=self.events,
                 steward=self.steward,
                 ring=RING,
+                metrics=self.metrics,
                 log=log,
             )
         )

@@ -1,0 +1,357 @@
+"""What is counted, and how requests are: a list of them is kept, and counted a few hundred at a time.
+
+No label is ever a path, a person or an address: hosts, routes and providers are names of the configuration, decisions
+are kinds of rules and codes of errors, all else is words of a fixed list.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Final, TypeAlias
+
+from vestibule.core.rule import LISTED
+from vestibule.errors import StoreError
+from vestibule.observe import clock
+from vestibule.observe.meter import FINE, FOLDED, OTHER, SECONDS, Family, Figures, Growth, Meter
+from vestibule.observe.traffic import Kind, Record, Traffic
+
+BATCH: Final = 500
+"""So many requests are counted at once; fewer, when somebody looks or the next report is due."""
+SILENT_S: Final = 10.0
+"""A process that said nothing for so long is no longer shown."""
+WORDS_MAX: Final = 100
+"""How many codes of errors are told apart."""
+
+REQUESTS: Final = Family(
+    name="vestibule_requests_total",
+    told="Requests answered, by what they came to.",
+    labels=("kind", "host", "route", "method", "status", "decision"),
+)
+REQUEST_SECONDS: Final = Family(
+    name="vestibule_request_duration_seconds",
+    told="How long requests took, from their first byte to the last of the answer.",
+    labels=("kind", "host"),
+    kind="histogram",
+    bounds=SECONDS,
+)
+BACKEND_SECONDS: Final = Family(
+    name="vestibule_backend_duration_seconds",
+    told="Of it, how long it took until the backend's answer began.",
+    labels=("kind", "host"),
+    kind="histogram",
+    bounds=SECONDS,
+)
+RESPONSE_BYTES: Final = Family(
+    name="vestibule_response_bytes_total",
+    told="Bytes of answers sent to clients.",
+    labels=("kind", "host"),
+)
+DENIALS: Final = Family(
+    name="vestibule_denials_total",
+    told="Requests that the gateway itself refused with 401 or 403.",
+    labels=("host", "reason"),
+)
+SIGN_INS: Final = Family(
+    name="vestibule_sign_ins_total",
+    told="Sign-ins: `ok`, `refused`, `handed_on` to another host of a domain, `made` by a service.",
+    labels=("provider", "outcome"),
+)
+REFRESHES: Final = Family(
+    name="vestibule_refreshes_total",
+    told="Access tokens refreshed: `ok`, `refused` (the person has to sign in anew), `failed`.",
+    labels=("provider", "outcome"),
+)
+PROVIDER_REQUESTS: Final = Family(
+    name="vestibule_provider_requests_total",
+    told="What was asked of providers: `ok`, `refused`, `invalid`, `unavailable`, `error`.",
+    labels=("provider", "outcome"),
+)
+PROVIDER_SECONDS: Final = Family(
+    name="vestibule_provider_duration_seconds",
+    told="How long providers took.",
+    labels=("provider",),
+    kind="histogram",
+    bounds=SECONDS,
+)
+STORE_SECONDS: Final = Family(
+    name="vestibule_store_duration_seconds",
+    told="How long the store took, by what was asked of it.",
+    labels=("store", "operation"),
+    kind="histogram",
+    bounds=FINE,
+)
+STORE_FAILURES: Final = Family(
+    name="vestibule_store_failures_total",
+    told="What was asked of the store in vain.",
+    labels=("store", "operation"),
+)
+LOG_DROPPED: Final = Family(name="vestibule_log_dropped_total", told="Lines of the log that nobody took.")
+WEBHOOK_MESSAGES: Final = Family(
+    name="vestibule_webhook_messages_total",
+    told="Messages to webhooks: `delivered`, `failed` (to be tried again), `dead` (given up).",
+    labels=("webhook", "outcome"),
+)
+AUDIT_EVENTS: Final = Family(
+    name="vestibule_audit_events_total",
+    told="What happened, by name.",
+    labels=("action", "outcome"),
+)
+AUDIT_LOST: Final = Family(
+    name="vestibule_audit_lost_total",
+    told="Events that could not be written to the audit table in time, and stand in the log alone.",
+)
+PROCESS_CPU: Final = Family(
+    name="vestibule_process_cpu_seconds_total",
+    told="Processor time used.",
+    labels=("process",),
+)
+PROCESS_STARTS: Final = Family(
+    name="vestibule_process_starts_total",
+    told="How often a process was seen to begin; more than once: it died.",
+    labels=("process",),
+)
+SPANS: Final = Family(
+    name="vestibule_spans_total",
+    told="Spans for the tracing collector: `sent`, `dropped` (too many waited), `failed` (it didn't take them).",
+    labels=("outcome",),
+)
+
+SESSIONS: Final = Family(name="vestibule_sessions", told="Live sessions.", kind="gauge")
+STORE_UP: Final = Family(
+    name="vestibule_store_up",
+    told="1 where the store answered just now.",
+    labels=("store",),
+    kind="gauge",
+)
+CONNECTIONS: Final = Family(
+    name="vestibule_connections",
+    told="Open connections of clients.",
+    labels=("listener",),
+    kind="gauge",
+)
+WORKERS: Final = Family(
+    name="vestibule_workers",
+    told="Processes that carry traffic and were heard of within 10 seconds.",
+    kind="gauge",
+)
+WORKERS_WANTED: Final = Family(
+    name="vestibule_workers_wanted",
+    told="How many the configuration asks for.",
+    kind="gauge",
+)
+WEBHOOKS_WAITING: Final = Family(
+    name="vestibule_webhook_waiting", told="Messages that wait to be delivered.", kind="gauge"
+)
+AUDIT_WAITING: Final = Family(
+    name="vestibule_audit_waiting", told="Events that wait to be written to the audit table.", kind="gauge"
+)
+BUS_AGE: Final = Family(
+    name="vestibule_bus_beat_age_seconds",
+    told="Since when a process can't be sure to have heard of every change by others; 0: it is sure.",
+    labels=("process",),
+    kind="gauge",
+)
+PROCESS_START: Final = Family(
+    name="vestibule_process_start_time_seconds",
+    told="When it began, in UNIX seconds.",
+    labels=("process",),
+    kind="gauge",
+)
+PROCESS_MEMORY: Final = Family(
+    name="vestibule_process_resident_memory_bytes",
+    told="Resident memory.",
+    labels=("process",),
+    kind="gauge",
+)
+PROCESS_FILES: Final = Family(
+    name="vestibule_process_open_fds",
+    told="Open files and connections.",
+    labels=("process",),
+    kind="gauge",
+)
+BUILD: Final = Family(
+    name="vestibule_build_info",
+    told="Always 1.",
+    labels=("version",),
+    kind="gauge",
+)
+
+COUNTED: Final = (
+    REQUESTS,
+    REQUEST_SECONDS,
+    BACKEND_SECONDS,
+    RESPONSE_BYTES,
+    DENIALS,
+    SIGN_INS,
+    REFRESHES,
+    PROVIDER_REQUESTS,
+    PROVIDER_SECONDS,
+    STORE_SECONDS,
+    STORE_FAILURES,
+    LOG_DROPPED,
+    WEBHOOK_MESSAGES,
+    AUDIT_EVENTS,
+    AUDIT_LOST,
+    PROCESS_CPU,
+    PROCESS_STARTS,
+    SPANS,
+    FOLDED,
+)
+"""What a `Meter` holds."""
+SEEN: Final = (
+    SESSIONS,
+    STORE_UP,
+    CONNECTIONS,
+    WORKERS,
+    WORKERS_WANTED,
+    WEBHOOKS_WAITING,
+    AUDIT_WAITING,
+    BUS_AGE,
+    PROCESS_START,
+    PROCESS_MEMORY,
+    PROCESS_FILES,
+    BUILD,
+)
+"""What is looked at when somebody asks."""
+
+_METHODS: Final = frozenset(
+    (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE")
+)
+_STATUS: Final = {0: "gone", **{code: f"{code // 100}xx" for code in range(100, 600)}}
+_RULES: Final = frozenset(
+    ("public", "anyone", "email", "domain", "user", "claim", "network", "token", *LISTED)
+)
+_CODE_RE: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+Values: TypeAlias = Mapping[tuple[str, ...], float]
+"""By labels."""
+_Way: TypeAlias = tuple[tuple[str, ...], tuple[str, str], tuple[str, str] | None]
+_Seen: TypeAlias = tuple[Kind, bytes, bytes, bytes, int, str]
+
+
+class Metrics:
+    """What is known of the program in numbers; in a worker, of it alone, until it is told on."""
+
+    def __init__(
+        self,
+        traffic: Traffic,
+        *,
+        meter: Meter | None = None,
+        counts: bool = True,
+        now: Callable[[], float] = clock.now,
+    ) -> None:
+        """`counts`: the requests are counted here, and by nobody else."""
+        self.meter = meter or Meter()
+        self._now = now
+        self._kept: list[Record] = []
+        self._ways: dict[_Seen, _Way] = {}
+        self._words: set[str] = set()
+        self._others: dict[str, Figures] = {}
+        self._traffic = traffic
+        self._told = 0
+        """How many requests other processes have told of."""
+        self.here: Callable[[], Figures] | None = None
+        """How this process itself is."""
+        self._shown: dict[str, Callable[[], Awaitable[Values]]] = {}
+        if counts:
+            traffic.subscribe(self._take)
+
+    def _take(self, record: Record) -> None:
+        self._kept.append(record)
+        if len(self._kept) >= BATCH:
+            self.count()
+
+    def count(self) -> None:
+        """Count the requests that came since."""
+        kept, self._kept = self._kept, []
+        ways, meter = self._ways, self.meter
+        for one in kept:
+            seen = (one.kind, one.name, one.route, one.method, one.status, one.decision)
+            way = ways.get(seen)
+            if way is None:
+                way = self._way(seen)
+            labels, short, denial = way
+            meter.add(REQUESTS, labels)
+            meter.observe(REQUEST_SECONDS, short, one.took_s)
+            meter.add(RESPONSE_BYTES, short, one.bytes_out)
+            if one.backend_s:
+                meter.observe(BACKEND_SECONDS, short, one.backend_s)
+            if denial is not None and not one.backend_s:
+                meter.add(DENIALS, denial)
+
+    def _way(self, seen: _Seen) -> _Way:
+        """The labels of requests like this one."""
+        kind, name, prefix, method, status, decision = seen
+        host, route = (part.decode("utf-8", "backslashreplace") for part in (name, prefix))
+        word = "operation" if kind is Kind.CALL and decision == route else self.word(decision)
+        method_label = method.decode("ascii") if method in _METHODS else OTHER
+        labels = (kind.value, host, route, method_label, _STATUS.get(status, OTHER), word)
+        way = labels, (kind.value, host), (host, word) if status in {401, 403} else None
+        if len(self._ways) < 4 * BATCH:
+            self._ways[seen] = way
+        return way
+
+    def word(self, decision: str) -> str:
+        """The decision without whom it is about: the kind of its rule, or a code.
+
+        Threat: an address of mail as a label, for everybody who may see the plots, and as many series as people.
+        """
+        codes = self._words
+        for part in decision.split(":", 2)[:2]:
+            if part in _RULES:
+                return part
+        if decision in codes:
+            return decision
+        if not _CODE_RE.fullmatch(decision) or len(codes) >= WORDS_MAX:
+            return OTHER if decision else ""
+        codes.add(decision)
+        return decision
+
+    # -- what is looked at when somebody asks ----------------------------------------------------
+
+    def show(self, family: Family, look: Callable[[], Values]) -> None:
+        """Ask this for the values of one of `SEEN`."""
+
+        async def looked() -> Values:
+            return look()
+
+        self._shown[family.name] = looked
+
+    def show_later(self, family: Family, look: Callable[[], Awaitable[Values]]) -> None:
+        """As `show`, where it has to be waited for. What raises StoreError isn't shown."""
+        self._shown[family.name] = look
+
+    async def look(self) -> dict[str, Values]:
+        """The values there are now, by family."""
+        self.count()
+        found: dict[str, Values] = {}
+        for name, look in self._shown.items():
+            with contextlib.suppress(StoreError):
+                found[name] = await look()
+        return found
+
+    # -- processes ----------------------------------------------------------------------------
+
+    @property
+    def requests(self) -> int:
+        """How many this process itself has answered."""
+        return self._traffic.last_seq - self._told
+
+    def hear(self, figures: Figures | None, grown: Iterable[Growth], requests: int = 0) -> None:
+        """Take what another process says of itself, and of how many requests it has told besides."""
+        self._told += requests
+        self.meter.merge(grown)
+        if figures is None:
+            return
+        before = self._others.get(figures.name)
+        if before is None or before.pid != figures.pid:
+            self.meter.add(PROCESS_STARTS, (figures.name,))
+        self._others[figures.name] = figures
+
+    def processes(self) -> tuple[Figures, ...]:
+        """How each process is that was heard of lately, this one first."""
+        now = self._now()
+        here = () if self.here is None else (self.here(),)
+        others = sorted(self._others.values(), key=lambda one: (len(one.name), one.name))
+        return (*here, *(one for one in others if now - one.heard_at < SILENT_S))
