@@ -21,9 +21,10 @@ class Late:
     def __init__(self, back_office: asyncio.Future[BackOffice]) -> None:
         self._back_office = back_office
 
-    async def run(self, flow: Flow[T], *, trusted: bool = True) -> T:
+    async def run(self, flow: Flow[T], *, trusted: bool = True, about: str = "") -> T:
         """Run the flow, once the back office is there."""
-        return await (await asyncio.shield(self._back_office)).driver.run(flow, trusted=trusted)
+        driver = (await asyncio.shield(self._back_office)).driver
+        return await driver.run(flow, trusted=trusted, about=about)
 
     async def find_token(self, token_hash: bytes, now: float) -> Found | None:
         """The app token with this hash, if it is good. Raises StoreError."""

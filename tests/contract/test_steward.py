@@ -34,7 +34,7 @@ ALICE = Identity(client="op", issuer="https://op.example", subject="alice", grou
 class NoProvider:
     """A driver that nobody should need."""
 
-    async def run(self, flow: Any, *, trusted: bool = True) -> Any:
+    async def run(self, flow: Any, *, trusted: bool = True, about: str = "") -> Any:
         raise AssertionError("a provider was asked")
 
 

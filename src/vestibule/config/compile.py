@@ -17,6 +17,7 @@ from vestibule.config.domain import placed
 from vestibule.config.host import Scope
 from vestibule.config.lifetimes import aligned, lifetimes_of, spanned
 from vestibule.config.load import Loaded
+from vestibule.config.log import outlet_of
 from vestibule.config.path import beside, database, key_file, state_dir
 from vestibule.config.redis import redis_of
 from vestibule.config.serving import Serving
@@ -35,6 +36,7 @@ from vestibule.core.registration import Rules
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server, Trust, routes_of, with_callbacks
 from vestibule.core.webhook import Webhook
 from vestibule.model import Secret
+from vestibule.observe.outlet import Outlet
 from vestibule.protocol.address import Networks
 from vestibule.providers.base import ProviderConfig
 
@@ -65,6 +67,8 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """Where they tell each other of changes, when no database server does."""
     clients: Mapping[str, ProviderConfig]
     """Identity clients by full name, in the order written; `open()` makes the provider."""
+    client_places: Mapping[str, str]
+    """`file:line` of each."""
     token_sources: Mapping[str, ProviderConfig]
     """The app's own, by `TokenCredential.source`."""
     calls: tuple[Call, ...]
@@ -85,6 +89,8 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: tuple[Webhook, ...]
     """Who is told what happens."""
     audit_keep_s: float
+    log: Outlet
+    """How much is logged, how, and where to."""
 
 
 def compile_config(loaded: Loaded) -> Compiled:
@@ -113,6 +119,7 @@ def compile_config(loaded: Loaded) -> Compiled:
         control_socket=control_socket(config),
         bus_socket=bus_socket(config),
         clients={name: client.config for name, client in checked.clients.items()},
+        client_places={name: client.node.block.place.short for name, client in checked.clients.items()},
         token_sources=dict(checked.sources),
         calls=tuple(_call(interface, table) for interface in checked.interfaces),
         servings={serving.node.label: serving.listen for serving in checked.servings},
@@ -125,6 +132,7 @@ def compile_config(loaded: Loaded) -> Compiled:
         people=checked.people,
         webhooks=webhooks_of(config),
         audit_keep_s=audit_keep_s(config),
+        log=outlet_of(config),
     )
 
 
@@ -277,6 +285,7 @@ def _call(interface: Interface, table: RouteTable) -> Call:
         or any(isinstance(one.credential, SessionCredential) for one in interface.applied),
         operations=tuple(_operation(operation) for operation in node.operation),
         only_operations=node.only_operations,
+        place=node.block.place.short,
     )
 
 

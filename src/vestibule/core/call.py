@@ -102,6 +102,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """True: what no operation names is refused."""
     names: frozenset[str] = frozenset()
     """Host fields it answers to besides the loopback names."""
+    place: str = ""
+    """`file:line` it was written at."""
 
     def operation(self, method: bytes, path: bytes) -> Operation | None:
         """The first operation that names this call, or None."""

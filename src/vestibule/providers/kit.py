@@ -139,8 +139,10 @@ Flow: TypeAlias = Generator[Ask, Any, T]
 class Driver(Protocol):
     """Runs flows: fetches what they ask for (`service.flow`)."""
 
-    async def run(self, flow: Flow[T], *, trusted: bool = True) -> T:
+    async def run(self, flow: Flow[T], *, trusted: bool = True, about: str = "") -> T:
         """What the flow returns; not `trusted`: every URL it asks for counts as `OUTSIDE`.
+
+        `about`: full name of the client whose flow it is, for who wants to know how providers do.
 
         Raises ProviderError, and whatever the flow raises.
         """

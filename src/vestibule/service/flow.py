@@ -13,6 +13,7 @@ from vestibule.fetch import Answer, ConnectionFailed, Fetcher
 from vestibule.protocol.oauth2 import client_basic
 from vestibule.providers.kit import OUTSIDE, Ask, Discovery, Flow, Get, Keys, PostForm, Reply, Send
 from vestibule.service.keys import KeySets, check_works
+from vestibule.service.sightings import Sightings
 
 T = TypeVar("T")
 
@@ -23,25 +24,36 @@ class Driver:
     def __init__(self, fetcher: Fetcher, keys: KeySets) -> None:
         self._fetcher = fetcher
         self._keys = keys
+        self.sightings = Sightings()
+        """How it went, of late, for each client that was named."""
 
-    async def run(self, flow: Flow[T], *, trusted: bool = True) -> T:
+    async def run(self, flow: Flow[T], *, trusted: bool = True, about: str = "") -> T:
         """What the flow returns. Raises ProviderError, and whatever the flow raises.
 
         Not `trusted`: the provider stands in a database, so that whatever URL it asks for counts as `OUTSIDE`,
         even one it takes for the operator's.
         """
+        has_asked = False
         try:
             ask = next(flow)
             while True:
+                has_asked = True
+                via = ask.via if trusted else OUTSIDE
+                self.sightings.asks(about, ask, via)
                 try:
-                    answer = await self._answer(ask, ask.via if trusted else OUTSIDE)
+                    answer = await self._answer(ask, via)
                 except ProviderError as exc:
                     ask = flow.throw(exc)
                 else:
                     ask = flow.send(answer)
         except StopIteration as stop:
+            if has_asked:
+                self.sightings.well(about)
             result: T = stop.value
             return result
+        except ProviderError as exc:
+            self.sightings.wrong(about, exc)
+            raise
         finally:
             flow.close()
 

@@ -286,7 +286,7 @@ class Grants:
         flow = provider.refresh(grant.tokens, self._now())
         try:
             async with asyncio.timeout(HARD_S):
-                fresh = await self._driver.run(flow, trusted=provider.is_trusted)
+                fresh = await self._driver.run(flow, trusted=provider.is_trusted, about=grant.client)
         except TimeoutError as exc:
             raise ProviderUnavailable("The provider did not answer in time.") from exc
         except ProviderRefused as exc:

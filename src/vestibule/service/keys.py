@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from vestibule.errors import ProviderError, ProviderInvalid, ProviderUnavailable
 from vestibule.fetch import Answer
 from vestibule.protocol.address import OUTSIDE
@@ -51,6 +53,17 @@ class _Document:
         self.failed_mono = float("-inf")
         self.forced_mono = float("-inf")
         self.pending: asyncio.Task[Any] | None = None
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How it stands with one document."""
+
+    value: Any = None
+    """What it said; None: it could never be had."""
+    age_s: float | None = None
+    """How long ago it was fetched; None: never."""
+    failed_s: float | None = None
+    """How long ago it couldn't be; None: never, or it could be since."""
 
 
 class Documents:
@@ -98,6 +111,19 @@ class Documents:
             if document.value is None:
                 raise
             return document.value
+
+    def look(self, url: str, *, via: str = "") -> Standing:
+        """How it stands with the document; nothing is fetched."""
+        document = self._outside.get(url) if via == OUTSIDE else self._documents.get((url, via))
+        if document is None:
+            return Standing()
+        now = self._mono()
+        has_failed = document.failed_mono > document.fetched_mono
+        return Standing(
+            document.value,
+            now - document.fetched_mono if document.value is not None else None,
+            now - document.failed_mono if has_failed else None,
+        )
 
     def forget(self, url: str, *, via: str = "") -> None:
         """Fetch the document anew when it is asked for next."""
@@ -161,6 +187,14 @@ class KeySets:
             return keys
         anew: tuple[dict[str, Any], ...] = await self._keys.anew(url, via=via)
         return anew
+
+    def look_at_metadata(self, issuer: str, url: str = "", *, via: str = "") -> Standing:
+        """How it stands with an issuer's metadata."""
+        return self._metadata.look(url or discovery_url(issuer), via=via)
+
+    def look_at_keys(self, url: str, *, via: str = "") -> Standing:
+        """How it stands with a key set."""
+        return self._keys.look(url, via=via)
 
 
 def check_works(answer: Answer) -> None:

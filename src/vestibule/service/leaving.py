@@ -49,7 +49,7 @@ class Leaving:
             try:
                 async with asyncio.timeout(SIGN_OUT_URL_S):
                     page = provider.sign_out_url(held, return_to)
-                    found = await self._driver.run(page, trusted=provider.is_trusted)
+                    found = await self._driver.run(page, trusted=provider.is_trusted, about=provider.name)
             except (ProviderError, TimeoutError):
                 continue
             if found is not None:
@@ -62,16 +62,16 @@ class Leaving:
             provider = self._providers.get(name)
             if provider is not None and held is not None:
                 flow = provider.revoke(held, now, for_good=for_good)
-                self._spawn(self._try(flow, trusted=provider.is_trusted), f"revoke at {name}")
+                self._spawn(self._try(flow, name, trusted=provider.is_trusted), f"revoke at {name}")
 
     async def close(self) -> None:
         """Wait for revocations under way; each has the fetcher's deadline."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _try(self, flow: kit.Flow[None], *, trusted: bool) -> None:
+    async def _try(self, flow: kit.Flow[None], name: str, *, trusted: bool) -> None:
         try:
-            await self._driver.run(flow, trusted=trusted)
+            await self._driver.run(flow, trusted=trusted, about=name)
         except ProviderError:
             return
 

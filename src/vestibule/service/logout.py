@@ -110,7 +110,9 @@ class Logouts:
         if now < self._away.get(client, now):
             raise ProviderUnavailable("the provider was asked a moment ago, and did not answer")
         try:
-            return await self._driver.run(provider.ended(raw, now), trusted=provider.is_trusted)
+            return await self._driver.run(
+                provider.ended(raw, now), trusted=provider.is_trusted, about=provider.name
+            )
         except ProviderError:
             self._away[client] = now + AWAY_S
             raise
@@ -183,7 +185,9 @@ class Logouts:
     async def frame_origins(self, client: str) -> tuple[str, ...]:
         """Where the pages may stand that frame ours: its provider's. Raises ClientError 501 `no_logout`."""
         provider = self._teller(client)
-        return await self._driver.run(provider.frame_origins(), trusted=provider.is_trusted)
+        return await self._driver.run(
+            provider.frame_origins(), trusted=provider.is_trusted, about=provider.name
+        )
 
     # -- by the person, who leaves there, too --------------------------------------------------
 

@@ -241,7 +241,7 @@ class Rechecks:
             age_s = min(FRESH_S, self._every_s)
             tokens = await self._grants.fresh_tokens(session, identity.client, max_age_s=age_s)
         flow = provider.recheck(identity, tokens, self._now())
-        return await self._driver.run(flow, trusted=provider.is_trusted)
+        return await self._driver.run(flow, trusted=provider.is_trusted, about=identity.client)
 
     async def _tell(self, session: Session, found: Iterable[Identity]) -> None:
         """Have it known who was found; none: that nobody would be. Nobody waits here for the store to come back."""

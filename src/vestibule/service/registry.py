@@ -179,8 +179,11 @@ class Registry:
 
     async def list(self) -> tuple[Listed, ...]:
         """All of them: the configuration's first, then the rows, the oldest first, disabled and faulty ones too."""
-        fixed = tuple(self._shown_fixed(name) for name in self._providers if self._is_login(name))
-        return (*fixed, *(self._shown(kept) for kept in await self._rows.all()))
+        return (*self.fixed(), *(self._shown(kept) for kept in await self._rows.all()))
+
+    def fixed(self) -> tuple[Listed, ...]:
+        """Those of the configuration alone, for whom no store is asked."""
+        return tuple(self._shown_fixed(name) for name in self._providers if self._is_login(name))
 
     async def get(self, provider_id: str) -> Listed:
         """The provider. Raises NotFound."""

@@ -277,7 +277,7 @@ class SignIn:
             hints=passed_on(hints),
             max_age_s=max_age_s,
         )
-        url = await self._driver.run(provider.start(start), trusted=provider.is_trusted)
+        url = await self._driver.run(provider.start(start), trusted=provider.is_trusted, about=provider.name)
         return Begun(url, self._cookies.of_flow(visit, flow)[1])
 
     async def park_answer(self, visit: Visit, client: str, params: Mapping[str, str]) -> str:
@@ -328,8 +328,8 @@ class SignIn:
                 raise FlowError(FLOW_TEXTS["flow_replayed"], code="flow_replayed")
             return Finished(self.return_to(visit, flow.rd) or "/", without_flow(visit, flow))
         self._arrivals.spend(flow, visit.now)
-        answer = self._answer(visit, client, flow, params)
-        result = await self._driver.run(provider.finish(answer), trusted=provider.is_trusted)
+        asking = provider.finish(self._answer(visit, client, flow, params))
+        result = await self._driver.run(asking, trusted=provider.is_trusted, about=provider.name)
         if flow.purpose == linking.PURPOSE:
             location = await self.links.arrived(visit, flow, result.identity, provider.kind)
             return Finished(location, without_flow(visit, flow))

@@ -38,7 +38,7 @@ async def tried(
                 asked = provider.probe(
                     redirect_urls[0] if redirect_urls else "https://localhost/callback", now
                 )
-                found += await driver.run(asked, trusted=provider.is_trusted)
+                found += await driver.run(asked, trusted=provider.is_trusted, about=provider.name)
     except TimeoutError:
         found.append(Finding(what="provider", ok=False, detail="it did not answer in time"))
     except ProviderError as exc:
@@ -49,7 +49,7 @@ async def tried(
 async def _logouts(provider: EndsSessions, place: tuple[str, str], driver: kit.Driver) -> tuple[Finding, ...]:
     """What to register so that a sign-out on either side is one on both; by one host, for all of them."""
     try:
-        ways = await driver.run(provider.sign_out_ways(), trusted=provider.is_trusted)
+        ways = await driver.run(provider.sign_out_ways(), trusted=provider.is_trusted, about=provider.name)
     except ProviderError:
         return ()  # whatever is wrong with its metadata, the probe tells
     base_url, client = place

@@ -75,7 +75,7 @@ class Internet:
         self.away: set[str] = set()
         """URLs of key sets that can't be had."""
 
-    async def run(self, flow: Any, *, trusted: bool = True) -> Any:
+    async def run(self, flow: Any, *, trusted: bool = True, about: str = "") -> Any:
         assert trusted
         try:
             ask = next(flow)

@@ -240,3 +240,27 @@ def test_no_secret_of_an_ask_is_in_its_repr() -> None:
         lambda: Send(method="POST", url=URL, body=b"canary", bearer=Secret("canary")),
     ]
     assert not any("canary" in repr(make()) for make in makers)
+
+
+async def test_how_it_went_is_noted_for_the_client_it_was_about() -> None:
+    wire = Wire(answer(), ProviderUnavailable("it can't be reached"))
+    one = driver(wire)
+    await one.run(ask(Discovery("https://op.example")), about="op")
+    seen = one.sightings.of("op")
+    assert seen.discovery == ("https://op.example", "", "")
+    assert seen.ok_at > 0
+    assert not seen.error
+    await one.run(ask(Get(url=URL)), about="op")
+    with pytest.raises(ProviderUnavailable):
+        await one.run(ask(Get(url=URL)), about="op")
+    assert one.sightings.of("op").error == "it can't be reached"
+
+
+async def test_a_flow_that_asked_nothing_says_nothing_of_a_provider() -> None:
+    def flow() -> Flow[str]:
+        yield from ()
+        return "done"
+
+    one = driver(Wire())
+    await one.run(flow(), about="op")
+    assert one.sightings.of("op").ok_at == 0

@@ -47,7 +47,7 @@ class Op:
 
 
 class Driver:
-    async def run(self, flow, *, trusted=True):
+    async def run(self, flow, *, trusted=True, about=""):
         try:
             next(flow)
         except StopIteration as stop:

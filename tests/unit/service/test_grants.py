@@ -58,7 +58,7 @@ class Provider:
         self.gate.set()
         self.arrived = asyncio.Event()
 
-    async def run(self, flow, *, trusted=True):
+    async def run(self, flow, *, trusted=True, about=""):
         ask = next(flow)
         answer = await self.answer(dict(ask.form)["refresh_token"])
         try:

@@ -286,3 +286,20 @@ async def test_urls_that_anybody_can_think_of_are_kept_up_to_a_number(provider: 
     assert len(provider.asked) == OUTSIDE_MAX + 3
     await provider.keys.keys(JWKS)
     assert len(provider.asked) == OUTSIDE_MAX + 3
+
+
+async def test_how_it_stands_with_a_document_is_told_without_asking(provider: Provider) -> None:
+    assert provider.keys.look_at_metadata(ISSUER).age_s is None
+    await provider.keys.metadata(ISSUER)
+    await provider.keys.keys(JWKS)
+    provider.now += 10
+    standing = provider.keys.look_at_metadata(ISSUER)
+    assert (standing.value["issuer"], standing.age_s, standing.failed_s) == (ISSUER, 10.0, None)
+    assert len(provider.keys.look_at_keys(JWKS).value) == 1
+    provider.now += FRESH_S
+    provider.fails = ProviderUnavailable("away")
+    await provider.keys.metadata(ISSUER)
+    standing = provider.keys.look_at_metadata(ISSUER)
+    assert (standing.age_s, standing.failed_s) == (FRESH_S + 10, 0.0)
+    assert provider.keys.look_at_metadata(ISSUER, via=OUTSIDE).value is None
+    assert len(provider.asked) == 3

@@ -70,7 +70,7 @@ class Plain(Op):
 class Driver:
     """Runs flows that ask for nothing but to wait."""
 
-    async def run(self, flow: Any, *, trusted: bool = True) -> Any:
+    async def run(self, flow: Any, *, trusted: bool = True, about: str = "") -> Any:
         try:
             ask: Any = next(flow)
             while True:

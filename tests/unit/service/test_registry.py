@@ -86,7 +86,7 @@ class Probing:
         self.error: Exception | None = None
         self.trusted: list[bool] = []
 
-    async def run(self, flow, *, trusted=True):
+    async def run(self, flow, *, trusted=True, about=""):
         flow.close()
         self.trusted.append(trusted)
         if self.error is not None:

@@ -98,7 +98,7 @@ class Op:
 class Driver:
     """Runs flows that ask for nothing but to wait."""
 
-    async def run(self, flow: Flow[Any], *, trusted: bool = True) -> Any:
+    async def run(self, flow: Flow[Any], *, trusted: bool = True, about: str = "") -> Any:
         try:
             ask: Any = next(flow)
             while True:

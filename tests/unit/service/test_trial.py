@@ -24,7 +24,7 @@ class Driver:
     def __init__(self, metadata: Any) -> None:
         self.metadata = metadata
 
-    async def run(self, flow: Flow[Any], *, trusted: bool = True) -> Any:
+    async def run(self, flow: Flow[Any], *, trusted: bool = True, about: str = "") -> Any:
         return answered(flow, self._answer)[0]
 
     def _answer(self, ask: Ask) -> Any:
