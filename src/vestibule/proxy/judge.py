@@ -38,6 +38,7 @@ from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.headers import value_of
 from vestibule.proxy.exchange import Exchange, Listener
 from vestibule.proxy.lasting import Lasting
+from vestibule.proxy.probing import THROUGH, Probing
 from vestibule.proxy.task import Tasks
 from vestibule.proxy.view import NO_COOKIE, Kept, NotYetKnown, Told, View, Views
 from vestibule.service.recheck import Rechecks
@@ -46,6 +47,7 @@ from vestibule.service.sessions import Sessions
 WHOLE_S = 10.0
 """How long a request waits at the start for the providers of the database."""
 _NO_SESSION = "this is no session's, or it has ended"
+_PROBED = Allow("probe")
 _TOKEN_REQUIRED = Deny(401, "token_required", "this address takes a token only")
 
 
@@ -59,6 +61,8 @@ class Case(Protocol):
     host: Host | None
     site: Site | None
     session_id: str
+    asker: Session | Caller | None
+    route: bytes
     on_last: Callable[[Exchange], None] | None
     """Told when the answer turns out to have no known end; one that only lets pass never has."""
 
@@ -134,6 +138,7 @@ class Judge:
         self.trusted = trusted
         """The peers that are believed about who stands behind them."""
         self._ring = ring
+        self.probing = Probing(ring, now)
         self._log = log
         self._now = now
         self._tasks = Tasks()
@@ -204,6 +209,7 @@ class Judge:
         # 2. Which route.
         target = head.target
         route = host.route(target.path)
+        case.route = route.prefix
         if target.plain is not target.path and not has_one_meaning(host, target):
             raise BadRequest("the address can be read in two ways", code="bad_target")
         if head.upgrade and head.upgrade != b"websocket":
@@ -342,7 +348,7 @@ class Judge:
             if session.host != ask.view.realm:
                 session = None  # a handle is good in its own realm only
             else:
-                case.session_id = session.id
+                case.session_id, case.asker = session.id, session
                 case.on_last = self._lasting.add
                 self._sessions.touch(session, now)
         if session is None and ask.bears:
@@ -356,6 +362,13 @@ class Judge:
             return
         policy = ask.route.policy
         decision = decide_on(policy, head.method, session, case.address, now)
+        if (
+            path == THROUGH
+            and session is None
+            and not isinstance(decision, Allow)
+            and self.probing.is_asked(head, host)
+        ):
+            decision = _PROBED
         then(case, Judged(ask, session, None, decision, now=now if session is not None else 0.0))
 
     def _let_preflight(self, case: C, ask: Ask, policy: Policy, then: Callable[[C, Judged], None]) -> None:
@@ -368,7 +381,7 @@ class Judge:
         """For somebody who showed a credential of their own."""
         if case.is_over:
             return
-        case.session_id = f"{caller.kind}:{caller.id}"
+        case.session_id, case.asker = f"{caller.kind}:{caller.id}", caller
         case.on_last = self._lasting.add_by_credential
         decision = _decided_for(caller, ask.view.name, ask.route, case, self._now())
         then(case, Judged(ask, None, caller, decision))

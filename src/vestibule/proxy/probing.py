@@ -1,0 +1,51 @@
+"""What arrives of the headers that `vestibule doctor` forges, told to nobody but it (`core.probe`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from vestibule.core import probe
+from vestibule.core.route import Host
+from vestibule.core.seal import KeyRing
+from vestibule.protocol.caching import NOT_KEPT
+from vestibule.protocol.h1 import RequestHead
+from vestibule.proxy.exchange import Exchange
+
+OWN: Final = probe.OWN_PATH.encode()
+THROUGH: Final = probe.THROUGH_PATH.encode()
+_LINES: Final = (b"Content-Type: application/json", *NOT_KEPT, b"X-Content-Type-Options: nosniff")
+
+
+class Probing:
+    """Knows the doctor by the key ring."""
+
+    def __init__(self, ring: KeyRing, now: Callable[[], float]) -> None:
+        self._ring = ring
+        self._now = now
+
+    def is_asked(self, head: RequestHead, host: Host) -> bool:
+        """True where the doctor asks: nobody is signed in by it, and one path alone is open to it."""
+        token = probe.token_in(head.target.query)
+        return bool(token) and probe.is_good(self._ring, token, host.name.decode("ascii"), self._now())
+
+    def tell(self, exchange: Exchange, *, is_trusted: bool) -> bool:
+        """Answer which of the list's headers arrived, and from whom; False where it isn't the doctor."""
+        head, host = exchange.head, exchange.host
+        if head.method != b"GET" or host is None or not self.is_asked(head, host):
+            return False
+        fields = (line.partition(b":") for line in head.fields.split(b"\r\n"))
+        found = probe.Answer(
+            proof=probe.proof_of(self._ring, probe.token_in(head.target.query)),
+            arrived=probe.arrived(
+                (name.decode("latin-1"), value.decode("latin-1")) for name, _, value in fields
+            ),
+            peer=exchange.peer,
+            client=exchange.address,
+            is_trusted=is_trusted,
+        )
+        exchange.decision = "own"
+        exchange.answer(b"HTTP/1.1 200 OK", list(_LINES), msgspec.json.encode(found))
+        return True
