@@ -16,6 +16,7 @@ from vestibule.config.domain import check_domains
 from vestibule.config.edge import check_edges, edge_listeners
 from vestibule.config.host import Scope, check_hosts, check_ids
 from vestibule.config.lifetimes import check_lifetimes
+from vestibule.config.log import check_log
 from vestibule.config.path import check_paths
 from vestibule.config.people import check_people
 from vestibule.config.place import Place, Report
@@ -69,6 +70,7 @@ def check(config: schema.Config, report: Report) -> Checked:
     check_admin(config, report)
     check_edges(config, report)
     check_webhooks(config, report)
+    check_log(config, report)
     _check_names(config.secret, "secrets", report)
     _warn_unused(config, scopes, report)
     return Checked(

@@ -20,6 +20,7 @@ OVERRIDABLE: Mapping[str, type[Node]] = {
     "store": schema.Store,
     "lifetimes": schema.Lifetimes,
     "people": schema.People,
+    "log": schema.Log,
     "branding": schema_branding.Branding,
 }
 _LATER_BLOCKS = ("acme",)

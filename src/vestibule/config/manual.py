@@ -143,6 +143,8 @@ _BLOCKS: tuple[tuple[str, type[Node], str, str], ...] = (
     ("branding", schema_branding.Branding, "at top level or in `host`", ""),
     ("webhook", schema.Webhook, "", ""),
     ("audit", schema.Audit, "", ""),
+    ("log", schema.Log, "", ""),
+    ("component", schema.Component, "in `log`", ""),
 )
 #: kinds that stand in blocks of their own
 _OWN_BLOCKS = frozenset({"oauth2", "client_credentials", "service_account"})

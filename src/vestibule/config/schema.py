@@ -14,6 +14,7 @@ from vestibule.config.schema_caller import ApikeyAuth, Issuer, RequireJwt
 from vestibule.config.schema_client import AuthorizeParameter, OAuth, Provider
 from vestibule.config.schema_domain import Domain
 from vestibule.config.schema_host import EDGE, Access, Host, Route
+from vestibule.config.schema_log import Component, Log
 from vestibule.config.schema_passage import Header, Passing
 from vestibule.config.schema_serving import Serving
 from vestibule.config.schema_webhook import Audit, Webhook
@@ -42,6 +43,7 @@ __all__ = [
     "Branding",
     "Call",
     "ClientCredentials",
+    "Component",
     "Config",
     "Domain",
     "Gateway",
@@ -50,6 +52,7 @@ __all__ = [
     "Host",
     "Issuer",
     "Lifetimes",
+    "Log",
     "Named",
     "OAuth",
     "Operation",
@@ -79,7 +82,6 @@ class Gateway(Node, kw_only=True):
     EITHER: ClassVar[tuple[str, ...]] = ("forward_auth", "forward_auth_grpc")
     LATER: ClassVar[Mapping[str, str]] = {
         "https": EDGE,
-        "log": "",
         "proxy_protocol": "",
     }
 
@@ -301,6 +303,7 @@ class Config(Node, kw_only=True):
         "people",
         "branding",
         "audit",
+        "log",
     )
     """Unlabelled blocks of which several are read as one."""
     GENERAL: ClassVar[tuple[str, ...]] = ("ingress", "calling")
@@ -322,4 +325,5 @@ class Config(Node, kw_only=True):
     client_credentials: tuple[ClientCredentials, ...] = ()
     service_account: tuple[ServiceAccount, ...] = ()
     audit: Audit | None = None
+    log: Log | None = None
     webhook: tuple[Webhook, ...] = ()
