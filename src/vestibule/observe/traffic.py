@@ -1,46 +1,98 @@
-"""The ring of recent requests and the counters: one record a request, made once, at its end."""
+"""The ring of recent requests: one record a request, made at its end, and told to whoever counts or shows them."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
+import enum
+from collections import deque
 from collections.abc import Callable
+from itertools import islice
+from typing import Final, TypeAlias
 
 import msgspec
 
-RING_REQUESTS = 2000
+RING_REQUESTS: Final = 5000
+
+
+class Kind(enum.Enum):
+    """Whom a request came to."""
+
+    HOST = "host"
+    CALL = "call"
+    """A calling interface."""
+    EDGE = "edge"
+    """Nobody here: an edge asked whether one that it holds may go on."""
+    SERVING = "serving"
+    ADMIN = "admin"
+    UNREAD = "unread"
+    """It could not be read."""
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One request, as an operator wants to see it. Holds no secret: path without query, session by its id."""
 
     at: float
-    host: bytes
+    """When it ended."""
+    kind: Kind
+    name: bytes
+    """Of the host, call or serving, as the configuration has it: never the client's own."""
     method: bytes
     path: bytes
     status: int
     """0 when the client left before an answer."""
     took_s: float
-    address: str
-    session_id: str
-    decision: str
-    request_id: str
-    bytes_out: int
+    address: str = ""
+    session_id: str = ""
+    decision: str = ""
+    """The rule that let it through, or the code of what didn't."""
+    request_id: str = ""
+    bytes_out: int = 0
+    route: bytes = b""
+    """Prefix of the route; of a call its operation's ID."""
+    backend_s: float = 0.0
+    """Until the backend's answer began; 0: none was asked."""
+    user_id: str = ""
+    person: str = ""
+    """E-mail address, login or name of who asks, the first there is."""
+    provider: str = ""
+    """Client that they signed in by."""
+    trace_id: str = ""
+    span_id: str = ""
+    parent_id: str = ""
+    edge: str = ""
+    """Who asked, and by which contract, where an edge did."""
+
+
+OnRecord: TypeAlias = Callable[[Record], object]
 
 
 class Traffic:
-    """The last requests, and how many there were by host and status."""
+    """The last requests."""
 
-    __slots__ = ("counts", "on_add", "ring")
+    __slots__ = ("_told", "last_seq", "ring")
 
     def __init__(self, size: int = RING_REQUESTS) -> None:
-        self.on_add: Callable[[Record], object] | None = None
-        """Told of each."""
         self.ring: deque[Record] = deque(maxlen=size)
-        self.counts: Counter[tuple[bytes, int]] = Counter()
+        self.last_seq = 0
+        """How many there were; the number of the newest."""
+        self._told: tuple[OnRecord, ...] = ()
+
+    def subscribe(self, told: OnRecord) -> None:
+        """Tell this one of each from now on: in the event loop; it must be quick, and not raise."""
+        self._told = (*self._told, told)
+
+    def unsubscribe(self, told: OnRecord) -> None:
+        """Tell it no more."""
+        self._told = tuple(one for one in self._told if one != told)
 
     def add(self, record: Record) -> None:
         """Keep it; the oldest goes."""
         self.ring.append(record)
-        self.counts[record.host, record.status] += 1
-        if self.on_add is not None:
-            self.on_add(record)
+        self.last_seq += 1
+        for told in self._told:
+            told(record)
+
+    def since(self, seq: int) -> list[tuple[int, Record]]:
+        """What came after this number, as far as it is kept, the oldest first, each with its own."""
+        first = self.last_seq - len(self.ring) + 1
+        skipped = max(0, seq + 1 - first)
+        return list(enumerate(islice(self.ring, skipped, None), start=first + skipped))

@@ -33,9 +33,14 @@ class Span(NamedTuple):
     """Lines of `tracestate`, which are passed on as they came."""
 
     @property
+    def line(self) -> bytes:
+        """The header line for whoever is asked next: their parent is this span."""
+        return f"traceparent: 00-{self.trace_id}-{self.span_id}-{self.flags}".encode()
+
+    @property
     def lines(self) -> list[bytes]:
-        """The header lines for whoever is asked next: their parent is this span."""
-        return [f"traceparent: 00-{self.trace_id}-{self.span_id}-{self.flags}".encode(), *self.state]
+        """All header lines for whoever is asked next."""
+        return [self.line, *self.state]
 
 
 def span_of(lines: Sequence[bytes], bits: int) -> Span:

@@ -1,37 +1,31 @@
 """The admin listener: who may reach it at all, whether the program is ready, and the way to the admin API.
 
 There are two, each with a handler of its own: the Unix socket, which only the gateway's own user can open, and a
-loopback port, where the API asks for a token. Neither answers to a web page.
+loopback port, where the API asks for a token. Its API answers to no web page; beside it stand the admin pages, which
+look themselves at where a request comes from (`web.admin`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import msgspec
-
 from vestibule.core.listener import ListenAddress
-from vestibule.errors import BadRequest, ClientError, VestibuleError
+from vestibule.errors import BadRequest, ClientError
 from vestibule.observe import clock
 from vestibule.observe.log import Log
-from vestibule.observe.traffic import Traffic
-from vestibule.protocol.caching import NOT_KEPT
+from vestibule.observe.traffic import Kind, Traffic
 from vestibule.protocol.h1 import RequestHead
 from vestibule.proxy.asgi import Control, bare_scope
-from vestibule.proxy.exchange import Exchange, record_of
+from vestibule.proxy.exchange import Exchange, record_of_exchange
+from vestibule.proxy.health import METHODS, Health, tell_alive
 from vestibule.proxy.refusal import Answer, Answers, Refusals, id_of
-from vestibule.proxy.task import Tasks
 from vestibule.service.admin import Asker
 
 BODY_LIMIT_BYTES = 256 * 1024
 LABEL = b"admin"
 _LOOPBACK_NAMES = frozenset((b"localhost", b"127.0.0.1", b"[::1]"))
 _HEALTH = frozenset((b"/healthz", b"/readyz"))
-_LINES = [
-    b"Content-Type: application/json",
-    *NOT_KEPT,
-    b"X-Content-Type-Options: nosniff",
-]
+_FOR_PROGRAMS = _HEALTH | {b"/metrics", b"/api"}
 
 
 class Admin:
@@ -52,11 +46,10 @@ class Admin:
         self._is_owner = bool(address.path)
         self._names = _LOOPBACK_NAMES if address.path else _LOOPBACK_NAMES | {_name(address)}
         self._control = control
-        self._ready = ready
+        self._health = Health(ready)
         self._refusals = Refusals(answers, traffic, log.bind(listener="admin"), as_json=True, now=now)
         self._traffic = traffic
         self._now = now
-        self._tasks = Tasks()
 
     def handle(self, exchange: Exchange) -> None:
         """Answer it. Whatever goes wrong is a refusal."""
@@ -78,38 +71,31 @@ class Admin:
         """Threat: a web page that reaches a loopback port, by itself or by DNS rebinding; a forwarded socket, too.
 
         A browser says where a request comes from, except to plain http by a name that is not loopback: that one
-        is stopped by the name. What a person types into the address bar (`none`) is nobody's page.
+        is stopped by the name. What a person types into the address bar (`none`) is nobody's page. Of a request for
+        one of the admin pages only the name is looked at here.
         """
+        head.upgrade = b""
         if head.host not in self._names:
             raise ClientError(
                 "the admin API answers to a loopback name only", code="foreign_host", status=403
             )
+        if not _is_for_programs(head.target.path):
+            return
         site = head.value(b"sec-fetch-site")
         if head.value(b"origin") or (site and site != b"none"):
             raise ClientError("a web page may not call here", code="browser_call", status=403)
-        head.upgrade = b""
 
     # -- health -------------------------------------------------------------------------------
 
     def _tell_health(self, exchange: Exchange) -> None:
-        if exchange.head.method not in {b"GET", b"HEAD"}:
+        if exchange.head.method not in METHODS:
             raise ClientError("it is asked with GET", code="method_not_allowed", status=405)
         if exchange.head.target.path == b"/healthz":
-            _answer(exchange, 200, {"status": "ok"})
+            tell_alive(exchange)
         else:
-            self._tasks.spawn(
-                self._tell_ready(exchange),
-                "readyz",
-                lambda error: self._refusals.by_failure(exchange, error),
+            self._health.tell_ready(
+                exchange, lambda error: self._refusals.by_failure(exchange, error), brief=False
             )
-
-    async def _tell_ready(self, exchange: Exchange) -> None:
-        try:
-            await self._ready()
-        except VestibuleError as error:
-            _answer(exchange, 503, {"status": "not ready", "code": error.code, "detail": error.message})
-        else:
-            _answer(exchange, 200, {"status": "ready"})
 
     # -- the API ------------------------------------------------------------------------------
 
@@ -129,15 +115,13 @@ class Admin:
         self._refusals.by_failure(exchange, error)
 
     def _record(self, exchange: Exchange) -> None:
-        self._traffic.add(record_of(exchange, LABEL, self._now()))
+        self._traffic.add(record_of_exchange(exchange, Kind.ADMIN, LABEL, self._now()))
+
+
+def _is_for_programs(path: bytes) -> bool:
+    """True for what no page has to do with."""
+    return path in _FOR_PROGRAMS or path.startswith(b"/api/")
 
 
 def _name(address: ListenAddress) -> bytes:
     return (f"[{address.host}]" if ":" in address.host else address.host).encode("ascii")
-
-
-def _answer(exchange: Exchange, status: int, value: dict[str, str]) -> None:
-    if exchange.is_over:
-        return
-    line = b"HTTP/1.1 200 OK" if status == 200 else b"HTTP/1.1 503 Service Unavailable"
-    exchange.answer(line, _LINES, msgspec.json.encode(value) + b"\n")

@@ -21,11 +21,11 @@ from vestibule.errors import BadRequest, ClientError, VestibuleError
 from vestibule.model import Secret, Session, Tokens
 from vestibule.observe import clock
 from vestibule.observe.log import Log
-from vestibule.observe.traffic import Traffic
+from vestibule.observe.traffic import Kind, Traffic
 from vestibule.protocol.h1 import RequestHead, request_bytes
 from vestibule.protocol.h1_answer import AnswerHead
 from vestibule.protocol.headers import class_of
-from vestibule.proxy.exchange import Exchange, record_of
+from vestibule.proxy.exchange import Exchange, record_of_exchange
 from vestibule.proxy.pool import Pool, Pools
 from vestibule.proxy.refusal import Answer, Answers, Refusals
 from vestibule.proxy.relay import IDEMPOTENT, Relay
@@ -85,7 +85,7 @@ class Calling:
         self._host_line = b"Host: " + call.authority.encode("ascii")
         self._names = _LOOPBACK_NAMES | {name.encode("ascii") for name in call.names}
         self._replaced = frozenset(class_of(a.name) for a in call.applied if a.location is Location.HEADER)
-        self._label = b"call " + call.id.encode()
+        self._label = call.id.encode()
         self._task_name = f"call {call.id}"
         self._tasks = Tasks()
         self._handles: dict[bytes, Handle] = {}
@@ -128,6 +128,7 @@ class Calling:
         operation = self.call.operation(head.method, head.target.path)
         if operation is not None:
             exchange.decision = operation.id
+            exchange.route = operation.id.encode()
         elif self.call.only_operations:
             raise ClientError(
                 "no operation of this interface allows it", code="operation_unknown", status=403
@@ -181,7 +182,7 @@ class Calling:
                 return None
             if self._rechecks.is_due(session):
                 return None
-            exchange.session_id = session.id
+            exchange.session_id, exchange.asker = session.id, session
             found.append(Credential(applied, tokens.access_token))
         return None if self.call.needs_session and not exchange.session_id else found
 
@@ -213,7 +214,7 @@ class Calling:
             session = await self._rechecks.checked(session)
         if session is None or not self._is_of(session, host):
             raise _unauthorized("session_ended")
-        exchange.session_id = session.id
+        exchange.session_id, exchange.asker = session.id, session
         return session, host
 
     def _is_of(self, session: Session, host: str) -> bool:
@@ -232,16 +233,17 @@ class Calling:
     ) -> None:
         if exchange.is_over:
             return
-        head = exchange.head
-        relay = Relay(exchange, self._pool, self._request(head, credentials), self._refusals.by_error)
+        request = self._request(exchange, credentials)
+        relay = Relay(exchange, self._pool, request, self._refusals.by_error)
         if not is_repeat:
             relay.on_answer = lambda answer: self._on_answer(exchange, credentials, answer)
         exchange.responder = relay
         relay.begin()
 
-    def _request(self, head: RequestHead, credentials: Sequence[Credential]) -> bytes:
+    def _request(self, exchange: Exchange, credentials: Sequence[Credential]) -> bytes:
         """The call as the API gets it: its Host, the credential in its place, nothing of the gateway's."""
-        lines = [*self._lines(head)]
+        head = exchange.head
+        lines = [*self._lines(head), *exchange.begin_span().lines]
         target = head.target.full
         for applied, value in credentials:
             text = applied.prefix + value.reveal()
@@ -303,7 +305,7 @@ class Calling:
         return self._refusals.unread(exchange, error, peer)
 
     def _record(self, exchange: Exchange) -> None:
-        self._traffic.add(record_of(exchange, self._label, self._now()))
+        self._traffic.add(record_of_exchange(exchange, Kind.CALL, self._label, self._now()))
 
 
 def _unauthorized(code: str) -> ClientError:

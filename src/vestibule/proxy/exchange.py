@@ -17,11 +17,14 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from random import getrandbits
 from typing import Protocol
 
 from vestibule.core.route import Host, Site
-from vestibule.observe.traffic import Record
+from vestibule.model import Caller, Session
+from vestibule.observe.traffic import Kind, Record
 from vestibule.protocol.h1 import RequestHead
+from vestibule.protocol.traceparent import RANDOM_BITS, Span, span_of
 
 
 class Listener(Protocol):
@@ -58,10 +61,18 @@ class Exchange(ABC):
     host: Host | None = None
     site: Site | None = None
     session_id = ""
+    asker: Session | Caller | None = None
+    """Who asks, once that is known."""
+    route = b""
+    """Prefix of the route that it goes by; of a call its operation."""
     decision = ""
     request_id = ""
     status = 0
     bytes_out = 0
+    backend_s = 0.0
+    """How long the backend took to begin its answer."""
+    span: Span | None = None
+    """Its part of a trace, once somebody else is asked for its sake."""
     responder: Responder | None = None
     lasts = False
     """True once its answer has no known end: a tunnel, a stream."""
@@ -83,6 +94,14 @@ class Exchange(ABC):
         self.lasts = True
         if self.on_last is not None:
             self.on_last(self)
+
+    def begin_span(self) -> Span:
+        """The span that whoever is asked next for its sake has as a parent."""
+        span = self.span
+        if span is None:
+            bits = getrandbits(RANDOM_BITS)
+            span = self.span = span_of(self.head.trace, bits)
+        return span
 
     # -- the answer ---------------------------------------------------------------------------
 
@@ -149,19 +168,70 @@ class Exchange(ABC):
         """Read on; may be called again while reading."""
 
 
-def record_of(exchange: Exchange, host: bytes, at: float) -> Record:
-    """The one record of an exchange that is over; `host` is a name of the configuration, never a client's own."""
-    head = exchange.head
+class Recorded(Protocol):
+    """What a record is made of: an exchange, or a question about one that an edge holds."""
+
+    head: RequestHead
+    address: str
+    session_id: str
+    asker: Session | Caller | None
+    route: bytes
+    decision: str
+    request_id: str
+    backend_s: float
+    span: Span | None
+
+
+def record_of(
+    case: Recorded,
+    kind: Kind,
+    name: bytes,
+    at: float,
+    *,
+    status: int,
+    took_s: float,
+    bytes_out: int,
+    edge: str = "",
+) -> Record:
+    """The one record of what is over; `name` is one of the configuration, never a client's own."""
+    head, span = case.head, case.span
+    if span is None and head.trace:
+        span = span_of(head.trace, getrandbits(RANDOM_BITS))
+    user_id = person = provider = ""
+    if (asker := case.asker) is not None:
+        user_id = asker.user_id
+        if asker.identities:
+            identity = asker.identities[0]
+            person, provider = identity.email or identity.login or identity.name, identity.client
     return Record(
         at,
-        host,
+        kind,
+        name,
         head.method,
         head.target.path,
-        exchange.status,
-        time.monotonic() - exchange.began_at_mono,
-        exchange.address,
-        exchange.session_id,
-        exchange.decision,
-        exchange.request_id,
-        exchange.bytes_out,
+        status,
+        took_s,
+        case.address,
+        case.session_id,
+        case.decision,
+        case.request_id,
+        bytes_out,
+        case.route,
+        case.backend_s,
+        user_id,
+        person,
+        provider,
+        *(span[:3] if span is not None else _NO_SPAN),
+        edge,
+    )
+
+
+_NO_SPAN = ("", "", "")
+
+
+def record_of_exchange(exchange: Exchange, kind: Kind, name: bytes, at: float) -> Record:
+    """The one record of an exchange that is over."""
+    took_s = time.monotonic() - exchange.began_at_mono
+    return record_of(
+        exchange, kind, name, at, status=exchange.status, took_s=took_s, bytes_out=exchange.bytes_out
     )

@@ -7,7 +7,7 @@ a store that can't be reached is 503, and neither touches a cookie.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import msgspec
@@ -15,31 +15,40 @@ import msgspec
 from vestibule.core.compat import HEALTH, PRODUCTS
 from vestibule.core.device import user_agent_of
 from vestibule.core.passage import without
-from vestibule.core.route import HEALTH_PATH, KEYS_PATH, POMERIUM_KEYS_PATH, Backend, RouteTable
+from vestibule.core.route import (
+    HEALTH_PATH,
+    KEYS_PATH,
+    POMERIUM_KEYS_PATH,
+    READY_PATH,
+    Backend,
+    RouteTable,
+    is_serving,
+)
 from vestibule.errors import BadRequest, ClientError
 from vestibule.model import Allow, Session, SignIn
 from vestibule.observe import clock
 from vestibule.observe.log import Log
-from vestibule.observe.traffic import Traffic
+from vestibule.observe.traffic import Kind, Traffic
 from vestibule.protocol import cookie, websocket
-from vestibule.protocol.caching import NOT_KEPT
 from vestibule.protocol.h1 import RequestHead, fields_bytes
 from vestibule.protocol.headers import value_of
-from vestibule.proxy.exchange import Exchange, record_of
+from vestibule.proxy.exchange import Exchange, record_of_exchange
 from vestibule.proxy.forward.compat import wanted
 from vestibule.proxy.forward.edges import Edges
+from vestibule.proxy.health import METHODS, Health, tell_ok
 from vestibule.proxy.judge import Ask, Judge, Judged, check_origin
 from vestibule.proxy.passing import Way
 from vestibule.proxy.pool import Pools
+from vestibule.proxy.probing import OWN
 from vestibule.proxy.refusal import Answer, Answers, Refusals, id_of
 from vestibule.proxy.relay import CLOSED, UNLESS_SAID, Relay
 from vestibule.proxy.teller import Teller
 from vestibule.proxy.view import Kept
 from vestibule.service.visit import Visit
 
-_HEALTHY = (b"Content-Type: text/plain", *NOT_KEPT)
 _AUTHORIZATION = frozenset(("authorization",))
 _KEYS = frozenset((KEYS_PATH.encode(), POMERIUM_KEYS_PATH.encode()))
+_READY = READY_PATH.encode()
 _KEY_SET = (
     b"Content-Type: application/jwk-set+json",
     b"Cache-Control: public, max-age=300",
@@ -69,6 +78,10 @@ class Internal(Protocol):
         """Answer the exchange; `lines` are the headers a backend would have got, `way` what its route makes of it."""
 
 
+async def _always() -> None:
+    """Nothing is in the way."""
+
+
 class Gateway:
     """Takes the exchanges of all listeners that serve hosts."""
 
@@ -85,8 +98,11 @@ class Gateway:
         edges: Edges,
         traffic: Traffic,
         log: Log,
+        ready: Callable[[], Awaitable[None]] = _always,
         now: Callable[[], float] = clock.now,
     ) -> None:
+        """`ready` returns when the program can do all its work, and raises what is in the way otherwise."""
+        self._health = Health(ready)
         self._judge = judge
         self._teller = teller
         self._pools = pools
@@ -107,12 +123,13 @@ class Gateway:
     def _prepare_for(self, table: RouteTable) -> None:
         """Edges ask as these hosts have it, and each backend has its connections."""
         self._edges.use(table)
-        self._health = {
-            path
+        theirs = {
+            path: what
             for product in {name for host in table.hosts.values() for name in host.compat}
             for path, what in PRODUCTS[product].paths.items()
             if what in HEALTH
-        } | {HEALTH_PATH.encode()}
+        }
+        self._health_paths = {HEALTH_PATH.encode(): "healthz", _READY: "ready", **theirs}
         for host in table.hosts.values():
             for route in host.routes.values():
                 if route.backend.servers:
@@ -134,16 +151,25 @@ class Gateway:
     def fail(self, exchange: Exchange, error: Exception) -> None:
         """Answer with what went wrong before anything was decided."""
         exchange.on_end = self._record
-        if self._is_health_check(exchange, error):
-            exchange.answer(b"HTTP/1.1 200 OK", list(_HEALTHY), b"ok\n")
-        else:
-            self._refusals.by_failure(exchange, error)
+        match self._health_check(exchange, error):
+            case "":
+                self._refusals.by_failure(exchange, error)
+            case "ready":
+                self._tell_ready(exchange)
+            case _:
+                tell_ok(exchange)
 
-    def _is_health_check(self, exchange: Exchange, error: Exception) -> bool:
-        """True for a platform that looks whether this process answers, under a name that is no host's."""
+    def _health_check(self, exchange: Exchange, error: Exception) -> str:
+        """What a platform asks that looks after this process, under a name that is no host's; empty: nobody does."""
         head = exchange.head
-        is_asked = head.target.path in self._health and head.method in (b"GET", b"HEAD")
-        return is_asked and isinstance(error, BadRequest) and error.code == "unknown_host"
+        if head.method not in METHODS or not isinstance(error, BadRequest) or error.code != "unknown_host":
+            return ""
+        return self._health_paths.get(head.target.path, "")
+
+    def _tell_ready(self, exchange: Exchange) -> None:
+        self._health.tell_ready(
+            exchange, lambda error: self._refusals.by_failure(exchange, error), brief=True
+        )
 
     def _act(self, exchange: Exchange, judged: Judged) -> None:
         # 5. One match over the decision.
@@ -152,6 +178,11 @@ class Gateway:
             case None if exchange.head.target.path in _KEYS and exchange.head.method in (b"GET", b"HEAD"):
                 exchange.decision = "own"
                 exchange.answer(b"HTTP/1.1 200 OK", list(_KEY_SET), self._teller.key_set)
+            case None if exchange.head.target.path == _READY and exchange.head.method in METHODS:
+                exchange.decision = "own"
+                self._tell_ready(exchange)
+            case None if exchange.head.target.path == OWN and self._tell_doctor(exchange, ask):
+                pass
             case None:
                 self._visit(exchange, ask, judged.session)
             case Allow():
@@ -159,6 +190,9 @@ class Gateway:
                 self._forward(exchange, judged)
             case _:
                 self._refusals.by_judgement(exchange, judged)
+
+    def _tell_doctor(self, exchange: Exchange, ask: Ask) -> bool:
+        return self._judge.probing.tell(exchange, is_trusted=ask.told.is_trusted)
 
     # -- 6. to the backend ---------------------------------------------------------------------
 
@@ -183,10 +217,14 @@ class Gateway:
             self._judge.judge_within(exchange, judged, backend.serving, self._act, self.fail)
             return
         if not backend.servers:
-            self._internal.begin(exchange, backend, self._lines(head, judged, way)[0], way)
+            lines = [*self._lines(head, judged, way)[0], *exchange.begin_span().lines]
+            self._internal.begin(exchange, backend, lines, way)
             return
         target = head.target if way is None else way.target
-        request = head.method + b" " + target.full + b" HTTP/1.1\r\n" + self._fields(exchange, judged, way)
+        first = b"%b %b HTTP/1.1" % (head.method, target.full)
+        fields = self._fields(exchange, judged, way)[:-2]  # up to the empty line
+        span = exchange.begin_span()
+        request = b"\r\n".join((first, fields + span.line, *span.state, b"", b""))
         relay = Relay(exchange, self._pools.of(backend), request, self._refusals.by_error)
         if not ask.route.policy.public:
             relay.privacy = CLOSED
@@ -295,4 +333,5 @@ class Gateway:
         if exchange.lasts:
             self._judge.forget(exchange)
         host = exchange.host.name if exchange.host is not None else b""
-        self._traffic.add(record_of(exchange, host, self._now()))
+        kind = Kind.SERVING if is_serving(host) else Kind.HOST
+        self._traffic.add(record_of_exchange(exchange, kind, host, self._now()))

@@ -31,7 +31,7 @@ from vestibule.model import (
 )
 from vestibule.observe import clock
 from vestibule.observe.log import Log
-from vestibule.observe.traffic import Record, Traffic
+from vestibule.observe.traffic import Kind, Record, Traffic
 from vestibule.protocol.authorization import step_up_challenge
 from vestibule.protocol.caching import NOT_KEPT
 from vestibule.protocol.h1 import RequestHead
@@ -202,7 +202,9 @@ class Refusals:
         )
         if exchange is None:
             code = error.code
-            record = Record(self._now(), b"", b"", b"", error.status, 0.0, peer, "", code, request_id, 0)
+            record = Record(
+                self._now(), Kind.UNREAD, b"", b"", b"", error.status, 0.0, peer, "", code, request_id
+            )
             self._traffic.add(record)
         status_line, lines, body = self._answers.make(
             exchange.head if exchange is not None else None,

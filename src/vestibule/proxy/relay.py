@@ -11,6 +11,7 @@ What it promises:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -51,6 +52,7 @@ class Relay(Responder):
     _fresh = False
     _paused = False
     _tunnel = False
+    _sent_at_mono = 0.0
     answer_s = ANSWER_DEADLINE_S
     connect_s = CONNECT_DEADLINE_S
     privacy = OPEN
@@ -89,6 +91,7 @@ class Relay(Responder):
         if self._paused:
             connection.pause()
         has_body = head.has_body
+        self._sent_at_mono = time.monotonic()
         connection.send(
             self,
             self._request,
@@ -167,6 +170,7 @@ class Relay(Responder):
 
     def on_whole(self, head: AnswerHead, body: bytes, raw: bytes) -> None:
         self._connection = None
+        self._exchange.backend_s = time.monotonic() - self._sent_at_mono
         if self.on_answer is not None and self.on_answer(head):
             return
         self._ended = True
@@ -178,6 +182,7 @@ class Relay(Responder):
         self._exchange.answer(head.status_line, lines, body, raw)
 
     def on_head(self, head: AnswerHead, length: int | None) -> None:
+        self._exchange.backend_s = time.monotonic() - self._sent_at_mono
         if self.on_answer is not None and self.on_answer(head):
             connection, self._connection = self._connection, None
             if connection is not None:
@@ -203,6 +208,7 @@ class Relay(Responder):
     def on_switched(self, head: AnswerHead) -> None:
         """Spec: RFC 6455 section 4.1. Threat: a backend that switches to what was not asked for."""
         exchange = self._exchange
+        exchange.backend_s = time.monotonic() - self._sent_at_mono
         asked = exchange.head
         try:
             if asked.upgrade != b"websocket" or head.upgrade != b"websocket":

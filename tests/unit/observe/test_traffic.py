@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from vestibule.observe.traffic import RING_REQUESTS, Record, Traffic
+from vestibule.observe.traffic import RING_REQUESTS, Kind, Record, Traffic
 
 
-def record(status: int = 200, host: bytes = b"app.example") -> Record:
-    return Record(0.0, host, b"GET", b"/", status, 0.1, "192.0.2.7", "s1", "public", "id", 10)
+def record(status: int = 200, name: bytes = b"app.example") -> Record:
+    return Record(0.0, Kind.HOST, name, b"GET", b"/", status, 0.1, "192.0.2.7", "s1", "public", "id", 10)
 
 
 def test_records_are_kept_in_order_and_the_oldest_goes():
@@ -23,8 +23,25 @@ def test_the_ring_is_bounded_unless_told_otherwise():
     assert len(traffic.ring) == RING_REQUESTS
 
 
-def test_counts_go_on_by_host_and_status():
-    traffic = Traffic(1)
-    for status, host in ((200, b"a"), (200, b"a"), (404, b"a"), (200, b"b")):
-        traffic.add(record(status, host))
-    assert traffic.counts == {(b"a", 200): 2, (b"a", 404): 1, (b"b", 200): 1}
+def test_each_has_a_number_that_it_keeps():
+    traffic = Traffic(3)
+    assert traffic.since(0) == []
+    for status in (200, 201, 202, 203):
+        traffic.add(record(status))
+    assert traffic.last_seq == 4
+    assert [(seq, kept.status) for seq, kept in traffic.since(0)] == [(2, 201), (3, 202), (4, 203)]
+    assert [seq for seq, _ in traffic.since(3)] == [4]
+    assert traffic.since(4) == []
+    assert traffic.since(9) == []
+
+
+def test_whoever_wants_to_is_told_of_each_until_they_want_no_more():
+    traffic, one, other = Traffic(1), [], []
+    note = one.append
+    traffic.subscribe(note)
+    traffic.subscribe(other.append)
+    traffic.add(record(200))
+    traffic.unsubscribe(note)
+    traffic.add(record(201))
+    assert [kept.status for kept in one] == [200]
+    assert [kept.status for kept in other] == [200, 201]

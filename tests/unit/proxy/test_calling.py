@@ -23,6 +23,7 @@ from vestibule.core.route import Server
 from vestibule.core.seal import Key, KeyRing
 from vestibule.errors import CredentialGone, ProviderInvalid, ProviderUnavailable, StoreError
 from vestibule.model import Device, Secret, Tokens
+from vestibule.observe.traffic import Kind
 from vestibule.proxy.calling import Calling
 
 PERSON = SessionCredential(client="google", clients={"app.example": "google"})
@@ -280,7 +281,7 @@ def test_the_credential_goes_out_in_its_header_and_the_handle_does_not(api):
     assert got.value(b"authorization") == b"Bearer token-1"
     assert got.values(b"host") == [b"api.example"]
     assert got.value(b"accept") == b"application/json"
-    assert {name.lower() for name, _ in got.fields} == {b"host", b"accept", b"authorization"}
+    assert {name.lower() for name, _ in got.fields} == {b"host", b"accept", b"authorization", b"traceparent"}
     assert api.handle not in api.api.got
     assert api.api.last.get_extra_info("name") == "api.example"
 
@@ -358,7 +359,8 @@ def test_the_gateways_headers_stay_here(api):
         b"Forwarded: for=1",
         b"User-Email: a@b",
     )
-    assert {name.lower() for name, _ in api.api.request.fields} == {b"host", b"authorization"}
+    names = {name.lower() for name, _ in api.api.request.fields}
+    assert names == {b"host", b"authorization", b"traceparent"}
 
 
 def test_an_api_path_keeps_its_slashes(api):
@@ -488,8 +490,9 @@ def test_a_broken_request_is_refused_as_json(api):
 def test_each_call_has_a_record_without_secrets(api):
     api.get(b"/v1?q=private")
     [record] = api.plane.traffic.ring
-    assert (record.host, record.path, record.status, record.session_id) == (
-        b"call api",
+    assert (record.kind, record.name, record.path, record.status, record.session_id) == (
+        Kind.CALL,
+        b"api",
         b"/v1",
         200,
         api.plane.session.id,

@@ -27,6 +27,8 @@ from vestibule.proxy.judge import Judged
 from vestibule.proxy.refusal import Answers, Refusals
 from vestibule.proxy.teller import Told
 
+CONTRACT = "grpc"
+"""How its questions are told from those of others."""
 _ENVOYS_OWN = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"te"))
 """What Envoy itself writes for the backend. Another spelling of one is nobody's."""
 _NOBODYS = frozenset((ALIAS, CALLER, DROP, FORWARDED))
@@ -73,7 +75,10 @@ class Checks:
             return await question.answered
         finally:
             took_s = time.monotonic() - began_at_mono
-            self._traffic.add(question.record(self._now(), question.status, took_s, question.bytes_out))
+            record = question.record(
+                self._now(), took_s, CONTRACT, status=question.status, bytes_out=question.bytes_out
+            )
+            self._traffic.add(record)
 
     def _about(self, check: Check) -> tuple[RequestHead, str]:
         """The head of the request asked about, and its client. Raises BadRequest."""

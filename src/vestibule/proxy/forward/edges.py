@@ -46,6 +46,7 @@ _HEALTH = HEALTH_PATH.encode()
 class Edge(NamedTuple):
     """One contract."""
 
+    name: str
     read: Callable[[RequestHead], Asked]
     """What is asked about. Raises BadRequest."""
     written: Callable[[bytes, list[bytes], bytes], Answer]
@@ -107,9 +108,9 @@ class Edges:
         curt = self._curt = Refusals(_Curt(answers), traffic, log, as_json=True, now=now)
         full = Refusals(answers, traffic, log, now=now)
         self._edges = {
-            validate.PATH: Edge(validate.read, validate.written, curt),
-            forward.PATH: Edge(forward.read, forward.written, full),
-            ext_authz.PATH: Edge(ext_authz.read, ext_authz.written, full),
+            validate.PATH: Edge("validate", validate.read, validate.written, curt),
+            forward.PATH: Edge("forward", forward.read, forward.written, full),
+            ext_authz.PATH: Edge("ext_authz", ext_authz.read, ext_authz.written, full),
         }
         self._products: dict[bytes, tuple[Host, dict[str, Edge]]] = {}
         self.names: frozenset[bytes] = frozenset()
@@ -131,7 +132,8 @@ class Edges:
 
     def _edge_of(self, product: str, host: Host) -> Edge:
         written, allowed, more, demands = compat.CONTRACTS[product]
-        return Edge(partial(compat.read, host), written, self._curt, allowed, more, demands, is_ours=False)
+        read = partial(compat.read, host)
+        return Edge("compat", read, written, self._curt, allowed, more, demands, is_ours=False)
 
     def takes(self, head: RequestHead) -> bool:
         """True for the addresses of edges, and for what only looked like one of them as it came."""
@@ -253,7 +255,12 @@ class Edges:
     def record(self, asking: Asking, exchange: Exchange) -> None:
         """Note an answered question."""
         took_s = time.monotonic() - exchange.began_at_mono
-        self._traffic.add(asking.record(self._now(), exchange.status, took_s, exchange.bytes_out))
+        contract = asking.edge.name if asking.edge is not None else ""
+        edge = f"{contract} {exchange.peer or 'unix'}".strip()
+        record = asking.record(
+            self._now(), took_s, edge, status=exchange.status, bytes_out=exchange.bytes_out
+        )
+        self._traffic.add(record)
 
     def _refuse_stranger(self, exchange: Exchange) -> None:
         asking = Asking(exchange, exchange.listener, self._curt, self)

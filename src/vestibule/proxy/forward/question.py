@@ -11,10 +11,12 @@ from vestibule.core.known import person_of
 from vestibule.core.passage import set_pairs
 from vestibule.core.route import Host, Site
 from vestibule.errors import BadRequest
-from vestibule.observe.traffic import Record
+from vestibule.model import Caller, Session
+from vestibule.observe.traffic import Kind, Record
 from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.headers import class_of, value_of
-from vestibule.proxy.exchange import Exchange, Listener, Responder
+from vestibule.protocol.traceparent import Span
+from vestibule.proxy.exchange import Exchange, Listener, Responder, record_of
 from vestibule.proxy.judge import Judged
 from vestibule.proxy.refusal import Answer, Refusals
 from vestibule.proxy.teller import Told
@@ -34,6 +36,10 @@ class Question(ABC):
     host: Host | None = None
     site: Site | None = None
     session_id = ""
+    asker: Session | Caller | None = None
+    route = b""
+    backend_s = 0.0
+    span: Span | None = None
     on_last: Callable[[Exchange], None] | None = None
     decision = ""
     request_id = ""
@@ -66,20 +72,11 @@ class Question(ABC):
     def is_over(self) -> bool:
         """True when nobody waits for the answer any more."""
 
-    def record(self, at: float, status: int, took_s: float, bytes_out: int) -> Record:
-        """The one record of it, once it is answered."""
-        return Record(
-            at,
-            self.host.name if self.host is not None else b"",
-            self.head.method,
-            self.head.target.path,
-            status,
-            took_s,
-            self.address,
-            self.session_id,
-            self.decision,
-            self.request_id,
-            bytes_out,
+    def record(self, at: float, took_s: float, edge: str, *, status: int, bytes_out: int) -> Record:
+        """The one record of it, once it is answered; `edge`: who asked."""
+        name = self.host.name if self.host is not None else b""
+        return record_of(
+            self, Kind.EDGE, name, at, status=status, took_s=took_s, bytes_out=bytes_out, edge=edge
         )
 
 

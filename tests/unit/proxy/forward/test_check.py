@@ -16,6 +16,7 @@ from tests.unit.web.asgi import PAGES
 from vestibule.core.inject import names
 from vestibule.core.rule import rule
 from vestibule.model import Caller, Identity
+from vestibule.observe.traffic import Kind
 from vestibule.proxy.forward.check import Checks
 from vestibule.web.notices import Notices
 
@@ -164,7 +165,12 @@ def test_a_page_of_another_site_opens_no_socket(stand):
 def test_each_question_is_one_record_of_the_request_asked_about(stand):
     stand.check("/admin?secret=1", {**XHR, **stand.cookie()}, method="POST")
     [record] = stand.plane.traffic.ring
-    assert (record.host, record.method, record.path) == (b"app.example", b"POST", b"/admin")
+    assert (record.kind, record.name, record.method, record.path) == (
+        Kind.EDGE,
+        b"app.example",
+        b"POST",
+        b"/admin",
+    )
     assert (record.status, record.decision, record.address) == (403, "not_allowed", "192.0.2.7")
     [line] = [line for line in stand.plane.log_lines if line["event"] == "refused"]
     assert (line["id"], line["listener"]) == (record.request_id, "forward_auth_grpc")

@@ -25,6 +25,7 @@ from tests.unit.proxy.test_serving import BAD, FRONT, GOOD, KEYS, OPEN, ROBOT, R
 from vestibule.core.inject import FAMILIES, names
 from vestibule.errors import ClientError, CredentialRefused
 from vestibule.model import Caller, Identity
+from vestibule.observe.traffic import Kind
 
 WAY = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 KINDS = {
@@ -223,7 +224,12 @@ def test_a_health_checks_name_opens_nothing(stand, way, agent):
 def test_each_question_is_one_record_of_the_request_asked_about(stand, way):
     stand.ask(way, b"/admin?secret=1", method=b"POST", cookie=stand.plane.sign_in())
     [record] = stand.plane.traffic.ring
-    assert (record.host, record.method, record.path) == (b"app.example", b"POST", b"/admin")
+    assert (record.kind, record.name, record.method, record.path) == (
+        Kind.EDGE,
+        b"app.example",
+        b"POST",
+        b"/admin",
+    )
     assert (record.status, record.decision, record.address) == (403, "not_allowed", "192.0.2.7")
     assert record.session_id == stand.plane.session.id
     [line] = [line for line in stand.plane.log_lines if line["event"] == "refused"]
