@@ -40,6 +40,8 @@ START_S: Final = 60.0
 """How long one may take until it is ready."""
 _AGAIN_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 """How long to wait before a process that died so often in a row without having become ready is started again."""
+FLUSH_S: Final = 2.0
+"""How long an ending process waits for the log."""
 _LOOK_S: Final = 0.5
 _LAST_S: Final = 5.0
 """How much longer than its drain a process may take to end."""
@@ -54,9 +56,12 @@ def serve(
     `ready` is called once all listeners accept; at the end, answers under way have `drain_s`. Raises
     ConfigError, StoreError when the program can't start.
     """
-    if compiled.workers == 1:
-        return run(compiled, log, place=ALONE, ready=ready, drain_s=drain_s)
-    return Supervisor(compiled, log, ready=ready, drain_s=drain_s).run()
+    try:
+        if compiled.workers == 1:
+            return run(compiled, log, place=ALONE, ready=ready, drain_s=drain_s)
+        return Supervisor(compiled, log, ready=ready, drain_s=drain_s).run()
+    finally:
+        log.flush(FLUSH_S)
 
 
 class Child(msgspec.Struct, kw_only=True):
@@ -138,8 +143,10 @@ class Supervisor:
         gc.freeze()
         sys.stdout.flush()
         sys.stderr.flush()
+        self._log.sink.before_fork()
         pid = os.fork()
         if pid == 0:
+            self._log.sink.after_fork()
             os.close(read_end)
             os._exit(self._be(child, write_end))
         os.close(write_end)
@@ -166,6 +173,8 @@ class Supervisor:
             return run(self._compiled, log, place=place, drain_s=self._drain_s)
         except BaseException as error:  # noqa: BLE001 - the boundary of a process: it must not go on as a supervisor
             _tell_failure(log, error)
+        finally:
+            log.flush(FLUSH_S)
         return 1
 
     # -- what goes on -------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from vestibule.config.load import load
 from vestibule.demo.sockets import require_loopback
 from vestibule.demo.stage import Stage, stage
 from vestibule.errors import ConfigError, StoreError
-from vestibule.observe.log import Log
+from vestibule.observe.outlet import Outlet, open_log
 from vestibule.supervisor import serve
 
 DRAIN_S = 0.5
@@ -121,8 +121,8 @@ class Command:
 def run_gateway(on: Stage, ready: Callable[[], None]) -> int:
     """Serve the stage's configuration, whatever the environment says; `ready()` once the gateway listens."""
     compiled = compile_config(load([on.config], {}))
-    with (on.directory / "gateway.log").open("a", encoding="utf-8") as log:
-        return serve(compiled, Log(log), ready=ready, drain_s=DRAIN_S)
+    log = open_log(Outlet(output=on.directory / "gateway.log"))
+    return serve(compiled, log, ready=ready, drain_s=DRAIN_S)
 
 
 def greeting(on: Stage) -> str:

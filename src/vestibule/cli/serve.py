@@ -11,7 +11,7 @@ import click
 from vestibule.config.compile import compile_config
 from vestibule.config.load import load
 from vestibule.errors import ConfigError, StoreError
-from vestibule.observe.log import Log
+from vestibule.observe.outlet import open_log
 from vestibule.supervisor import serve as run
 from vestibule.web.rehearsal import rehearse
 
@@ -25,11 +25,12 @@ def serve(files: tuple[Path, ...]) -> None:
     """
     try:
         loaded = load(files, os.environ)
-        log = Log()
+        compiled = compile_config(loaded)
+        log = open_log(compiled.log)
         for warning in loaded.warnings:
             log.warning("configuration", message=warning)
         rehearse(loaded.checked.brandings.values())
-        sys.exit(run(compile_config(loaded), log))
+        sys.exit(run(compiled, log))
     except ConfigError as exc:
         for fault in exc.faults:
             click.echo(fault, err=True)
