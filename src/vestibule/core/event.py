@@ -58,6 +58,7 @@ TOKEN_REVOKED: Final = "token.revoked"  # noqa: S105 - the name of an event
 """A token of the admin API is good no more."""
 CREDENTIAL_REVEALED: Final = "credential.revealed"
 """Somebody was shown the tokens of a credential."""
+LOG_LEVELS_CHANGED: Final = "log.levels_changed"
 """Other things are logged, or more, or less."""
 CONFIGURATION_RELOADED: Final = "configuration.reloaded"
 """Another configuration is in force."""
