@@ -154,6 +154,7 @@ class App:
             refreshers={name: p for name, p in self._providers.items() if isinstance(p, Refresh)},
             driver=driver,
             grace_s=compiled.lifetimes.grace_s,
+            meter=self._kept.meter,
         )
         self.rechecks = Rechecks(
             self.sessions, self.grants, changes, driver, log, every_s=compiled.lifetimes.restriction_s
@@ -225,15 +226,11 @@ class App:
         return Office(
             self._compiled.control_socket,
             self._application,
-            host_of=self._host_of,
+            host_of=lambda name: self._offer.table.host(name),  # noqa: PLW0108 - of what is in force then
             traffic=self.traffic,
             metrics=self.measuring.metrics,
             log=self._log,
         )
-
-    def _host_of(self, name: bytes) -> Host | None:
-        """The host of this name, as it is in force now."""
-        return self._offer.table.host(name)
 
     def _gateway(self) -> Gateway:
         compiled = self._compiled
@@ -422,6 +419,7 @@ class App:
             audit_keep_s=compiled.audit_keep_s,
             tls=await asyncio.to_thread(ssl.create_default_context),
             log=self._log,
+            meter=self._kept.meter,
         )
         return basis
 
@@ -484,7 +482,7 @@ class App:
             await back_office.flush()
 
     def _job_failed(self, name: str, error: VestibuleError) -> None:
-        self._log.error("job_failed", job=name, code=error.code, detail=error.detail or error.message)
+        self._log.of("jobs").error("job_failed", job=name, code=error.code, detail=error.detail or error.message)
 
     def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

@@ -20,6 +20,7 @@ from vestibule.core.seal import KeyRing
 from vestibule.core.webhook import Webhook
 from vestibule.fetch import AiohttpTransport, Fetcher
 from vestibule.observe.log import Log
+from vestibule.observe.meter import Meter
 from vestibule.protocol.address import Networks
 from vestibule.providers.base import Provider, ProviderConfig
 from vestibule.service import provider_secrets
@@ -64,6 +65,7 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
     """How long what happened is kept."""
     tls: ssl.SSLContext
     log: Log
+    meter: Meter
 
 
 class BackOffice:
@@ -78,12 +80,14 @@ class BackOffice:
             allow=basis.fetch_allow,
             deadline_s=basis.fetch_timeout_s,
         )
-        self.driver = Driver(self._fetcher, KeySets(self._fetcher.get))
+        self.driver = Driver(self._fetcher, KeySets(self._fetcher.get), basis.meter)
         self.records = records.open_records(basis.database, basis.log)
-        self.events = Events(basis.log, basis.webhooks, key_id=basis.ring.active_id)
+        self.events = Events(basis.log, basis.webhooks, key_id=basis.ring.active_id, meter=basis.meter)
         self.events.keep_in(self.records.audit)
         basis.sessions.watched_by(self.events)
-        self.webhooks = Webhooks(self.records.outbox, basis.webhooks, self._fetcher, basis.log)
+        self.webhooks = Webhooks(
+            self.records.outbox, basis.webhooks, self._fetcher, basis.log, meter=basis.meter
+        )
         self.events.wake(self.webhooks.wake)
         self.devices = Devices(self.records.devices, self.events, basis.ring, basis.log)
         self.people = People(

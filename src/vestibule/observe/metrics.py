@@ -65,7 +65,7 @@ REFRESHES: Final = Family(
 )
 PROVIDER_REQUESTS: Final = Family(
     name="vestibule_provider_requests_total",
-    told="What was asked of providers: `ok`, `refused`, `invalid`, `unavailable`, `error`.",
+    told="What was asked of providers: `ok`, `refused`, `failed`, `invalid`, `unavailable`, `timeout`.",
     labels=("provider", "outcome"),
 )
 PROVIDER_SECONDS: Final = Family(

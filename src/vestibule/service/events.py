@@ -29,11 +29,15 @@ from vestibule.errors import StoreError
 from vestibule.model import Session
 from vestibule.observe import clock
 from vestibule.observe.log import Log
+from vestibule.observe.meter import OTHER, Meter
+from vestibule.observe.metrics import AUDIT_EVENTS, AUDIT_LOST, SIGN_INS
 from vestibule.protocol import base64url
 from vestibule.store.base_events import Audit, AuditFilter, Letter
 
 WAIT_S: Final = 1.0
 """How long somebody waits at most until what they caused is written."""
+FIRST_S: Final = 10.0
+"""How long what may not be done untold waits to be written."""
 WAITING_MAX: Final = 10_000
 BATCH: Final = 200
 LISTED_MAX: Final = 1000
@@ -88,6 +92,7 @@ class Events:
         now: Callable[[], float] = clock.now,
         random: Callable[[int], bytes] = secrets.token_bytes,
         key_id: str = "",
+        meter: Meter | None = None,
     ) -> None:
         """`key_id`: of the key that seals now (`seals_by`)."""
         self._log = log
@@ -101,6 +106,7 @@ class Events:
         self._is_away = False
         self._refusals = Limit(REFUSALS_MAX, REFUSALS_S)
         self._key_id = key_id
+        self._meter = meter or Meter()
         self.lost = 0
         """How many could not be written, and were too many to wait."""
 
@@ -116,6 +122,7 @@ class Events:
 
     async def began(self, session: Session) -> None:
         """Somebody has a session."""
+        self._meter.add(SIGN_INS, (_provider_of(session), _way_of(session)))
         event = _about(names.SESSION_CREATED, session, made_by=session.made_by)
         # Whoever was signed in before has nothing to do with who signs in now.
         by = "" if session.made_by else f"user {session.user_id}"
@@ -168,12 +175,29 @@ class Events:
         for number, event in enumerate(events, start=1):
             whole = self._whole(event)
             self._log_event(whole)
+            action = whole.action if whole.action in names.NAMES else OTHER
+            self._meter.add(AUDIT_EVENTS, (action, whole.outcome))
             self._waiting.append(_Waiting(whole, written if number == len(events) else None))
         self._bound()
         is_away = self._is_away
         self._start()
         if self._audit is not None and not is_away:
             await asyncio.wait({written}, timeout=WAIT_S)
+
+    async def tell_first(self, event: Event) -> None:
+        """Tell of what may only be done once it is kept: its row is there on return. Raises StoreError: it is not.
+
+        A line in the log is no substitute here.
+        """
+        if self._audit is None:
+            raise StoreError("The trail can't be written just now.", detail="it is not open")
+        whole = self._whole(event)
+        try:
+            async with asyncio.timeout(FIRST_S):
+                await self._write(self._audit, [whole])
+        except TimeoutError as exc:
+            raise StoreError("The trail can't be written just now.", detail=f"not within {FIRST_S:g} s") from exc
+        self._log_event(whole)
 
     async def seals_by(self, key_id: str) -> None:
         """The key of this id seals now. Another than at the last call is told: by every process, with one id."""
@@ -188,11 +212,18 @@ class Events:
 
         Threat: who is turned away without end, to fill the disk; of one address (IPv6: one /64) the log has the rest.
         """
+        if event.action == names.SIGN_IN_REFUSED:
+            self._meter.add(SIGN_INS, (event.target.removeprefix("provider "), names.REFUSED))
         place = network_of(event.address)
         if self._refusals.wait_s(place, event.at):
             return
         self._refusals.add(place, event.at)
         await self.tell(event)
+
+    @property
+    def waiting(self) -> int:
+        """How many are still to be written."""
+        return len(self._waiting)
 
     async def flush(self, _now: float = 0.0, _fence: int = 0) -> None:
         """Write what waits, if that is possible again; a job's turn."""
@@ -247,6 +278,7 @@ class Events:
             if not self.lost:
                 self._log.error("events_lost", detail="too many wait to be written; the log has them all")
             self.lost += surplus
+            self._meter.add(AUDIT_LOST, (), surplus)
 
     def _start(self) -> None:
         is_idle = self._writer is None or self._writer.done()
@@ -296,6 +328,19 @@ class Events:
         if not self._is_away:
             self._log.error("events_not_written", waiting=len(self._waiting), detail=detail)
         self._is_away = True
+
+
+def _provider_of(session: Session) -> str:
+    """The client that it came by, as far as that is known."""
+    if session.identities:
+        return session.identities[-1].client
+    return session.clients[-1] if session.clients else ""
+
+
+def _way_of(session: Session) -> str:
+    if session.parent_id:
+        return "handed_on"
+    return "made" if session.made_by else "ok"
 
 
 def _about(action: str, session: Session, **detail: str) -> Event:

@@ -5,25 +5,36 @@ What can't be had is raised into the flow, which may go on without it; what the 
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, assert_never
+import time
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar, assert_never
 from urllib.parse import urlencode
 
-from vestibule.errors import ProviderError
+from vestibule.errors import ProviderError, ProviderInvalid, ProviderRefused, ProviderUnavailable
 from vestibule.fetch import Answer, ConnectionFailed, Fetcher
+from vestibule.observe.meter import OTHER, Meter
+from vestibule.observe.metrics import PROVIDER_REQUESTS, PROVIDER_SECONDS
 from vestibule.protocol.oauth2 import client_basic
 from vestibule.providers.kit import OUTSIDE, Ask, Discovery, Flow, Get, Keys, PostForm, Reply, Send
 from vestibule.service.keys import KeySets, check_works
 from vestibule.service.sightings import Sightings
 
 T = TypeVar("T")
+_OUTCOMES: Final[Mapping[type[ProviderError], str]] = {
+    ProviderRefused: "refused",
+    ProviderInvalid: "invalid",
+    ProviderUnavailable: "unavailable",
+    ConnectionFailed: "unavailable",
+}
 
 
 class Driver:
     """Runs flows over the network."""
 
-    def __init__(self, fetcher: Fetcher, keys: KeySets) -> None:
+    def __init__(self, fetcher: Fetcher, keys: KeySets, meter: Meter | None = None) -> None:
         self._fetcher = fetcher
         self._keys = keys
+        self._meter = meter or Meter()
         self.sightings = Sightings()
         """How it went, of late, for each client that was named."""
 
@@ -41,7 +52,7 @@ class Driver:
                 via = ask.via if trusted else OUTSIDE
                 self.sightings.asks(about, ask, via)
                 try:
-                    answer = await self._answer(ask, via)
+                    answer = await self._counted(about, ask, via)
                 except ProviderError as exc:
                     ask = flow.throw(exc)
                 else:
@@ -56,6 +67,21 @@ class Driver:
             raise
         finally:
             flow.close()
+
+    async def _counted(self, about: str, ask: Ask, via: str) -> Any:
+        """As `_answer`; what was only looked up here, and what was asked for, both well, are told apart."""
+        provider, began_mono, outcome = about or OTHER, time.monotonic(), "timeout"
+        try:
+            answer = await self._answer(ask, via)
+            outcome = _outcome_of(answer)
+        except ProviderError as error:
+            outcome = _OUTCOMES.get(type(error), "failed")
+            raise
+        finally:
+            if outcome != "ok" or not isinstance(ask, Discovery | Keys):
+                self._meter.add(PROVIDER_REQUESTS, (provider, outcome))
+                self._meter.observe(PROVIDER_SECONDS, (provider,), time.monotonic() - began_mono)
+        return answer
 
     async def _answer(self, ask: Ask, via: str) -> Any:
         match ask:
@@ -89,6 +115,13 @@ class Driver:
         """The answer to a body sent once."""
         headers = {"content-type": ask.content_type, **_headers(ask)}
         return await self._fetcher.send(ask.method, ask.url, ask.body, headers=headers, via=via)
+
+
+def _outcome_of(answer: object) -> str:
+    """What an answer comes to; an error of the provider's own is a failure, one of who asks a refusal."""
+    if not isinstance(answer, Reply) or answer.status < 400:
+        return "ok"
+    return "refused" if answer.status < 500 else "failed"
 
 
 def _headers(ask: Get | PostForm | Send) -> dict[str, str]:

@@ -31,6 +31,8 @@ from vestibule.core.seal import NONCE_BYTES, KeyRing
 from vestibule.errors import CredentialGone, ProviderError, ProviderRefused, ProviderUnavailable, StoreError
 from vestibule.model import Grant, Secret, Session, Tokens
 from vestibule.observe import clock
+from vestibule.observe.meter import Meter
+from vestibule.observe.metrics import REFRESHES
 from vestibule.protocol import base64url
 from vestibule.protocol.oauth2 import blames_grant
 from vestibule.providers.base import Refresh, SignOut
@@ -81,6 +83,7 @@ class Grants:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         grace_s: float = USUAL.grace_s,
         capacity: int = 20_000,
+        meter: Meter | None = None,
     ) -> None:
         self._store = store
         self._leases = leases
@@ -94,6 +97,7 @@ class Grants:
         self._sleep = sleep
         self._grace_s = grace_s
         self._capacity = capacity
+        self._meter = meter or Meter()
         self._cache: dict[str, dict[str, _Held]] = {}
         self._unchanged = Unchanged(changes, mono)
         self._flights: Flights[Tokens] = Flights()
@@ -145,6 +149,24 @@ class Grants:
         """The tokens as they are kept, expired or not; None when there are none. Raises StoreError."""
         held = await self._read(session_id, client)
         return None if held is None else held.grant.tokens
+
+    async def held_by(self, session: Session) -> tuple[Grant, ...]:
+        """All that a session can use, expired or not: its own, and what its parent holds for it. Raises StoreError.
+
+        What this key ring can't open is left out, as is what another provider of that name gave.
+        """
+        found = []
+        for owner in dict.fromkeys((session.id, session.parent_id)):
+            for row in await self._store.of(owner) if owner else ():
+                grant = opened(row.sealed, self._keys, owner=owner, client=row.client, version=row.version)
+                is_theirs = rules.owner_of(session, row.client) == owner
+                if grant is not None and is_theirs and not self._is_of_another(grant):
+                    found.append(grant)
+        return tuple(found)
+
+    def can_refresh(self, grant: Grant) -> bool:
+        """True where it can be had anew without the person."""
+        return grant.tokens.refresh_token is not None and grant.client in self._refreshers
 
     def peek(self, session_id: str, client: str) -> Tokens | None:
         """Live tokens from the cache, without waiting; None says nothing but: ask `access_token`."""
@@ -232,13 +254,17 @@ class Grants:
         intent = await self._change(held, refreshing_since=self._now())
         if intent is None:
             return await self._what_stands(held.grant)
+        client = intent.grant.client
         try:
             fresh = await self._ask(intent.grant)
+            self._meter.add(REFRESHES, (client, "ok"))
         except ProviderRefused as exc:
+            self._meter.add(REFRESHES, (client, "refused"))
             if await self._lose(intent):
                 raise _gone(intent.grant.client) from exc
             return await self._what_stands(held.grant)
         except ProviderError:
+            self._meter.add(REFRESHES, (client, "failed"))
             with contextlib.suppress(StoreError):
                 if await self._change(intent, refreshing_since=None) is None:
                     return await self._what_stands(held.grant)

@@ -19,6 +19,8 @@ from vestibule.errors import ProviderError, StoreError
 from vestibule.fetch import Fetcher
 from vestibule.observe import clock
 from vestibule.observe.log import Log
+from vestibule.observe.meter import Meter
+from vestibule.observe.metrics import WEBHOOK_MESSAGES
 from vestibule.store.base_events import Letter, Outbox
 
 TIMEOUT_S: Final = 10.0
@@ -38,12 +40,14 @@ class Webhooks:
         log: Log,
         *,
         now: Callable[[], float] = clock.now,
+        meter: Meter | None = None,
     ) -> None:
         self._outbox = outbox
         self._webhooks = tuple(webhooks)
         self._fetcher = fetcher
-        self._log = log
+        self._log = log.of("webhooks")
         self._now = now
+        self._meter = meter or Meter()
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -105,11 +109,13 @@ class Webhooks:
             return False
         fault = await self._fault(webhook, letter)
         if not fault:
+            self._meter.add(WEBHOOK_MESSAGES, (webhook.id, "delivered"))
             await self._outbox.delete(letter)
             return True
         tries, now = letter.tries + 1, self._now()
         again = next_at(letter.created_at, tries, now)
         about = {"webhook": webhook.id, "event_id": letter.id, "tries": tries, "detail": fault}
+        self._meter.add(WEBHOOK_MESSAGES, (webhook.id, "failed" if again else "dead"))
         if again is None:
             self._log.error("webhook_dead", **about)
             await self._outbox.delete(letter)
