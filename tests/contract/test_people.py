@@ -46,6 +46,15 @@ async def registered(store, user_id: str, created_at: float = NOW, **fields) -> 
     return user
 
 
+async def test_users_are_counted(store):
+    assert await store.people.tally() == 0
+    await registered(store, "u1")
+    await registered(store, "u2", disabled=True)
+    assert await store.people.tally() == 2
+    await store.people.delete("u1")
+    assert await store.people.tally() == 1
+
+
 # -- registering ------------------------------------------------------------------------------
 
 

@@ -56,6 +56,15 @@ async def register(store, user: User) -> None:
     await store.people.register(user, account)
 
 
+async def test_those_that_live_are_counted(store):
+    assert await store.sessions.tally(NOW) == 0
+    await store.sessions.create(session("s1", idle_s=100.0), H1)
+    await store.sessions.create(session("s2", expires_at=NOW + 50.0), H2)
+    assert [await store.sessions.tally(NOW + later) for later in (0, 50, 100)] == [2, 1, 0]
+    await store.sessions.delete("s1")
+    assert await store.sessions.tally(NOW) == 1
+
+
 async def test_a_session_comes_back_as_it_was(store):
     await store.sessions.create(WHOLE, H1)
     held = await store.sessions.by_handle(H1, NOW)

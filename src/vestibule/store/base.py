@@ -86,6 +86,9 @@ class Sessions(Protocol):
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Set last-seen of many (id, seen_at), never backwards; may be lost in a crash."""
 
+    async def tally(self, now: float) -> int:
+        """How many neither of whose ends has come, about; it may take a while, and holds up nobody else."""
+
     async def sweep(self, now: float, limit: int = 200) -> int:
         """Delete at most `limit` dead sessions with their grants; how many went."""
 
@@ -277,6 +280,9 @@ class People(Protocol):
 
         `email`: theirs or an account's of theirs, case ignored. `text`: somewhere in name, login or address.
         """
+
+    async def tally(self) -> int:
+        """How many users there are; it may take a while, and holds up nobody else."""
 
     async def owners_of(self, email: str) -> tuple[User, ...]:
         """The users who have an account with this verified address; at most two, which says "more than one"."""

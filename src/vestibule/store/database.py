@@ -110,6 +110,12 @@ class Database:
                 raise _store_error(exc) from exc
         return await asyncio.to_thread(self._rows_patiently, sql, arguments, limit)
 
+    async def rows_aside(self, sql: str, arguments: Arguments = (), *, limit: int = 1000) -> list[Row]:
+        """The same in a thread: for what takes longer than the event loop may stand still. Raises StoreError."""
+        if self._closed:
+            raise StoreError("The store is closed.")
+        return await asyncio.to_thread(self._rows_patiently, sql, arguments, limit)
+
     async def write(self, work: Work[T], *, is_durable: bool = True) -> T:
         """What `work` returns, once it is committed; `work` runs in the writer's thread and may run SQL only.
 

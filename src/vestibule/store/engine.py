@@ -14,6 +14,7 @@ import contextlib
 import functools
 import importlib
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +27,7 @@ from vestibule.core.postgres import Postgres
 from vestibule.errors import StoreError
 from vestibule.observe.log import Log
 from vestibule.store.base import Page
-from vestibule.store.guard import BUDGET_S, Breaker
+from vestibule.store.guard import BUDGET_S, LONG_S, Breaker
 
 _BUSY_S: Final = 5.0
 LOOK_UP_S: Final = 1.0
@@ -71,6 +72,23 @@ class Engine:
         if self._breaker is None:
             return await self._found(query)
         return await self._breaker.ask(functools.partial(self._found, query))
+
+    async def rows_patiently(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        """The same for what reads a whole table: that it takes long says nothing of the store. Raises StoreError."""
+        if self._breaker is None:
+            return await self._found(query)
+        return await self._breaker.ask(functools.partial(self._found, query), LONG_S, is_told=False)
+
+    async def measure(self) -> float | None:
+        """Seconds that next to nothing takes now; None: there was no answer in time."""
+        if self._breaker is not None:
+            return await self._breaker.measure()
+        began = time.monotonic()
+        try:
+            await self._ask_for_nothing()
+        except StoreError:
+            return None
+        return time.monotonic() - began
 
     async def _ask_for_nothing(self) -> None:
         await self._found(select(literal(1)))

@@ -50,7 +50,7 @@ _LAG_S: Final = 0.02
 _EXCUSED: Final = 10
 
 _QUICK: Final = frozenset(("by_handle", "by_id", "get", "of", "parked", "count", "living"))
-_LONG: Final = frozenset(("sweep", "touch", "delete_by"))
+_LONG: Final = frozenset(("sweep", "touch", "delete_by", "tally"))
 _TOLD: Final = "The store can't be reached just now."
 
 
@@ -69,7 +69,7 @@ class Breaker:
         self.budget_s = budget_s
         self.patient_s = max(PATIENT_S, budget_s)
         self._probe = probe
-        self._log = log
+        self._log = log.of("store")
         self._name = name
         self._faults = 0
         self._since_mono = 0.0
@@ -127,6 +127,15 @@ class Breaker:
             self._why, self._since_mono = why, loop.time()
             self._probing = loop.create_task(self._probe_on(), name=f"probe {self._name}")
             self._log.warning("store_away", store=self._name, detail=why)
+
+    async def measure(self) -> float | None:
+        """Seconds that asking for next to nothing takes now; None: there was no answer within the budget.
+
+        Whatever it comes to, it says nothing to anybody else of whether the store is away.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        return loop.time() - began if await self._is_there(self.budget_s) else None
 
     async def close(self) -> None:
         """Stop asking."""

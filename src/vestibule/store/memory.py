@@ -140,6 +140,10 @@ class Sessions:
             if kept is not None and kept.seen_at < seen_at:
                 kept.seen_at, kept.ends_at = seen_at, min(kept.expires_at, seen_at + kept.idle_s)
 
+    async def tally(self, now: float) -> int:
+        """Look at each."""
+        return sum(kept.ends_at > now for kept in self._kept.values())
+
     async def sweep(self, now: float, limit: int = 200) -> int:
         """Forget the dead."""
         dead = [name for name, kept in self._kept.items() if kept.ends_at <= now][:limit]

@@ -120,6 +120,10 @@ class People:
         )
         return _paged(found, page, lambda user: (user.created_at, user.id))
 
+    async def tally(self) -> int:
+        """Count them."""
+        return len(self.kept)
+
     async def owners_of(self, email: str) -> tuple[User, ...]:
         """Look at each account."""
         owners = {

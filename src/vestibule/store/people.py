@@ -96,6 +96,11 @@ class People:
         query = paged(query, page, USERS.c.created_at, USERS.c.id, after=page.after)
         return tuple(map(_user, await self._engine.rows(query)))
 
+    async def tally(self) -> int:
+        """Count them all, patiently."""
+        [(count,)] = await self._engine.rows_patiently(select(func.count()).select_from(USERS))
+        return int(count)
+
     async def owners_of(self, email: str) -> tuple[User, ...]:
         """Ask by the index of addresses."""
         if not email:

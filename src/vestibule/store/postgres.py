@@ -238,6 +238,11 @@ class Sessions:
             latest[session_id] = max(seen_at, latest.get(session_id, seen_at))
         await self._server.rows(_TOUCH, list(latest), list(latest.values()), is_durable=False)
 
+    async def tally(self, now: float) -> int:
+        """Count along the index of ends."""
+        [(count,)] = await self._server.rows("SELECT count(*) FROM sessions WHERE ends_at > $1", now)
+        return int(count)
+
     async def sweep(self, now: float, limit: int = 200) -> int:
         """Delete the longest dead first, but none that somebody works on; may be lost."""
         return await _counted(self._server, _SWEEP, now, limit)

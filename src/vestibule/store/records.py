@@ -33,6 +33,10 @@ class Records:
         self.outbox = Outbox(engine)
         self.devices = Devices(engine)
 
+    async def measure(self) -> float | None:
+        """Seconds that asking the database for next to nothing takes now; None: there was no answer in time."""
+        return await self._engine.measure()
+
     async def close(self) -> None:
         """Let go of the connections."""
         await self._engine.close()

@@ -161,6 +161,10 @@ class Sessions:
         """Redis alone."""
         await self._kept.touch(seen)
 
+    async def tally(self, now: float) -> int:
+        """Redis alone."""
+        return await self._kept.tally(now)
+
     async def sweep(self, now: float, limit: int = 200) -> int:
         """Redis; and what of the database is about sessions that are dead by now anyway."""
         await self._revocations.sweep(now, limit)

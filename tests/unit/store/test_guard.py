@@ -354,3 +354,20 @@ def test_how_long_a_call_may_take_goes_by_who_waits_for_it(part, method, within_
         await guarded.breaker.close()
 
     virtual.run(story())
+
+
+def test_a_round_trip_is_measured_and_whatever_it_comes_to_trips_nothing():
+    async def story():
+        server = Server()
+        quick = await server.breaker.measure()
+        server.late_s = 10.0
+        late = [await server.breaker.measure() for _ in range(FAULTS + 1)]
+        server.late_s, server.fault = 0.01, StoreError("full")
+        broken = [await server.breaker.measure() for _ in range(FAULTS + 1)]
+        is_away, told = server.breaker.is_away, server.told
+        await server.breaker.close()
+        return quick, late, broken, is_away, told
+
+    quick, late, broken, is_away, told = virtual.run(story())
+    assert 0 < quick < BUDGET_S
+    assert (set(late), set(broken), is_away, told) == ({None}, {None}, False, [])
