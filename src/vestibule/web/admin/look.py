@@ -32,7 +32,7 @@ class Look:
     """The look of the admin pages; made once, shared by all requests."""
 
     def __init__(self) -> None:
-        sources = _read("static")
+        sources = {**_marks(), **_read("static")}
         self._urls = {name: _hashed(name, body) for name, body in sources.items()}
         self._files = {
             self._urls[name]: File(body, _TYPES[name.rpartition(".")[2]]) for name, body in sources.items()
@@ -43,13 +43,18 @@ class Look:
             auto_escape_callback=lambda _name: "html",
             trim_blocks=True,
             lstrip_blocks=True,
-            globals={"asset": self.url},
+            globals={"asset": self.url, "mark": self.mark_url},
             filters=FILTERS,
         )
 
     def url(self, name: str) -> str:
         """The address of a static file. Raises KeyError where there is no such file."""
         return STATIC_PATH + self._urls[name]
+
+    def mark_url(self, kind: str) -> str:
+        """The address of the mark of a kind of provider, empty where there is none."""
+        name = f"mark-{kind}.svg"
+        return self.url(name) if name in self._urls else ""
 
     def file(self, hashed_name: str) -> File | None:
         """The file of this name, or None."""
@@ -66,6 +71,17 @@ class Look:
 def _read(folder: str) -> dict[str, bytes]:
     found = files("vestibule.web.admin") / folder
     return {entry.name: entry.read_bytes() for entry in found.iterdir() if entry.is_file()}
+
+
+@cache
+def _marks() -> dict[str, bytes]:
+    """The marks of providers that people's pages have, too."""
+    found = (files("vestibule.web") / "static").iterdir()
+    return {
+        f"mark-{entry.name}": entry.read_bytes()
+        for entry in found
+        if entry.name.endswith(".svg") and entry.name != "icon.svg"
+    }
 
 
 def _hashed(name: str, body: bytes) -> str:
