@@ -49,6 +49,14 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> Loaded:
 
     Raises: ConfigError with every fault.
     """
+    loaded, faults = examined(paths, environ)
+    if faults:
+        raise ConfigError(faults)
+    return loaded
+
+
+def examined(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Loaded, tuple[str, ...]]:
+    """The configuration as far as it can be read, and every fault; with one, nothing else is promised of it."""
     report = Report()
     files = tuple(str(path) for path in paths)
     variables = None if paths else Variables(environ, report)
@@ -63,15 +71,14 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> Loaded:
     # What a broken file should have held would only be reported missing.
     checked = Checked() if torn and not config.host else check(config, report)
     key = _session_key(variables or Variables(_ours(environ), report), report)
-    if report.faults:
-        raise ConfigError(in_order(report.faults, files))
-    return Loaded(
+    loaded = Loaded(
         config=config,
         checked=checked,
         files=files,
         warnings=in_order(report.warnings, files),
         session_key=key,
     )
+    return loaded, in_order(report.faults, files)
 
 
 def _document(path: Path, environ: Mapping[str, str], report: Report) -> hcl.Block:
