@@ -127,7 +127,7 @@ class Servers:
     """Hears which of Redis' servers are away or back; who is back may have lost what is cached here."""
 
     def __init__(self, log: Log) -> None:
-        self._log = log
+        self._log = log.of("store")
         self._away: set[str] = set()
         self.doubt: Callable[[], None] = lambda: None
         """Has all that is cached read again."""
@@ -159,7 +159,7 @@ async def open_store(
     which `servers` is told. What is asked of each is counted by `meter`.
     """
     meter = meter or Meter()
-    vault, loop = Vault(ring), asyncio.get_running_loop()
+    vault, loop, log = Vault(ring), asyncio.get_running_loop(), log.of("store")
 
     def unreadable(session_id: str) -> None:  # in any thread
         loop.call_soon_threadsafe(lambda: log.warning("record_unreadable", session=session_id))

@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from vestibule.core.listener import ListenAddress
+from vestibule.core.route import Host, is_own, site_of
 from vestibule.errors import BadRequest, ClientError
 from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Kind, Traffic
+from vestibule.protocol import cookie
 from vestibule.protocol.h1 import RequestHead
+from vestibule.protocol.headers import value_of
 from vestibule.proxy.asgi import Control, bare_scope
 from vestibule.proxy.exchange import Exchange, record_of_exchange
+from vestibule.proxy.gateway import Gateway
 from vestibule.proxy.health import METHODS, Health, tell_alive
 from vestibule.proxy.refusal import Answer, Answers, Refusals, id_of
 from vestibule.service.admin import Asker
@@ -41,13 +45,24 @@ class Admin:
         traffic: Traffic,
         log: Log,
         now: Callable[[], float] = clock.now,
+        gateway: Gateway | None = None,
+        host: Callable[[], Host | None] = lambda: None,
     ) -> None:
-        """`ready` returns when the program can do all its work, and raises what is in the way otherwise."""
+        """`ready` returns when the program can do all its work, and raises what is in the way otherwise.
+
+        `host`: the port as a host where people sign in, as it is in force now, and None where nobody does; `gateway`
+        judges those who do.
+        """
+        self._gateway = gateway
+        self._host = host
+        self._token_cookie = b"vestibule-admin-%d" % address.port
         self._is_owner = bool(address.path)
         self._names = _LOOPBACK_NAMES if address.path else _LOOPBACK_NAMES | {_name(address)}
         self._control = control
         self._health = Health(ready)
-        self._refusals = Refusals(answers, traffic, log.bind(listener="admin"), as_json=True, now=now)
+        self._refusals = Refusals(
+            answers, traffic, log.of("admin").bind(listener="admin"), as_json=True, now=now
+        )
         self._traffic = traffic
         self._now = now
 
@@ -56,10 +71,15 @@ class Admin:
         exchange.on_end = self._record
         try:
             self._check_asker(exchange.head)
+            host = self._host()
             if exchange.head.target.path in _HEALTH:
                 self._tell_health(exchange)
+            elif self._gateway is not None and host is not None and self._is_persons(exchange, host):
+                # No client can ask for a host by this name: it leads there from this listener alone.
+                exchange.head.host = host.name
+                self._gateway.handle(exchange)
             else:
-                self._call(exchange)
+                self._call(exchange, host)
         except Exception as error:  # noqa: BLE001 - the boundary: an unforeseen fault lets nobody in
             self._refusals.by_failure(exchange, error)
 
@@ -97,9 +117,20 @@ class Admin:
                 exchange, lambda error: self._refusals.by_failure(exchange, error), brief=False
             )
 
-    # -- the API ------------------------------------------------------------------------------
+    # -- pages and API --------------------------------------------------------------------------
 
-    def _call(self, exchange: Exchange) -> None:
+    def _is_persons(self, exchange: Exchange, host: Host) -> bool:
+        """True for a request about a sign-in, and for one with a session's cookie and no token's."""
+        head = exchange.head
+        if _is_for_programs(head.target.path):
+            return False
+        if is_own(head.target.path, host):
+            return True
+        names = cookie.parse(value_of(line) for line in head.cookies).values
+        own = site_of(host, exchange.listener.scheme, exchange.listener.port).cookie.encode("ascii")
+        return own in names and self._token_cookie not in names
+
+    def _call(self, exchange: Exchange, host: Host | None) -> None:
         exchange.decision = "admin"
         asker = Asker(
             is_owner=self._is_owner,
@@ -107,7 +138,9 @@ class Admin:
             request_id=id_of(exchange),
             now=self._now(),
         )
-        scope = bare_scope(exchange) | {"state": {"asker": asker}}
+        scope = bare_scope(exchange) | {
+            "state": {"asker": asker, "sign_in": host.base_url if host is not None else ""}
+        }
         self._control.call(exchange, scope, self._on_fault, limit_bytes=BODY_LIMIT_BYTES)
 
     def _on_fault(self, exchange: Exchange, error: Exception) -> None:

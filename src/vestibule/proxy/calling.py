@@ -79,7 +79,7 @@ class Calling:
         self._tokens = tokens
         self._ring = ring
         self._pool: Pool = pools.of(Backend(servers=(call.endpoint,)))
-        self._refusals = Refusals(answers, traffic, log.bind(call=call.id), as_json=True, now=now)
+        self._refusals = Refusals(answers, traffic, log.of("calls").bind(call=call.id), as_json=True, now=now)
         self._traffic = traffic
         self._now = now
         self._host_line = b"Host: " + call.authority.encode("ascii")

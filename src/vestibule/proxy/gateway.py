@@ -16,12 +16,14 @@ from vestibule.core.compat import HEALTH, PRODUCTS
 from vestibule.core.device import user_agent_of
 from vestibule.core.passage import without
 from vestibule.core.route import (
+    ADMIN,
     HEALTH_PATH,
     KEYS_PATH,
     POMERIUM_KEYS_PATH,
     READY_PATH,
     Backend,
     RouteTable,
+    is_inner,
     is_serving,
 )
 from vestibule.errors import BadRequest, ClientError
@@ -111,7 +113,7 @@ class Gateway:
         self._edges = edges
         self._traffic = traffic
         self._now = now
-        self._refusals = Refusals(answers, traffic, log, now=now)
+        self._refusals = Refusals(answers, traffic, log.of("proxy"), now=now)
         self._prepare_for(table)
 
     def use(self, table: RouteTable) -> None:
@@ -216,6 +218,9 @@ class Gateway:
         if backend.serving:
             self._judge.judge_within(exchange, judged, backend.serving, self._act, self.fail)
             return
+        if backend.internal == ADMIN:
+            self._visit(exchange, ask, judged.session)
+            return
         if not backend.servers:
             lines = [*self._lines(head, judged, way)[0], *exchange.begin_span().lines]
             self._internal.begin(exchange, backend, lines, way)
@@ -303,9 +308,9 @@ class Gateway:
         self._refusals.by_failure(exchange, error)
 
     def _visit(self, exchange: Exchange, ask: Ask, session: Session | None) -> None:
-        """A path of the gateway's own: to the control plane, with what is known already."""
+        """A path of the gateway's own, or an admin page: to the control plane, with what is known already."""
         head, view = exchange.head, ask.view
-        exchange.decision = "own"
+        exchange.decision = exchange.decision or "own"
         parsed = cookie.parse(value_of(line) for line in head.cookies)
         own = view.site.cookie.encode("ascii")
         root = view.host.root
@@ -333,5 +338,5 @@ class Gateway:
         if exchange.lasts:
             self._judge.forget(exchange)
         host = exchange.host.name if exchange.host is not None else b""
-        kind = Kind.SERVING if is_serving(host) else Kind.HOST
+        kind = Kind.SERVING if is_serving(host) else Kind.ADMIN if is_inner(host) else Kind.HOST
         self._traffic.add(record_of_exchange(exchange, kind, host, self._now()))

@@ -139,7 +139,7 @@ class Judge:
         """The peers that are believed about who stands behind them."""
         self._ring = ring
         self.probing = Probing(ring, now)
-        self._log = log
+        self._log = log.of("proxy")
         self._now = now
         self._tasks = Tasks()
         self._whole = asyncio.Event()

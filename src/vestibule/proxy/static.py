@@ -89,7 +89,7 @@ class Directory:
 
     def __init__(self, answers: Answers, log: Log, *, threads: Executor | None = None) -> None:
         self._answers = answers
-        self._log = log
+        self._log = log.of("proxy")
         self._threads = threads or ThreadPoolExecutor(THREADS, thread_name_prefix="static")
         self._memory = Memory()
 

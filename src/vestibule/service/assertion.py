@@ -67,7 +67,7 @@ class Assertions:
         """`are_wanted`: some host signs, so there must be a key."""
         self._keys = keys
         self._ring = ring
-        self._log = log
+        self._log = log.of("credentials")
         self._are_wanted = are_wanted
         self._now = now
         self._random = random

@@ -61,7 +61,7 @@ class Devices:
         self._store = store
         self.events = events
         self._keys = keys
-        self._log = log
+        self._log = log.of("sessions")
         self._random = random
 
     async def arrived(self, visit: Visit, session: Session) -> tuple[str, ...]:

@@ -88,7 +88,7 @@ class PasswordFiles:
     ) -> None:
         """`changed` is told the name of a file of which a new version is in force."""
         self._ring = ring
-        self._log = log
+        self._log = log.of("providers")
         self._changed = changed
         self._stat = stat or _stat
         self._read = read or _text

@@ -21,7 +21,7 @@ class KeyWatch:
     ) -> None:
         """`stamp` gives what changes with the file; `read` its keys. Both may raise OSError, `read` StoreError."""
         self._ring = ring
-        self._log = log
+        self._log = log.of("credentials")
         self._stamp = stamp
         self._read = read
         self._keys = ring.keys

@@ -80,7 +80,7 @@ class Rechecks:
         self._sessions = sessions
         self._grants = grants
         self._driver = driver
-        self._log = log
+        self._log = log.of("sessions")
         self._every_s = every_s
         self._grace_s = grace_s
         self._now = now

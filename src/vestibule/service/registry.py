@@ -79,7 +79,7 @@ class Registry:
         self._providers = providers
         self._use = use
         self._end_sessions = end_sessions
-        self._log = log
+        self._log = log.of("providers")
         self._base_urls = base_urls
         self._allow = allow
         self._now = now

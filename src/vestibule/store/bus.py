@@ -125,7 +125,7 @@ class Bus:
         """`stamp`: without one, (b) does not hold for who isn't heard. `only_here`: kinds that stay in this process."""
         self._transport = transport
         self._ring = ring
-        self._log = log
+        self._log = log.of("store")
         self._stamp = stamp
         self._only_here = only_here
         self._mono = mono

@@ -50,7 +50,7 @@ class Checks:
     ) -> None:
         self._verdicts = verdicts
         self.trusted = trusted
-        self.log = log = log.bind(listener="forward_auth_grpc")
+        self.log = log = log.of("edges").bind(listener="forward_auth_grpc")
         self._traffic = traffic
         self._refusals = Refusals(answers, traffic, log, now=now)
         self._now = now

@@ -102,7 +102,7 @@ class Edges:
         self._verdicts = verdicts
         self._trusted = trusted
         self._traffic = traffic
-        self._log = log = log.bind(listener="forward_auth")
+        self._log = log = log.of("edges").bind(listener="forward_auth")
         self._now = now
         # Nobody reads what nginx is answered: whoever has to sign in is told where, a person or not.
         curt = self._curt = Refusals(_Curt(answers), traffic, log, as_json=True, now=now)
