@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "serve": "vestibule.cli.serve",
         "check": "vestibule.cli.check",
+        "top": "vestibule.cli.top",
         "explain": "vestibule.cli.explain",
         "demo": "vestibule.cli.demo",
         "up": "vestibule.cli.up",

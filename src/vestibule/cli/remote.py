@@ -53,7 +53,7 @@ class Span(click.ParamType[int]):
 class Remote:
     """The gateway that is asked, and how answers are printed."""
 
-    def __init__(self, where: str, token: Secret | None, *, as_json: bool) -> None:
+    def __init__(self, where: str, token: Secret | None, *, as_json: bool = False) -> None:
         """Raises ValueError for what is no place of an API."""
         self.client = AdminClient(where, token)
         self.as_json = as_json
@@ -94,6 +94,19 @@ class Remote:
 def asks_gateway(command: Callable[..., None]) -> Callable[..., None]:
     """The command with `--admin`, `--state` and `--json`; it is given a `Remote`, and its errors are told."""
 
+    @reaches_gateway
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @functools.wraps(command)
+    def asking(remote: Remote, *args: Any, as_json: bool, **options: Any) -> None:
+        remote.as_json = as_json
+        command(remote, *args, **options)
+
+    return asking
+
+
+def reaches_gateway(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with `--admin` and `--state`; it is given a `Remote`, and its errors are told."""
+
     @click.option(
         "--admin",
         metavar="URL",
@@ -104,22 +117,21 @@ def asks_gateway(command: Callable[..., None]) -> Callable[..., None]:
         type=click.Path(path_type=Path, file_okay=False),
         help="State directory of the gateway, in which its socket is. [default: state]",
     )
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @functools.wraps(command)
-    def asking(*args: Any, admin: str | None, state: Path | None, as_json: bool, **options: Any) -> None:
+    def reaching(*args: Any, admin: str | None, state: Path | None, **options: Any) -> None:
         name = click.get_current_context().command_path
         try:
-            with contextlib.closing(_remote(admin, state, as_json=as_json)) as remote:
+            with contextlib.closing(_remote(admin, state)) as remote:
                 command(remote, *args, **options)
         except VestibuleError as error:
             for line in _told(error):
                 click.echo(f"{name}: {line}", err=True)
             sys.exit(1)
 
-    return asking
+    return reaching
 
 
-def _remote(admin: str | None, state: Path | None, *, as_json: bool) -> Remote:
+def _remote(admin: str | None, state: Path | None) -> Remote:
     if admin and state:
         raise click.UsageError("--admin and --state both say where the gateway is: write one of them")
     where = admin or f"unix:{(state or Path(os.environ.get(STATE) or 'state')) / SOCKET}"
@@ -127,7 +139,7 @@ def _remote(admin: str | None, state: Path | None, *, as_json: bool) -> Remote:
     # Who can open the socket needs none, and no other program that answers there should get one.
     given = Secret(token) if token and not where.startswith("unix:") else None
     try:
-        return Remote(where, given, as_json=as_json)
+        return Remote(where, given)
     except ValueError as exc:
         raise click.BadParameter(str(exc), param_hint="--admin") from None
 

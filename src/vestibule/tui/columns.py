@@ -1,0 +1,55 @@
+"""Columns of the lists: what each says of an item, and how much room it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from vestibule.tui.text import plain
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One column."""
+
+    head: str
+    text: Callable[[Any], str]
+    least: int
+    """Columns of the terminal that it needs."""
+    most: int = 0
+    """What it gets at most where there is room; 0: as little as it needs."""
+    role: Callable[[Any], str] | str = ""
+    right: bool = False
+    """Figures end at the same place."""
+    rank: int = 0
+    """Where there is no room for all, the highest goes first; 0: it stays."""
+
+    def shown(self, item: Any) -> tuple[str, str]:
+        """Its text of an item, and how that looks."""
+        role = self.role if isinstance(self.role, str) else self.role(item)
+        return plain(self.text(item)), role
+
+
+def widths(columns: Sequence[Column], room: int) -> list[int]:
+    """How wide each is; 0: it isn't shown. A blank stands after each but the last."""
+    shown = list(columns)
+    while len(shown) > 1 and _needed(shown) > room and any(column.rank for column in shown):
+        shown.remove(max(shown, key=lambda column: column.rank))
+    got = {id(column): column.least for column in shown}
+    spare = room - _needed(shown)
+    growing = [column for column in shown if column.most > column.least]
+    while spare > 0 and growing:
+        # The one that is furthest from what it would like: all grow in proportion.
+        column = max(growing, key=lambda one: (one.most - got[id(one)]) / one.most)
+        got[id(column)] += 1
+        spare -= 1
+        growing = [one for one in growing if got[id(one)] < one.most]
+    if spare < 0 and shown:
+        widest = max(shown, key=lambda column: got[id(column)])
+        got[id(widest)] = max(got[id(widest)] + spare, 1)
+    return [got.get(id(column), 0) for column in columns]
+
+
+def _needed(columns: Sequence[Column]) -> int:
+    return sum(column.least for column in columns) + len(columns) - 1
