@@ -55,6 +55,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """16 hex digits: this request's own; what it caused names it as its parent."""
     parent_id: str = ""
     """The span that caused it; empty: none is known."""
+    edge: str = ""
+    """Who asked, and by which contract, where an edge did: `validate 127.0.0.1`."""
 
 
 class TrafficPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,12 +6,15 @@ are up; until then requests for the gateway's own paths wait. Of several process
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Container
 
 import msgspec
 
 from vestibule.back_office import BackOffice, Basis
-from vestibule.observe.metrics import Metrics
+from vestibule.observe.metrics import AUDIT_WAITING, WEBHOOKS_WAITING, Metrics, Values
+from vestibule.observe.rates import Rates
+from vestibule.observe.traffic import Traffic
 from vestibule.proxy.asgi import Application
 from vestibule.service.admin import AdminTokens
 from vestibule.service.basic import Passwords
@@ -23,6 +26,8 @@ from vestibule.service.signin import SignIn
 from vestibule.service.steward import Steward
 from vestibule.service.tries import SharedTries
 from vestibule.store import base
+from vestibule.web.admin import app as admin
+from vestibule.web.admin.door import Door
 from vestibule.web.api import app as api
 from vestibule.web.api.office import Office
 from vestibule.web.app import build
@@ -42,6 +47,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Where a return address may lead."""
     pages: Pages
     metrics: Metrics
+    traffic: Traffic
+    rates: Rates
 
 
 class ControlPlane:
@@ -49,6 +56,8 @@ class ControlPlane:
 
     def __init__(self, parts: Parts, back_office: BackOffice) -> None:
         basis, self._parts, self._back = parts.basis, parts, back_office
+        self.closing = asyncio.Event()
+        """To be set when the program ends: what streams ends then."""
         self._minting = Minting(Locker(parts.parking, basis.ring), back_office.app_tokens, basis.table)
         self._signin = SignIn(
             sessions=basis.sessions,
@@ -65,7 +74,7 @@ class ControlPlane:
             table=basis.table,
             flow_life_s=basis.lifetimes.flow_s,
         )
-        self.application: Application = build(
+        own = build(
             self._signin,
             back_office.people,
             self._minting,
@@ -73,8 +82,13 @@ class ControlPlane:
             parts.pages,
             log=basis.log,
         )
-        self.admin: Application = api.build(self._office())
+        office = self._office()
+        admin_api = api.build(office)
+        door = Door(admin_api, office.tokens, basis.ring)
+        self.admin: Application = admin.build(admin_api, door, log=basis.log)
+        self.application: Application = admin.Beside(own, self.admin)
         back_office.on_offer = self._use
+        self._show()
         back_office.webhooks.start()
 
     def _office(self) -> Office:
@@ -88,7 +102,10 @@ class ControlPlane:
             steward=self._steward(),
             ring=self._parts.basis.ring,
             metrics=self._parts.metrics,
-            log=self._parts.basis.log,
+            traffic=self._parts.traffic,
+            rates=self._parts.rates,
+            closing=self.closing,
+            log=self._parts.basis.log.of("admin"),
         )
 
     def _steward(self) -> Steward:
@@ -101,6 +118,16 @@ class ControlPlane:
             table=lambda: registry.offer.table,
             span=basis.lifetimes.span,
         )
+
+    def _show(self) -> None:
+        """What is looked at when somebody asks for metrics."""
+        events, outbox = self._back.events, self._back.records.outbox
+
+        async def waiting() -> Values:
+            return {(): float(await outbox.count())}
+
+        self._parts.metrics.show(AUDIT_WAITING, lambda: {(): float(events.waiting)})
+        self._parts.metrics.show_later(WEBHOOKS_WAITING, waiting)
 
     def _use(self, offer: Offer) -> None:
         """Other providers are in force."""

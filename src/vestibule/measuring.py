@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from vestibule import __version__
+from vestibule.config.compile import Compiled
+from vestibule.core.tracing import Tracing
 from vestibule.errors import StoreError
 from vestibule.observe import clock
 from vestibule.observe.log import Log
@@ -31,11 +33,14 @@ from vestibule.observe.metrics import (
     PROCESS_MEMORY,
     PROCESS_START,
     PROCESS_STARTS,
+    SIGN_INS,
     STORE_UP,
     WORKERS,
     WORKERS_WANTED,
     Metrics,
 )
+from vestibule.observe.rates import Rates
+from vestibule.observe.trace import Tracer
 from vestibule.observe.traffic import Traffic
 from vestibule.opening import Kept
 from vestibule.proxy.listener import Listening
@@ -52,23 +57,29 @@ _LOOK_S: Final = 1.0
 class Measuring:
     """Open while the process runs."""
 
-    def __init__(self, name: str, kept: Kept, log: Log, remote: Remote | None, workers: int) -> None:
+    def __init__(self, name: str, kept: Kept, log: Log, remote: Remote | None, compiled: Compiled) -> None:
         """`name`: of the process; `remote`: where a worker tells what it has measured."""
         self.traffic = Traffic()
+        self.rates = Rates()
+        """Of all requests, where all are known."""
         self._name = name
         self._changes = kept.changes
         self._log = log
         self._store = kept.store
-        self._workers = workers
+        self._workers = compiled.workers
+        self._tracer: Tracer | None = None
         self._started_at = clock.now()
         self._cpu_s = self._dropped = 0.0
+        self._signed_in = 0
         self._sure_mono = time.monotonic()
         self.listeners: Sequence[Listening] = ()
         self.metrics = Metrics(self.traffic, meter=kept.meter, counts=remote is None)
         self.metrics.here = self.figures
         if remote is None:
             self._reporter = None
+            self.traffic.subscribe(self.rates.add)
             kept.meter.add(PROCESS_STARTS, (name,))
+            self._trace(compiled.tracing)
         else:
             self._reporter = Reporter(self.traffic, remote, self.figures, kept.meter)
         self._show()
@@ -76,14 +87,36 @@ class Measuring:
     async def report(self, _now: float = 0.0, _fence: int = 0) -> None:
         """Count what has come, and tell it to who shows it."""
         self.metrics.count()
+        if self._tracer is not None:
+            self._tracer.count()
         meter, cpu_s, dropped = self.metrics.meter, time.process_time(), self._log.dropped
         meter.add(PROCESS_CPU, (self._name,), cpu_s - self._cpu_s)
         meter.add(LOG_DROPPED, (), dropped - self._dropped)
         self._cpu_s, self._dropped = cpu_s, dropped
+        self._count_rates()
         if self._changes.is_current(time.monotonic()):
             self._sure_mono = time.monotonic()
         if self._reporter is not None:
             self._reporter.send()
+
+    def _count_rates(self) -> None:
+        """Take in what waits, and the sign-ins that were counted since."""
+        self.rates.take_in()
+        ways = self.metrics.meter.series(SIGN_INS)
+        signed_in = sum(int(values[0]) for (_, outcome), values in ways if outcome == "ok")
+        self.rates.signed_in(clock.now(), max(0, signed_in - self._signed_in))
+        self._signed_in = signed_in
+
+    def close(self) -> None:
+        """Send what is still to be sent."""
+        if self._tracer is not None:
+            self._tracer.close()
+
+    def _trace(self, tracing: Tracing | None) -> None:
+        if tracing is not None:
+            self._tracer = Tracer(
+                tracing, self.traffic, self.metrics.meter, self._log, word=self.metrics.word
+            )
 
     def figures(self) -> Figures:
         """How this process is now."""

@@ -100,9 +100,10 @@ class Rates:
         if len(self._waiting) >= WAITING_MAX:
             self.take_in()
 
-    def signed_in(self, at: float) -> None:
-        """Somebody has."""
-        _cell(self._all, at, STEPS).sign_ins += 1
+    def signed_in(self, at: float, count: int) -> None:
+        """So many people have."""
+        if count:
+            _cell(self._all, at, STEPS).sign_ins += count
 
     def take_in(self) -> None:
         """Count what waits."""

@@ -35,7 +35,8 @@ def test_what_ended_how_is_told_step_by_step():
     found = counted(
         record(NOW - STEP_S), record(status=502), record(status=403), record(status=403, backend_s=0.1)
     )
-    found.signed_in(NOW)
+    found.signed_in(NOW, 1)
+    found.signed_in(NOW, 0)
     began_at, steps = found.steps(NOW)
     assert began_at == NOW - (STEPS - 1) * STEP_S
     assert len(steps) == STEPS

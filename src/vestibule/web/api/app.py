@@ -29,6 +29,7 @@ from vestibule.web.api import (
     metrics,
     sessions,
     tokens,
+    traffic,
     users,
 )
 from vestibule.web.api.door import Door
@@ -47,6 +48,7 @@ RESOURCES: tuple[APIRouter, ...] = (
     tokens.router,
     explain.router,
     audit.router,
+    traffic.router,
 )
 
 _DESCRIPTION = """\

@@ -44,9 +44,13 @@ class Door:
         except VestibuleError as error:
             await failure(error, asker, self._office.log, **about)(scope, receive, send)
             return
-        started = False
+        started = got = False
 
         async def once() -> Message:
+            nonlocal got
+            if got:
+                return await receive()  # that who asked has left
+            got = True
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def watched(message: Message) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -15,6 +16,8 @@ from vestibule.core.seal import KeyRing
 from vestibule.model import AdminToken
 from vestibule.observe.log import Log
 from vestibule.observe.metrics import Metrics
+from vestibule.observe.rates import Rates
+from vestibule.observe.traffic import Traffic
 from vestibule.service.admin import AdminTokens, Asker
 from vestibule.service.app_tokens import AppTokens
 from vestibule.service.events import Events
@@ -59,6 +62,10 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     ring: KeyRing
     """Signs cursors."""
     metrics: Metrics
+    traffic: Traffic
+    rates: Rates
+    closing: asyncio.Event
+    """Set when the program ends: what streams ends, too."""
     log: Log
 
 

@@ -19,6 +19,7 @@ from vestibule.errors import ProviderUnavailable
 from vestibule.model import Identity, User
 from vestibule.observe.log import Log
 from vestibule.observe.metrics import Metrics
+from vestibule.observe.rates import Rates
 from vestibule.observe.traffic import Traffic
 from vestibule.service.admin import AdminTokens, Asker
 from vestibule.service.app_tokens import AppTokens
@@ -63,7 +64,7 @@ class ApiDesk:
 
     def __init__(self, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self.now = NOW
-        self.store = store = Store()
+        self.store = store = Store(ring=RING)
         self.written = io.StringIO()
         log = Log(self.written)
         changes = Changes()
@@ -89,7 +90,11 @@ class ApiDesk:
         self.steward = self._steward(log, changes, random)
         self.events = Events(log, now=lambda: self.now)
         self.events.keep_in(store.audit)
-        self.metrics = Metrics(Traffic(), now=lambda: self.now)
+        self.traffic = Traffic()
+        self.rates = Rates()
+        self.closing = asyncio.Event()
+        self.traffic.subscribe(self.rates.add)
+        self.metrics = Metrics(self.traffic, now=lambda: self.now)
         self.app = build(
             Office(
                 people=self.people,
@@ -101,6 +106,9 @@ class ApiDesk:
                 steward=self.steward,
                 ring=RING,
                 metrics=self.metrics,
+                traffic=self.traffic,
+                rates=self.rates,
+                closing=self.closing,
                 log=log,
             )
         )
@@ -158,6 +166,10 @@ class ApiDesk:
     def call(self, method: str, path: str, value: Any = None, **options: Any) -> Reply:
         """Ask `/api/v1` + path over the socket, or as the options say: `body`, `headers`, `is_owner`, `address`."""
         body = options.get("body", b"" if value is None else msgspec.json.encode(value))
+        return asyncio.run(self._call(self.scope(method, path, body, **options), body))
+
+    def scope(self, method: str, path: str, body: bytes = b"", **options: Any) -> dict[str, Any]:
+        """The ASGI scope of such a call."""
         headers = {"content-type": "application/json"} if body else {}
         headers |= options.get("headers", {})
         pairs = [(name.encode(), text.encode("latin-1")) for name, text in headers.items()]
@@ -169,7 +181,7 @@ class ApiDesk:
             request_id="req-0123",
             now=self.now,
         )
-        scope = {
+        return {
             "type": "http",
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
@@ -184,7 +196,6 @@ class ApiDesk:
             "server": ("localhost", 80),
             "state": {"asker": asker},
         }
-        return asyncio.run(self._call(scope, body))
 
     async def _call(self, scope: dict[str, Any], body: bytes) -> Reply:
         sent: list[Any] = []
