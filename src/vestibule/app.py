@@ -15,13 +15,14 @@ import socket
 import ssl
 import stat
 from collections.abc import Coroutine, Mapping
+from functools import partial
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from vestibule.config.compile import Compiled
 from vestibule.core.call import Call
 from vestibule.core.listener import ListenAddress
-from vestibule.core.route import Host, ReturnHosts, site_of
+from vestibule.core.route import Host, ReturnHosts, admin_name, site_of
 from vestibule.errors import StoreError, VestibuleError
 from vestibule.measuring import Measuring
 from vestibule.observe import clock
@@ -215,6 +216,8 @@ class App:
                     answers=self._answers,
                     traffic=self.traffic,
                     log=self._log,
+                    gateway=self.gateway,
+                    host=partial(self._host_of, admin_name(at.port)),
                 )
                 found.append(Listener(at, admin, clock=clock, slashes=True))
         return found
@@ -226,11 +229,15 @@ class App:
         return Office(
             self._compiled.control_socket,
             self._application,
-            host_of=lambda name: self._offer.table.host(name),  # noqa: PLW0108 - of what is in force then
+            host_of=self._host_of,
             traffic=self.traffic,
             metrics=self.measuring.metrics,
             log=self._log,
         )
+
+    def _host_of(self, name: bytes) -> Host | None:
+        """The host of this name, as it is in force now."""
+        return self._offer.table.host(name)
 
     def _gateway(self) -> Gateway:
         compiled = self._compiled

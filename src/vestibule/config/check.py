@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from vestibule.config import schema
-from vestibule.config.admin import admin_port, check_admin
+from vestibule.config.admin import admin_port, admin_scope, check_admin, check_pages
 from vestibule.config.branding import check_brandings
 from vestibule.config.call import Interface, Sources, check_calls
 from vestibule.config.client import Client, check_kind, read_client
@@ -41,6 +41,8 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     scopes: Mapping[str, Scope] = {}
     """Hosts by canonical name."""
     domains: tuple[Domain, ...] = ()
+    admin: Scope | None = None
+    """The admin port as a host; None where nobody signs in to its pages."""
     interfaces: tuple[Interface, ...] = ()
     servings: tuple[Serving, ...] = ()
     sources: Mapping[str, ProviderConfig] = {}
@@ -69,15 +71,18 @@ def check(config: schema.Config, report: Report) -> Checked:
     check_redis(config, report)
     check_admin(config, report)
     check_edges(config, report)
+    check_pages(scopes.values(), report)
+    admin = admin_scope(config, clients, report)
     check_webhooks(config, report)
     check_log(config, report)
     _check_names(config.secret, "secrets", report)
-    _warn_unused(config, scopes, report)
+    _warn_unused(config, [*scopes.values(), *((admin,) if admin is not None else ())], report)
     return Checked(
         clients=clients,
         scopes=scopes,
         domains=domains,
         interfaces=interfaces,
+        admin=admin,
         servings=servings,
         sources=sources.used,
         brandings=check_brandings(config, report),
@@ -208,8 +213,8 @@ def _take(
     taken.append((listen, place))
 
 
-def _warn_unused(config: schema.Config, scopes: Mapping[str, Scope], report: Report) -> None:
-    used = {full for scope in scopes.values() for full in scope.clients.values()}
+def _warn_unused(config: schema.Config, scopes: Iterable[Scope], report: Report) -> None:
+    used = {full for scope in scopes for full in scope.clients.values()}
     for node in (*config.provider, *config.oauth):
         if node.label not in used and not report.faults:
             report.warn(node.label_at, f"`{node.label}` serves no host: list it in a host's sign_in")

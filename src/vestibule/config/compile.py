@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from vestibule.config import schema
-from vestibule.config.admin import admin_port, admin_socket, bus_socket, control_socket
+from vestibule.config.admin import admin_port, admin_socket, admin_url, bus_socket, control_socket
 from vestibule.config.branding import title_of
 from vestibule.config.call import Interface
 from vestibule.config.check import listeners_of
@@ -104,7 +104,7 @@ def compile_config(loaded: Loaded) -> Compiled:
         for scope in checked.scopes.values()
     )
     servings = (_serving(serving, loaded, has_tokens=has_tokens) for serving in checked.servings)
-    table = RouteTable(aligned((*hosts, *servings)))
+    table = RouteTable(aligned((*hosts, *servings, *_admin(loaded))))
     return Compiled(
         table=table,
         listeners=tuple(_listener(listen, gateway, "http") for listen in listeners_of(config)),
@@ -212,6 +212,14 @@ def _route(scope: Scope, number: int, prefix: bytes, inherited: Backend) -> Rout
         backend = inherited
     return Route(
         prefix=prefix,
+def _admin(loaded: Loaded) -> tuple[Host, ...]:
+    """The admin port as a host, where people sign in to its pages: no client's name leads to it."""
+    scope, listen = loaded.checked.admin, admin_port(loaded.config)
+    if scope is None or listen is None:
+        return ()
+    return (replace(_host(scope, loaded, has_tokens=False), base_url=admin_url(listen)),)
+
+
         backend=backend,
         policy=scope.policies[number + 1],
         preflight=_preflight(scope, number + 1),

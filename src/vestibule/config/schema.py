@@ -23,6 +23,7 @@ from vestibule.config.value import (
     FilePath,
     Network,
     Seconds,
+    Offered,
     SecondsOrNone,
     StoreUrl,
 )
@@ -30,6 +31,7 @@ from vestibule.core.lifetimes import USUAL
 from vestibule.core.listener import ListenAddress
 from vestibule.core.redis import Redis
 from vestibule.model import Secret
+from vestibule.core.rule import Rule
 
 __all__ = [
     "FETCH_TIMEOUT_S",
@@ -152,16 +154,12 @@ class Store(Node, kw_only=True):
 
 
 class Admin(Node, kw_only=True):
-    """The admin API: users, invitations, identity providers.
+    """The admin API, and the pages that show what it does: docs/admin.md.
 
     It always answers on the Unix socket `admin.sock` in the state directory, to the user the gateway runs as; with
     this block on a port of this machine too, to whoever has an admin token (`vestibule tokens create`). May be
     split like `gateway`.
     """
-
-    LATER: ClassVar[Mapping[str, str]] = {
-        "allow": "the owner of admin.sock may, and whoever has an admin token"
-    }
 
     listen: ListenAddress | None = None
     """Loopback address, as in `"127.0.0.1:9000"`. Plain HTTP: other machines come by an SSH tunnel, or by an edge
@@ -169,6 +167,11 @@ class Admin(Node, kw_only=True):
 
 
 class Lifetimes(Node, kw_only=True):
+    allow: tuple[Rule, ...] = ()
+    """Who may use the admin pages by signing in as on a host, with rules as in `access`: `["email:ann@example.com"]`.
+    Whoever may, may do everything there. Without it: whoever has an admin token."""
+    sign_in: tuple[Offered, ...] | None = None
+    """IDs of the providers they sign in with, as in `host`. Without it: all that stand at top level."""
     """How long things live: `"30s"`, `"10m"`, `"24h"`, `"7d"`. May be split like `gateway`."""
 
     LATER: ClassVar[Mapping[str, str]] = {

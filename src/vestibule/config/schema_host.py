@@ -96,9 +96,10 @@ class Host(Passing, kw_only=True):
     """For people; without it the host's name."""
     backend: tuple[Backend, ...] = ()
     """Where requests go: `host:port` (http), `https://host:port`, `unix:PATH`, `static:DIR`,
-    `internal:echo`, `internal:account` (no app at all: people sign in, and see their account), `serving:ID`, or a list
-    of servers, used in turn, a dead one left out. May be left out where edges ask (`forward_auth` in `gateway`): then
-    nothing passes through here, and the edge sends requests on."""
+    `internal:echo`, `internal:account` (no app at all: people sign in, and see their account), `internal:admin` (the
+    admin pages: whoever gets in may do everything), `serving:ID`, or a list of servers, used in turn, a dead one left
+    out. May be left out where edges ask (`forward_auth` in `gateway`): then nothing passes through here, and the edge
+    sends requests on."""
     insecure: bool = False
     """True: the certificate of an https backend is not checked."""
     max_body: Size | None = None

@@ -35,6 +35,7 @@ Seconds = NewType("Seconds", float)
 SecondsOrNone = NewType("SecondsOrNone", float)
 """A span that may be nothing."""
 Size = NewType("Size", int)
+Share = NewType("Share", float)
 HostName = NewType("HostName", str)
 """Canonical: lower case, no trailing dot, no port."""
 Origin = NewType("Origin", str)
@@ -102,6 +103,13 @@ def size(data: Any) -> Size:
     if isinstance(data, str) and (found := _SIZE_RE.fullmatch(data.strip())):
         return Size(int(found[1]) * _SIZES[found[2]])
     raise Unfit('is a size: "64KiB", "10MiB", "1GiB" or a number of bytes')
+
+
+def share(data: Any) -> Share:
+    """A part of all, from 0 to 1."""
+    if isinstance(data, bool) or not isinstance(data, int | float) or not 0 <= data <= 1:
+        raise Unfit("is a number from 0 to 1: 0.1")
+    return Share(data)
 
 
 def host_name(data: str) -> HostName:
@@ -251,7 +259,7 @@ def _endpoint(data: str) -> Endpoint:
 
 
 #: backends that are built in
-INTERNAL = ("account", "echo")
+INTERNAL = ("account", "admin", "echo")
 
 
 def backend(data: str) -> Backend:
@@ -431,6 +439,7 @@ KINDS: Mapping[Any, Kind] = {
     Secret: Kind("text", secret),
     Seconds: Kind("span of time", seconds, text=False),
     SecondsOrNone: Kind("span of time", seconds_or_none, text=False),
+    Share: Kind("part of all", share, text=False),
     Size: Kind("size in bytes", size, text=False),
     Origin: Kind("URL", origin),
     HostName: Kind("host name", host_name),

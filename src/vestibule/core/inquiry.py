@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from vestibule.core.explain import Condition, explain
-from vestibule.core.route import Host, Route, RouteTable, has_one_meaning, is_own, is_serving, serving_name
+from vestibule.core.route import Host, Route, RouteTable, has_one_meaning, is_inner, is_own, serving_name
 from vestibule.errors import BadRequest, NotFound
 from vestibule.model import Asker, Deny, SignIn, StepUp
 from vestibule.protocol import url
@@ -104,11 +104,11 @@ def _host(table: RouteTable, authority: str) -> Host:
         return host
     for other in table.hosts.values():
         shown = other.base_url.partition("://")[2]
-        # Of servings, which are all on this machine, the port tells one from another.
-        is_meant = shown == authority if is_serving(other.name) else bool(shown)
+        # Of servings and the admin listener, which are all on this machine, the port tells one from another.
+        is_meant = shown == authority if is_inner(other.name) else bool(shown)
         if is_meant and url.authority(shown.encode("ascii")).host == name.host:
             return other
-    known = [one.decode("ascii") for one in table.hosts if not is_serving(one)]
+    known = [one.decode("ascii") for one in table.hosts if not is_inner(one)]
     more = ", …" if len(known) > _SHOWN_MAX else ""
     raise NotFound(f"there is no host {authority} here, but {', '.join(known[:_SHOWN_MAX])}{more}")
 

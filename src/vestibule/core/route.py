@@ -38,6 +38,10 @@ ACCOUNT_PATH = "/@/account"
 REGISTER_PATH = f"{ACCOUNT_PATH}/register"
 
 
+ADMIN = "admin"
+"""The built-in application that the admin pages are."""
+
+
 class Trust(msgspec.Struct, frozen=True, kw_only=True):
     """By what a server of TLS is known, and what the gateway shows it, where that is not as usual."""
 
@@ -312,6 +316,26 @@ def is_serving(name: bytes) -> bool:
     return name.startswith(b"serving:")
 
 
+def admin_name(port: int) -> bytes:
+    """The name under which the admin listener stands among the hosts, where people sign in to its pages."""
+    return b"admin:%d" % port
+
+
+def is_admin(name: bytes) -> bool:
+    """True for a name that `admin_name` gives."""
+    return name.startswith(b"admin:")
+
+
+def is_inner(name: bytes) -> bool:
+    """True for a serving and the admin listener: no client can ask a listener for hosts by such a name."""
+    return b":" in name
+
+
+def shows_admin(host: Host) -> bool:
+    """True where the admin pages are: whoever is let in there may do everything."""
+    return any(route.backend.internal == ADMIN for route in host.routes.values())
+
+
 class RouteTable:
     """Hosts by name; replaced whole when the configuration, or a provider of the database, changes."""
 
@@ -340,8 +364,10 @@ class ReturnHosts(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, table: RouteTable) -> ReturnHosts:
         """The table's."""
-        names = {name.decode("ascii") for name in table.hosts if not is_serving(name)}
-        shown = {host.base_url.partition("://")[2] for host in table.hosts.values() if host.base_url}
+        names = {name.decode("ascii") for name in table.hosts if not is_inner(name)}
+        # Threat: whoever signs in at an app is sent to the operator's pages.
+        apart = [host for host in table.hosts.values() if not is_admin(host.name)]
+        shown = {host.base_url.partition("://")[2] for host in apart if host.base_url}
         found = {host.domain for host in table.hosts.values() if host.domain is not None}
         domains = sorted(domain.name for domain in found if domain.shares_cookie)
         return cls(frozenset(names | shown), tuple(domains))

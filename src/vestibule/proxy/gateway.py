@@ -23,7 +23,7 @@ from vestibule.core.route import (
     READY_PATH,
     Backend,
     RouteTable,
-    is_inner,
+    is_admin,
     is_serving,
 )
 from vestibule.errors import BadRequest, ClientError
@@ -338,5 +338,5 @@ class Gateway:
         if exchange.lasts:
             self._judge.forget(exchange)
         host = exchange.host.name if exchange.host is not None else b""
-        kind = Kind.SERVING if is_serving(host) else Kind.ADMIN if is_inner(host) else Kind.HOST
+        kind = Kind.SERVING if is_serving(host) else Kind.ADMIN if is_admin(host) else Kind.HOST
         self._traffic.add(record_of_exchange(exchange, kind, host, self._now()))

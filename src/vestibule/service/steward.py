@@ -20,7 +20,7 @@ from vestibule.core import session_token
 from vestibule.core.lifetimes import Span, shortest
 from vestibule.core.limit import Limit
 from vestibule.core.recent import Recent
-from vestibule.core.route import Host, RouteTable, is_serving
+from vestibule.core.route import Host, RouteTable, is_inner, shows_admin
 from vestibule.core.seal import KeyRing
 from vestibule.errors import ClientError, Conflict, Invalid, NotFound, TooManyTries
 from vestibule.model import Device, Identity, Secret, Session
@@ -224,10 +224,10 @@ class Steward:
     # -- what it may be -----------------------------------------------------------------------
 
     def _host(self, name: str) -> Host:
-        """Raises Invalid."""
+        """Raises Invalid. Threat: a service that makes itself an operator's session, by which it may do everything."""
         raw = name.encode("utf-8")
-        host = None if is_serving(raw) else self._table().host(raw)
-        if host is None:
+        host = None if is_inner(raw) else self._table().host(raw)
+        if host is None or shows_admin(host):
             raise Invalid((("host", "is no host of this gateway"),))
         return host
 

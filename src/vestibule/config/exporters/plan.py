@@ -20,7 +20,7 @@ from vestibule.core.route import (
     Host,
     Route,
     Server,
-    is_serving,
+    is_inner,
     serving_name,
 )
 from vestibule.errors import ConfigError
@@ -167,7 +167,7 @@ def plan_of(edge: str, compiled: Compiled) -> Plan:
     faults: list[str] = []
     hosts = compiled.table.hosts
     sites = tuple(
-        _site(_without_servings(host, hosts), faults) for host in hosts.values() if not is_serving(host.name)
+        _site(_without_servings(host, hosts), faults) for host in hosts.values() if not is_inner(host.name)
     )
     if faults:
         raise ConfigError(tuple(f"{fault}, which {edge} can't be told" for fault in faults))

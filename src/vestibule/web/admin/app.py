@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp
 
+from vestibule.core.route import is_own, shows_admin
 from vestibule.errors import ClientError, VestibuleError
 from vestibule.observe.log import Log
 from vestibule.web.admin import overview, signin
@@ -25,6 +26,7 @@ from vestibule.web.admin.api import query_of
 from vestibule.web.admin.asking import Ask, ask_of, check_page, with_body
 from vestibule.web.admin.door import Door
 from vestibule.web.admin.look import STATIC_PATH, Look
+from vestibule.web.admin.table import ITEMS, MANAGING
 
 Handler: TypeAlias = Callable[[Desk, Ask], Awaitable[Response]]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -35,11 +37,14 @@ PAGES: Final[Mapping[str, Mapping[str, Handler]]] = MappingProxyType(
         "/": {"GET": overview.overview},
         "/sign-in": {"GET": signin.sign_in, "POST": signin.by_token},
         "/sign-out": {"POST": signin.sign_out},
+        **MANAGING,
     }
 )
 OPEN: Final = frozenset({"/sign-in"})
 """Pages for who isn't signed in."""
-NAVIGATION: Final = (Item("/", "Overview"),)
+_OF_PROGRAMS: Final = frozenset({"/api", "/metrics"})
+"""What the API answers beside `/api/…`."""
+NAVIGATION: Final = (Item("/", "Overview"), *ITEMS)
 
 
 def build(api: ASGIApp, door: Door, *, log: Log) -> ASGIApp:
@@ -47,7 +52,26 @@ def build(api: ASGIApp, door: Door, *, log: Log) -> ASGIApp:
 
     `api`: the admin API, which answers its own paths where no visit is given.
     """
-    return Pages(Desk(look=Look(), door=door, log=log, nav=NAVIGATION), api)
+    return Pages(Desk(look=Look(), door=door, log=log.of("admin"), nav=NAVIGATION), api)
+
+
+class Beside:
+    """What visits lead to: the pages at hosts of theirs, where a path isn't the gateway's own, and else `own`."""
+
+    def __init__(self, own: ASGIApp, pages: ASGIApp) -> None:
+        self._own = own
+        self._pages = pages
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        """Answer one visit."""
+        host, path = scope["state"]["visit"].host, scope["path"].encode("ascii")
+        is_page = shows_admin(host) and not is_own(path, host)
+        await (self._pages if is_page else self._own)(scope, receive, send)
 
 
 class Pages:
@@ -66,7 +90,7 @@ class Pages:
     ) -> None:
         """Answer one request."""
         path: str = scope["path"]
-        if "visit" not in scope["state"] and (path == "/api" or path.startswith("/api/")):
+        if "visit" not in scope["state"] and (path in _OF_PROGRAMS or path.startswith("/api/")):
             await self._api(scope, receive, send)
             return
         message = await receive()
