@@ -26,7 +26,9 @@ from vestibule.core.route import Host, ReturnHosts, admin_name, site_of
 from vestibule.errors import StoreError, VestibuleError
 from vestibule.measuring import Measuring
 from vestibule.observe import clock
+from vestibule.observe.access import AccessLog
 from vestibule.observe.log import Log
+from vestibule.observe.traffic import Kind
 from vestibule.opening import Kept, key_jobs, last_word, opened, token_sources
 from vestibule.providers.base import Provider, Refresh
 from vestibule.proxy.account import Account
@@ -59,6 +61,7 @@ from vestibule.service.grants import Grants
 from vestibule.service.htpasswd import PasswordFiles, files_of
 from vestibule.service.introspection import Opaque
 from vestibule.service.jobs import Job, Jobs, sweeping, sweeps
+from vestibule.service.log_levels import LogLevels
 from vestibule.service.offer import Offer
 from vestibule.service.proof import Proofs
 from vestibule.service.provider_secrets import RESEAL_EVERY_S
@@ -103,8 +106,11 @@ class App:
         self._compiled = compiled
         self._ring = ring
         self._pages = Pages(failed=lambda said: log.error("template_failed", detail=said))
-        self.measuring = Measuring(name, kept, log, self._remote, compiled.workers)
+        self.measuring = Measuring(name, kept, log, self._remote, compiled)
         self.traffic = self.measuring.traffic
+        self.levels = LogLevels(log.levels, changes, later=loop.call_soon)
+        # The control process is told of the workers' requests, which they have logged themselves.
+        self.traffic.subscribe(AccessLog(log, only=Kind.ADMIN if role is Role.CONTROL else None).add)
         self._providers: dict[str, Provider] = {
             name: config.open() for name, config in compiled.clients.items()
         }
@@ -333,6 +339,7 @@ class App:
         except BaseException:
             await app.close(drain_s=0.0)
             raise
+        app.levels.begin()
         app._begin("control plane", app._load_rest())
         app._begin("sweep", app._sweep())
         app._jobs.start()
@@ -340,6 +347,8 @@ class App:
 
     async def close(self, drain_s: float = DRAIN_S) -> None:
         """Stop accepting, let answers under way end, close everything."""
+        if (control := result_of(self._control)) is not None:
+            control.closing.set()
         for listener in self.listeners:
             listener.stop()
         end = asyncio.get_running_loop().time() + drain_s
@@ -358,6 +367,7 @@ class App:
         await self.grants.close()
         self.passwords.close()
         await self._close_rest()
+        await asyncio.to_thread(self.measuring.close)
         await self._kept.close()
 
     async def _close_rest(self) -> None:
@@ -393,6 +403,9 @@ class App:
                     hosts=ReturnHosts.of(self._compiled.table),
                     pages=self._pages,
                     metrics=self.measuring.metrics,
+                    traffic=self.traffic,
+                    rates=self.measuring.rates,
+                    levels=self.levels,
                 )
                 self._control.set_result(module.ControlPlane(parts, back_office))
             with contextlib.suppress(StoreError):  # then the job goes on trying
@@ -489,7 +502,9 @@ class App:
             await back_office.flush()
 
     def _job_failed(self, name: str, error: VestibuleError) -> None:
-        self._log.of("jobs").error("job_failed", job=name, code=error.code, detail=error.detail or error.message)
+        self._log.of("jobs").error(
+            "job_failed", job=name, code=error.code, detail=error.detail or error.message
+        )
 
     def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

@@ -23,6 +23,7 @@ from vestibule.config.place import Place, Report
 from vestibule.config.redirect import check_redirect_urls
 from vestibule.config.redis import check_redis
 from vestibule.config.serving import Serving, check_servings
+from vestibule.config.tracing import check_tracing
 from vestibule.config.webhook import check_webhooks
 from vestibule.core.branding import Branding
 from vestibule.core.domain import Domain
@@ -40,9 +41,9 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """Identity clients by full name, in the order written."""
     scopes: Mapping[str, Scope] = {}
     """Hosts by canonical name."""
-    domains: tuple[Domain, ...] = ()
     admin: Scope | None = None
     """The admin port as a host; None where nobody signs in to its pages."""
+    domains: tuple[Domain, ...] = ()
     interfaces: tuple[Interface, ...] = ()
     servings: tuple[Serving, ...] = ()
     sources: Mapping[str, ProviderConfig] = {}
@@ -70,19 +71,20 @@ def check(config: schema.Config, report: Report) -> Checked:
     check_paths(config, report)
     check_redis(config, report)
     check_admin(config, report)
-    check_edges(config, report)
     check_pages(scopes.values(), report)
     admin = admin_scope(config, clients, report)
+    check_edges(config, report)
     check_webhooks(config, report)
     check_log(config, report)
+    check_tracing(config, report)
     _check_names(config.secret, "secrets", report)
     _warn_unused(config, [*scopes.values(), *((admin,) if admin is not None else ())], report)
     return Checked(
         clients=clients,
         scopes=scopes,
+        admin=admin,
         domains=domains,
         interfaces=interfaces,
-        admin=admin,
         servings=servings,
         sources=sources.used,
         brandings=check_brandings(config, report),

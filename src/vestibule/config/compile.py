@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from vestibule.config import schema
+from vestibule.config import hcl, schema
 from vestibule.config.admin import admin_port, admin_socket, admin_url, bus_socket, control_socket
 from vestibule.config.branding import title_of
 from vestibule.config.call import Interface
@@ -34,6 +34,7 @@ from vestibule.core.postgres import Postgres
 from vestibule.core.redis import Redis
 from vestibule.core.registration import Rules
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server, Trust, routes_of, with_callbacks
+from vestibule.core.tracing import Tracing
 from vestibule.core.webhook import Webhook
 from vestibule.model import Secret
 from vestibule.observe.outlet import Outlet
@@ -89,8 +90,15 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: tuple[Webhook, ...]
     """Who is told what happens."""
     audit_keep_s: float
+    tracing: Tracing | None
+    """Where spans go; None: nowhere."""
     log: Outlet
     """How much is logged, how, and where to."""
+    files: tuple[str, ...]
+    """Where it was read; none: the environment alone."""
+    document: hcl.Block
+    """As it was written; its secrets stand in it."""
+    loaded_at: float
 
 
 def compile_config(loaded: Loaded) -> Compiled:
@@ -132,7 +140,11 @@ def compile_config(loaded: Loaded) -> Compiled:
         people=checked.people,
         webhooks=webhooks_of(config),
         audit_keep_s=audit_keep_s(config),
+        tracing=loaded.tracing,
         log=outlet_of(config),
+        files=loaded.files,
+        document=loaded.document,
+        loaded_at=loaded.loaded_at,
     )
 
 
@@ -200,6 +212,14 @@ def _serving(serving: Serving, loaded: Loaded, *, has_tokens: bool) -> Host:
     )
 
 
+def _admin(loaded: Loaded) -> tuple[Host, ...]:
+    """The admin port as a host, where people sign in to its pages: no client's name leads to it."""
+    scope, listen = loaded.checked.admin, admin_port(loaded.config)
+    if scope is None or listen is None:
+        return ()
+    return (replace(_host(scope, loaded, has_tokens=False), base_url=admin_url(listen)),)
+
+
 def _route(scope: Scope, number: int, prefix: bytes, inherited: Backend) -> Route:
     """The route of this number; what the scope has for each, it has for the host itself first."""
     host, route, passed = scope.node, scope.node.route[number], scope.passed[number + 1]
@@ -212,14 +232,6 @@ def _route(scope: Scope, number: int, prefix: bytes, inherited: Backend) -> Rout
         backend = inherited
     return Route(
         prefix=prefix,
-def _admin(loaded: Loaded) -> tuple[Host, ...]:
-    """The admin port as a host, where people sign in to its pages: no client's name leads to it."""
-    scope, listen = loaded.checked.admin, admin_port(loaded.config)
-    if scope is None or listen is None:
-        return ()
-    return (replace(_host(scope, loaded, has_tokens=False), base_url=admin_url(listen)),)
-
-
         backend=backend,
         policy=scope.policies[number + 1],
         preflight=_preflight(scope, number + 1),

@@ -13,9 +13,12 @@ from vestibule.config.check import Checked, check
 from vestibule.config.place import Place, Report, in_order
 from vestibule.config.schema import Config, General
 from vestibule.config.shape import read
+from vestibule.config.tracing import tracing_of
 from vestibule.config.variables import Variables
+from vestibule.core.tracing import Tracing
 from vestibule.errors import ConfigError
 from vestibule.model import Secret
+from vestibule.observe import clock
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +29,11 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     """What is legal but risky, each `file:line:col: message`."""
+    tracing: Tracing | None = None
+    """Where spans go."""
+    document: hcl.Block = hcl.Block("", Place(""))
+    """All of it as it was written, with what the environment says in place of that."""
+    loaded_at: float = 0.0
     session_key: Secret | None = None
     """`VESTIBULE_SESSION_KEY`: stands for the key file; several keys are separated by commas, and the first seals."""
 
@@ -71,11 +79,15 @@ def examined(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Loaded,
     # What a broken file should have held would only be reported missing.
     checked = Checked() if torn and not config.host else check(config, report)
     key = _session_key(variables or Variables(_ours(environ), report), report)
+    tracing = tracing_of(config, environ, report)
     loaded = Loaded(
         config=config,
         checked=checked,
         files=files,
         warnings=in_order(report.warnings, files),
+        document=root,
+        loaded_at=clock.now(),
+        tracing=tracing,
         session_key=key,
     )
     return loaded, in_order(report.faults, files)

@@ -145,6 +145,8 @@ _BLOCKS: tuple[tuple[str, type[Node], str, str], ...] = (
     ("audit", schema.Audit, "", ""),
     ("log", schema.Log, "", ""),
     ("component", schema.Component, "in `log`", ""),
+    ("tracing", schema.Tracing, "", ""),
+    ("header", schema.TraceHeader, "in `tracing`", ""),
 )
 #: kinds that stand in blocks of their own
 _OWN_BLOCKS = frozenset({"oauth2", "client_credentials", "service_account"})

@@ -17,21 +17,22 @@ from vestibule.config.schema_host import EDGE, Access, Host, Route
 from vestibule.config.schema_log import Component, Log
 from vestibule.config.schema_passage import Header, Passing
 from vestibule.config.schema_serving import Serving
+from vestibule.config.schema_tracing import TraceHeader, Tracing
 from vestibule.config.schema_webhook import Audit, Webhook
 from vestibule.config.shape import Node
 from vestibule.config.value import (
     FilePath,
     Network,
-    Seconds,
     Offered,
+    Seconds,
     SecondsOrNone,
     StoreUrl,
 )
 from vestibule.core.lifetimes import USUAL
 from vestibule.core.listener import ListenAddress
 from vestibule.core.redis import Redis
-from vestibule.model import Secret
 from vestibule.core.rule import Rule
+from vestibule.model import Secret
 
 __all__ = [
     "FETCH_TIMEOUT_S",
@@ -68,6 +69,8 @@ __all__ = [
     "ServiceAccount",
     "Serving",
     "Store",
+    "TraceHeader",
+    "Tracing",
     "Webhook",
 ]
 
@@ -164,14 +167,14 @@ class Admin(Node, kw_only=True):
     listen: ListenAddress | None = None
     """Loopback address, as in `"127.0.0.1:9000"`. Plain HTTP: other machines come by an SSH tunnel, or by an edge
     that speaks TLS on this one."""
-
-
-class Lifetimes(Node, kw_only=True):
     allow: tuple[Rule, ...] = ()
     """Who may use the admin pages by signing in as on a host, with rules as in `access`: `["email:ann@example.com"]`.
     Whoever may, may do everything there. Without it: whoever has an admin token."""
     sign_in: tuple[Offered, ...] | None = None
     """IDs of the providers they sign in with, as in `host`. Without it: all that stand at top level."""
+
+
+class Lifetimes(Node, kw_only=True):
     """How long things live: `"30s"`, `"10m"`, `"24h"`, `"7d"`. May be split like `gateway`."""
 
     LATER: ClassVar[Mapping[str, str]] = {
@@ -307,6 +310,7 @@ class Config(Node, kw_only=True):
         "branding",
         "audit",
         "log",
+        "tracing",
     )
     """Unlabelled blocks of which several are read as one."""
     GENERAL: ClassVar[tuple[str, ...]] = ("ingress", "calling")
@@ -329,4 +333,5 @@ class Config(Node, kw_only=True):
     service_account: tuple[ServiceAccount, ...] = ()
     audit: Audit | None = None
     log: Log | None = None
+    tracing: Tracing | None = None
     webhook: tuple[Webhook, ...] = ()
