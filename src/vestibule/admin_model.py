@@ -342,7 +342,9 @@ class Levels(msgspec.Struct, frozen=True, kw_only=True):
     """How much is logged."""
 
     level: str
+    """From which level on events are written, of components without a level of their own."""
     components: dict[str, str]
+    """Of every component its own level (`off`: nothing), or empty."""
 
 
 # -- the trail ----------------------------------------------------------------------------------------

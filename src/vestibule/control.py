@@ -20,6 +20,7 @@ from vestibule.service.admin import AdminTokens
 from vestibule.service.basic import Passwords
 from vestibule.service.grants import Grants
 from vestibule.service.locker import Locker
+from vestibule.service.log_levels import LogLevels
 from vestibule.service.minting import Minting
 from vestibule.service.offer import Offer
 from vestibule.service.signin import SignIn
@@ -49,6 +50,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
     traffic: Traffic
     rates: Rates
+    levels: LogLevels
 
 
 class ControlPlane:
@@ -104,6 +106,7 @@ class ControlPlane:
             metrics=self._parts.metrics,
             traffic=self._parts.traffic,
             rates=self._parts.rates,
+            levels=self._parts.levels,
             closing=self.closing,
             log=self._parts.basis.log.of("admin"),
         )

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "tokens": "vestibule.cli.tokens",
         "keys": "vestibule.cli.keys",
         "audit": "vestibule.cli.audit",
+        "log": "vestibule.cli.log",
     }
 )
 

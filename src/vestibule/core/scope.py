@@ -25,6 +25,7 @@ SCOPES: Final[Mapping[str, str]] = MappingProxyType(
         "audit:read": "read what has happened",
         "traffic:read": "watch requests, figures, hosts, calls, edges, how providers do; no secret is among it",
         "configuration:read": "read the configuration in force and in the files, its secrets masked",
+        "log:write": "change how much is logged",
         "credentials:read": "list the credentials that sessions hold, masked",
         "credentials:reveal": "be shown the tokens of a person's credentials: who may, can act as them elsewhere",
     }
@@ -83,6 +84,8 @@ NEEDED: Final[Mapping[str, str]] = MappingProxyType(
         "revealCredential": "credentials:reveal",
         "getConfiguration": "configuration:read",
         "getConfigurationDifference": "configuration:read",
+        "getLogLevels": "configuration:read",
+        "updateLogLevels": "log:write",
     }
 )
 """Which scope an operation of the API asks for, by its `operationId`; others are for tokens without scopes."""

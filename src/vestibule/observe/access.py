@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from vestibule.observe.log import ACCESS, LEVELS, Log
-from vestibule.observe.traffic import Record
+from vestibule.observe.traffic import Kind, Record
 
 LEVEL: Final = "info"
 _COST_BYTES: Final = 700
@@ -18,13 +18,15 @@ _COST_BYTES: Final = 700
 class AccessLog:
     """Takes the records of this process's requests."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, *, only: Kind | None = None) -> None:
+        """`only`: of this kind."""
+        self._only = only
         self._sink = log.sink
         self._levels = log.levels
 
     def add(self, record: Record) -> None:
         """Write it, a little later, where the access log is on."""
-        if self._levels.least[ACCESS] <= LEVELS[LEVEL]:
+        if self._levels.least[ACCESS] <= LEVELS[LEVEL] and self._only in (None, record.kind):
             self._sink.put(record, _COST_BYTES + len(record.path), is_urgent=False)
 
 

@@ -48,6 +48,15 @@ _ID_BYTES: Final = 16
 _NOT_LOGGED: Final = ("before", "after")
 """What a change was about stands in the trail; the log has the names of what changed, and no names of people."""
 
+_COMPONENTS: Final = {
+    "session": "sessions",
+    "sign_in": "signin",
+    "keys": "credentials",
+    "credential": "credentials",
+    "audit": "store",
+}
+"""By the beginning of an event's name; all others are what admins and applications do."""
+
 _ACTING: ContextVar[Acting] = ContextVar("acting", default=NOBODY)
 
 
@@ -95,7 +104,7 @@ class Events:
         meter: Meter | None = None,
     ) -> None:
         """`key_id`: of the key that seals now (`seals_by`)."""
-        self._log = log
+        self._log = log.of("store")
         self._webhooks = tuple(webhooks)
         self._now = now
         self._random = random
@@ -269,7 +278,7 @@ class Events:
         changed = dict.fromkeys(name for part in _NOT_LOGGED for name in event.detail.get(part) or ())
         if changed:
             detail["detail_changed"] = list(changed)
-        self._log.info(event.action, **told, **detail)
+        self._log.of(component_of(event.action)).info(event.action, **told, **detail)
 
     def _bound(self) -> None:
         surplus = len(self._waiting) - WAITING_MAX
@@ -341,6 +350,11 @@ def _way_of(session: Session) -> str:
     if session.parent_id:
         return "handed_on"
     return "made" if session.made_by else "ok"
+
+
+def component_of(action: str) -> str:
+    """Whose event it is in the log."""
+    return _COMPONENTS.get(action.partition(".")[0], "admin")
 
 
 def _about(action: str, session: Session, **detail: str) -> Event:

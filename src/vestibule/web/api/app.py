@@ -26,6 +26,7 @@ from vestibule.web.api import (
     identities,
     identity_providers,
     invitations,
+    log,
     metrics,
     sessions,
     tokens,
@@ -49,6 +50,7 @@ RESOURCES: tuple[APIRouter, ...] = (
     explain.router,
     audit.router,
     traffic.router,
+    log.router,
 )
 
 _DESCRIPTION = """\

@@ -21,6 +21,7 @@ from vestibule.observe.traffic import Traffic
 from vestibule.service.admin import AdminTokens, Asker
 from vestibule.service.app_tokens import AppTokens
 from vestibule.service.events import Events
+from vestibule.service.log_levels import LogLevels
 from vestibule.service.people import People
 from vestibule.service.registry import Registry
 from vestibule.service.steward import Steward
@@ -64,6 +65,8 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
     traffic: Traffic
     rates: Rates
+    levels: LogLevels
+    """How much is logged."""
     closing: asyncio.Event
     """Set when the program ends: what streams ends, too."""
     log: Log

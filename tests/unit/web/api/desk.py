@@ -25,6 +25,7 @@ from vestibule.service.admin import AdminTokens, Asker
 from vestibule.service.app_tokens import AppTokens
 from vestibule.service.events import Events
 from vestibule.service.grants import Grants
+from vestibule.service.log_levels import LogLevels
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
 from vestibule.service.registry import Registry
@@ -108,6 +109,7 @@ class ApiDesk:
                 metrics=self.metrics,
                 traffic=self.traffic,
                 rates=self.rates,
+                levels=LogLevels(log.levels, changes, later=lambda told: told()),
                 closing=self.closing,
                 log=log,
             )
