@@ -1,4 +1,4 @@
-"""The console's program: it paints first and asks then, and turns what the gateway streams into a few frames a second."""
+"""The console's program: it paints first and asks then, and makes a few frames a second of what the gateway streams."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vestibule.errors import VestibuleError
 from vestibule.tui.desk import Desk
 from vestibule.tui.gateway import Gateway, told
 from vestibule.tui.screens.main import MainScreen
-from vestibule.tui.screens.page import Go, NextTheme, Page
+from vestibule.tui.screens.page import Go, Page
 from vestibule.tui.theme import PLAIN, THEMES, first
 
 FRAMES_PER_S: Final = 12
@@ -28,10 +28,8 @@ SCREENS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "about": ("vestibule.tui.screens.help", "AboutScreen"),
         "audit": ("vestibule.tui.screens.audit", "AuditScreen"),
-        "event": ("vestibule.tui.screens.audit", "EventScreen"),
         "help": ("vestibule.tui.screens.help", "HelpScreen"),
         "member": ("vestibule.tui.screens.member", "MemberScreen"),
-        "provider": ("vestibule.tui.screens.providers", "ProviderScreen"),
         "providers": ("vestibule.tui.screens.providers", "ProvidersScreen"),
         "session": ("vestibule.tui.screens.session", "SessionScreen"),
         "sessions": ("vestibule.tui.screens.sessions", "SessionsScreen"),
@@ -48,7 +46,6 @@ class Console(App[str]):
     ENABLE_COMMAND_PALETTE = False
     TITLE = "vestibule"
     CSS = """
-    Screen { background: $background; color: $foreground; }
     #body { height: 1fr; }
     .pane { border: round $panel; border-title-color: $secondary; border-subtitle-color: $secondary; }
     .pane:focus, .pane:focus-within { border: heavy $primary; border-title-color: $primary;

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from vestibule.tui.text import plain
+
+_FEW: Final = 4
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -38,7 +40,13 @@ def widths(columns: Sequence[Column], room: int) -> list[int]:
         shown.remove(max(shown, key=lambda column: column.rank))
     got = {id(column): column.least for column in shown}
     spare = room - _needed(shown)
-    growing = [column for column in shown if column.most > column.least]
+    for column in shown:
+        # A sign or two that make a word whole come first.
+        few = column.most - column.least
+        if 0 < few <= min(_FEW, spare):
+            got[id(column)] += few
+            spare -= few
+    growing = [column for column in shown if column.most > got[id(column)]]
     while spare > 0 and growing:
         # The one that is furthest from what it would like: all grow in proportion.
         column = max(growing, key=lambda one: (one.most - got[id(one)]) / one.most)

@@ -98,8 +98,9 @@ class Feed:
         return reversed(self._source.traffic(limit=HISTORY).items)
 
     def _put(self, rows: Iterable[Row]) -> None:
-        """Those that weren't there yet: a gateway that was restarted counts from one again, so that by its number
-        alone none is known.
+        """Those that weren't there yet.
+
+        By its number alone none is known: a gateway that was restarted counts from one again.
         """
         fresh = []
         for row in rows:

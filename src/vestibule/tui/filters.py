@@ -10,7 +10,18 @@ import msgspec
 
 from vestibule.admin_model import Row
 
-NAMES: Final = ("host", "person", "status", "decision", "method", "path", "provider", "kind", "session", "address")
+NAMES: Final = (
+    "host",
+    "person",
+    "status",
+    "decision",
+    "method",
+    "path",
+    "provider",
+    "kind",
+    "session",
+    "address",
+)
 """What a word may say, before its colon."""
 
 
@@ -28,9 +39,7 @@ class Filter(msgspec.Struct, frozen=True):
 
 
 def parsed(line: str) -> Filter:
-    """The filter of a line. What has no name that we know is text to be found anywhere. `-word` isn't there: a minus
-    is a sign of paths and ids.
-    """
+    """The filter of a line; what has no name that we know is text to be found anywhere."""
     words = []
     for word in line.split():
         name, colon, text = word.partition(":")

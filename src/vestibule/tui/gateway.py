@@ -70,8 +70,9 @@ class Gateway:
         return [Held(session, person) for session in islice(self.sessions.list(user_id), PEOPLE)]
 
     def sessions_at(self, host: str, seen: Iterable[str]) -> list[Held]:
-        """The sessions that are good at a host, those used last first: of the people seen in the traffic, and of the
-        first that there are. The API lists sessions by person.
+        """The sessions that are good at a host, those used last first.
+
+        The API lists sessions by person: asked about are those seen in the traffic, and the first that there are.
         """
         people = {user.id: _name(user) for user in islice(self.admin.users(), PEOPLE)}
         for user_id in islice(seen, PEOPLE):

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from rich.cells import cell_len, set_cell_size
 
 _LEVELS = "▁▂▃▄▅▆▇█"
+_UNITS = (("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12))
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -31,12 +32,12 @@ def fit(text: str, room: int, *, right: bool = False) -> str:
 
 def clock(at: datetime | None) -> str:
     """The time of day here."""
-    return f"{at.astimezone():%H:%M:%S}" if at else "–"
+    return f"{at.astimezone():%H:%M:%S}" if at else "-"
 
 
 def moment(at: datetime | None) -> str:
     """Date and time here, to the minute."""
-    return f"{at.astimezone():%Y-%m-%d %H:%M}" if at else "–"
+    return f"{at.astimezone():%Y-%m-%d %H:%M}" if at else "-"
 
 
 def span(length: timedelta) -> str:
@@ -73,17 +74,14 @@ def size(count_bytes: int) -> str:
     """`812 B`, `4.2 kB`, `71 MB`."""
     if count_bytes < 1000:
         return f"{count_bytes} B"
-    value = float(count_bytes)
-    for unit in ("kB", "MB", "GB", "TB"):
-        value /= 1000
-        if value < 999.5:
-            break
-    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
+    unit = next((one for one in _UNITS if count_bytes < 999.5 * one[1]), _UNITS[-1])
+    value = count_bytes / unit[1]
+    return f"{value:.1f} {unit[0]}" if value < 9.95 else f"{value:.0f} {unit[0]}"
 
 
 def count(number: int | None) -> str:
-    """`1 234`, with a thin gap; a question mark where it isn't known."""
-    return "?" if number is None else f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    """`1,234`; a question mark where it isn't known."""
+    return "?" if number is None else f"{number:,}"
 
 
 def rate(per_s: float) -> str:
@@ -116,4 +114,8 @@ def lane(began: float, took: float, whole: float, room: int) -> str:
     length = max(took / whole * room, 0.125)
     full, rest = divmod(int(length * 8), 8)
     bar = "█" * full + (_EIGHTHS[rest] if rest else "")
-    return fit(" " * first + (bar or "▏"), room) if first + len(bar) <= room else " " * first + bar[: room - first]
+    return (
+        fit(" " * first + (bar or "▏"), room)
+        if first + len(bar) <= room
+        else " " * first + bar[: room - first]
+    )

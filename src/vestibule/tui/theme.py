@@ -114,7 +114,13 @@ PALETTES: Final[Mapping[str, Palette]] = MappingProxyType({DARK: _DARK, LIGHT: _
 
 def is_colourless(environ: Mapping[str, str]) -> bool:
     """True for a terminal that has no colours, or whose owner wants none."""
-    return bool(environ.get("NO_COLOR")) or environ.get("TERM", "") in {"dumb", "vt100", "vt102", "vt220", "linux-m"}
+    return bool(environ.get("NO_COLOR")) or environ.get("TERM", "") in {
+        "dumb",
+        "vt100",
+        "vt102",
+        "vt220",
+        "linux-m",
+    }
 
 
 def first(environ: Mapping[str, str]) -> str:
@@ -139,7 +145,7 @@ def sign_of(status: int) -> str:
     if status >= 500:
         return "!"
     if status >= 400:
-        return "×"
+        return "x"
     if status == 0:
         return "-"
-    return "›" if status >= 300 else " "
+    return ">" if status >= 300 else " "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from textual.app import ComposeResult
@@ -15,6 +16,7 @@ from vestibule.tui.screens.live import LivePage
 from vestibule.tui.text import count, milliseconds, rate
 from vestibule.tui.widgets.rows import Rows
 
+_NAME: Final = 22
 _SHARES: Final = (1.0, 1.4, 1.0)
 _SHARE_LEAST: Final = 0.4
 _TOP_LEAST: Final = 4
@@ -26,10 +28,11 @@ def _figures(item: Any) -> Counts:
     return counts
 
 
-def _columns(head: str, name: str) -> tuple[Column, ...]:
-    """A name and how busy it is."""
+def _columns(head: str, name: str, items: Sequence[Any] = ()) -> tuple[Column, ...]:
+    """A name, which should be seen whole, and how busy it is."""
+    longest = max((len(getattr(item, name)) for item in items), default=0)
     return (
-        Column(head, lambda item: getattr(item, name), 8, 60, "strong"),
+        Column(head, lambda item: getattr(item, name), max(min(longest, _NAME), 8), 60, "strong"),
         Column("rate", lambda item: rate(_figures(item).requests_per_s), 5, 6, right=True),
         Column("p95", lambda item: milliseconds(_figures(item).p95_ms), 5, 6, "dim", right=True, rank=2),
         Column("all", lambda item: count(_figures(item).requests), 4, 8, "dim", right=True, rank=3),
@@ -61,7 +64,6 @@ class MainScreen(LivePage):
     DEFAULT_CSS = """
     MainScreen #above { height: 30%; min-height: 4; }
     """
-    name_of = ""
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
@@ -70,6 +72,10 @@ class MainScreen(LivePage):
         self.calls = Rows(_columns("calling", "id"), empty="none", key=lambda one: one.id, id="calls")
         self.hosts = Rows(_columns("host", "name"), empty="none", key=lambda one: one.name, id="hosts")
         self.edges = Rows(_columns("edge", "address"), empty="none", key=lambda one: one.address, id="edges")
+
+    def title_of(self) -> str:
+        """Which gateway."""
+        return self.desk.gateway.where.removeprefix("unix:")
 
     def body(self) -> ComposeResult:
         """Three panes, and the traffic."""
@@ -90,13 +96,16 @@ class MainScreen(LivePage):
         """How busy each is."""
         admin, desk = self.desk.gateway.admin, self.desk
         desk.hosts = await self.ask(admin.hosts)
-        self.hosts.show(desk.hosts)
+        self._fill(self.hosts, "host", "name", desk.hosts)
         desk.calls = await self.ask(admin.calls)
-        self.calls.show(desk.calls)
+        self._fill(self.calls, "calling", "id", desk.calls)
         desk.edges = await self.ask(admin.edges)
-        self.edges.show(desk.edges)
-        for rows in self._panes[:3]:
-            rows.border_subtitle = rows.place
+        self._fill(self.edges, "edge", "address", desk.edges)
+
+    def _fill(self, rows: Rows, head: str, name: str, items: Sequence[Any]) -> None:
+        rows.use(_columns(head, name, items))
+        rows.show(items)
+        rows.border_subtitle = rows.place
 
     # -- panes --------------------------------------------------------------------------------
 
@@ -162,5 +171,3 @@ class MainScreen(LivePage):
             self.go("sessions", name)
         else:
             self.say("no host to show the sessions of", "warn")
-
-

@@ -45,6 +45,8 @@ class Page(Screen[None]):
         Binding("question_mark", "help", "all keys of this screen", key_display="?", show=False),
         Binding("a", "about", "about", show=False),
         Binding("t", "theme", "dark, light or plain", show=False),
+        Binding("tab", "app.focus_next", "next pane", show=False),
+        Binding("shift+tab", "app.focus_previous", "pane before", show=False),
         Binding("q", "app.quit", "quit", show=False),
     ]
     every_s: float = EVERY_S

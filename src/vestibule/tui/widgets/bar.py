@@ -200,9 +200,12 @@ class Keys(OneLine):
 def shown_keys(screen: Screen[object]) -> Iterator[tuple[str, str]]:
     """Keys and words of what can be done here, each once."""
     told: set[str] = set()
-    for active in screen.active_bindings.values():
-        binding = active.binding
-        if binding.show and active.enabled and binding.action not in told:
+    shown = [one.binding for one in screen.active_bindings.values() if one.enabled and one.binding.show]
+    # What works everywhere is known after a while; what this screen has of its own comes first.
+    for binding in sorted(
+        shown, key=lambda binding: binding.action == "back" or binding.action.startswith("show(")
+    ):
+        if binding.action not in told:
             told.add(binding.action)
             yield binding.key_display or key_name(binding.key), binding.description
 

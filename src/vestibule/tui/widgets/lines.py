@@ -1,4 +1,4 @@
-"""Text to read: lines of pieces, each with how it looks; wrapped, and moved through where it is longer than its pane."""
+"""Text to read: lines of pieces, each with how it looks; wrapped, and moved through where it is too long."""
 
 from __future__ import annotations
 

@@ -83,16 +83,19 @@ class Rows(Widget, can_focus=True):
         empty: str = "",
         key: Callable[[Any], object] | None = None,
         rests: bool = True,
+        opens: bool = True,
         id: str = "",  # noqa: A002 - Textual's name
     ) -> None:
-        """`key`: what an item is known by when the list is shown anew; the cursor stays with it. `rests`: the cursor is
-        seen where the focus is elsewhere, too.
+        """`key`: what an item is known by when the list is shown anew; the cursor stays with it.
+
+        `rests`: the cursor is seen where the focus is elsewhere, too. `opens`: there is more to an item than is seen.
         """
         super().__init__(id=id or None)
         self._columns = tuple(columns)
         self._items: Items = ()
         self._key = key
         self._rests = rests
+        self._opens = opens
         self._widths: list[int] = []
         self.empty = empty
         """What stands there where nothing does."""
@@ -140,11 +143,15 @@ class Rows(Widget, can_focus=True):
         height, count = self._height, len(self._items)
         if count <= height:
             return ""
-        return f"{self._top + 1}–{min(self._top + height, count)} of {count}"
+        return f"{self._top + 1}-{min(self._top + height, count)} of {count}"
 
     @property
     def _height(self) -> int:
         return max(self.size.height - 1, 0)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
+        """Enter is a key only where it opens something."""
+        return self._opens or action != "open"
 
     # -- drawing ------------------------------------------------------------------------------
 

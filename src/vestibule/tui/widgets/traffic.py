@@ -17,20 +17,27 @@ from vestibule.tui.text import clock, count, milliseconds
 from vestibule.tui.theme import role_of, sign_of
 from vestibule.tui.widgets.rows import Rows
 
-HOST: Final = Column("host", lambda row: row.name or "–", 8, 30, "dim")
+_SLOW_MS: Final = 1000.0
+"""What takes longer is marked."""
+
+
+def _slow(row: Row) -> str:
+    return "warn" if row.took_ms >= _SLOW_MS else ""
+
+
+HOST: Final = Column("host", lambda row: row.name or "-", 8, 30, "dim")
 COLUMNS: Final = (
     Column("time", lambda row: clock(row.at), 8, role="dim"),
     HOST,
-    Column("meth", lambda row: row.method, 4, 7),
-    Column("path", lambda row: row.path, 12, 80, "strong"),
+    Column("meth", lambda row: row.method, 4, 6),
+    Column("path", lambda row: row.path, 12, 80),
     Column("", lambda row: sign_of(row.status), 1, role=lambda row: role_of(row.status)),
     Column("stat", lambda row: str(row.status or "left"), 4, role=lambda row: role_of(row.status)),
-    Column("ms", lambda row: milliseconds(row.took_ms), 5, 6, lambda row: _slow(row), right=True),
-    Column("person", lambda row: row.person or "–", 8, 30, lambda row: "" if row.person else "faint"),
-    Column("provider", lambda row: row.provider or "–", 6, 14, "dim", rank=1),
-    Column("decision", lambda row: row.decision or "–", 8, 34, "dim"),
+    Column("ms", lambda row: milliseconds(row.took_ms), 5, 6, _slow, right=True),
+    Column("person", lambda row: row.person or "-", 8, 30, lambda row: "" if row.person else "faint"),
+    Column("via", lambda row: row.provider or "-", 6, 14, "dim", rank=1),
+    Column("decision", lambda row: row.decision or "-", 8, 34, "dim"),
 )
-_SLOW_MS: Final = 1000.0
 
 
 class TrafficPane(Vertical):
@@ -43,7 +50,12 @@ class TrafficPane(Vertical):
     """
 
     def __init__(
-        self, ring: Ring, *, only: Callable[[Row], bool] | None = None, has_host: bool = True, what: str = "traffic"
+        self,
+        ring: Ring,
+        *,
+        only: Callable[[Row], bool] | None = None,
+        has_host: bool = True,
+        what: str = "traffic",
     ) -> None:
         """`only`: rows of anything else are none of this pane's."""
         super().__init__(id="traffic")
@@ -146,7 +158,3 @@ class TrafficPane(Vertical):
         filtered = f"{self._what} · {self.filter.line}" if self.filter.words else self._what
         self.border_title = f"{filtered} · {how}"
         self.border_subtitle = count(len(self.view))
-
-
-def _slow(row: Row) -> str:
-    return "warn" if row.took_ms >= _SLOW_MS else ""
