@@ -81,7 +81,7 @@ class BackOffice:
             deadline_s=basis.fetch_timeout_s,
         )
         self.driver = Driver(self._fetcher, KeySets(self._fetcher.get), basis.meter)
-        self.records = records.open_records(basis.database, basis.log)
+        self.records = records.open_records(basis.database, basis.log, ring=basis.ring)
         self.events = Events(basis.log, basis.webhooks, key_id=basis.ring.active_id, meter=basis.meter)
         self.events.keep_in(self.records.audit)
         basis.sessions.watched_by(self.events)

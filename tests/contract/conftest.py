@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.helpers.vault import VAULT
+from tests.helpers.vault import RING, VAULT
 from vestibule.store import memory, migrations, postgres, records, redis, split, sqlite
 
 
@@ -29,15 +29,15 @@ def kept_in(request, tmp_path, empty_file) -> Callable[[str], AbstractAsyncConte
     @asynccontextmanager
     async def opened_as(name: str) -> AsyncIterator[SimpleNamespace]:
         if name == "memory":
-            yield memory.Store(VAULT)
+            yield memory.Store(VAULT, ring=RING)
             return
         if name == "postgres":
             place = request.getfixturevalue("postgres").place
-            opened, kept = await postgres.open_store(place, VAULT), records.open_records(place)
+            opened, kept = await postgres.open_store(place, VAULT), records.open_records(place, ring=RING)
         else:
             path = tmp_path / "vestibule.db"
             shutil.copy(empty_file, path)
-            opened, kept = await sqlite.open_store(f"sqlite:{path}", VAULT), records.open_records(path)
+            opened, kept = await sqlite.open_store(f"sqlite:{path}", VAULT), records.open_records(path, ring=RING)
         if name.startswith("redis"):
             place = request.getfixturevalue(name.replace("-", "_")).place
             opened = split.Store(await redis.open_store(place, VAULT), opened)

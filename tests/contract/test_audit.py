@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from vestibule.core.event import REFUSED, SESSION_CREATED, SESSION_ENDED, SIGN_IN_REFUSED, Event
-from vestibule.store.base_events import AuditFilter, Letter
+from vestibule.store.base_events import AuditFilter, DeadLetter, Letter
 
 NOW = 1_800_000_000.0
 MADE = Event(
@@ -33,8 +33,8 @@ LETTER = Letter(webhook="ops", id="e1", body=b'{"type":"x"}', created_at=NOW, ne
 
 @pytest.fixture
 async def filled(store):
-    await store.audit.add((MADE, NOT_IN))
-    await store.audit.add((TWIN, ENDED))
+    await store.audit.add((MADE,))
+    await store.audit.add((TWIN, ENDED, NOT_IN))
     return store
 
 
@@ -75,16 +75,27 @@ async def test_a_page_goes_on_where_the_one_before_ended_also_within_one_moment(
 
 
 async def test_what_is_there_already_stays_as_it_is(filled):
-    await filled.audit.add((replace(MADE, actor="somebody else"), replace(MADE, id="e5")), (LETTER,))
-    await filled.audit.add((), (replace(LETTER, body=b"other"),))
+    new = replace(LETTER, id="e5")
+    await filled.audit.add((replace(MADE, actor="somebody else"), replace(MADE, id="e5")), (LETTER, new))
     assert await ids(filled, actor="user u1") == ["e5", "e1"]
-    assert await filled.outbox.due("ops", NOW, 9) == (LETTER,)
+    # Whoever wrote it first has owed its message, which may have arrived long ago.
+    assert await filled.outbox.due("ops", NOW, 9) == (new,)
+    await filled.audit.add((), (replace(new, body=b"other"),))
+    assert await filled.outbox.due("ops", NOW, 9) == (new,)
 
 
 async def test_nothing_is_added_by_nothing(store):
     await store.audit.add(())
     assert await ids(store) == []
     assert await store.outbox.count() == 0
+
+
+async def test_one_that_is_young_keeps_those_behind_it_whatever_their_date(filled):
+    """A clock that was wrong once takes nothing along."""
+    await filled.audit.add((replace(MADE, id="e9", at=1.0),))
+    assert await filled.audit.sweep(NOW + 1) == 1
+    assert await filled.audit.sweep(NOW + 1) == 0
+    assert await ids(filled) == ["e4", "e3", "e2", "e9"]
 
 
 async def test_old_ones_are_swept_some_at_a_time(filled):
@@ -141,3 +152,50 @@ async def test_messages_that_are_too_old_are_swept_whosever_they_are(store):
     assert await store.outbox.sweep(NOW + 2) == 1
     assert await store.outbox.sweep(NOW + 2) == 0
     assert await store.outbox.count() == 1
+
+
+# -- messages that were given up --------------------------------------------------------------
+
+
+def dead(letter: Letter = LETTER, **fields) -> DeadLetter:
+    given = {"action": SESSION_CREATED, "died_at": NOW + 9, "tries": 5, "detail": "it answered 500"} | fields
+    return DeadLetter(
+        webhook=letter.webhook, id=letter.id, body=letter.body, created_at=letter.created_at, **given
+    )
+
+
+async def test_one_that_is_given_up_is_owed_no_more_and_kept(store):
+    await store.audit.add((), (LETTER,))
+    await store.dead_letters.bury(LETTER, dead(), at_most=9)
+    await store.dead_letters.bury(LETTER, dead(detail="a second time"), at_most=9)
+    assert await store.outbox.count() == 0
+    assert await store.dead_letters.list() == (dead(),)
+
+
+async def test_one_that_is_tried_again_has_another_day(store):
+    await store.dead_letters.bury(LETTER, dead(), at_most=9)
+    assert await store.dead_letters.retry("ops", "e1", NOW + 99)
+    assert await store.dead_letters.list() == ()
+    assert await store.outbox.due("ops", NOW + 99, 9) == (
+        replace(LETTER, created_at=NOW + 99, next_at=NOW + 99),
+    )
+    assert not await store.dead_letters.retry("ops", "e1", NOW + 99)
+
+
+async def test_one_that_is_thrown_away_is_gone(store):
+    await store.dead_letters.bury(LETTER, dead(), at_most=9)
+    assert not await store.dead_letters.discard("dev", "e1")
+    assert await store.dead_letters.discard("ops", "e1")
+    assert not await store.dead_letters.discard("ops", "e1")
+    assert await store.outbox.count() == 0
+
+
+async def test_the_newest_stay_up_to_a_number_and_the_old_are_swept(store):
+    letters = [replace(LETTER, id=f"e{number}") for number in range(5)]
+    for number, letter in enumerate(letters):
+        await store.dead_letters.bury(letter, dead(letter, died_at=NOW + number), at_most=4)
+    assert [one.id for one in await store.dead_letters.list()] == ["e4", "e3", "e2", "e1"]
+    assert [one.id for one in await store.dead_letters.list(2)] == ["e4", "e3"]
+    assert await store.dead_letters.sweep(NOW + 3, 1) == 1
+    assert await store.dead_letters.sweep(NOW + 3) == 1
+    assert [one.id for one in await store.dead_letters.list()] == ["e4", "e3"]

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from vestibule.core.chain import End, Entry
 from vestibule.core.device import KnownDevice
 from vestibule.core.event import Event
 
@@ -23,6 +24,21 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     next_at: float
     """When it is to be tried."""
     tries: int = 0
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that was given up."""
+
+    webhook: str
+    id: str
+    action: str
+    """Of its event."""
+    body: bytes
+    created_at: float
+    died_at: float
+    tries: int
+    detail: str
+    """What was wrong the last time."""
 
 
 class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,16 +60,31 @@ class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Audit(Protocol):
-    """What happened: records, in SQL. They are added, and swept when they are old; nothing changes them."""
+    """What happened: records, in SQL, chained (`core.chain`). They are added, and swept when they are old.
+
+    Any number of processes add at the same time; each batch stands together, behind all that was there.
+    """
 
     async def add(self, events: Sequence[Event], letters: Sequence[Letter] = ()) -> None:
-        """Insert events and messages together; what is there already stays as it is. Durable on return."""
+        """Put events behind the others, and messages with them; durable on return.
+
+        What is there already stays as it is, and the messages about it are not owed again.
+        """
 
     async def list(self, wanted: AuditFilter) -> tuple[Event, ...]:
         """One page of the events, the latest first, all filters applied."""
 
+    async def rows(self, after: int, limit: int, wanted: AuditFilter | None = None) -> tuple[Entry, ...]:
+        """At most so many rows behind the one of this number, in the order of the chain; its page is not looked at."""
+
+    async def ends(self) -> tuple[End, End]:
+        """Anchor and head; one that is gone is told as if nothing had ever been written."""
+
+    async def reseal(self) -> None:
+        """Have the active key seal the ends, where they are as they were left."""
+
     async def sweep(self, before: float, limit: int = 200) -> int:
-        """Delete at most `limit` that happened before this; how many went."""
+        """Delete at most `limit` from the chain's beginning that happened before this; how many went."""
 
 
 class Outbox(Protocol):
@@ -79,6 +110,25 @@ class Outbox(Protocol):
 
     async def sweep(self, before: float, limit: int = 200) -> int:
         """Delete at most `limit` that were made before this, whosever they are; how many went."""
+
+
+class DeadLetters(Protocol):
+    """Messages that a webhook did not take for a day: records, in SQL."""
+
+    async def bury(self, letter: Letter, dead: DeadLetter, *, at_most: int) -> None:
+        """Keep it here, and owe it no more; of all that are kept the newest stay. Durable on return."""
+
+    async def list(self, limit: int = 1000) -> tuple[DeadLetter, ...]:
+        """Those that died last, first."""
+
+    async def retry(self, webhook: str, letter_id: str, now: float) -> bool:
+        """Owe it again, as if it were made now; False where there is none."""
+
+    async def discard(self, webhook: str, letter_id: str) -> bool:
+        """Forget it; False where there is none."""
+
+    async def sweep(self, before: float, limit: int = 200) -> int:
+        """Delete at most `limit` that died before this; how many went."""
 
 
 class Devices(Protocol):

@@ -18,7 +18,7 @@ from vestibule.core.seal import SECRET_BYTES, Key, KeyRing
 from vestibule.errors import StoreError
 from vestibule.model import Session
 from vestibule.store.base import Held, SealedGrant, SigningKeyRow
-from vestibule.store.memory_events import Audit, Devices, Outbox
+from vestibule.store.memory_events import Audit, DeadLetters, Devices, Outbox
 from vestibule.store.memory_records import AdminTokens, AppTokens, IdentityProviders, Invitations, People
 from vestibule.store.revocations import InMemory
 from vestibule.store.rows import all_live_of, held_of, live_of, record_of, renewed, saved, values_of
@@ -354,9 +354,16 @@ class Tries:
 class Store:
     """All of it, as `store.sqlite.Store` and `store.records.Records` have it."""
 
-    def __init__(self, vault: Vault | None = None, *, unreadable: Callable[[str], None] = untold) -> None:
-        """Without a vault it has one of its own."""
-        vault = vault or Vault(KeyRing((Key("memory", secrets.token_bytes(SECRET_BYTES)),)))
+    def __init__(
+        self,
+        vault: Vault | None = None,
+        *,
+        ring: KeyRing | None = None,
+        unreadable: Callable[[str], None] = untold,
+    ) -> None:
+        """Without a vault, or a ring for the trail, it has one of its own."""
+        ring = ring or KeyRing((Key("memory", secrets.token_bytes(SECRET_BYTES)),))
+        vault = vault or Vault(ring)
         self.invitations = Invitations()
         self.people = People(self.invitations)
         self.app_tokens = AppTokens(self.people)
@@ -370,7 +377,8 @@ class Store:
         self.signing_keys = SigningKeys()
         self.tries = Tries()
         self.outbox = Outbox()
-        self.audit = Audit(self.outbox)
+        self.audit = Audit(self.outbox, ring)
+        self.dead_letters = DeadLetters(self.outbox)
         self.devices = Devices(self.people)
         self.revocations = InMemory(self.people)
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 from msgspec.structs import replace
 
+from vestibule.core import chain
+from vestibule.core.chain import End, Entry
 from vestibule.core.device import KnownDevice
 from vestibule.core.event import Event
-from vestibule.store.base_events import AuditFilter, Letter
+from vestibule.core.seal import KeyRing
+from vestibule.store.base_events import AuditFilter, DeadLetter, Letter
 from vestibule.store.memory_records import People
 
 
@@ -60,27 +64,96 @@ class Outbox:
 class Audit:
     """`store.base.Audit`."""
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._kept: dict[str, Event] = {}
+    def __init__(self, outbox: Outbox, ring: KeyRing) -> None:
+        self.kept: list[Entry] = []
+        self.anchor = End(name=chain.ANCHOR)
+        self.head = End(name=chain.HEAD)
         self._outbox = outbox
+        self._ring = ring
 
     async def add(self, events: Sequence[Event], letters: Sequence[Letter] = ()) -> None:
-        """Keep what is not there."""
-        for event in events:
-            self._kept.setdefault(event.id, event)
+        """Chain what is not there."""
+        known = {entry.id for entry in self.kept}
+        fresh = {event.id: event for event in events if event.id not in known}
+        if fresh:
+            last = (self.kept[-1].seq, self.kept[-1].hash) if self.kept else None
+            head, fault = chain.head_of(self.head, last, self._ring)
+            entries, self.head = chain.extended(head, fresh.values(), self._ring, fault=fault)
+            self.kept += entries
+        told = {event.id for event in events} & known
         for letter in letters:
-            self._outbox.put(letter)
+            if letter.id not in told:
+                self._outbox.put(letter)
 
     async def list(self, wanted: AuditFilter) -> tuple[Event, ...]:
         """Look at each."""
-        found = [event for event in self._kept.values() if _is_wanted(event, wanted)]
+        found = [event for event in map(_event, self.kept) if _is_wanted(event, wanted)]
         return tuple(sorted(found, key=lambda event: (event.at, event.id), reverse=True)[: wanted.limit])
+
+    async def rows(self, after: int, limit: int, wanted: AuditFilter | None = None) -> tuple[Entry, ...]:
+        """Look at each."""
+        behind = (entry for entry in self.kept if entry.seq > after)
+        found = [entry for entry in behind if wanted is None or _is_wanted(_event(entry), wanted)]
+        return tuple(found[:limit])
+
+    async def ends(self) -> tuple[End, End]:
+        """As they are."""
+        return self.anchor, self.head
+
+    async def reseal(self) -> None:
+        """Seal both anew."""
+        self.anchor, self.head = (self._resealed(end) for end in (self.anchor, self.head))
+
+    def _resealed(self, end: End) -> End:
+        if end.key_id == self._ring.active_id or not chain.is_sealed(end, self._ring):
+            return end
+        return chain.sealed_end(end.name, end.seq, end.hash, self._ring)
 
     async def sweep(self, before: float, limit: int = 200) -> int:
         """Forget the old ones."""
-        old = [event.id for event in self._kept.values() if event.at < before][:limit]
-        for event_id in old:
-            del self._kept[event_id]
+        moved = chain.swept(self.anchor, self.kept[:limit], before, self._ring)
+        if moved is None:
+            return 0
+        count, self.anchor = moved.seq - self.anchor.seq, moved
+        del self.kept[:count]
+        return count
+
+
+class DeadLetters:
+    """`store.base.DeadLetters`."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._kept: dict[tuple[str, str], DeadLetter] = {}
+
+    async def bury(self, letter: Letter, dead: DeadLetter, *, at_most: int) -> None:
+        """Move it, and forget what is too much."""
+        await self._outbox.delete(letter)
+        self._kept.setdefault((dead.webhook, dead.id), dead)
+        for surplus in (await self.list(len(self._kept)))[at_most:]:
+            del self._kept[surplus.webhook, surplus.id]
+
+    async def list(self, limit: int = 1000) -> tuple[DeadLetter, ...]:
+        """Sort them."""
+        return tuple(sorted(self._kept.values(), key=lambda one: (one.died_at, one.id), reverse=True)[:limit])
+
+    async def retry(self, webhook: str, letter_id: str, now: float) -> bool:
+        """Move it back."""
+        dead = self._kept.pop((webhook, letter_id), None)
+        if dead is not None:
+            letter = Letter(webhook=webhook, id=letter_id, body=dead.body, created_at=now, next_at=now)
+            self._outbox.put(letter)
+        return dead is not None
+
+    async def discard(self, webhook: str, letter_id: str) -> bool:
+        """Forget it."""
+        return self._kept.pop((webhook, letter_id), None) is not None
+
+    async def sweep(self, before: float, limit: int = 200) -> int:
+        """Forget the old ones."""
+        old = [place for place, one in self._kept.items() if one.died_at < before][:limit]
+        for place in old:
+            del self._kept[place]
         return len(old)
 
 
@@ -114,6 +187,11 @@ class Devices:
         for place in old:
             del self._kept[place]
         return len(old)
+
+
+def _event(entry: Entry) -> Event:
+    values = {name: getattr(entry, name) for name in Event.__struct_fields__}
+    return Event(**{**values, "detail": msgspec.json.decode(entry.detail)})
 
 
 def _is_wanted(event: Event, wanted: AuditFilter) -> bool:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from vestibule.core.postgres import Postgres
+from vestibule.core.seal import KeyRing
 from vestibule.observe.log import Log
 from vestibule.store.admin_tokens import AdminTokens
 from vestibule.store.app_tokens import AppTokens
-from vestibule.store.audit import Audit, Outbox
+from vestibule.store.audit import Audit, DeadLetters, Outbox
 from vestibule.store.devices import Devices
 from vestibule.store.engine import Engine, on_postgres, on_sqlite
 from vestibule.store.identity_providers import IdentityProviders
@@ -22,15 +23,16 @@ from vestibule.store.people import People
 class Records:
     """What the control plane keeps beside the data plane's `Store`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, ring: KeyRing | None = None) -> None:
         self._engine = engine
         self.people = People(engine)
         self.invitations = Invitations(engine)
         self.identity_providers = IdentityProviders(engine)
         self.admin_tokens = AdminTokens(engine)
         self.app_tokens = AppTokens(engine)
-        self.audit = Audit(engine)
+        self.audit = Audit(engine, ring)
         self.outbox = Outbox(engine)
+        self.dead_letters = DeadLetters(engine)
         self.devices = Devices(engine)
 
     async def measure(self) -> float | None:
@@ -42,9 +44,13 @@ class Records:
         await self._engine.close()
 
 
-def open_records(database: Path | Postgres, log: Log | None = None) -> Records:
+def open_records(
+    database: Path | Postgres, log: Log | None = None, *, ring: KeyRing | None = None
+) -> Records:
     """The records in this SQLite file or PostgreSQL database, whose tables exist. Opens it at the first use.
 
-    `log` is told when a server is found away, and when it is back.
+    `log` is told when a server is found away, and when it is back. `ring` seals the trail; without it nothing can be
+    added to it.
     """
-    return Records(on_sqlite(database) if isinstance(database, Path) else on_postgres(database, log or Log()))
+    engine = on_sqlite(database) if isinstance(database, Path) else on_postgres(database, log or Log())
+    return Records(engine, ring)

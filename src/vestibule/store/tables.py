@@ -254,9 +254,25 @@ AUDIT: Final = Table(
     Column("device", Text, nullable=False),
     Column("request_id", Text, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False, server_default=text("0")),
+    Column("previous", Text, nullable=False, server_default=_EMPTY),
+    Column("hash", Text, nullable=False, server_default=_EMPTY),
+    Column("key_id", Text, nullable=False, server_default=_EMPTY),
+    Column("seal", Text, nullable=False, server_default=_EMPTY),
+    Index("ix_audit_seq", "seq", unique=True),
     Index(None, "at", "id"),
     Index(None, "user_id", "at", "id"),
     Index(None, "action", "at", "id"),
+)
+
+AUDIT_ENDS: Final = Table(
+    "audit_ends",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("seal", Text, nullable=False),
 )
 
 OUTBOX: Final = Table(
@@ -268,6 +284,19 @@ OUTBOX: Final = Table(
     Column("created_at", Double, nullable=False, index=True),
     Column("next_at", Double, nullable=False, index=True),
     Column("tries", Integer, nullable=False),
+)
+
+DEAD_LETTERS: Final = Table(
+    "dead_letters",
+    METADATA,
+    Column("webhook", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("action", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("died_at", Double, nullable=False, index=True),
+    Column("tries", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
 )
 
 DEVICES: Final = Table(
