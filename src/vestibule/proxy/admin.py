@@ -141,6 +141,8 @@ class Admin:
         scope = bare_scope(exchange) | {
             "state": {"asker": asker, "sign_in": host.base_url if host is not None else ""}
         }
+        # The pages know by a cookie of theirs who is signed in; the API never looks at any.
+        scope["headers"] += [(b"cookie", value_of(line)) for line in exchange.head.cookies]
         self._control.call(exchange, scope, self._on_fault, limit_bytes=BODY_LIMIT_BYTES)
 
     def _on_fault(self, exchange: Exchange, error: Exception) -> None:
