@@ -20,11 +20,12 @@ LADDER = (
     {"proxy", "edge", "web"},
     {"role"},
     {"opening", "back_office"},
+    {"showing"},
     {"control", "waiting", "measuring"},
     {"app"},
     {"process"},
     {"admin_watching"},
-    {"supervisor", "demo", "client", "admin_client"},
+    {"supervisor", "demo", "client", "admin_client", "doctor"},
     {"tui", "cli"},
     {"__main__"},
 )
@@ -49,9 +50,9 @@ WORLD = {
 }
 CLOCKS = {"now", "utcnow", "today"}
 
-# The composition root, what it opens first and what it loads after listening: they alone name implementations,
-# which is all of `store` and `providers` but these modules.
-ROOTS = {"app", "control", "opening", "back_office", "measuring"}
+# The composition root, what it opens first and what it loads after listening, and the doctor, who tries each by itself:
+# they alone name implementations, which is all of `store` and `providers` but these modules.
+ROOTS = {"app", "control", "opening", "back_office", "measuring", "doctor"}
 SEAMS = {
     "store": {"store", "store.base", "store.base_events"},
     "providers": {"providers", "providers.base", "providers.kit"},

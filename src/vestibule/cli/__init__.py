@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "serve": "vestibule.cli.serve",
         "check": "vestibule.cli.check",
         "top": "vestibule.cli.top",
+        "doctor": "vestibule.cli.doctor",
         "explain": "vestibule.cli.explain",
         "demo": "vestibule.cli.demo",
         "up": "vestibule.cli.up",

@@ -38,7 +38,7 @@ from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.headers import value_of
 from vestibule.proxy.exchange import Exchange, Listener
 from vestibule.proxy.lasting import Lasting
-from vestibule.proxy.probing import THROUGH, Probing
+from vestibule.proxy.probing import OPEN, THROUGH, Probing
 from vestibule.proxy.task import Tasks
 from vestibule.proxy.view import NO_COOKIE, Kept, NotYetKnown, Told, View, Views
 from vestibule.service.recheck import Rechecks
@@ -47,7 +47,6 @@ from vestibule.service.sessions import Sessions
 WHOLE_S = 10.0
 """How long a request waits at the start for the providers of the database."""
 _NO_SESSION = "this is no session's, or it has ended"
-_PROBED = Allow("probe")
 _TOKEN_REQUIRED = Deny(401, "token_required", "this address takes a token only")
 
 
@@ -368,7 +367,7 @@ class Judge:
             and not isinstance(decision, Allow)
             and self.probing.is_asked(head, host)
         ):
-            decision = _PROBED
+            decision = decide_on(OPEN, head.method, None, case.address, now)
         then(case, Judged(ask, session, None, decision, now=now if session is not None else 0.0))
 
     def _let_preflight(self, case: C, ask: Ask, policy: Policy, then: Callable[[C, Judged], None]) -> None:

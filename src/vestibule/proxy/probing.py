@@ -8,7 +8,9 @@ from typing import Final
 import msgspec
 
 from vestibule.core import probe
+from vestibule.core.policy import policy_of
 from vestibule.core.route import Host
+from vestibule.core.rule import Rule
 from vestibule.core.seal import KeyRing
 from vestibule.protocol.caching import NOT_KEPT
 from vestibule.protocol.h1 import RequestHead
@@ -16,6 +18,10 @@ from vestibule.proxy.exchange import Exchange
 
 OWN: Final = probe.OWN_PATH.encode()
 THROUGH: Final = probe.THROUGH_PATH.encode()
+OPEN: Final = policy_of(
+    allow=(Rule(kind="public", text="public"),), sign_in=frozenset(), methods=frozenset({b"GET"})
+)
+"""Of the one path that is open to it."""
 _LINES: Final = (b"Content-Type: application/json", *NOT_KEPT, b"X-Content-Type-Options: nosniff")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from vestibule.core.claim import kept_names
-from vestibule.core.route import RouteTable, joined_by
+from vestibule.core.route import Host, RouteTable, joined_by
+from vestibule.core.session import is_top
 from vestibule.providers.base import Provider, ProviderConfig, RedirectLogin
 
 Faults = tuple[tuple[str, str], ...]
@@ -47,6 +48,28 @@ def with_more(
 def redirect_url_of(provider: Provider) -> str:
     """The redirect URL it is registered with, where that is not the usual one; else empty."""
     return provider.redirect_url if isinstance(provider, RedirectLogin) else ""
+
+
+def places_of(
+    table: RouteTable,
+    name: str,
+    base_urls: Callable[[Host], Iterable[str]],
+    *,
+    is_fixed: bool = True,
+) -> tuple[tuple[str, str], ...]:
+    """The base URLs of the hosts where people come back from this provider, each with its ID there.
+
+    `is_fixed`: it stands in the configuration, so that only hosts that name it have it.
+    """
+    found: dict[tuple[str, str], None] = {}
+    for host in table.hosts.values():
+        if host.is_led_away and is_top(name):
+            continue
+        ids = [client for client, full in host.clients.items() if full == name]
+        if not ids and host.takes_more and not is_fixed:
+            ids = [name]
+        found |= {(base_url, client): None for client in ids for base_url in base_urls(host)}
+    return tuple(found)
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):

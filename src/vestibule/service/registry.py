@@ -19,7 +19,6 @@ from vestibule.config.row import Row, joined, moved, patched, place_of, read_row
 from vestibule.core import flow as flows
 from vestibule.core.route import Host, RouteTable
 from vestibule.core.seal import NONCE_BYTES, KeyRing
-from vestibule.core.session import is_top
 from vestibule.errors import Conflict, Invalid, NotFound, StoreError
 from vestibule.observe import clock
 from vestibule.observe.log import Log
@@ -28,7 +27,7 @@ from vestibule.protocol.url import host_in
 from vestibule.providers.base import Finding, Provider, ProviderConfig, RedirectLogin
 from vestibule.providers.kit import Driver
 from vestibule.service import provider_secrets
-from vestibule.service.offer import Faults, Listed, Offer, redirect_url_of, with_more
+from vestibule.service.offer import Faults, Listed, Offer, places_of, redirect_url_of, with_more
 from vestibule.service.trial import tried
 from vestibule.store import base
 from vestibule.store.base import ProviderRow
@@ -435,15 +434,7 @@ class Registry:
 
     def _places(self, name: str) -> tuple[tuple[str, str], ...]:
         """The base URLs of the hosts where people come back from this provider, each with its ID there."""
-        found: dict[tuple[str, str], None] = {}
-        for host in self._table.hosts.values():
-            if host.is_led_away and is_top(name):
-                continue
-            ids = [client for client, full in host.clients.items() if full == name]
-            if not ids and host.takes_more and name not in self._providers:
-                ids = [name]
-            found |= {(base_url, client): None for client in ids for base_url in self._base_urls(host)}
-        return tuple(found)
+        return places_of(self._table, name, self._base_urls, is_fixed=name in self._providers)
 
 
 def _document(kept: ProviderRow) -> dict[str, Any]:

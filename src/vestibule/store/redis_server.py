@@ -140,6 +140,16 @@ class Server:
                 raise unreachable(answer) from answer
         return found
 
+    async def about(self) -> dict[str, str]:
+        """What it says of itself (INFO server); of several primaries the first. Raises StoreError."""
+        try:
+            [first, *_] = await self._net.primaries()
+            said: bytes = await first.ask(("INFO", "server"))
+        except (Broken, Refused) as exc:
+            raise unreachable(exc) from exc
+        lines = (line.partition(":") for line in said.decode("utf-8", "replace").splitlines())
+        return {name: value for name, colon, value in lines if colon}
+
     async def _some(self, asks: Sequence[Ask]) -> list[Any]:
         """All are sent before the first answer is waited for; what was sent to the wrong server is sent again."""
         sent: list[asyncio.Future[Any] | Broken | Refused] = []
