@@ -55,11 +55,21 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """E-mail address, login or name of who asks, the first there is."""
     provider: str = ""
     """Client that they signed in by."""
-    trace_id: str = ""
-    span_id: str = ""
+    span: str = ""
+    """Of a trace: 32 hex digits are its id, 16 this request's own; empty: it is part of none."""
     parent_id: str = ""
     edge: str = ""
     """Who asked, and by which contract, where an edge did."""
+
+    @property
+    def trace_id(self) -> str:
+        """The same for all that one request has caused."""
+        return self.span[:32]
+
+    @property
+    def span_id(self) -> str:
+        """Its own."""
+        return self.span[32:]
 
 
 OnRecord: TypeAlias = Callable[[Record], object]

@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 from vestibule.protocol.headers import value_of
 
-RANDOM_BITS: Final = 192
-"""How many random bits a span takes."""
+MADE_CHARS: Final = 48
+"""A trace and a span that begin here: so many random hex digits, 32 and 16."""
 _VALUE: Final = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-[\x20-\x7e]*)?\Z")
 _NO_TRACE: Final = b"0" * 32
 _NO_SPAN: Final = b"0" * 16
@@ -22,43 +22,36 @@ _SAMPLED: Final = "01"
 
 
 class Span(NamedTuple):
-    """The gateway's part of a trace; all in lower-case hex."""
+    """The gateway's part of a trace."""
 
-    trace_id: str
-    span_id: str
+    span: str
+    """The trace's id and its own, in lower-case hex: 32 and 16 digits."""
     parent_id: str
     """Empty: the trace begins here."""
-    flags: str
-    state: tuple[bytes, ...] = ()
-    """Lines of `tracestate`, which are passed on as they came."""
-
-    @property
-    def line(self) -> bytes:
-        """The header line for whoever is asked next: their parent is this span."""
-        return f"traceparent: 00-{self.trace_id}-{self.span_id}-{self.flags}".encode()
-
-    @property
-    def lines(self) -> list[bytes]:
-        """All header lines for whoever is asked next."""
-        return [self.line, *self.state]
+    lines: bytes
+    """The header lines for whoever is asked next, whose parent this is: `traceparent`, then `tracestate` as it came."""
 
 
-def span_of(lines: Sequence[bytes], bits: int) -> Span:
-    """A span in the trace that a request's lines name, or in one that begins here; `bits` are random.
+def begun(made: str) -> bytes:
+    """The header line for whoever is asked next in a trace that begins here; `made` is random."""
+    return f"traceparent: 00-{made[:32]}-{made[32:]}-{_SAMPLED}".encode()
+
+
+def span_of(lines: Sequence[bytes], made: str) -> Span:
+    """A span in the trace that a request's lines name, or in one that begins here.
 
     A `traceparent` that is malformed, or comes twice, counts as none, and its `tracestate` isn't passed on.
     Spec: sections 3.2 and 4.2.
     """
-    made = f"{bits:048x}"
-    if not lines:
-        return Span(made[:32], made[32:], "", _SAMPLED)
     parents = [line for line in lines if len(line.partition(b":")[0]) == len(b"traceparent")]
     found = _VALUE.match(value_of(parents[0])) if len(parents) == 1 else None
     if found is None or not _is_good(found):
-        return Span(made[:32], made[32:], "", _SAMPLED)
-    flags = f"{int(found[4], 16) & 1:02x}"
-    state = tuple(line for line in lines if line is not parents[0])
-    return Span(found[2].decode(), made[32:], found[3].decode(), flags, state)
+        return Span(made, "", begun(made))
+    trace_id, span_id = found[2].decode(), made[32:]
+    flags = int(found[4], 16) & 1
+    line = f"traceparent: 00-{trace_id}-{span_id}-{flags:02x}".encode()
+    states = (state for state in lines if state is not parents[0])
+    return Span(trace_id + span_id, found[3].decode(), b"\r\n".join((line, *states)))
 
 
 def _is_good(found: re.Match[bytes]) -> bool:

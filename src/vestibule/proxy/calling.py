@@ -243,7 +243,7 @@ class Calling:
     def _request(self, exchange: Exchange, credentials: Sequence[Credential]) -> bytes:
         """The call as the API gets it: its Host, the credential in its place, nothing of the gateway's."""
         head = exchange.head
-        lines = [*self._lines(head), *exchange.begin_span().lines]
+        lines = [*self._lines(head), exchange.begin_span()]
         target = head.target.full
         for applied, value in credentials:
             text = applied.prefix + value.reveal()

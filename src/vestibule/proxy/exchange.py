@@ -17,14 +17,14 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from random import getrandbits
+from random import randbytes
 from typing import Protocol
 
 from vestibule.core.route import Host, Site
 from vestibule.model import Caller, Session
 from vestibule.observe.traffic import Kind, Record
 from vestibule.protocol.h1 import RequestHead
-from vestibule.protocol.traceparent import RANDOM_BITS, Span, span_of
+from vestibule.protocol.traceparent import MADE_CHARS, begun, span_of
 
 
 class Listener(Protocol):
@@ -71,8 +71,9 @@ class Exchange(ABC):
     bytes_out = 0
     backend_s = 0.0
     """How long the backend took to begin its answer."""
-    span: Span | None = None
-    """Its part of a trace, once somebody else is asked for its sake."""
+    span = ""
+    """Its part of a trace, once somebody else is asked for its sake: the ids of trace and span (`traceparent.Span`)."""
+    parent_id = ""
     responder: Responder | None = None
     lasts = False
     """True once its answer has no known end: a tunnel, a stream."""
@@ -95,13 +96,15 @@ class Exchange(ABC):
         if self.on_last is not None:
             self.on_last(self)
 
-    def begin_span(self) -> Span:
-        """The span that whoever is asked next for its sake has as a parent."""
-        span = self.span
-        if span is None:
-            bits = getrandbits(RANDOM_BITS)
-            span = self.span = span_of(self.head.trace, bits)
-        return span
+    def begin_span(self) -> bytes:
+        """The header lines that tell whoever is asked next which trace they are part of; its span stays the same."""
+        made = self.span or _made()
+        lines = self.head.trace
+        if not lines:
+            self.span = made
+            return begun(made)
+        self.span, self.parent_id, told = span_of(lines, made)
+        return told
 
     # -- the answer ---------------------------------------------------------------------------
 
@@ -179,26 +182,26 @@ class Recorded(Protocol):
     decision: str
     request_id: str
     backend_s: float
-    span: Span | None
+    span: str
+    parent_id: str
 
 
-def record_of(
+def record_of(  # noqa: PLR0917 - made for each request: names would cost more than all the rest of it
     case: Recorded,
     kind: Kind,
     name: bytes,
     at: float,
-    *,
     status: int,
     took_s: float,
     bytes_out: int,
     edge: str = "",
 ) -> Record:
     """The one record of what is over; `name` is one of the configuration, never a client's own."""
-    head, span = case.head, case.span
-    if span is None and head.trace:
-        span = span_of(head.trace, getrandbits(RANDOM_BITS))
+    head, asker, span, parent_id = case.head, case.asker, case.span, case.parent_id
+    if head.trace and not span:
+        span, parent_id, _ = span_of(head.trace, _made())
     user_id = person = provider = ""
-    if (asker := case.asker) is not None:
+    if asker is not None:
         user_id = asker.user_id
         if asker.identities:
             identity = asker.identities[0]
@@ -221,17 +224,18 @@ def record_of(
         user_id,
         person,
         provider,
-        *(span[:3] if span is not None else _NO_SPAN),
+        span,
+        parent_id,
         edge,
     )
-
-
-_NO_SPAN = ("", "", "")
 
 
 def record_of_exchange(exchange: Exchange, kind: Kind, name: bytes, at: float) -> Record:
     """The one record of an exchange that is over."""
     took_s = time.monotonic() - exchange.began_at_mono
-    return record_of(
-        exchange, kind, name, at, status=exchange.status, took_s=took_s, bytes_out=exchange.bytes_out
-    )
+    return record_of(exchange, kind, name, at, exchange.status, took_s, exchange.bytes_out)
+
+
+def _made() -> str:
+    """A span's random digits: they tell one from another, and keep no secret."""
+    return randbytes(MADE_CHARS // 2).hex()  # noqa: S311 - see above

@@ -132,6 +132,11 @@ class Gateway:
             if what in HEALTH
         }
         self._health_paths = {HEALTH_PATH.encode(): "healthz", _READY: "ready", **theirs}
+        self._kinds = {
+            name: Kind.SERVING if is_serving(name) else Kind.ADMIN
+            for name in table.hosts
+            if is_serving(name) or is_admin(name)
+        }
         for host in table.hosts.values():
             for route in host.routes.values():
                 if route.backend.servers:
@@ -222,14 +227,13 @@ class Gateway:
             self._visit(exchange, ask, judged.session)
             return
         if not backend.servers:
-            lines = [*self._lines(head, judged, way)[0], *exchange.begin_span().lines]
+            lines = [*self._lines(head, judged, way)[0], *exchange.begin_span().split(b"\r\n")]
             self._internal.begin(exchange, backend, lines, way)
             return
         target = head.target if way is None else way.target
-        first = b"%b %b HTTP/1.1" % (head.method, target.full)
-        fields = self._fields(exchange, judged, way)[:-2]  # up to the empty line
-        span = exchange.begin_span()
-        request = b"\r\n".join((first, fields + span.line, *span.state, b"", b""))
+        fields = self._fields(exchange, judged, way)
+        told = head.method, target.full, fields, exchange.begin_span()
+        request = b"%b %b HTTP/1.1\r\n%b%b\r\n\r\n" % told
         relay = Relay(exchange, self._pools.of(backend), request, self._refusals.by_error)
         if not ask.route.policy.public:
             relay.privacy = CLOSED
@@ -249,7 +253,7 @@ class Gateway:
             self._refusals.by_error(exchange, error)
 
     def _fields(self, exchange: Exchange, judged: Judged, way: Way | None) -> bytes:
-        """The header lines as the backend gets them, from those that came; kept for a client that sends them again.
+        """The header lines as the backend gets them, each with its end; kept for a client that sends them again.
 
         They are the same as long as these are: what came, who asks as a value, what is told of the client, and how
         the route tells of people and does with header lines.
@@ -267,7 +271,7 @@ class Gateway:
             return kept.block
         head = exchange.head
         lines, good_until = self._lines(head, judged, way)
-        block = fields_bytes(head, lines, b"" if passage is None else passage.host_line)
+        block = fields_bytes(head, lines, b"" if passage is None else passage.host_line)[:-2]
         telling = ask.route.telling
         if not judged.is_preflight and (passage is None or not passage.is_of_request):
             kept = Kept(exchange.peer, ask.told, ask.taken, who, telling, good_until, block, passage)
@@ -338,5 +342,5 @@ class Gateway:
         if exchange.lasts:
             self._judge.forget(exchange)
         host = exchange.host.name if exchange.host is not None else b""
-        kind = Kind.SERVING if is_serving(host) else Kind.ADMIN if is_admin(host) else Kind.HOST
+        kind = self._kinds.get(host, Kind.HOST)
         self._traffic.add(record_of_exchange(exchange, kind, host, self._now()))

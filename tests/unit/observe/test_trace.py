@@ -33,8 +33,7 @@ def record(**fields: Any) -> Record:
         "person": "ann@example.com",
         "session_id": "s1-secret",
         "decision": "email:ann@example.com",
-        "trace_id": TRACE,
-        "span_id": PASSED_ON,
+        "span": TRACE + PASSED_ON,
         "backend_s": 0.5,
     }
     return Record(**(given | fields))
@@ -46,7 +45,7 @@ def spans(*records: Record) -> list[Any]:
 
 
 def test_a_call_of_the_backend_stands_below_what_the_backend_was_asked():
-    call = record(kind=Kind.CALL, name=b"drive", span_id="c" * 16, parent_id=PASSED_ON)
+    call = record(kind=Kind.CALL, name=b"drive", span=TRACE + "c" * 16, parent_id=PASSED_ON)
     server, client, call_server, call_client = spans(record(), call)
     assert server.parent is None
     assert client.parent.span_id == server.context.span_id
@@ -64,7 +63,7 @@ def test_its_times_are_those_of_the_request_and_of_the_backends_answer():
 
 
 def test_who_asked_no_backend_is_one_span_and_has_a_trace_of_its_own_where_nobody_named_one():
-    (one,) = spans(record(backend_s=0.0, trace_id="", span_id="", path=b"/@google/callback", decision="own"))
+    (one,) = spans(record(backend_s=0.0, span="", path=b"/@google/callback", decision="own"))
     assert one.context.is_valid
     assert one.parent is None
 

@@ -15,7 +15,6 @@ from vestibule.model import Caller, Session
 from vestibule.observe.traffic import Kind, Record
 from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.headers import class_of, value_of
-from vestibule.protocol.traceparent import Span
 from vestibule.proxy.exchange import Exchange, Listener, Responder, record_of
 from vestibule.proxy.judge import Judged
 from vestibule.proxy.refusal import Answer, Refusals
@@ -39,7 +38,7 @@ class Question(ABC):
     asker: Session | Caller | None = None
     route = b""
     backend_s = 0.0
-    span: Span | None = None
+    span = parent_id = ""
     on_last: Callable[[Exchange], None] | None = None
     decision = ""
     request_id = ""
@@ -75,9 +74,7 @@ class Question(ABC):
     def record(self, at: float, took_s: float, edge: str, *, status: int, bytes_out: int) -> Record:
         """The one record of it, once it is answered; `edge`: who asked."""
         name = self.host.name if self.host is not None else b""
-        return record_of(
-            self, Kind.EDGE, name, at, status=status, took_s=took_s, bytes_out=bytes_out, edge=edge
-        )
+        return record_of(self, Kind.EDGE, name, at, status, took_s, bytes_out, edge)
 
 
 def passed_on(head: RequestHead, judged: Judged) -> tuple[bytes, bytes]:

@@ -31,8 +31,7 @@ ASKED = Record(
     user_id="u1",
     person="ada@example.com",
     provider="google",
-    trace_id=TRACE,
-    span_id="b7ad6b7169203331",
+    span=TRACE + "b7ad6b7169203331",
 )
 REFUSED = Record(NOW + 1, Kind.HOST, b"other.example.com", b"POST", b"/x", 403, 0.001, decision="not_allowed")
 LEFT = Record(NOW + 2, Kind.CALL, b"google", b"GET", b"/v1", 0, 0.001, session_id="s2")
@@ -120,7 +119,7 @@ def test_what_is_asked_wrongly_is_told(filled, query):
 
 def row(span: str, parent: str = "", *, at: float = NOW, trace: str = TRACE):
     record = Record(
-        at, Kind.HOST, b"a", b"GET", b"/", 200, 0.5, trace_id=trace, span_id=span, parent_id=parent
+        at, Kind.HOST, b"a", b"GET", b"/", 200, 0.5, span=trace + span, parent_id=parent
     )
     return row_of(1, record)
 
@@ -159,8 +158,7 @@ def test_a_chain_of_any_length_is_a_tree(filled):
                 b"/",
                 200,
                 0.1,
-                trace_id="1" * 32,
-                span_id=f"{number:016x}",
+                span="1" * 32 + f"{number:016x}",
                 parent_id=parent,
             )
         )
