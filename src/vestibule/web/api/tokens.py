@@ -28,6 +28,11 @@ Scope = Literal[
     "providers:write",
     "tokens:write",
     "audit:read",
+    "traffic:read",
+    "configuration:read",
+    "log:write",
+    "credentials:read",
+    "credentials:reveal",
 ]
 """The names of `core.scope`, which a test keeps alike."""
 
