@@ -110,7 +110,7 @@ class Desk:
         await self.page.goto(f"{self.managed.admin}/sign-in")
         await self.page.get_by_label("Admin token").fill(token)
         await self.page.get_by_role("button", name="Sign in").click()
-        await expect(self.page.get_by_role("navigation", name="Pages", exact=True)).to_be_attached(timeout=15_000)
+        await expect(self.page.get_by_role("heading", level=1, name="Overview")).to_be_visible(timeout=15_000)
 
     async def open(self, path: str) -> Page:
         """A page, by its address."""

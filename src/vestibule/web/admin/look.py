@@ -164,6 +164,12 @@ def size(value: float) -> str:
     return ""
 
 
+def place(value: str) -> Markup:
+    """Where something stands, `FILE:LINE`, with the file's whole path for who wants to know."""
+    whole, short = str(minijinja.escape(value)), str(minijinja.escape(value.rpartition("/")[2]))
+    return Markup(f'<code class="place" title="{whole}">{short}</code>')
+
+
 def _time(at: datetime, said: str) -> Markup:
     whole = at.strftime("%Y-%m-%dT%H:%M:%SZ")
     shown = at.strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -178,4 +184,5 @@ FILTERS: Final[Mapping[str, Any]] = {
     "number": number,
     "ms": milliseconds,
     "size": size,
+    "place": place,
 }

@@ -14,7 +14,9 @@ from vestibule.config.row_form import Filled, Group, Setting, settings_of
 _SPOKEN: Final[Mapping[str, str]] = {
     "acr": "ACR",
     "api": "API",
+    "email": "e-mail",
     "id": "ID",
+    "orgs": "organisations",
     "pkce": "PKCE",
     "url": "URL",
     "userinfo": "userinfo",
@@ -41,8 +43,8 @@ _KINDS: Final[Mapping[str, str]] = {
     "indieauth": "IndieAuth",
     "linkedin": "LinkedIn",
     "logingov": "Login.gov",
-    "oauth2": "Any OAuth 2.0 server",
-    "oidc": "Any OpenID provider",
+    "oauth2": "OAuth 2.0",
+    "oidc": "OpenID Connect",
     "openstax": "OpenStax",
     "sourcehut": "SourceHut",
 }
@@ -192,7 +194,7 @@ def title_of(kind: str) -> str:
 def label_of(name: str) -> str:
     """A setting's name for people: `client_id` is `Client ID`."""
     words = [_SPOKEN.get(word, word) for word in name.split("_")]
-    return " ".join([words[0] if words[0][:1].isupper() else words[0].capitalize(), *words[1:]])
+    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
 
 def pieces(text: str) -> tuple[Piece, ...]:

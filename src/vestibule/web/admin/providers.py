@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from starlette.responses import Response
 
-from vestibule.admin_model import HostState, ProviderState
+from vestibule.admin_model import ProviderState
 from vestibule.config.row import patched, section_of
 from vestibule.config.row_form import (
     document_of,
@@ -35,7 +35,13 @@ async def listed(desk: Desk, ask: Ask) -> Response:
     states = await states_of(ask)
     items = [{**one, "state": states.get(one["id"])} for one in found["items"]]
     return page(
-        desk, ask, "providers.html", title="Providers", items=items, takers=await _takers(ask), may=may(ask)
+        desk,
+        ask,
+        "providers.html",
+        title="Providers",
+        items=items,
+        is_nowhere=_is_nowhere(items),
+        may=may(ask),
     )
 
 
@@ -45,14 +51,6 @@ async def states_of(ask: Ask) -> dict[str, ProviderState]:
         found = await ask.api.get("/provider-states", tuple[ProviderState, ...])
         return {one.id: one for one in found}
     return {}
-
-
-async def _takers(ask: Ask) -> tuple[str, ...] | None:
-    """Names of the hosts that take providers of the database; None: not to be seen."""
-    with contextlib.suppress(Refused):
-        found = await ask.api.get("/hosts", tuple[HostState, ...])
-        return tuple(host.name for host in found if "*" in host.sign_in)
-    return None
 
 
 async def shown(desk: Desk, ask: Ask) -> Response:
@@ -68,7 +66,7 @@ async def tested(desk: Desk, ask: Ask) -> Response:
 
 async def _shown(desk: Desk, ask: Ask, findings: Any) -> Response:
     one = await ask.api.get(_path(ask))
-    states = await states_of(ask)
+    states, settings = await states_of(ask), _settings(one)
     return page(
         desk,
         ask,
@@ -76,10 +74,23 @@ async def _shown(desk: Desk, ask: Ask, findings: Any) -> Response:
         title=one["title"] or one["id"],
         one=one,
         state=states.get(one["id"]),
-        settings=_settings(one),
+        settings=settings,
         findings=findings,
         is_fixed=one["source"] == FIXED,
+        is_issuer_told=any(setting["label"] == "Issuer" for setting in settings),
         may=may(ask),
+    )
+
+
+def _is_nowhere(items: list[dict[str, Any]]) -> bool:
+    """True where one of the database is good, and no host takes it."""
+    return any(
+        one["source"] != FIXED
+        and one["enabled"]
+        and not one["faults"]
+        and one["state"] is not None
+        and not one["state"].hosts
+        for one in items
     )
 
 
@@ -197,7 +208,7 @@ def _form(
         desk,
         ask,
         "provider_edit.html",
-        title=f"Change {one['title'] or one['id']}" if one else f"Add {title_of(kind)}",
+        title=f"Change {one['title'] or one['id']}" if one else f"Add a provider: {title_of(kind)}",
         status=status,
         kind=kind,
         groups=groups,
