@@ -27,7 +27,7 @@ from vestibule.protocol.h1_answer import AnswerHead
 from vestibule.protocol.headers import class_of
 from vestibule.proxy.exchange import Exchange, record_of_exchange
 from vestibule.proxy.pool import Pool, Pools
-from vestibule.proxy.refusal import Answer, Answers, Refusals
+from vestibule.proxy.refusal import Answer, Answers, Refusals, id_of
 from vestibule.proxy.relay import IDEMPOTENT, Relay
 from vestibule.proxy.task import Tasks
 from vestibule.service.grants import Grants
@@ -80,6 +80,7 @@ class Calling:
         self._ring = ring
         self._pool: Pool = pools.of(Backend(servers=(call.endpoint,)))
         self._refusals = Refusals(answers, traffic, log.of("calls").bind(call=call.id), as_json=True, now=now)
+        self._log = log.of("credentials").bind(call=call.id)
         self._traffic = traffic
         self._now = now
         self._host_line = b"Host: " + call.authority.encode("ascii")
@@ -234,6 +235,11 @@ class Calling:
         if exchange.is_over:
             return
         request = self._request(exchange, credentials)
+        if self._log.wants("debug") and credentials:
+            sources = [_source(one.applied.credential) for one in credentials]
+            self._log.debug(
+                "credential_used", id=id_of(exchange), session=exchange.session_id, sources=sources
+            )
         relay = Relay(exchange, self._pool, request, self._refusals.by_error)
         if not is_repeat:
             relay.on_answer = lambda answer: self._on_answer(exchange, credentials, answer)
@@ -306,6 +312,17 @@ class Calling:
 
     def _record(self, exchange: Exchange) -> None:
         self._traffic.add(record_of_exchange(exchange, Kind.CALL, self._label, self._now()))
+
+
+def _source(credential: SecretCredential | SessionCredential | TokenCredential) -> str:
+    """What a log line calls it."""
+    match credential:
+        case SecretCredential():
+            return "secret"
+        case TokenCredential(source=source):
+            return source
+        case _:
+            return "session"
 
 
 def _unauthorized(code: str) -> ClientError:

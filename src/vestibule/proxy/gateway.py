@@ -194,6 +194,7 @@ class Gateway:
                 self._visit(exchange, ask, judged.session)
             case Allow():
                 exchange.decision = decision.reason
+                self._refusals.none(exchange, judged)
                 self._forward(exchange, judged)
             case _:
                 self._refusals.by_judgement(exchange, judged)

@@ -113,6 +113,13 @@ class Refusals:
         self._as_json = as_json
         self._now = now
 
+    def none(self, exchange: Refusable, judged: Judged) -> None:
+        """Log that there was nothing against a request, where somebody wants to know each."""
+        if self._log.wants("debug"):
+            route = judged.ask.route
+            why = {"reason": exchange.decision, "route": route.prefix or b"/", "place": route.place}
+            self._log.debug("allowed", **_of(exchange), **why)
+
     def by_judgement(self, exchange: Refusable, judged: Judged) -> None:
         """Answer a request that was not allowed."""
         ask, session, decision = judged.ask, judged.session, judged.decision

@@ -31,6 +31,7 @@ from vestibule.core.seal import NONCE_BYTES, KeyRing
 from vestibule.errors import CredentialGone, ProviderError, ProviderRefused, ProviderUnavailable, StoreError
 from vestibule.model import Grant, Secret, Session, Tokens
 from vestibule.observe import clock
+from vestibule.observe.log import Log
 from vestibule.observe.meter import Meter
 from vestibule.observe.metrics import REFRESHES
 from vestibule.protocol import base64url
@@ -84,6 +85,7 @@ class Grants:
         grace_s: float = USUAL.grace_s,
         capacity: int = 20_000,
         meter: Meter | None = None,
+        log: Log | None = None,
     ) -> None:
         self._store = store
         self._leases = leases
@@ -98,6 +100,7 @@ class Grants:
         self._grace_s = grace_s
         self._capacity = capacity
         self._meter = meter or Meter()
+        self._log = (log or Log()).of("credentials")
         self._cache: dict[str, dict[str, _Held]] = {}
         self._unchanged = Unchanged(changes, mono)
         self._flights: Flights[Tokens] = Flights()
@@ -258,13 +261,18 @@ class Grants:
         try:
             fresh = await self._ask(intent.grant)
             self._meter.add(REFRESHES, (client, "ok"))
+            self._log.info("credential_refreshed", client=client, session=held.grant.owner)
         except ProviderRefused as exc:
             self._meter.add(REFRESHES, (client, "refused"))
+            about = {"client": client, "session": held.grant.owner, "code": exc.error}
+            self._log.info("credential_refused", **about)
             if await self._lose(intent):
                 raise _gone(intent.grant.client) from exc
             return await self._what_stands(held.grant)
-        except ProviderError:
+        except ProviderError as exc:
             self._meter.add(REFRESHES, (client, "failed"))
+            about = {"client": client, "session": held.grant.owner, "code": exc.code}
+            self._log.warning("credential_not_refreshed", **about, detail=exc.detail or exc.message)
             with contextlib.suppress(StoreError):
                 if await self._change(intent, refreshing_since=None) is None:
                     return await self._what_stands(held.grant)

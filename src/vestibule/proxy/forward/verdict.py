@@ -53,6 +53,7 @@ class Verdicts:
                     return
                 told = self._teller.told(judged)
                 question.decision = allowed.reason
+                question.refusals.none(question, judged)
                 question.allow(judged, told if outer is None else _with_names(told, outer))
             case _:
                 question.refusals.by_judgement(question, judged)
