@@ -50,6 +50,7 @@ from vestibule.proxy.remote import REPORT_EVERY_S, Office, Remote
 from vestibule.proxy.serving import ServingPort
 from vestibule.proxy.static import Directory
 from vestibule.proxy.teller import Teller
+from vestibule.readiness import Readiness, drain
 from vestibule.role import Role
 from vestibule.service import assertion, htpasswd
 from vestibule.service.app_tokens import CREDENTIAL, Bearers
@@ -116,6 +117,9 @@ class App:
         }
         self._offer = Offer(compiled.table, self._providers)
         self._late = Late(self._back_office)
+        self.readiness = Readiness(
+            store, is_loaded=self._is_loaded, is_whole=lambda: self._offer.table.is_whole
+        )
         self._answers = Notices(self._pages)
         self._pools = Pools(loop.time)
         self._internals = Internals(Directory(self._answers, log), Echo(), Account(self._answers))
@@ -135,11 +139,13 @@ class App:
         changes.subscribe(CREDENTIAL, self._lasting.credential_changed)
         self._sites = [Listener(at, self.gateway, clock=loop.time) for at in compiled.listeners]
         self._office = self._office_of_workers()
+        if self._office is not None:
+            self.readiness.workers = self._office.connected
         self.listeners: list[Listening] = []
         if role.has_sites:
             self.listeners += [*self._sites, *self._further_listeners(self._late)]
-        if role.has_control:
-            self.listeners += self._admin_listeners()
+        self._asked = self._admin_listeners() if role.has_control else []
+        self.listeners += self._asked
         self.measuring.listeners = self.listeners
 
     def _build_sessions(self, driver: Late) -> None:
@@ -162,6 +168,7 @@ class App:
             driver=driver,
             grace_s=compiled.lifetimes.grace_s,
             meter=self._kept.meter,
+            log=log,
         )
         self.rechecks = Rechecks(
             self.sessions, self.grants, changes, driver, log, every_s=compiled.lifetimes.restriction_s
@@ -218,7 +225,7 @@ class App:
                 admin = Admin(
                     address=at,
                     control=control,
-                    ready=self._check_ready,
+                    ready=self.readiness.check,
                     answers=self._answers,
                     traffic=self.traffic,
                     log=self._log,
@@ -240,6 +247,9 @@ class App:
             metrics=self.measuring.metrics,
             log=self._log,
         )
+
+    def _is_loaded(self) -> bool:
+        return self._back_office.done() and (self._control.done() or not self._role.has_control)
 
     def _host_of(self, name: bytes) -> Host | None:
         """The host of this name, as it is in force now."""
@@ -272,6 +282,7 @@ class App:
             edges=self._edges,
             traffic=self.traffic,
             log=self._log,
+            ready=self.readiness.check,
         )
 
     def _calling(self, call: Call, tokens: OwnTokens) -> Calling:
@@ -334,6 +345,7 @@ class App:
             for listener in app.listeners:
                 listener.bound = sockets.get(listener.address)
                 await listener.start()
+            app.readiness.listens = True
             if app._office is not None:
                 await app._office.start()
         except BaseException:
@@ -349,13 +361,8 @@ class App:
         """Stop accepting, let answers under way end, close everything."""
         if (control := result_of(self._control)) is not None:
             control.closing.set()
-        for listener in self.listeners:
-            listener.stop()
-        end = asyncio.get_running_loop().time() + drain_s
-        while any(listener.open for listener in self.listeners) and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110 - many small ends; no event tells of the last
-            await asyncio.sleep(0.05)
-        for listener in self.listeners:
-            listener.abort()
+        serving = [one for one in self.listeners if one not in self._asked]
+        await drain(serving, self._asked, self.readiness, drain_s)
         self._pools.close()
         self._internals.close()
         await self._jobs.close()
@@ -406,6 +413,8 @@ class App:
                     traffic=self.traffic,
                     rates=self.measuring.rates,
                     levels=self.levels,
+                    compiled=self._compiled,
+                    store=self._store,
                 )
                 self._control.set_result(module.ControlPlane(parts, back_office))
             with contextlib.suppress(StoreError):  # then the job goes on trying
@@ -450,12 +459,6 @@ class App:
 
     async def _admin_application(self) -> Application:
         return (await asyncio.shield(self._control)).admin
-
-    async def _check_ready(self) -> None:
-        """Return when all work can be done. Raises VestibuleError, with what is in the way."""
-        if not self._back_office.done():
-            raise VestibuleError("the control plane is being loaded", code="starting", status=503)
-        await self._store.sessions.by_id("", clock.now())
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

@@ -21,7 +21,7 @@ LADDER = (
     {"role"},
     {"opening", "back_office"},
     {"showing"},
-    {"control", "waiting", "measuring"},
+    {"control", "waiting", "measuring", "readiness"},
     {"app"},
     {"process"},
     {"admin_watching"},
@@ -52,7 +52,7 @@ CLOCKS = {"now", "utcnow", "today"}
 
 # The composition root, what it opens first and what it loads after listening, and the doctor, who tries each by itself:
 # they alone name implementations, which is all of `store` and `providers` but these modules.
-ROOTS = {"app", "control", "opening", "back_office", "measuring", "doctor"}
+ROOTS = {"app", "control", "opening", "back_office", "measuring", "readiness", "doctor"}
 SEAMS = {
     "store": {"store", "store.base", "store.base_events"},
     "providers": {"providers", "providers.base", "providers.kit"},

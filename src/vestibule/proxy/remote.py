@@ -313,6 +313,10 @@ class Office:
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
+    def connected(self) -> int:
+        """How many workers are there."""
+        return len(self._writers)
+
     async def start(self, bound: socket.socket | None = None) -> None:
         """Listen. Raises ConfigError when the socket can't be made."""
         taken = bound or bound_socket(self._address)

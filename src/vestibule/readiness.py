@@ -1,0 +1,89 @@
+"""Whether one process can do all its work, and what is in the way; and its way out, in which it can't any more.
+
+========================  =========================================================================
+code                      in the way is
+========================  =========================================================================
+`draining`                it was told to stop: answers under way end, and no others should come here
+`starting`                what requests don't need at once is still being loaded
+`not_listening`           not every listener accepts yet
+`providers_unread`        the providers of the database were not read yet, and a host takes them
+`workers_absent`          no worker is there: the control process alone serves nobody
+`store_unavailable`       the store does not answer: that of sessions, or the one beside it
+========================  =========================================================================
+
+The first that holds is told. With workers each answers for itself at its own listeners; the control process, whose
+admin listeners operators ask, is ready when one worker at least is connected to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Final
+
+from vestibule.errors import VestibuleError
+from vestibule.observe import clock
+from vestibule.proxy.listener import Listening
+from vestibule.store import base
+from vestibule.store.split import Store as SplitStore
+
+#: how much longer answers to those who look after the process may take than the others
+LAST_S: Final = 1.0
+
+
+class Readiness:
+    """Asked at any time."""
+
+    def __init__(
+        self, store: base.Store, *, is_loaded: Callable[[], bool], is_whole: Callable[[], bool]
+    ) -> None:
+        """`is_loaded`: the control plane, or what workers have of it; `is_whole`: all providers are in force."""
+        self._store = store
+        self._is_loaded = is_loaded
+        self._is_whole = is_whole
+        self.listens = False
+        self.is_draining = False
+        self.workers: Callable[[], int] | None = None
+        """How many are connected; None: this process carries the traffic itself."""
+
+    async def check(self) -> None:
+        """Return when all work can be done. Raises VestibuleError, with what is in the way."""
+        if self.is_draining:
+            raise _unready("draining", "it is being stopped")
+        if not self._is_loaded():
+            raise _unready("starting", "the control plane is being loaded")
+        if not self.listens:
+            raise _unready("not_listening", "not every listener accepts yet")
+        if not self._is_whole():
+            raise _unready("providers_unread", "the identity providers of the database were not read yet")
+        if self.workers is not None and not self.workers():
+            raise _unready("workers_absent", "no worker is there")
+        now = clock.now()
+        await self._store.sessions.by_id("", now)
+        if isinstance(self._store, SplitStore):
+            await self._store.database.sessions.by_id("", now)
+
+
+async def drain(
+    serving: Collection[Listening], asked: Collection[Listening], readiness: Readiness, drain_s: float
+) -> None:
+    """Stop accepting, and let answers under way end; `asked` tell that it ends until the others have."""
+    readiness.is_draining = True
+    loop = asyncio.get_running_loop()
+    until_mono = loop.time() + drain_s
+    await _stopped(serving, until_mono)
+    await _stopped(asked, min(until_mono, loop.time() + LAST_S))
+
+
+async def _stopped(listeners: Collection[Listening], until_mono: float) -> None:
+    for listener in listeners:
+        listener.stop()
+    loop = asyncio.get_running_loop()
+    while any(listener.open for listener in listeners) and loop.time() < until_mono:  # noqa: ASYNC110 - many small ends; no event tells of the last
+        await asyncio.sleep(0.05)
+    for listener in listeners:
+        listener.abort()
+
+
+def _unready(code: str, message: str) -> VestibuleError:
+    return VestibuleError(message, code=code, status=503)
