@@ -15,7 +15,7 @@ from vestibule.errors import BadRequest, ClientError
 from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Kind, Traffic
-from vestibule.protocol import cookie
+from vestibule.protocol import cookie, url
 from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.headers import value_of
 from vestibule.proxy.asgi import Control, bare_scope
@@ -76,7 +76,7 @@ class Admin:
                 self._tell_health(exchange)
             elif self._gateway is not None and host is not None and self._is_persons(exchange, host):
                 # No client can ask for a host by this name: it leads there from this listener alone.
-                exchange.head.host = host.name
+                exchange.head.authority = url.Authority(host.name, None)
                 self._gateway.handle(exchange)
             else:
                 self._call(exchange, host)

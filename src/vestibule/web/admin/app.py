@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from vestibule.core.route import is_own, shows_admin
 from vestibule.errors import ClientError, VestibuleError
 from vestibule.observe.log import Log
-from vestibule.web.admin import overview, signin
+from vestibule.web.admin import overview, people, sessions, signin, traffic
 from vestibule.web.admin.answers import Desk, Item, crash, failure, see, static
 from vestibule.web.admin.api import query_of
 from vestibule.web.admin.asking import Ask, ask_of, check_page, with_body
@@ -35,6 +35,21 @@ Message: TypeAlias = MutableMapping[str, Any]
 PAGES: Final[Mapping[str, Mapping[str, Handler]]] = MappingProxyType(
     {
         "/": {"GET": overview.overview},
+        "/live": {"GET": overview.stream},
+        "/traffic": {"GET": traffic.traffic},
+        "/traffic/live": {"GET": traffic.stream},
+        "/traces/{id}": {"GET": traffic.trace},
+        "/sessions": {"GET": sessions.listed},
+        "/sessions/{id}": {"GET": sessions.shown},
+        "/sessions/{id}/reveal": {"POST": sessions.reveal},
+        "/sessions/{id}/end": {"POST": sessions.end},
+        "/people": {"GET": people.listed},
+        "/people/{id}": {"GET": people.shown, "POST": people.change},
+        "/people/{id}/block": {"POST": people.block},
+        "/people/{id}/unblock": {"POST": people.unblock},
+        "/people/{id}/sign-out": {"POST": people.end_sessions},
+        "/people/{id}/delete": {"POST": people.delete},
+        "/people/{id}/identities/{identity}/unlink": {"POST": people.unlink},
         "/sign-in": {"GET": signin.sign_in, "POST": signin.by_token},
         "/sign-out": {"POST": signin.sign_out},
         **MANAGING,
@@ -44,7 +59,13 @@ OPEN: Final = frozenset({"/sign-in"})
 """Pages for who isn't signed in."""
 _OF_PROGRAMS: Final = frozenset({"/api", "/metrics"})
 """What the API answers beside `/api/…`."""
-NAVIGATION: Final = (Item("/", "Overview"), *ITEMS)
+NAVIGATION: Final = (
+    Item("/", "Overview"),
+    Item("/traffic", "Traffic"),
+    Item("/sessions", "Sessions"),
+    Item("/people", "People"),
+    *ITEMS,
+)
 
 
 def build(api: ASGIApp, door: Door, *, log: Log) -> ASGIApp:
