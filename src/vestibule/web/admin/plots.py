@@ -11,9 +11,9 @@ import minijinja
 import msgspec
 from minijinja import Markup
 
-WIDTH: Final = 600
+WIDTH: Final = 480
 HEIGHT: Final = 170
-_LEFT: Final = 44
+_LEFT: Final = 52
 _RIGHT: Final = 4
 _TOP: Final = 14
 _BOTTOM: Final = 22

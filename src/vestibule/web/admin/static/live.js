@@ -51,7 +51,9 @@ function cell(label, content, className = "") {
 }
 
 function shown(row) {
-  const at = element("time", { dateTime: row.at, textContent: row.at.slice(11, 19) });
+  const time = element("time", { dateTime: row.at, textContent: row.at.slice(11, 19) });
+  const at = row.trace_id ? element("a", { href: `/traces/${encodeURIComponent(row.trace_id)}` }, time) : time;
+  if (row.trace_id) at.setAttribute("aria-label", `Trace of ${row.method} ${row.path}`);
   const name = element("span", {}, row.name || row.kind);
   if (row.kind !== "host" && row.name) name.append(" ", element("span", { className: "tag" }, row.kind));
   const request = element("span", { dir: "ltr" }, element("span", { className: "mono" }, `${row.method} ${row.path}`));
@@ -63,19 +65,16 @@ function shown(row) {
     person.append(row.person);
   }
   if (row.provider) person.append(" ", element("span", { className: "detail" }, row.provider));
-  const trace = row.trace_id ? element("a", { href: `/traces/${encodeURIComponent(row.trace_id)}` }, "trace") : "";
-  if (trace) trace.setAttribute("aria-label", `Trace of ${row.method} ${row.path}`);
   return element(
     "tr",
     { className: "fresh" },
-    cell("Time", element("span", {}, at)),
+    cell("Time", element("span", {}, at), "when"),
     cell("Host", name),
-    cell("Request", request),
+    cell("Request", request, "what"),
     cell("Status", status, "end"),
     cell("Took", element("span", {}, milliseconds(row.took_ms)), "end"),
     cell("Person", person),
     cell("Decision", element("span", { dir: "auto" }, row.decision)),
-    cell("Trace", trace, "end"),
   );
 }
 
@@ -102,7 +101,8 @@ for (const table of document.querySelectorAll("[data-traffic]")) {
     pause.textContent = isPaused ? "Go on" : "Pause";
     if (!isPaused) show();
   });
-  listen(table.dataset.traffic, rows => {
+  listen(table.dataset.traffic, batch => {
+    const rows = batch.filter(row => row.kind !== table.dataset.without);
     waiting.push(...rows);
     if (isPaused) {
       waiting = waiting.slice(-most);
