@@ -20,6 +20,7 @@ import uvloop
 
 from vestibule.app import DRAIN_S, App
 from vestibule.config.compile import Compiled
+from vestibule.config.facts import facts_of, fields_of
 from vestibule.core.listener import ListenAddress
 from vestibule.observe.log import Log
 from vestibule.role import Role
@@ -86,7 +87,9 @@ async def _run(
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS, 20, 50)
     if place.role is Role.WHOLE:
-        log.info("ready", listening=[str(listener.address) for listener in app.listeners])
+        # Somebody who was told by other means needs no more than where.
+        facts = fields_of(facts_of(compiled)) if ready is None else {}
+        log.info("ready", listening=[str(listener.address) for listener in app.listeners], **facts)
     if ready is not None:
         ready()
     beats = loop.create_task(_beat(place.report), name="beats") if place.report >= 0 else None

@@ -26,6 +26,7 @@ import msgspec
 
 from vestibule.app import DRAIN_S
 from vestibule.config.compile import Compiled
+from vestibule.config.facts import facts_of, fields_of
 from vestibule.core.listener import ListenAddress
 from vestibule.errors import ConfigError, StoreError
 from vestibule.observe import clock
@@ -212,7 +213,10 @@ class Supervisor:
             return
         self._was_ready = True
         listening = [str(at) for at in addresses_of(self._compiled)]
-        self._log.info("ready", listening=listening, workers=len(self._workers))
+        facts = (
+            fields_of(facts_of(self._compiled)) if self._ready is None else {"workers": len(self._workers)}
+        )
+        self._log.info("ready", listening=listening, **facts)
         if self._ready is not None:
             self._ready()
         # A process that is started anew then has it at once, and all share its pages.

@@ -144,7 +144,9 @@ def findings_of(tried: Tried, about: About, now: float) -> list[Finding]:
                 subject,
                 "backend_unreached",
                 tried.why,
-                "start it, and see that it listens at this address for this machine",
+                "look at its name in DNS, and at what resolves names here"
+                if "Name" in tried.why or "name" in tried.why
+                else "start it, and see that it listens at this address for this machine",
             )
         ]
     if tried.tls is not None and tried.tls.why:

@@ -124,9 +124,12 @@ class _Asking:
         self._base_url = base_url
         self._authority = parts.netloc
         self._ring = ring
-        self._name = parts.hostname or ""
+        name = parts.hostname or ""
+        # RFC 6761: these lead here, whatever a resolver knows of them.
+        self._name = "127.0.0.1" if name.endswith("localhost") else name
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = _unchecked() if parts.scheme == "https" else None
+        self._shown = name if self._tls is not None else None
         nonce = secrets.token_bytes(probe.NONCE_BYTES)
         self._token = probe.token_of(ring, host, clock.now() + probe.LIFE_S, nonce=nonce)
 
@@ -157,7 +160,9 @@ class _Asking:
         return self._read(raw)
 
     async def _sent(self, head: bytes) -> bytes:
-        reader, writer = await asyncio.open_connection(self._name, self._port, ssl=self._tls)
+        reader, writer = await asyncio.open_connection(
+            self._name, self._port, ssl=self._tls, server_hostname=self._shown
+        )
         try:
             writer.write(head)
             raw = bytearray()

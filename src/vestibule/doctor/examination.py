@@ -52,7 +52,8 @@ async def examined(one: Patient) -> tuple[Finding, ...]:
     }
     found = await asyncio.gather(*(_within(area, part) for area, part in parts.items()))
     all_found = [finding for each in found for finding in each]
-    return in_order([*patient.of_configuration(one), *all_found, *clocks.findings_of(heard)])
+    once = {(finding.subject, finding.code, finding.detail): finding for finding in all_found}
+    return in_order([*patient.of_configuration(one), *once.values(), *clocks.findings_of(heard)])
 
 
 async def _within(area: str, part: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:

@@ -7,11 +7,9 @@ import struct
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
-from vestibule.admin_link import Link
 from vestibule.config.compile import Compiled, compile_config
 from vestibule.config.load import Loaded, examined
 from vestibule.config.path import database, key_file, state_dir
@@ -19,11 +17,9 @@ from vestibule.core.postgres import Postgres
 from vestibule.core.route import Host, is_serving, site_of
 from vestibule.core.seal import KeyRing, in_order
 from vestibule.doctor.finding import About, Finding
-from vestibule.errors import StoreError, VestibuleError
+from vestibule.errors import StoreError
 from vestibule.opening import keys_of
 from vestibule.protocol.address import is_loopback
-
-T = TypeVar("T")
 
 _CONFIGURATION = About("configuration")
 _GATEWAY = About("gateway")
@@ -117,11 +113,34 @@ def _ring(compiled: Compiled | None) -> KeyRing | None:
 def asked(path: Path) -> Running:
     """Who listens on the socket of the admin API."""
     try:
-        Link(f"unix:{path}", timeout_s=ASK_S).call("GET", "/openapi.json")
-    except VestibuleError as error:
-        if error.code == "unreachable":
-            return Running(why=error.message)
-    return Running(pid=_owner_of(path))
+        status, _ = _get(path, "/healthz")
+    except FileNotFoundError:
+        return Running(why=f"no gateway runs here: there is no {path}")
+    except ConnectionRefusedError:
+        return Running(why=f"the gateway that made {path} has ended")
+    except PermissionError:
+        return Running(why=f"{path} is another user's")
+    except OSError as exc:
+        return Running(why=f"what listens at {path} does not answer ({exc.strerror or type(exc).__name__})")
+    return (
+        Running(pid=_owner_of(path))
+        if status == 200
+        else Running(why=f"{path} is no gateway's of this version")
+    )
+
+
+def _get(path: Path, target: str) -> tuple[int, bytes]:
+    """Status and body of what is answered on a Unix socket; 0 for what is no HTTP. Raises OSError."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(ASK_S)
+        connection.connect(str(path))
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        raw = b""
+        while chunk := connection.recv(65536):
+            raw += chunk
+    head, _, body = raw.partition(b"\r\n\r\n")
+    parts = head.split(b" ", 2)
+    return (int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0), body
 
 
 def _owner_of(path: Path) -> int:
@@ -185,24 +204,14 @@ def of_gateway(patient: Patient) -> list[Finding]:
 
 def ready(path: Path) -> str:
     """Why the gateway isn't ready; empty: it is."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(ASK_S)
-        try:
-            connection.connect(str(path))
-            connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            raw = b""
-            while chunk := connection.recv(65536):
-                raw += chunk
-        except OSError as exc:
-            return exc.strerror or "it does not answer"
-    head, _, body = raw.partition(b"\r\n\r\n")
-    if b" 200 " in head[:20]:
-        return ""
     try:
+        status, body = _get(path, "/readyz")
         said = msgspec.json.decode(body)
-        return f"{said['code']}: {said.get('detail', '')}"
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except OSError as exc:
+        return exc.strerror or "it does not answer"
+    except msgspec.DecodeError:
         return "it answers with no readiness"
+    return "" if status == 200 else f"{said.get('code', status)}: {said.get('detail', '')}"
 
 
 def is_here(name: str) -> bool:
