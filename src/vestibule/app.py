@@ -24,13 +24,14 @@ from vestibule.core.call import Call
 from vestibule.core.listener import ListenAddress
 from vestibule.core.route import Host, ReturnHosts, admin_name, site_of
 from vestibule.errors import StoreError, VestibuleError
+from vestibule.identifying import Identifying
 from vestibule.measuring import Measuring
 from vestibule.observe import clock
 from vestibule.observe.access import AccessLog
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Kind
-from vestibule.opening import Kept, key_jobs, last_word, opened, token_sources
-from vestibule.providers.base import Provider, Refresh
+from vestibule.opening import Kept, key_jobs, opened, token_sources
+from vestibule.providers.base import Provider
 from vestibule.proxy.account import Account
 from vestibule.proxy.admin import Admin
 from vestibule.proxy.asgi import Application, Control
@@ -43,7 +44,6 @@ from vestibule.proxy.forward.verdict import Verdicts
 from vestibule.proxy.gateway import Gateway
 from vestibule.proxy.internal import Internals
 from vestibule.proxy.judge import Judge
-from vestibule.proxy.lasting import Lasting
 from vestibule.proxy.listener import Listener, Listening
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.remote import REPORT_EVERY_S, Office, Remote
@@ -53,24 +53,13 @@ from vestibule.proxy.teller import Teller
 from vestibule.readiness import Readiness, drain
 from vestibule.role import Role
 from vestibule.service import assertion, htpasswd
-from vestibule.service.app_tokens import CREDENTIAL, Bearers
 from vestibule.service.assertion import Assertions
-from vestibule.service.basic import Passwords
-from vestibule.service.bearer import Signed
-from vestibule.service.caller import Callers
-from vestibule.service.grants import Grants
-from vestibule.service.htpasswd import PasswordFiles, files_of
-from vestibule.service.introspection import Opaque
 from vestibule.service.jobs import Job, Jobs, sweeping, sweeps
 from vestibule.service.log_levels import LogLevels
 from vestibule.service.offer import Offer
-from vestibule.service.proof import Proofs
 from vestibule.service.provider_secrets import RESEAL_EVERY_S
-from vestibule.service.recheck import Rechecks
 from vestibule.service.registry import LOOK_EVERY_S
-from vestibule.service.sessions import SESSION, Sessions
 from vestibule.service.tokens import OwnTokens
-from vestibule.service.tries import SharedTries
 from vestibule.waiting import Late, result_of
 from vestibule.web.notices import Notices
 from vestibule.web.pages import Pages
@@ -123,8 +112,7 @@ class App:
         self._answers = Notices(self._pages)
         self._pools = Pools(loop.time)
         self._internals = Internals(Directory(self._answers, log), Echo(), Account(self._answers))
-        self._build_sessions(self._late)
-        self._build_callers(self._late)
+        self.who = Identifying(compiled, kept, self._offer, self._late, log)
         wanted = any(map(assertion.is_wanted, compiled.table.hosts.values()))
         self.assertions = Assertions(store.signing_keys, ring, log, are_wanted=wanted)
         self._jobs = Jobs(
@@ -135,8 +123,6 @@ class App:
             failed=self._job_failed,
         )
         self.gateway = self._gateway()
-        changes.subscribe(SESSION, self._lasting.session_changed)
-        changes.subscribe(CREDENTIAL, self._lasting.credential_changed)
         self._sites = [Listener(at, self.gateway, clock=loop.time) for at in compiled.listeners]
         self._office = self._office_of_workers()
         if self._office is not None:
@@ -147,56 +133,6 @@ class App:
         self._asked = self._admin_listeners() if role.has_control else []
         self.listeners += self._asked
         self.measuring.listeners = self.listeners
-
-    def _build_sessions(self, driver: Late) -> None:
-        """Sessions, what they hold, and what is asked about their people."""
-        compiled, store, changes, log = self._compiled, self._store, self._changes, self._log
-        self.sessions = Sessions(
-            store.sessions,
-            changes,
-            lifetimes=compiled.lifetimes,
-            grace_s=compiled.lifetimes.grace_s,
-            last_word=last_word(store),
-        )
-        self.grants = Grants(
-            store.grants,
-            store.leases,
-            self.sessions,
-            changes,
-            self._ring,
-            refreshers={name: p for name, p in self._providers.items() if isinstance(p, Refresh)},
-            driver=driver,
-            grace_s=compiled.lifetimes.grace_s,
-            meter=self._kept.meter,
-            log=log,
-        )
-        self.rechecks = Rechecks(
-            self.sessions, self.grants, changes, driver, log, every_s=compiled.lifetimes.restriction_s
-        )
-        self._lasting = Lasting(self.sessions, self.rechecks, grace_s=compiled.lifetimes.grace_s)
-
-    def _build_callers(self, driver: Late) -> None:
-        """Who judges what stands in Authorization."""
-        compiled, changes = self._compiled, self._changes
-        self._files = PasswordFiles(
-            files_of(compiled.table), self._ring, self._log, changed=self._file_changed
-        )
-        self._recheck()
-        for name in self._files.providers:
-            self.rechecks.look_again(name)  # nobody saw what became of it while this didn't run
-        self._proofs = Proofs(driver.owner_of, changes)
-        self._tries = SharedTries(self._store.tries)
-        self.passwords = Passwords(self._files, self._proofs, shared=self._tries, changes=changes)
-        self.bearers = Bearers(
-            driver.find_token, changes, grace_s=compiled.lifetimes.grace_s, shared=self._tries
-        )
-        self._callers = Callers(
-            app_tokens=self.bearers,
-            signed=Signed(self._proofs, driver),
-            opaque=Opaque(self._proofs, driver),
-            passwords=self.passwords,
-            is_known=self._files.has,
-        )
 
     def _further_listeners(self, driver: Late) -> list[Listening]:
         """Those of edges, of calling interfaces and of servings."""
@@ -259,10 +195,10 @@ class App:
         compiled = self._compiled
         judge = Judge(
             table=compiled.table,
-            sessions=self.sessions,
-            rechecks=self.rechecks,
-            callers=self._callers,
-            lasting=self._lasting,
+            sessions=self.who.sessions,
+            rechecks=self.who.rechecks,
+            callers=self.who.callers,
+            lasting=self.who.lasting,
             trusted=compiled.trusted_proxies,
             ring=self._ring,
             log=self._log,
@@ -288,9 +224,9 @@ class App:
     def _calling(self, call: Call, tokens: OwnTokens) -> Calling:
         return Calling(
             call,
-            sessions=self.sessions,
-            rechecks=self.rechecks,
-            grants=self.grants,
+            sessions=self.who.sessions,
+            rechecks=self.who.rechecks,
+            grants=self.who.grants,
             tokens=tokens,
             ring=self._ring,
             pools=self._pools,
@@ -312,7 +248,9 @@ class App:
             ),
             Job(name="new signing key", every_s=assertion.ROTATE_EVERY_S, run=self.assertions.rotate),
             Job(name="traffic records", every_s=REPORT_EVERY_S, run=self.measuring.report, is_shared=False),
-            Job(name="password files", every_s=htpasswd.LOOK_EVERY_S, run=self._files.look, is_shared=False),
+            Job(
+                name="password files", every_s=htpasswd.LOOK_EVERY_S, run=self.who.files.look, is_shared=False
+            ),
             *key_jobs(self._compiled, self._ring, self._log),
             Job(name="provider secrets", every_s=RESEAL_EVERY_S, run=self._late.reseal),
             *sweeps(self._store),
@@ -371,8 +309,7 @@ class App:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with contextlib.suppress(StoreError):
             await self._flush()
-        await self.grants.close()
-        self.passwords.close()
+        await self.who.close()
         await self._close_rest()
         await asyncio.to_thread(self.measuring.close)
         await self._kept.close()
@@ -402,9 +339,9 @@ class App:
                 module = await asyncio.to_thread(importlib.import_module, "vestibule.control")
                 parts = module.Parts(
                     basis=basis,
-                    grants=self.grants,
-                    passwords=self.passwords,
-                    tries=self._tries,
+                    grants=self.who.grants,
+                    passwords=self.who.passwords,
+                    tries=self.who.tries,
                     marks=self._store.marks,
                     parking=self._store.parking,
                     hosts=ReturnHosts.of(self._compiled.table),
@@ -430,8 +367,8 @@ class App:
     async def _basis(self, module: ModuleType) -> Basis:
         compiled = self._compiled
         basis: Basis = module.Basis(
-            sessions=self.sessions,
-            rechecks=self.rechecks,
+            sessions=self.who.sessions,
+            rechecks=self.who.rechecks,
             changes=self._changes,
             people=compiled.people,
             lifetimes=compiled.lifetimes,
@@ -467,7 +404,7 @@ class App:
             for listener in self.listeners:
                 listener.sweep(now)
             self._pools.sweep(now)
-            self._lasting.sweep(now)
+            self.who.lasting.sweep(now)
             await asyncio.sleep(SWEEP_S)
 
     async def _look(self, _now: float, _fence: int) -> None:
@@ -476,32 +413,18 @@ class App:
 
     def _use(self, offer: Offer) -> None:
         """Other providers are in force: in this process at once."""
-        refreshers = {name: one for name, one in offer.providers.items() if isinstance(one, Refresh)}
-        self.grants.use(refreshers)
         self._offer = offer
-        self._recheck()
-        self.bearers.forget()
+        self.who.use(offer)
         self.gateway.use(offer.table)
-
-    def _recheck(self) -> None:
-        """Have people asked about at those who vouch for them now: providers, and password files."""
-        offer = self._offer
-        self.rechecks.use({**offer.providers, **self._files.providers}, offer.table.hosts.values())
-
-    def _file_changed(self, name: str) -> None:
-        """Another version of a password file is in force: whom it no longer has is out."""
-        self._proofs.forget_client(name)
-        self._recheck()
-        self._lasting.look()
 
     def _base_urls(self, host: Host) -> tuple[str, ...]:
         """Under which URLs people reach this host."""
         return tuple({site_of(host, one.scheme, one.port).base_url: None for one in self._sites})
 
     async def _flush(self, _now: float = 0.0, _fence: int = 0) -> None:
-        await self.sessions.flush()
+        await self.who.sessions.flush()
         if (back_office := result_of(self._back_office)) is not None:
-            await self.bearers.flush(back_office.app_tokens.seen)
+            await self.who.bearers.flush(back_office.app_tokens.seen)
             await back_office.flush()
 
     def _job_failed(self, name: str, error: VestibuleError) -> None:

@@ -80,7 +80,8 @@ class BackOffice:
             allow=basis.fetch_allow,
             deadline_s=basis.fetch_timeout_s,
         )
-        self.driver = Driver(self._fetcher, KeySets(self._fetcher.get), basis.meter)
+        self.key_sets = KeySets(self._fetcher.get)
+        self.driver = Driver(self._fetcher, self.key_sets, basis.meter)
         self.records = records.open_records(basis.database, basis.log, ring=basis.ring)
         self.events = Events(basis.log, basis.webhooks, key_id=basis.ring.active_id, meter=basis.meter)
         self.events.keep_in(self.records.audit)

@@ -12,6 +12,7 @@ from collections.abc import Container
 import msgspec
 
 from vestibule.back_office import BackOffice, Basis
+from vestibule.config.compile import Compiled
 from vestibule.observe.metrics import AUDIT_WAITING, WEBHOOKS_WAITING, Metrics, Values
 from vestibule.observe.rates import Rates
 from vestibule.observe.traffic import Traffic
@@ -27,6 +28,7 @@ from vestibule.service.signin import SignIn
 from vestibule.service.steward import Steward
 from vestibule.service.trail import Trail
 from vestibule.service.tries import SharedTries
+from vestibule.showing import Seen, showing_of
 from vestibule.store import base
 from vestibule.web.admin import app as admin
 from vestibule.web.admin.door import Door
@@ -52,6 +54,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     traffic: Traffic
     rates: Rates
     levels: LogLevels
+    compiled: Compiled
+    store: base.Store
 
 
 class ControlPlane:
@@ -85,6 +89,14 @@ class ControlPlane:
             parts.pages,
             log=basis.log,
         )
+        self.showing = showing_of(
+            parts.compiled,
+            basis,
+            back_office,
+            Seen(rates=parts.rates, processes=parts.metrics.processes),
+            grants=parts.grants,
+            store=parts.store,
+        )
         office = self._office()
         admin_api = api.build(office)
         door = Door(admin_api, office.tokens, basis.ring)
@@ -111,6 +123,11 @@ class ControlPlane:
             levels=self._parts.levels,
             closing=self.closing,
             log=self._parts.basis.log.of("admin"),
+            inventory=self.showing.inventory,
+            overview=self.showing.overview,
+            provider_states=self.showing.providers,
+            custody=self.showing.custody,
+            in_force=self.showing.in_force,
         )
 
     def _steward(self) -> Steward:
@@ -141,4 +158,5 @@ class ControlPlane:
 
     async def close(self) -> None:
         """Close it; the back office is closed after it."""
+        await self.showing.close()
         await self._signin.close()

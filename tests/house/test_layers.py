@@ -22,11 +22,13 @@ LADDER = (
     {"opening", "back_office"},
     {"showing"},
     {"control", "waiting", "measuring", "readiness"},
+    {"identifying"},
     {"app"},
     {"process"},
     {"admin_watching"},
     {"supervisor", "demo", "client", "admin_client", "doctor"},
-    {"tui", "cli"},
+    {"tui"},
+    {"cli"},
     {"__main__"},
 )
 RUNG = {unit: number for number, units in enumerate(LADDER) for unit in units}

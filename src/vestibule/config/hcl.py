@@ -25,6 +25,10 @@ class Value(msgspec.Struct, frozen=True):
 
     data: Any
     place: Place
+    written: str = ""
+    """As it stands in the file, where something in it was put in by `env` or `file`; else empty."""
+    names: tuple[str, ...] = ()
+    """Of the variables that were."""
 
     def __repr__(self) -> str:
         return f"Value({type(self.data).__name__} at {self.place})"  # never the data: it may be a secret
@@ -90,6 +94,8 @@ class _Reader:
         self.source = source
         self.file = str(source.file)
         self.report = report
+        self.called: list[tuple[str, str]] = []
+        """Functions that were worked out in the value that is being read, with what each was given."""
 
     def body(self, tree: Tree[Token]) -> tuple[dict[str, Attribute], tuple[Block, ...]]:
         attributes: dict[str, Attribute] = {}
@@ -116,7 +122,11 @@ class _Reader:
 
     def value(self, node: Tree[Token] | Token, *, label: bool = False) -> Value:
         if isinstance(node, Token):
-            return Value(self.scalar(node, label=label), self.place(node))
+            self.called.clear()
+            data = self.scalar(node, label=label)
+            if not self.called:
+                return Value(data, self.place(node))
+            return Value(data, self.place(node), _as_one_line(node), self.names())
         if node.data == "call":
             return self.bare_call(node)
         place = self.place(_token(node.children[0]))
@@ -206,11 +216,20 @@ class _Reader:
         if len(arguments) != 1 or not isinstance(arguments[0].data, str):
             self.report.fault(place, f"`{name}(…)` can't be worked out: {_ONLY}")
             return Value(BROKEN, place)
-        return Value(self.call(str(name), arguments[0].data, place), place)
+        self.called.clear()
+        data, argument = self.call(str(name), arguments[0].data, place), arguments[0]
+        written = argument.written or f'"{argument.data}"'
+        names = self.names() if not argument.written else argument.names
+        return Value(data, place, f"{name}({written})", names)
+
+    def names(self) -> tuple[str, ...]:
+        """Of the variables that were put in."""
+        return tuple(argument for name, argument in self.called if name == "env")
 
     def call(self, name: str, argument: str, place: Place) -> str:
         if BROKEN in argument:
             return BROKEN
+        self.called.append((name, argument))
         if name == "env":
             return self.environment(argument, place)
         if name == "file":
@@ -237,6 +256,15 @@ class _Reader:
 
     def place(self, token: Token) -> Place:
         return Place(self.file, int(token.line or 0), int(token.column or 0))
+
+
+def _as_one_line(token: Token) -> str:
+    """A text, or what stands in a heredoc, as it is written between double quotes."""
+    if token.type != "HEREDOC":
+        return str(token)
+    body = str(token).partition("\n")[2].rpartition("\n")[0]
+    # Quotes inside of a function's brackets stay as they are: nobody reads this but people.
+    return f'"{body}"'.replace("\n", "\\n")
 
 
 def _tree(node: Tree[Token] | Token) -> Tree[Token]:

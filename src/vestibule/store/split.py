@@ -185,7 +185,8 @@ class Store:
     """`store.base.Store`."""
 
     def __init__(self, elsewhere: Elsewhere, database: Database) -> None:
-        self._elsewhere = elsewhere
+        self.elsewhere = elsewhere
+        """For who wants to know how long asking it takes."""
         self.database = database
         """For what must stand beside people: a bus' stamp."""
         self.kept = elsewhere.sessions
@@ -201,6 +202,6 @@ class Store:
     async def close(self) -> None:
         """Let go of both."""
         try:
-            await self._elsewhere.close()
+            await self.elsewhere.close()
         finally:
             await self.database.close()

@@ -22,12 +22,20 @@ from vestibule.core.scope import NEEDED
 from vestibule.errors import VestibuleError
 from vestibule.web.api import (
     audit,
+    calls,
+    certificates,
+    configuration,
+    credentials,
+    edges,
     explain,
+    hosts,
     identities,
     identity_providers,
     invitations,
     log,
     metrics,
+    overview,
+    provider_states,
     sessions,
     tokens,
     traffic,
@@ -41,7 +49,9 @@ from vestibule.web.api.value import schemas
 PREFIX = "/api/v1"
 DOCUMENT = f"{PREFIX}/openapi.json"
 RESOURCES: tuple[APIRouter, ...] = (
+    overview.router,
     sessions.router,
+    credentials.router,
     users.router,
     identities.router,
     invitations.router,
@@ -51,6 +61,12 @@ RESOURCES: tuple[APIRouter, ...] = (
     audit.router,
     traffic.router,
     log.router,
+    hosts.router,
+    calls.router,
+    edges.router,
+    provider_states.router,
+    certificates.router,
+    configuration.router,
 )
 
 _DESCRIPTION = """\

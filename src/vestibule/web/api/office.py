@@ -20,9 +20,14 @@ from vestibule.observe.rates import Rates
 from vestibule.observe.traffic import Traffic
 from vestibule.service.admin import AdminTokens, Asker
 from vestibule.service.app_tokens import AppTokens
+from vestibule.service.custody import Custody
 from vestibule.service.events import Events
+from vestibule.service.in_force import InForce
+from vestibule.service.inventory import Inventory
 from vestibule.service.log_levels import LogLevels
+from vestibule.service.overview import Overview
 from vestibule.service.people import People
+from vestibule.service.provider_states import ProviderStates
 from vestibule.service.registry import Registry
 from vestibule.service.steward import Steward
 from vestibule.service.trail import Trail
@@ -72,6 +77,13 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     closing: asyncio.Event
     """Set when the program ends: what streams ends, too."""
     log: Log
+    inventory: Inventory
+    overview: Overview
+    provider_states: ProviderStates
+    custody: Custody
+    """Credentials, masked or told."""
+    in_force: InForce
+    """The configuration."""
 
 
 class ApiCall(msgspec.Struct, frozen=True, kw_only=True):

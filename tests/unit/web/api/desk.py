@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from tests.unit.web.api.shown import shown_by
 from tests.unit.web.asgi import Reply
 from vestibule.core.lifetimes import USUAL
 from vestibule.core.route import Host, RouteTable
@@ -114,11 +115,12 @@ class ApiDesk:
                 levels=LogLevels(log.levels, changes, later=lambda told: told()),
                 closing=self.closing,
                 log=log,
+                **shown_by(self, RING),
             )
         )
 
     def _steward(self, log: Log, changes: Changes, random: Callable[[int], bytes]) -> Steward:
-        grants = Grants(
+        self.grants = grants = Grants(
             self.store.grants,
             self.store.leases,
             self.sessions,
