@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
-
 from vestibule.observe.log import ACCESS, LEVELS, Log
 from vestibule.observe.traffic import Kind, Record
 
@@ -32,17 +30,34 @@ class AccessLog:
 
 def as_event(record: Record, shown: Callable[[Any], Any]) -> dict[str, Any]:
     """The record as an event: what isn't known of a request isn't there."""
-    told = msgspec.structs.asdict(record)
-    told["kind"] = record.kind.value
-    at, took_s, request_id = told.pop("at"), told.pop("took_s"), told.pop("request_id")
-    event: dict[str, Any] = {"at": at, "level": LEVEL, "component": ACCESS, "event": "access"}
-    if request_id:
-        event["id"] = request_id
-    backend_s = told.pop("backend_s", 0.0)
-    for name, value in told.items():
-        if value or name in {"status", "bytes_out"}:
-            event[name.removesuffix("_id") if name in {"session_id", "user_id"} else name] = shown(value)
-    event["took_ms"] = round(took_s * 1000, 1)
-    if backend_s:
-        event["backend_ms"] = round(backend_s * 1000, 1)
+    known = {
+        "id": record.request_id,
+        "kind": record.kind.value,
+        "name": record.name,
+        "method": record.method,
+        "path": record.path,
+        "route": record.route,
+        "address": record.address,
+        "session": record.session_id,
+        "user": record.user_id,
+        "person": record.person,
+        "provider": record.provider,
+        "decision": record.decision,
+        "edge": record.edge,
+        "trace_id": record.trace_id,
+        "span_id": record.span_id,
+        "parent_id": record.parent_id,
+    }
+    event = {
+        "at": record.at,
+        "level": LEVEL,
+        "component": ACCESS,
+        "event": "access",
+        **{name: shown(value) for name, value in known.items() if value},
+        "status": record.status,
+        "took_ms": round(record.took_s * 1000, 1),
+        "bytes_out": record.bytes_out,
+    }
+    if record.backend_s:
+        event["backend_ms"] = round(record.backend_s * 1000, 1)
     return event

@@ -264,15 +264,19 @@ class Grants:
             self._log.info("credential_refreshed", client=client, session=held.grant.owner)
         except ProviderRefused as exc:
             self._meter.add(REFRESHES, (client, "refused"))
-            about = {"client": client, "session": held.grant.owner, "code": exc.error}
-            self._log.info("credential_refused", **about)
+            self._log.info("credential_refused", client=client, session=held.grant.owner, code=exc.error)
             if await self._lose(intent):
                 raise _gone(intent.grant.client) from exc
             return await self._what_stands(held.grant)
         except ProviderError as exc:
             self._meter.add(REFRESHES, (client, "failed"))
-            about = {"client": client, "session": held.grant.owner, "code": exc.code}
-            self._log.warning("credential_not_refreshed", **about, detail=exc.detail or exc.message)
+            self._log.warning(
+                "credential_not_refreshed",
+                client=client,
+                session=held.grant.owner,
+                code=exc.code,
+                detail=exc.detail or exc.message,
+            )
             with contextlib.suppress(StoreError):
                 if await self._change(intent, refreshing_since=None) is None:
                     return await self._what_stands(held.grant)

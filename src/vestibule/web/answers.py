@@ -140,7 +140,7 @@ def crash(desk: Desk, ask: Ask, error: Exception) -> Response:
         id=ask.visit.request_id,
         error=repr(error),
         path=ask.path,
-        exc_info="".join(traceback.format_exception(error)[-4:]),
+        trace="".join(traceback.format_exception(error)[-4:]),
     )
     if ask.wants_json:
         return answer(problem(desk, ask, 500, "internal_error"))
