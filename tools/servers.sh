@@ -6,7 +6,7 @@ set -eu
 unpacked=$PWD/build/debian
 starters=$PWD/build/servers
 PATH=$PATH:/usr/sbin:$starters
-[ $# -gt 0 ] || set -- nginx caddy haproxy varnish chromium postgresql redis-server faketime
+[ $# -gt 0 ] || set -- nginx caddy haproxy varnish chromium postgresql redis-server faketime prometheus
 
 starter() { # starter NAME PROGRAM: a command that finds the unpacked libraries and fonts
     libraries=$(find "$unpacked/usr/lib" "$unpacked/lib" -name '*.so*' -printf '%h\n' 2>/dev/null | sort -u | tr '\n' ':')
@@ -20,6 +20,7 @@ is_here() { # is_here PACKAGE: Debian keeps PostgreSQL's own programs off the PA
     case $1 in
         varnish) command -v varnishd ;;
         postgresql) command -v initdb || ls /usr/lib/postgresql/*/bin/initdb ;;
+        prometheus) command -v promtool || ls "$unpacked/usr/bin/promtool" ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1
 }
@@ -39,6 +40,7 @@ for command in "$@"; do # each is named as its Debian package
             caddy) starter caddy /usr/bin/caddy ;;
             varnish) starter varnishd /usr/sbin/varnishd ;;
             faketime) starter faketime /usr/bin/faketime ;;
+            prometheus) ;; # its programs need nothing of what is unpacked: tests call them where they are
             redis-server) starter redis-server /usr/bin/redis-server ;;
             *) starter "$command" "/usr/sbin/$command" ;;
         esac

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from tests.real.house import CONFIGURATION, House, build
 from tests.real.scraped import Scrape, parsed, scrape, scraped_until, text_of
 from tests.real.test_workers import EACH, answers, processes, until_another
+from vestibule.observe.metrics import COUNTED, SEEN
 
 pytestmark = pytest.mark.real
 
@@ -92,6 +94,21 @@ async def test_what_every_worker_does_is_counted_once_and_stays_when_it_dies(hou
                 and key[0].endswith(("_total", "_count", "_bucket", "_sum"))
                 and after.get(key, 0.0) < value
             }
+
+
+async def test_what_a_running_gateway_tells_is_what_the_dashboard_and_the_alerts_are_checked_against(house):
+    async with house.browser() as browser:
+        await browser.sign_in()
+    state = state_of(house)
+    families = {family.name: family for family in (*COUNTED, *SEEN)}
+    text = await text_of(state)
+    typed = dict(re.findall(r"^# TYPE (vestibule_\w+) (\w+)$", text, re.MULTILINE))
+    assert typed == {name: family.kind for name, family in families.items()}
+    found = await scraped_until(state, lambda one: at_app(one) > 0)
+    for name, labels in found.labels().items():
+        if name.startswith("vestibule_"):
+            plain = name if name in families else re.sub("_(bucket|count|sum)$", "", name)
+            assert labels - {"le"} == set(families[plain].labels), name
 
 
 async def test_refusals_are_denials_and_name_nobody(house):

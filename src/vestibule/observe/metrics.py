@@ -147,6 +147,11 @@ WEBHOOKS_WAITING: Final = Family(
 AUDIT_WAITING: Final = Family(
     name="vestibule_audit_waiting", told="Events that wait to be written to the audit table.", kind="gauge"
 )
+AUDIT_INTACT: Final = Family(
+    name="vestibule_audit_intact",
+    told="1 where the audit table was found whole when it was verified last; none: it wasn't since the start.",
+    kind="gauge",
+)
 BUS_AGE: Final = Family(
     name="vestibule_bus_beat_age_seconds",
     told="Since when a process can't be sure to have heard of every change by others; 0: it is sure.",
@@ -208,6 +213,7 @@ SEEN: Final = (
     WORKERS_WANTED,
     WEBHOOKS_WAITING,
     AUDIT_WAITING,
+    AUDIT_INTACT,
     BUS_AGE,
     PROCESS_START,
     PROCESS_MEMORY,

@@ -58,8 +58,7 @@ class _Ours(Collector):
             series = self._meter.series(family)
             yield _histogram(family, series) if family.kind == "histogram" else _counter(family, series)
         for family in SEEN:
-            if family.name in self._seen:
-                yield _gauge(family, self._seen[family.name])
+            yield _gauge(family, self._seen.get(family.name, {}))
 
 
 def _counter(family: Family, series: Iterator[tuple[tuple[str, ...], list[float]]]) -> Metric:

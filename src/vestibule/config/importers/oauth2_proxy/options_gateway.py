@@ -10,7 +10,7 @@ from vestibule.config.importers.rows import carried, changed, dropped
 _OFF = (False,)
 _ON = (True,)
 _LOG = "the log is one line of JSON for each event, on standard error; what runs the gateway keeps and rotates it"
-_METRICS = "there are no metrics yet"
+_METRICS = "metrics are at `/metrics` of the admin API, by token: admin { listen = … } (docs/metrics.md)"
 _TLS = "TLS is for an edge in front to speak"
 _REDIS = 'sessions are kept in SQLite; in Redis by `store { sessions = "redis://…" }`'
 _CSRF = "each sign-in has a signed cookie of its own, SameSite=Lax, for ten minutes (`lifetimes { pending_flow }`)"
