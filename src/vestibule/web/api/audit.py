@@ -18,6 +18,7 @@ from vestibule.core.chain import End, Entry
 from vestibule.core.chain_text import line_of
 from vestibule.core.event import Event as Kept
 from vestibule.errors import StoreError
+from vestibule.observe.metrics import AUDIT_INTACT
 from vestibule.store.base_events import AuditFilter
 from vestibule.web.api.cursor import Listing, Paging, listing, page_of
 from vestibule.web.api.office import ApiCall, At
@@ -131,7 +132,9 @@ async def _proven(at: ApiCall, wanted: tuple[str, ...]) -> AsyncIterator[bytes]:
     try:
         while not (await asyncio.wait({looking}, timeout=SILENCE_S))[0]:
             yield b"\n"
-        yield bytes(answer(looking.result()).body)
+        proof = looking.result()
+        at.office.metrics.show(AUDIT_INTACT, lambda: {(): float(proof.ok)})
+        yield bytes(answer(proof).body)
     except StoreError as error:
         at.office.log.warning("audit_unread", id=at.asker.request_id, detail=error.detail or error.message)
         nothing = Proof(ok=False, rows=0, first_at=None, last_at=None, head="", detail=error.message)
