@@ -101,6 +101,12 @@ class Meter:
         values[bisect_left(family.bounds, value)] += 1.0
         values[-1] += value
 
+    def values(self, family: Family, labels: Labels) -> list[float]:
+        """Where this series is counted, until the next `take`: for who counts many at once."""
+        found = self._series.get(family.name, {}).get(labels)
+        size = len(family.bounds) + 2 if family.bounds else 1
+        return self._made(family.name, labels, size) if found is None else found
+
     def series(self, family: Family) -> Iterator[tuple[Labels, list[float]]]:
         """What was counted: a number, or the buckets (each without those below) and the sum."""
         yield from self._series.get(family.name, {}).items()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
@@ -222,6 +223,7 @@ SEEN: Final = (
 )
 """What is looked at when somebody asks."""
 
+_DENIED: Final = frozenset((401, 403))
 _METHODS: Final = frozenset(
     (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE")
 )
@@ -232,8 +234,8 @@ _RULES: Final = frozenset(
 _CODE_RE: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 Values: TypeAlias = Mapping[tuple[str, ...], float]
 """By labels."""
-_Way: TypeAlias = tuple[tuple[str, ...], tuple[str, str], tuple[str, str] | None]
-_Seen: TypeAlias = tuple[Kind, bytes, bytes, bytes, int, str]
+_Seen: TypeAlias = tuple[int, bytes, bytes, bytes, int, str, bool]
+_Places: TypeAlias = tuple[list[float], list[float], list[float], list[float], list[float] | None]
 
 
 class Metrics:
@@ -251,7 +253,6 @@ class Metrics:
         self.meter = meter or Meter()
         self._now = now
         self._kept: list[Record] = []
-        self._ways: dict[_Seen, _Way] = {}
         self._words: set[str] = set()
         self._others: dict[str, Figures] = {}
         self._traffic = traffic
@@ -269,34 +270,50 @@ class Metrics:
             self.count()
 
     def count(self) -> None:
-        """Count the requests that came since."""
-        kept, self._kept = self._kept, []
-        ways, meter = self._ways, self.meter
-        for one in kept:
-            seen = (one.kind, one.name, one.route, one.method, one.status, one.decision)
-            way = ways.get(seen)
-            if way is None:
-                way = self._way(seen)
-            labels, short, denial = way
-            meter.add(REQUESTS, labels)
-            meter.observe(REQUEST_SECONDS, short, one.took_s)
-            meter.add(RESPONSE_BYTES, short, one.bytes_out)
-            if one.backend_s:
-                meter.observe(BACKEND_SECONDS, short, one.backend_s)
-            if denial is not None and not one.backend_s:
-                meter.add(DENIALS, denial)
+        """Count the requests that came since.
 
-    def _way(self, seen: _Seen) -> _Way:
-        """The labels of requests like this one."""
-        kind, name, prefix, method, status, decision = seen
-        host, route = (part.decode("utf-8", "backslashreplace") for part in (name, prefix))
-        word = "operation" if kind is Kind.CALL and decision == route else self.word(decision)
-        method_label = method.decode("ascii") if method in _METHODS else OTHER
-        labels = (kind.value, host, route, method_label, _STATUS.get(status, OTHER), word)
-        way = labels, (kind.value, host), (host, word) if status in {401, 403} else None
-        if len(self._ways) < 4 * BATCH:
-            self._ways[seen] = way
-        return way
+        What many requests share is looked up once a batch: of what counting costs, that is most.
+        """
+        kept, self._kept = self._kept, []
+        places: dict[_Seen, _Places] = {}
+        for one in kept:
+            seen = (
+                id(one.kind),
+                one.name,
+                one.route,
+                one.method,
+                one.status,
+                one.decision,
+                one.backend_s > 0,
+            )
+            found = places.get(seen)
+            if found is None:
+                found = places[seen] = self._places(one)
+            requests, took, sent, backend, denials = found
+            requests[0] += 1.0
+            took[bisect_left(SECONDS, one.took_s)] += 1.0
+            took[-1] += one.took_s
+            sent[0] += one.bytes_out
+            if one.backend_s:
+                backend[bisect_left(SECONDS, one.backend_s)] += 1.0
+                backend[-1] += one.backend_s
+            elif denials is not None:
+                denials[0] += 1.0
+
+    def _places(self, one: Record) -> _Places:
+        """Where requests like this one are counted."""
+        values = self.meter.values
+        kind, status = one.kind.value, one.status
+        host, route = (part.decode("utf-8", "backslashreplace") for part in (one.name, one.route))
+        word = "operation" if one.kind is Kind.CALL and one.decision == route else self.word(one.decision)
+        method = one.method.decode("ascii") if one.method in _METHODS else OTHER
+        return (
+            values(REQUESTS, (kind, host, route, method, _STATUS.get(status, OTHER), word)),
+            values(REQUEST_SECONDS, (kind, host)),
+            values(RESPONSE_BYTES, (kind, host)),
+            values(BACKEND_SECONDS, (kind, host)) if one.backend_s else [],
+            values(DENIALS, (host, word)) if status in _DENIED and not one.backend_s else None,
+        )
 
     def word(self, decision: str) -> str:
         """The decision without whom it is about: the kind of its rule, or a code.
