@@ -212,7 +212,7 @@ def test_the_fields_of_an_access_line_are_those_of_a_record():
         edge="c",
         **texts,
     )
-    fields = as_event(record, shown).keys() - {"at", "level", "component", "event"}
+    fields = as_event(record, shown, {}).keys() - {"at", "level", "component", "event"}
     assert ROWS["access", "access"].fields == fields
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from vestibule.observe.log import ACCESS, LEVELS, Log
@@ -19,17 +19,18 @@ class AccessLog:
     def __init__(self, log: Log, *, only: Kind | None = None) -> None:
         """`only`: of this kind."""
         self._only = only
+        self._fields = log.fields
         self._sink = log.sink
         self._levels = log.levels
 
     def add(self, record: Record) -> None:
         """Write it, a little later, where the access log is on."""
         if self._levels.least[ACCESS] <= LEVELS[LEVEL] and self._only in (None, record.kind):
-            self._sink.put(record, _COST_BYTES + len(record.path), is_urgent=False)
+            self._sink.put((record, self._fields), _COST_BYTES + len(record.path), is_urgent=False)
 
 
-def as_event(record: Record, shown: Callable[[Any], Any]) -> dict[str, Any]:
-    """The record as an event: what isn't known of a request isn't there."""
+def as_event(record: Record, shown: Callable[[Any], Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The record as an event, with these fields too: what isn't known of a request isn't there."""
     known = {
         "id": record.request_id,
         "kind": record.kind.value,
@@ -53,6 +54,7 @@ def as_event(record: Record, shown: Callable[[Any], Any]) -> dict[str, Any]:
         "level": LEVEL,
         "component": ACCESS,
         "event": "access",
+        **fields,
         **{name: shown(value) for name, value in known.items() if value},
         "status": record.status,
         "took_ms": round(record.took_s * 1000, 1),

@@ -90,6 +90,11 @@ class Log:
         return self._sink.dropped
 
     @property
+    def fields(self) -> Mapping[str, Any]:
+        """What every event of it has."""
+        return self._fields
+
+    @property
     def sink(self) -> Sink:
         """Where it writes."""
         return self._sink

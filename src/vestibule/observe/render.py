@@ -15,7 +15,6 @@ from structlog.processors import JSONRenderer, LogfmtRenderer
 
 from vestibule.observe.access import as_event
 from vestibule.observe.log import shown, stamp
-from vestibule.observe.traffic import Record
 
 FORMATS: Final = ("json", "logfmt", "console")
 Fields: TypeAlias = MutableMapping[str, Any]
@@ -36,7 +35,7 @@ def renderer(name: str, *, has_colours: bool = False) -> Render:
     chain = _CHAINS[name](has_colours)
 
     def render(event: Any) -> bytes:
-        fields: Any = as_event(event, shown) if isinstance(event, Record) else dict(event)
+        fields: Any = as_event(event[0], shown, event[1]) if isinstance(event, tuple) else dict(event)
         for processor in chain:
             fields = processor(None, fields["level"] if isinstance(fields, dict) else "", fields)
         return (

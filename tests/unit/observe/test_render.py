@@ -96,11 +96,12 @@ def test_a_record_is_an_access_event_without_what_is_not_known():
         session_id="s1",
         request_id="r1",
     )
-    assert json.loads(renderer("json")(record)) == {
+    assert json.loads(renderer("json")((record, {"process": "worker 1"}))) == {
         "at": "2027-01-15T08:00:00.250Z",
         "level": "info",
         "component": "access",
         "event": "access",
+        "process": "worker 1",
         "id": "r1",
         "kind": "host",
         "name": "app.example",
