@@ -121,7 +121,7 @@ class Overview:
         now, processes = self._now(), tuple(self._processes())
         return model.Overview(
             version=__version__,
-            started_at=_moment(self._started_at),
+            started_at=_moment(min((one.started_at for one in processes), default=self._started_at)),
             now=_moment(now),
             requests_per_s=round(self._rates.per_s(now), 2),
             sessions=sessions,
