@@ -1,4 +1,4 @@
-"""What is counted, and how requests are: a list of them is kept, and counted a few hundred at a time.
+"""What is counted, and how requests are: a line of them is kept, and counted twice a second.
 
 No label is ever a path, a person or an address: hosts, routes and providers are names of the configuration, decisions
 are kinds of rules and codes of errors, all else is words of a fixed list.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
@@ -18,8 +19,8 @@ from vestibule.observe import clock
 from vestibule.observe.meter import FINE, FOLDED, OTHER, SECONDS, Family, Figures, Growth, Meter
 from vestibule.observe.traffic import Kind, Record, Traffic
 
-BATCH: Final = 500
-"""So many requests are counted at once; fewer, when somebody looks or the next report is due."""
+KEPT_MAX: Final = 50_000
+"""So many requests wait to be counted at most, which is done twice a second."""
 SILENT_S: Final = 10.0
 """A process that said nothing for so long is no longer shown."""
 WORDS_MAX: Final = 100
@@ -252,7 +253,7 @@ class Metrics:
         """`counts`: the requests are counted here, and by nobody else."""
         self.meter = meter or Meter()
         self._now = now
-        self._kept: list[Record] = []
+        self._kept: deque[Record] = deque(maxlen=KEPT_MAX)
         self._words: set[str] = set()
         self._others: dict[str, Figures] = {}
         self._traffic = traffic
@@ -262,19 +263,15 @@ class Metrics:
         """How this process itself is."""
         self._shown: dict[str, Callable[[], Awaitable[Values]]] = {}
         if counts:
-            traffic.subscribe(self._take)
-
-    def _take(self, record: Record) -> None:
-        self._kept.append(record)
-        if len(self._kept) >= BATCH:
-            self.count()
+            traffic.subscribe(self._kept.append)
 
     def count(self) -> None:
         """Count the requests that came since.
 
         What many requests share is looked up once a batch: of what counting costs, that is most.
         """
-        kept, self._kept = self._kept, []
+        kept = self._kept.copy()
+        self._kept.clear()
         places: dict[_Seen, _Places] = {}
         for one in kept:
             seen = (

@@ -11,7 +11,6 @@ from vestibule.observe import metrics
 from vestibule.observe.meter import Figures
 from vestibule.observe.metrics import (
     BACKEND_SECONDS,
-    BATCH,
     DENIALS,
     PROCESS_STARTS,
     REQUEST_SECONDS,
@@ -129,12 +128,10 @@ def test_times_bytes_and_denials_are_counted_beside_it():
     assert dict(found.series(DENIALS)) == {("app.example", "not_allowed"): [1.0]}
 
 
-def test_many_requests_are_counted_without_anybody_asking():
-    traffic = Traffic()
-    found = Metrics(traffic)
-    for _ in range(BATCH):
-        traffic.add(record())
-    assert sum(values[0] for _, values in found.meter.series(REQUESTS)) == BATCH
+def test_requests_that_nobody_counts_do_not_fill_the_memory(monkeypatch):
+    monkeypatch.setattr(metrics, "KEPT_MAX", 3)
+    found = counted(*[record()] * 5)
+    assert [values for _, values in found.meter.series(REQUESTS)] == [[3.0]]
 
 
 def figures(name: str, pid: int, heard_at: float = NOW) -> Figures:
