@@ -103,6 +103,29 @@ class Link:
         finally:
             connection.close()
 
+    def lines(self, path: str, *, silence_s: float) -> Iterator[bytes]:
+        """The lines of an answer of any length, as they come, by a connection of its own; none is empty.
+
+        `silence_s`: how long the gateway may say nothing. It ends by VestibuleError where the answer breaks off.
+        """
+        connection = self._connect()
+        connection.timeout = silence_s
+        headers = {"Accept": "application/x-ndjson"}
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token.reveal()}"
+        try:
+            connection.request("GET", PREFIX + path, headers=headers)
+            answer = connection.getresponse()
+            if answer.status >= 300:
+                raise refusal(self.where, answer.status, answer.read(ANSWER_MAX_BYTES))
+            while line := answer.readline(ANSWER_MAX_BYTES):
+                if line.strip():
+                    yield line
+        except (OSError, http.client.HTTPException) as exc:
+            raise _unreachable(_why(self.where, exc)) from exc
+        finally:
+            connection.close()
+
     def decoded(self, body: bytes, of: Any) -> Any:
         """The body as a value of this type. Raises VestibuleError."""
         try:

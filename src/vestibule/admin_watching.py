@@ -101,9 +101,15 @@ class Watching:
 
     # -- the trail ----------------------------------------------------------------------------
 
-    def verify_audit(self) -> model.Proof:
-        """Whether the trail is what was written."""
-        return self._get("/audit/verify", model.Proof)
+    def verify_audit(self, head: str = "") -> model.Proof:
+        """Whether the trail is what was written. `head`: a hash that was kept elsewhere, and must be in it."""
+        lines = self._link.lines(f"/audit/verify{_query({'head': head})}", silence_s=STREAM_SILENCE_S)
+        return self._decoded(b"".join(lines), model.Proof)
+
+    def export_audit(self, after: int = 0, **filters: str) -> Iterator[bytes]:
+        """All of the trail behind this row, a line of JSON a row; filters as of `AdminClient.audit`, as texts."""
+        query = _query({"after": str(after or ""), **filters})
+        return self._link.lines(f"/audit/export{query}", silence_s=STREAM_SILENCE_S)
 
     def dead_letters(self) -> tuple[model.DeadLetter, ...]:
         """Messages that webhooks did not take."""
@@ -112,6 +118,10 @@ class Watching:
     def retry_letter(self, webhook: str, letter_id: str) -> None:
         """Try this one again, for another day."""
         self._link.call("POST", f"/dead-letters/{segment(webhook)}/{segment(letter_id)}/retry")
+
+    def discard_letter(self, webhook: str, letter_id: str) -> None:
+        """Throw this one away."""
+        self._link.call("DELETE", f"/dead-letters/{segment(webhook)}/{segment(letter_id)}")
 
     def tell(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Write what happened in an application of one's own to the same trail."""

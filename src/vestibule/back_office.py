@@ -85,9 +85,15 @@ class BackOffice:
         self.records = records.open_records(basis.database, basis.log, ring=basis.ring)
         self.events = Events(basis.log, basis.webhooks, key_id=basis.ring.active_id, meter=basis.meter)
         self.events.keep_in(self.records.audit)
+        self._sealed_by = ""
         basis.sessions.watched_by(self.events)
         self.webhooks = Webhooks(
-            self.records.outbox, basis.webhooks, self._fetcher, basis.log, meter=basis.meter
+            self.records.outbox,
+            self.records.dead_letters,
+            basis.webhooks,
+            self._fetcher,
+            basis.log,
+            meter=basis.meter,
         )
         self.events.wake(self.webhooks.wake)
         self.devices = Devices(self.records.devices, self.events, basis.ring, basis.log)
@@ -137,8 +143,13 @@ class BackOffice:
 
     async def flush(self) -> None:
         """Have told and written what is still to be."""
-        await self.events.seals_by(self._basis.ring.active_id)
+        active_id = self._basis.ring.active_id
+        await self.events.seals_by(active_id)
         await self.events.flush()
+        if self._sealed_by != active_id:
+            # While the key before is still there: afterwards nobody can tell whether the ends were ours.
+            await self.records.audit.reseal()
+            self._sealed_by = active_id
 
     async def sweep(self, now: float, limit: int) -> int:
         """Delete at most `limit` old records of each kind; how many went of the kind that had the most."""

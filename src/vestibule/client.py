@@ -11,6 +11,7 @@ It waits for each answer; any number of threads may share one client. Nothing bu
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, Self, TypeVar
@@ -75,6 +76,15 @@ class Active(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     attributes: dict[str, Any]
     version: int
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of events that were told."""
+
+    ids: tuple[str, ...]
+    """Under which they are found in the trail."""
+    written: bool
+    """False: they wait in the gateway's memory for its database; tell them again to be sure."""
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -182,6 +192,17 @@ class SessionClient:
         value = {"bearer": shown, "touch": touch}
         body = self._link.call("POST", f"{_PATH}/introspect", value, repeatable=True)
         return self._decoded(body, Active) if self._decoded(body, _State).active else None
+
+    def tell(self, *events: Mapping[str, Any]) -> Told:
+        """Write what happened in the application to the gateway's trail, at most 200 events at once.
+
+        Each has an `action` that begins with `app.`, and what is known of `outcome`, `target`, `user_id`, `session_id`,
+        `host`, `address`, `device`, `request_id`, `at` and `detail`. An `id` of one's own makes it safe to tell it
+        again; without one it gets one here. Nothing is written where one has a fault: Invalid says which.
+        """
+        whole = [{"id": secrets.token_hex(16), **event} for event in events]
+        body = self._link.call("POST", "/events", {"events": whole}, repeatable=True)
+        return self._decoded(body, Told)
 
     def close(self) -> None:
         """Close the connections that are kept; calls may go on afterwards."""

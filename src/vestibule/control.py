@@ -19,6 +19,7 @@ from vestibule.observe.traffic import Traffic
 from vestibule.proxy.asgi import Application
 from vestibule.service.admin import AdminTokens
 from vestibule.service.basic import Passwords
+from vestibule.service.events import told_limit
 from vestibule.service.grants import Grants
 from vestibule.service.locker import Locker
 from vestibule.service.log_levels import LogLevels
@@ -115,6 +116,8 @@ class ControlPlane:
             audit=self._back.records.audit,
             trail=Trail(self._back.records.audit, self._parts.basis.ring),
             events=self._back.events,
+            webhooks=self._back.webhooks,
+            told=told_limit(),
             steward=self._steward(),
             ring=self._parts.basis.ring,
             metrics=self._parts.metrics,

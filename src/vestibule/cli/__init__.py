@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "tokens": "vestibule.cli.tokens",
         "keys": "vestibule.cli.keys",
         "audit": "vestibule.cli.audit",
+        "webhooks": "vestibule.cli.webhooks",
         "log": "vestibule.cli.log",
     }
 )

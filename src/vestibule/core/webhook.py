@@ -70,6 +70,18 @@ def message_of(event: Event) -> bytes:
     return msgspec.json.encode({"type": event.action, "timestamp": stamp, "data": data})
 
 
+class _Typed(msgspec.Struct, frozen=True):
+    type: str = ""
+
+
+def action_of(body: bytes) -> str:
+    """The name of the event that a message is about; empty where it isn't one of ours."""
+    try:
+        return msgspec.json.decode(body, type=_Typed).type
+    except (msgspec.DecodeError, UnicodeError):
+        return ""
+
+
 def headers_of(webhook: Webhook, message_id: str, body: bytes, now: float) -> dict[str, str]:
     """What goes with a message that is sent now: signed with each of the secrets.
 

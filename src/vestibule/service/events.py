@@ -44,6 +44,9 @@ LISTED_MAX: Final = 1000
 REFUSALS_MAX: Final = 30
 """How many refusals of one client address (of IPv6 its first 64 bits) are told of in that time."""
 REFUSALS_S: Final = 60.0
+TOLD_MAX: Final = 6000
+"""Events that one service may tell of its application in that time, to one process."""
+TOLD_S: Final = 60.0
 _ID_BYTES: Final = 16
 _NOT_LOGGED: Final = ("before", "after")
 """What a change was about stands in the trail; the log has the names of what changed, and no names of people."""
@@ -80,12 +83,17 @@ def because(reason: str) -> Iterator[None]:
         _ACTING.reset(token)
 
 
+def told_limit() -> Limit:
+    """Counts what services tell."""
+    return Limit(TOLD_MAX, TOLD_S)
+
+
 class _Waiting:
     """An event that is still to be written, and what is to be done when that was tried."""
 
     __slots__ = ("event", "written")
 
-    def __init__(self, event: Event, written: asyncio.Future[None] | None) -> None:
+    def __init__(self, event: Event, written: asyncio.Future[bool] | None) -> None:
         self.event = event
         self.written = written
 
@@ -173,14 +181,14 @@ class Events:
 
     # -- everything -----------------------------------------------------------------------------
 
-    async def tell(self, *events: Event) -> None:
-        """Tell of these, as they happen now; written on return, unless that takes too long.
+    async def tell(self, *events: Event) -> bool:
+        """Tell of these, as they happen now; True once they are written, False where that takes too long.
 
         What an event doesn't say itself is filled in: its id, when, who acted by which request, why.
         """
         if not events:
-            return
-        written = asyncio.get_running_loop().create_future()
+            return True
+        written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         for number, event in enumerate(events, start=1):
             whole = self._whole(event)
             self._log_event(whole)
@@ -192,6 +200,7 @@ class Events:
         self._start()
         if self._audit is not None and not is_away:
             await asyncio.wait({written}, timeout=WAIT_S)
+        return written.done() and written.result()
 
     async def tell_first(self, event: Event) -> None:
         """Tell of what may only be done once it is kept: its row is there on return. Raises StoreError: it is not.
@@ -205,7 +214,9 @@ class Events:
             async with asyncio.timeout(FIRST_S):
                 await self._write(self._audit, [whole])
         except TimeoutError as exc:
-            raise StoreError("The trail can't be written just now.", detail=f"not within {FIRST_S:g} s") from exc
+            raise StoreError(
+                "The trail can't be written just now.", detail=f"not within {FIRST_S:g} s"
+            ) from exc
         self._log_event(whole)
 
     async def seals_by(self, key_id: str) -> None:
@@ -297,8 +308,10 @@ class Events:
     async def _write_all(self) -> None:
         while self._waiting and self._audit is not None:
             batch = self._waiting[:BATCH]
+            is_written = False
             try:
                 await self._write(self._audit, [one.event for one in batch])
+                is_written = True
             except StoreError as error:
                 self._failed(error.detail or error.message)
                 return
@@ -308,7 +321,7 @@ class Events:
             finally:
                 for one in batch:
                     if one.written is not None and not one.written.done():
-                        one.written.set_result(None)
+                        one.written.set_result(is_written)
             # By what they are, not how many: the oldest may have been dropped meanwhile.
             done = set(map(id, batch))
             self._waiting = [one for one in self._waiting if id(one) not in done]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -11,9 +12,11 @@ from vestibule.core import chain
 from vestibule.core.chain import End, Entry
 from vestibule.core.device import KnownDevice
 from vestibule.core.event import Event
-from vestibule.core.seal import KeyRing
+from vestibule.core.seal import Key, KeyRing
 from vestibule.store.base_events import AuditFilter, DeadLetter, Letter
 from vestibule.store.memory_records import People
+
+_RING: Final = KeyRing((Key("memory", b"in memory, for tests alone......."),))
 
 
 class Outbox:
@@ -64,7 +67,7 @@ class Outbox:
 class Audit:
     """`store.base.Audit`."""
 
-    def __init__(self, outbox: Outbox, ring: KeyRing) -> None:
+    def __init__(self, outbox: Outbox, ring: KeyRing = _RING) -> None:
         self.kept: list[Entry] = []
         self.anchor = End(name=chain.ANCHOR)
         self.head = End(name=chain.HEAD)

@@ -12,13 +12,13 @@ import pytest
 
 from tests.unit.service.conftest import Away, Clock
 from vestibule.core.webhook import LIFE_S, WAITS_S, Webhook
-from vestibule.errors import ProviderUnavailable
+from vestibule.errors import Conflict, ProviderUnavailable
 from vestibule.fetch import Fetcher
 from vestibule.model import Secret
 from vestibule.observe.log import Log
-from vestibule.service.webhooks import CLAIM_S, Webhooks
+from vestibule.service.webhooks import CLAIM_S, DEAD_S, Webhooks
 from vestibule.store.base_events import Letter
-from vestibule.store.memory_events import Audit, Outbox
+from vestibule.store.memory_events import Audit, DeadLetters, Outbox
 
 SECRET = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 OPS = Webhook(id="ops", url="https://ops.example/hook?key=1", secrets=(SECRET,))
@@ -62,10 +62,12 @@ class Post:
         self.clock = of.clock if of else Clock()
         self.store = of.store if of else Outbox()
         self.outbox = Away(self.store)
+        self.dead = of.dead if of else DeadLetters(self.store)
         self.wire = Wire()
         self.out = io.StringIO()
         self.webhooks = Webhooks(
             self.outbox,
+            self.dead,
             webhooks or (OPS,),
             Fetcher(transport=self.wire, resolve=self._resolve),
             Log(self.out),
@@ -116,7 +118,7 @@ async def test_the_log_says_where_a_receiver_is_and_not_the_path_that_it_may_go_
     assert "s3cr" not in post.out.getvalue()
 
 
-@pytest.mark.parametrize("status", [0, 301, 307, 400, 404, 410, 429, 500, 503])
+@pytest.mark.parametrize("status", [0, 301, 307, 400, 404, 429, 500, 503])
 async def test_one_that_did_not_arrive_is_tried_again_later(status):
     post = Post()
     post.wire.status["ops.example"] = status
@@ -209,7 +211,45 @@ async def test_it_delivers_by_itself_when_it_is_woken():
 
 async def test_where_nobody_is_to_be_told_nothing_runs():
     post = Post()
-    idle = Webhooks(post.outbox, (), Fetcher(transport=post.wire), Log(post.out))
+    idle = Webhooks(post.outbox, post.dead, (), Fetcher(transport=post.wire), Log(post.out))
     idle.start()
     await idle.close()
     assert post.outbox.calls == []
+
+
+async def test_what_was_given_up_is_kept_and_can_be_tried_again():
+    post = Post()
+    post.wire.status["ops.example"] = 500
+    await post.put("evt_1")
+    await post.webhooks.deliver()
+    post.clock.move(LIFE_S)
+    await post.webhooks.deliver()
+    (dead,) = await post.webhooks.dead()
+    assert (dead.id, dead.action, dead.tries) == ("evt_1", "x", 2)
+    assert dead.detail == "https://ops.example answered 500"
+    post.wire.status["ops.example"] = 204
+    assert await post.webhooks.retry("ops", "evt_1")
+    assert await post.webhooks.deliver() == 1
+    assert await post.webhooks.dead() == ()
+    assert not await post.webhooks.discard("ops", "evt_1")
+
+
+async def test_a_receiver_that_says_it_is_gone_is_not_asked_for_a_day():
+    post = Post()
+    post.wire.status["ops.example"] = 410
+    await post.put("evt_1")
+    await post.webhooks.deliver()
+    assert [one.tries for one in await post.webhooks.dead()] == [1]
+    assert post.said()[-1]["event"] == "webhook_dead"
+
+
+async def test_what_was_given_up_is_swept_after_a_month_and_no_webhook_is_made_up():
+    post = Post()
+    post.wire.status["ops.example"] = 410
+    await post.put("evt_1")
+    await post.webhooks.deliver()
+    with pytest.raises(Conflict):
+        await post.webhooks.retry("dev", "evt_1")
+    assert await post.webhooks.sweep(post.clock.now() + DEAD_S, 9) == 0
+    assert await post.webhooks.sweep(post.clock.now() + DEAD_S + 1, 9) == 1
+    assert await post.webhooks.dead() == ()

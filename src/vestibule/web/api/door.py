@@ -13,7 +13,7 @@ from vestibule.protocol.document import DocumentError, json_of
 from vestibule.service.admin import Asker
 from vestibule.service.events import acting
 from vestibule.web.api.office import SOCKET, Actor, Office
-from vestibule.web.api.problem import HEADERS, about_of, crash, failure
+from vestibule.web.api.problem import HEADERS, about_of, crash, failure, refused
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -42,6 +42,7 @@ class Door:
                 scope["state"]["actor"] = await self._actor(asker, Headers(scope=scope))
             body = await _body(scope, receive)
         except VestibuleError as error:
+            await refused(error, asker, self._office, **about)
             await failure(error, asker, self._office.log, **about)(scope, receive, send)
             return
         started = got = False

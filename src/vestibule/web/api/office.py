@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from vestibule.core import scope
 from vestibule.core.change import difference
 from vestibule.core.event import Event
+from vestibule.core.limit import Limit
 from vestibule.core.seal import KeyRing
 from vestibule.model import AdminToken
 from vestibule.observe.log import Log
@@ -31,6 +32,7 @@ from vestibule.service.provider_states import ProviderStates
 from vestibule.service.registry import Registry
 from vestibule.service.steward import Steward
 from vestibule.service.trail import Trail
+from vestibule.service.webhooks import Webhooks
 from vestibule.store.base_events import Audit
 
 
@@ -64,6 +66,9 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     app_tokens: AppTokens
     audit: Audit
     trail: Trail
+    webhooks: Webhooks
+    told: Limit
+    """How much services tell of their applications (`service.events.told_limit`)."""
     events: Events
     """Takes what happens: `ApiCall.changed`."""
     steward: Steward

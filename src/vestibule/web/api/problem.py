@@ -15,11 +15,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import compile_path
 
+from vestibule.core.event import ADMIN_REFUSED, REFUSED, Event
 from vestibule.core.scope import ScopeMissing
-from vestibule.errors import ClientError, Invalid, VestibuleError
+from vestibule.errors import ClientError, Invalid, TooManyTries, VestibuleError
 from vestibule.model import RETRY_AFTER_S
 from vestibule.observe.log import Log
 from vestibule.service.admin import WINDOW_S, Asker
+from vestibule.web.api.office import Office
 from vestibule.web.api.shape import FORMS, Model, example
 
 MEDIA_TYPE = "application/problem+json"
@@ -29,6 +31,8 @@ HEADERS: Mapping[str, str] = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
 }
+#: how much of a path the trail keeps
+_TOLD_CHARS = 200
 #: what RFC 9110 calls what some versions of Python call otherwise
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 _CODES = {404: "not_found", 405: "method_not_allowed"}
@@ -129,7 +133,7 @@ def problem(
     if status == 401:
         more["www-authenticate"] = 'Bearer realm="vestibule admin"'
     elif status == 429:
-        more["retry-after"] = f"{WINDOW_S:g}"
+        more.setdefault("retry-after", f"{WINDOW_S:g}")
     elif status == 503:
         more["retry-after"] = str(RETRY_AFTER_S)
     return Response(msgspec.json.encode(value) + b"\n", status, {**more, **HEADERS}, MEDIA_TYPE)
@@ -148,7 +152,9 @@ def failure(error: VestibuleError, asker: Asker, log: Log, **about: str) -> Resp
         **about,
     )
     faults = error.faults if isinstance(error, Invalid) else ()
-    headers = {"www-authenticate": _insufficient(error.scope)} if isinstance(error, ScopeMissing) else None
+    headers = {"www-authenticate": _insufficient(error.scope)} if isinstance(error, ScopeMissing) else {}
+    if isinstance(error, TooManyTries):
+        headers["retry-after"] = str(error.retry_after_s)
     return problem(
         error.status,
         error.public_code,
@@ -157,6 +163,29 @@ def failure(error: VestibuleError, asker: Asker, log: Log, **about: str) -> Resp
         faults=faults,
         headers=headers,
     )
+
+
+async def refused(error: VestibuleError, asker: Asker, office: Office, **about: str) -> None:
+    """Keep in the trail who was turned away where that matters; of one address a number a minute.
+
+    A wrong token by itself is somebody's slip; what matters is that it comes again and again, and that a service asks
+    for what it has no right to.
+    """
+    if not isinstance(error, ScopeMissing) and error.code != "too_many_tries":
+        return
+    told = {"code": error.code, **{name: text[:_TOLD_CHARS] for name, text in about.items()}}
+    if isinstance(error, ScopeMissing) and error.scope:
+        told["scope"] = error.scope
+    event = Event(
+        id="",
+        at=asker.now,
+        action=ADMIN_REFUSED,
+        outcome=REFUSED,
+        address=asker.address,
+        request_id=asker.request_id,
+        detail=told,
+    )
+    await office.events.refuse(event)
 
 
 def _insufficient(scope: str) -> str:
@@ -188,6 +217,7 @@ async def on_crash(request: Request, error: Exception) -> Response:
 async def on_error(request: Request, error: Exception) -> Response:
     """An error of ours."""
     assert isinstance(error, VestibuleError)
+    await refused(error, request.state.asker, request.app.state.office, **_about(request))
     return failure(error, request.state.asker, request.app.state.office.log, **_about(request))
 
 

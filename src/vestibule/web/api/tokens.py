@@ -31,6 +31,8 @@ Scope = Literal[
     "traffic:read",
     "configuration:read",
     "log:write",
+    "events:write",
+    "webhooks:write",
     "credentials:read",
     "credentials:reveal",
 ]

@@ -16,7 +16,9 @@ from vestibule.core.lifetimes import USUAL
 from vestibule.core.route import Host, RouteTable
 from vestibule.core.seal import Key, KeyRing
 from vestibule.core.vouched import Standing
+from vestibule.core.webhook import Webhook
 from vestibule.errors import ProviderUnavailable
+from vestibule.fetch import Fetcher
 from vestibule.model import Identity, User
 from vestibule.observe.log import Log
 from vestibule.observe.metrics import Metrics
@@ -24,7 +26,7 @@ from vestibule.observe.rates import Rates
 from vestibule.observe.traffic import Traffic
 from vestibule.service.admin import AdminTokens, Asker
 from vestibule.service.app_tokens import AppTokens
-from vestibule.service.events import Events
+from vestibule.service.events import Events, told_limit
 from vestibule.service.grants import Grants
 from vestibule.service.log_levels import LogLevels
 from vestibule.service.people import People
@@ -33,6 +35,7 @@ from vestibule.service.registry import Registry
 from vestibule.service.sessions import Sessions
 from vestibule.service.steward import Steward
 from vestibule.service.trail import Trail
+from vestibule.service.webhooks import Webhooks
 from vestibule.store.changes import Changes
 from vestibule.store.memory import Store
 from vestibule.web.api.app import build
@@ -93,6 +96,8 @@ class ApiDesk:
         self.steward = self._steward(log, changes, random)
         self.events = Events(log, now=lambda: self.now)
         self.events.keep_in(store.audit)
+        hook = Webhook(id="ops", url="https://ops.example/hook", secrets=())
+        self.webhooks = Webhooks(store.outbox, store.dead_letters, (hook,), Fetcher(transport=None), log)
         self.traffic = Traffic()
         self.rates = Rates()
         self.closing = asyncio.Event()
@@ -107,6 +112,8 @@ class ApiDesk:
                 audit=store.audit,
                 trail=Trail(store.audit, RING),
                 events=self.events,
+                webhooks=self.webhooks,
+                told=told_limit(),
                 steward=self.steward,
                 ring=RING,
                 metrics=self.metrics,
