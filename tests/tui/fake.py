@@ -16,7 +16,9 @@ from vestibule.model import Secret
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 SECRET = "canary-ya29.a0AfH6SMBx-never-seen-unasked"
-AWAY = VestibuleError("the gateway that made state/admin.sock has ended: start it again", code="unreachable", status=503)
+AWAY = VestibuleError(
+    "the gateway that made state/admin.sock has ended: start it again", code="unreachable", status=503
+)
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -45,15 +47,21 @@ def row(seq: int, **said) -> model.Row:
     return model.Row(seq=seq, **(given | said))
 
 
-ADA = {"session_id": "sAda1", "user_id": "uAda", "person": "ada@example.com", "provider": "google", "decision": "email:*@example.com"}
+ADA = {
+    "session_id": "sAda1",
+    "user_id": "uAda",
+    "person": "ada@example.com",
+    "provider": "google",
+    "decision": "email:*@example.com",
+}
 BOB = {"session_id": "sBob1", "user_id": "uBob", "person": "bob@example.org", "provider": "github"}
 
 ROWS = (
     row(1, path="/", status=302, decision="sign_in", took_ms=1.1, backend_ms=0.0),
     row(2, path="/@google/signin", status=303, decision="own", took_ms=2.4, backend_ms=0.0),
     row(3, path="/@google/callback", status=303, decision="own", took_ms=212.0, backend_ms=0.0, **{k: v for k, v in ADA.items() if k != "decision"}),
-    row(4, path="/profile", took_ms=48.0, backend_ms=41.0, trace_id=TRACE, span_id="a" * 16, **ADA),
-    row(5, kind="call", name="google", path="/oauth2/v3/userinfo", route="userinfo", took_ms=22.0, backend_ms=21.0, trace_id=TRACE, span_id="b" * 16, parent_id="a" * 16, address="127.0.0.1", **(ADA | {"decision": "session:google"})),
+    row(4, at=at(-55.015), kind="call", name="google", path="/oauth2/v3/userinfo", route="userinfo", took_ms=22.0, backend_ms=21.0, trace_id=TRACE, span_id="b" * 16, parent_id="a" * 16, address="127.0.0.1", **(ADA | {"decision": "session:google"})),
+    row(5, path="/profile", took_ms=48.0, backend_ms=41.0, trace_id=TRACE, span_id="a" * 16, **ADA),
     row(6, name="admin.example.com", path="/", status=403, decision="not_allowed", took_ms=0.8, backend_ms=0.0, **BOB),
     row(7, kind="edge", name="127.0.0.1:9100", path="/forward", status=200, took_ms=0.6, backend_ms=0.0, **ADA),
     row(8, method="POST", path="/notes", status=502, decision="email:*@example.com", took_ms=1204.0, **{k: v for k, v in ADA.items() if k != "decision"}),
@@ -104,7 +112,9 @@ CALLS = (
         counts=counts(402, requests_per_s=0.8, p95_ms=188.0),
     ),
 )
-EDGES = (model.EdgeState(address="127.0.0.1:9100", contract="forward", counts=counts(77, requests_per_s=0.2)),)
+EDGES = (
+    model.EdgeState(address="127.0.0.1:9100", contract="forward", counts=counts(77, requests_per_s=0.2)),
+)
 PROVIDERS = (
     model.ProviderState(
         id="google",
@@ -132,7 +142,9 @@ PROVIDERS = (
         last_error="can't be reached: no address for dev-1.okta.com",
         last_error_at=at(-30),
     ),
-    model.ProviderState(id="github", type="github", source="app.hcl:7", hosts=("app.example.com",), enabled=False),
+    model.ProviderState(
+        id="github", type="github", source="app.hcl:7", hosts=("app.example.com",), enabled=False
+    ),
 )
 CERTIFICATES = (
     model.CertificateState(names=("app.example.com",), issuer="Example CA", expires_at=at(86400 * 61), source="app.hcl:12"),
@@ -163,7 +175,9 @@ def session(session_id: str, user_id: str, **said) -> Session:
 
 SESSIONS = (
     session("sAda1", "uAda"),
-    session("sAda2", "uAda", seen_at=at(-90000), device=Device(user_agent="curl/8.9", address="198.51.100.2")),
+    session(
+        "sAda2", "uAda", seen_at=at(-90000), device=Device(user_agent="curl/8.9", address="198.51.100.2")
+    ),
     session("sBob1", "uBob", seen_at=at(-54), providers=("github",)),
 )
 CREDENTIALS = (
@@ -285,7 +299,7 @@ class FakeAdmin:
             yield batch
 
     def trace(self, trace_id: str) -> model.Trace:
-        self._check("trace")
+        self._check("trace", trace_id)
         mine = [one for one in self.rows if one.trace_id == trace_id]
 
         def node(one: model.Row) -> model.Node:
@@ -327,7 +341,9 @@ class FakeAdmin:
 
     def reveal(self, session_id: str, client: str, reason: str) -> model.Revealed:
         self._check("reveal", session_id, client, reason)
-        return model.Revealed(client=client, access_token=Secret(SECRET), refresh_token=Secret(f"1//{SECRET}"), id_token=None)
+        return model.Revealed(
+            client=client, access_token=Secret(SECRET), refresh_token=Secret(f"1//{SECRET}"), id_token=None
+        )
 
     def verify_audit(self) -> model.Proof:
         self._check("verify_audit")

@@ -27,10 +27,13 @@ class Column(msgspec.Struct, frozen=True):
     rank: int = 0
     """Where there is no room for all, the highest goes first; 0: it stays."""
 
-    def shown(self, item: Any) -> tuple[str, str]:
+    drawn: Callable[[Any, int], str] | None = None
+    """In place of a text: what fills so many columns."""
+
+    def shown(self, item: Any, room: int) -> tuple[str, str]:
         """Its text of an item, and how that looks."""
         role = self.role if isinstance(self.role, str) else self.role(item)
-        return plain(self.text(item)), role
+        return self.drawn(item, room) if self.drawn is not None else plain(self.text(item)), role
 
 
 def widths(columns: Sequence[Column], room: int) -> list[int]:

@@ -14,6 +14,20 @@ LIGHT: Final = "vestibule-light"
 PLAIN: Final = "vestibule-plain"
 """No colour at all: the terminal's own two, bold, dim and reverse."""
 
+_OF_TEXTUAL: Final = (
+    "ansi-background",
+    "ansi-foreground",
+    "border-blurred",
+    "block-cursor-foreground",
+    "block-cursor-background",
+    "input-cursor-background",
+    "input-cursor-foreground",
+    "input-selection-background",
+    "input-selection-foreground",
+    "screen-selection-background",
+    "screen-selection-foreground",
+)
+"""What a theme without colours has to say of its widgets."""
 THEMES: Final = (
     Theme(
         name=DARK,
@@ -55,6 +69,12 @@ THEMES: Final = (
         background="ansi_default",
         surface="ansi_default",
         panel="ansi_default",
+        boost="ansi_default",
+        variables={
+            **dict.fromkeys(_OF_TEXTUAL, "ansi_default"),
+            "input-cursor-text-style": "reverse",
+            "block-cursor-text-style": "reverse",
+        },
         ansi=True,
     ),
 )

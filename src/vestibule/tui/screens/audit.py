@@ -60,7 +60,6 @@ class AuditScreen(Page):
 
     def on_mount(self) -> None:
         """Ready to move in it."""
-        super().on_mount()
         self.rows.focus()
 
     async def load(self) -> None:

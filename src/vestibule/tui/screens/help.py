@@ -144,6 +144,6 @@ def _two_columns(keys: list[tuple[str, str]]) -> list[Line]:
     for number in range(half):
         pieces = []
         for key, words in keys[number::half]:
-            pieces += [(f"{key:<10}", "key"), (f"{words:<24}", "")]
+            pieces += [(f"{key:<11} ", "key"), (f"{words:<23}", "")]
         lines.append(tuple(pieces))
     return lines

@@ -88,7 +88,6 @@ class MainScreen(LivePage):
 
     def on_mount(self) -> None:
         """Begin at the traffic."""
-        super().on_mount()
         self._share()
         self.traffic.rows.focus()
 

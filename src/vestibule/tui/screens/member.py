@@ -84,7 +84,6 @@ class MemberScreen(LivePage):
 
     def on_mount(self) -> None:
         """Show what is known already."""
-        super().on_mount()
         self._fill()
         self.traffic.rows.focus()
 
@@ -166,7 +165,8 @@ def _told(member: Any, screen: MemberScreen) -> list[Line]:
 
 def _figures(counts: Counts, screen: MemberScreen) -> str:
     """How busy it is, in a sentence."""
+    last = ago(counts.last_at, screen.desk.now())
     return (
         f"{rate(counts.requests_per_s)}, {count(counts.requests)} in all, {count(counts.denials)} refused, "
-        f"{count(counts.errors)} failed; p95 {milliseconds(counts.p95_ms)}; last {ago(counts.last_at, screen.desk.now())}"
+        f"{count(counts.errors)} failed; p95 {milliseconds(counts.p95_ms)}; last {last}"
     )

@@ -87,8 +87,8 @@ class Page(Screen[None]):
         yield Keys()
 
     def on_mount(self) -> None:
-        """Begin to load."""
-        self.run_worker(self._keep_loading(), exclusive=True, group="load")
+        """Begin to load. Textual calls the handlers of a class and of those it stands on, each once."""
+        self.run_worker(self._keep_loading, exclusive=True, group="load")
 
     async def _keep_loading(self) -> None:
         while True:
@@ -111,6 +111,7 @@ class Page(Screen[None]):
             if self._failed:
                 self._failed = ""
                 self.say("")
+        self.look()
 
     async def ask(self, work: Callable[[], T]) -> T:
         """What the gateway answers. Raises VestibuleError."""
@@ -125,7 +126,7 @@ class Page(Screen[None]):
             except VestibuleError as error:
                 self.say(told(error), "bad")
 
-        self.run_worker(doing(), group="do")
+        self.run_worker(doing, group="do")
 
     def say(self, text: str, role: str = "") -> None:
         """Tell it in a line of this screen; nothing: take it away."""
@@ -134,8 +135,10 @@ class Page(Screen[None]):
 
     def look(self) -> None:
         """Bring the bars up to date."""
-        self.query_one(Alert).look()
-        self.query_one(Top).refresh()
+        for alert in self.query(Alert):
+            alert.look()
+        for top in self.query(Top):
+            top.refresh()
 
     def on_descendant_focus(self) -> None:
         """Other keys."""

@@ -56,7 +56,6 @@ class ProvidersScreen(Page):
 
     def on_mount(self) -> None:
         """Ready to move in it."""
-        super().on_mount()
         self.rows.focus()
 
     async def load(self) -> None:

@@ -77,7 +77,6 @@ class SessionScreen(LivePage):
 
     def on_mount(self) -> None:
         """Begin at the credentials."""
-        super().on_mount()
         self.credentials.focus()
 
     async def load(self) -> None:
@@ -182,7 +181,7 @@ class SessionScreen(LivePage):
         return (
             Column("client", lambda one: one.client, 8, 20, "strong"),
             Column("token", lambda one: one.shown or "-", 6, 12, "dim"),
-            Column("expires", lambda one: until(one.expires_at, now()), 10, 16, self._worry),
+            Column("expires", lambda one: until(one.expires_at, now()), 14, 16, self._worry),
             Column("scopes", lambda one: " ".join(one.scopes) or "-", 8, 60),
             Column("type", lambda one: one.token_type, 6, 8, "dim", rank=2),
             Column("whose", lambda one: one.owner, 7, 8, "dim", rank=1),

@@ -57,7 +57,6 @@ class StateScreen(Page):
 
     def on_mount(self) -> None:
         """Show what is known already."""
-        super().on_mount()
         self.running.focus()
         if self.desk.overview is not None:
             self._fill(self.desk.overview)

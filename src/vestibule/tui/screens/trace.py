@@ -111,7 +111,6 @@ class TraceScreen(Page):
 
     def on_mount(self) -> None:
         """What is known already, at once."""
-        super().on_mount()
         self._show(self._branches)
         self.rows.focus()
 
@@ -183,7 +182,7 @@ class TraceScreen(Page):
                 "stat", lambda one: "" if one.is_backend else str(one.row.status or "left"), 4, role=_look
             ),
             Column("ms", lambda one: milliseconds(one.took_ms), 6, 0, right=True),
-            Column("when", self._bar, 16, 50, "name"),
+            Column("when", str, 16, 50, "name", drawn=self._bar),
         )
 
     def _backend(self, row: Row) -> str:
@@ -192,9 +191,9 @@ class TraceScreen(Page):
             return ""
         return next((one.backend for one in host.routes if one.prefix == row.route), host.backend)
 
-    def _bar(self, one: Branch) -> str:
+    def _bar(self, one: Branch, room: int) -> str:
         whole = max((other.began_ms + other.took_ms for other in self._branches), default=0)
-        return lane(one.began_ms, one.took_ms, whole, max(min(self.size.width - 60, 50), 16))
+        return lane(one.began_ms, one.took_ms, whole, room)
 
 
 def _look(one: Branch) -> str:

@@ -40,7 +40,6 @@ class WhyScreen(Page):
 
     def on_mount(self) -> None:
         """Ready to be read."""
-        super().on_mount()
         self.lines.focus()
 
     async def load(self) -> None:

@@ -190,7 +190,7 @@ class Rows(Widget, can_focus=True):
         segments = [Segment(mark, palette["key"])]
         for column, room in zip(self._columns, self._widths, strict=True):
             if room:
-                text, role = column.shown(item)
+                text, role = column.shown(item, room)
                 segments.append(Segment(_fitted(text, room, column.right), palette[role]))
                 segments.append(_BLANK)
         if over is None:

@@ -149,7 +149,9 @@ class TrafficPane(Vertical):
         self._tell()
 
     def _wanted(self, row: Row) -> bool:
-        return (self._only is None or self._only(row)) and self.filter.takes(row)
+        # The console asks the API all the time: who wants to see that says `kind:admin`.
+        is_ours = row.kind != "admin" or ("kind", "admin") in self.filter.words
+        return is_ours and (self._only is None or self._only(row)) and self.filter.takes(row)
 
     def _tell(self) -> None:
         how = "following"
