@@ -124,18 +124,8 @@ class Office:
 
     def token(self, name: str = "deploy", *options: str) -> str:
         """A new admin token, as an operator makes one."""
-        argv = [
-            sys.executable,
-            "-m",
-            "vestibule",
-            "tokens",
-            "create",
-            name,
-            *options,
-            "-c",
-            str(self.gateway.file),
-        ]
-        made = subprocess.run(argv, capture_output=True, text=True, check=True)
+        argv = [sys.executable, "-m", "vestibule", "tokens", "create", name, *options]
+        made = subprocess.run(argv, cwd=self.gateway.directory, capture_output=True, text=True, check=True)
         return next(word for word in made.stdout.split() if word.startswith("vst_admin_"))
 
     async def visitor(

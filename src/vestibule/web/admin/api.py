@@ -90,8 +90,17 @@ class Api:
         receive: Callable[[], Awaitable[Message]],
         send: Callable[[Message], Awaitable[None]],
     ) -> None:
-        """Answer by what the API answers to a GET, for as long as it does."""
-        await self._application(self._scope("GET", path, {}), receive, send)
+        """Answer by what the API answers to a GET, for as long as it does. `receive` tells when nobody listens."""
+        has_begun = False
+
+        async def told() -> Message:
+            nonlocal has_begun
+            if has_begun:
+                return await receive()
+            has_begun = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        await self._application(self._scope("GET", path, {}), told, send)
 
     def _scope(self, method: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
         path, _, query = path.partition("?")

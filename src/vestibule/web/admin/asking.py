@@ -93,8 +93,6 @@ def ask_of(scope: MutableMapping[str, Any]) -> Ask:
         asker = state["asker"]
         # The listener has checked that this is a loopback name.
         base_url, secure = f"http://{host}", False
-    lines = [value.encode("latin-1") for value in headers.getlist("cookie")]
-    parsed = cookie.parse(lines).values
     return Ask(
         method=scope["method"],
         path=scope["path"],
@@ -105,7 +103,7 @@ def ask_of(scope: MutableMapping[str, Any]) -> Ask:
         secure=secure,
         sign_in_url=state.get("sign_in", ""),
         headers=headers,
-        cookies={name.decode("latin-1"): value.decode("latin-1") for name, value in parsed.items()},
+        cookies=visit.cookies if visit is not None else _cookies(headers),
         visit=visit,
     )
 
@@ -150,6 +148,11 @@ def with_body(ask: Ask, body: bytes) -> Ask:
 def encoded(mac: bytes) -> str:
     """A mark as a field has it."""
     return base64url.encode(mac)
+
+
+def _cookies(headers: Headers) -> dict[str, str]:
+    parsed = cookie.parse(value.encode("latin-1") for value in headers.getlist("cookie")).values
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in parsed.items()}
 
 
 def _pairs(query: bytes) -> list[tuple[str, str]]:

@@ -47,7 +47,8 @@ def plot(title: str, lines: Sequence[Line], *, began_at: datetime, every_s: floa
     steps = max((len(line.values) for line in lines), default=0)
     ended_at = began_at + timedelta(seconds=every_s * steps)
     parts = [
-        f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{minijinja.escape(summary)}">',
+        f'<div role="img" aria-label="{minijinja.escape(summary)}">',
+        f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">',
         *_grid(top, unit),
         *(
             _drawn(line, kind, top, is_alone=len(lines) == 1)
@@ -55,7 +56,7 @@ def plot(title: str, lines: Sequence[Line], *, began_at: datetime, every_s: floa
         ),
         f'<text x="{_LEFT}" y="{HEIGHT - 5}">{began_at:%H:%M}</text>',
         f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 5}" text-anchor="end">{ended_at:%H:%M} UTC</text>',
-        "</svg>",
+        "</svg></div>",
     ]
     labels = tuple(line.label for line in lines) if len(lines) > 1 else ()
     return Plot(title=title, summary=summary, svg=Markup("".join(parts)), labels=labels)

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from vestibule.core.route import SIGN_IN_PATH, SIGN_OUT_PATH
+from vestibule.core.route import SIGN_IN_PATH
 from vestibule.errors import ClientError
 from vestibule.protocol.url import safe_return
 from vestibule.web.admin.answers import Desk, page, see
@@ -38,9 +38,7 @@ async def by_token(desk: Desk, ask: Ask) -> Response:
 
 
 async def sign_out(desk: Desk, ask: Ask) -> Response:
-    """POST of the button."""
-    if ask.guest is not None and ask.guest.way == "person":
-        return see(desk, ask, SIGN_OUT_PATH)
+    """POST of the button of who came by a token; people leave by the gateway's own path (`frame.html`)."""
     return see(desk, ask, PATH, "You are signed out.", set_cookies=(desk.door.signed_out(ask),))
 
 

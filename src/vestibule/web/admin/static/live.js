@@ -53,7 +53,7 @@ function cell(label, content, className = "") {
 function shown(row) {
   const time = element("time", { dateTime: row.at, textContent: row.at.slice(11, 19) });
   const at = row.trace_id ? element("a", { href: `/traces/${encodeURIComponent(row.trace_id)}` }, time) : time;
-  if (row.trace_id) at.setAttribute("aria-label", `Trace of ${row.method} ${row.path}`);
+  if (row.trace_id) at.append(element("span", { className: "unseen" }, ` trace of ${row.method} ${row.path}`));
   const name = element("span", {}, row.name || row.kind);
   if (row.kind !== "host" && row.name) name.append(" ", element("span", { className: "tag" }, row.kind));
   const request = element("span", { dir: "ltr" }, element("span", { className: "mono" }, `${row.method} ${row.path}`));
