@@ -118,10 +118,8 @@ class Driver:
 
 
 def _outcome_of(answer: object) -> str:
-    """What an answer comes to; an error of the provider's own is a failure, one of who asks a refusal."""
-    if not isinstance(answer, Reply) or answer.status < 400:
-        return "ok"
-    return "refused" if answer.status < 500 else "failed"
+    """What an answer comes to; one of 500 and above has been raised as an error."""
+    return "refused" if isinstance(answer, Reply) and answer.status >= 400 else "ok"
 
 
 def _headers(ask: Get | PostForm | Send) -> dict[str, str]:

@@ -177,7 +177,7 @@ class ApiDesk:
         return asyncio.run(work)
 
     def call(self, method: str, path: str, value: Any = None, **options: Any) -> Reply:
-        """Ask `/api/v1` + path over the socket, or as the options say: `body`, `headers`, `is_owner`, `address`."""
+        """Ask `/api/v1` + path over the socket, or as the options say: `body`, `headers`, `is_owner`, `address`, `prefix`."""
         body = options.get("body", b"" if value is None else msgspec.json.encode(value))
         return asyncio.run(self._call(self.scope(method, path, body, **options), body))
 
@@ -188,6 +188,7 @@ class ApiDesk:
         pairs = [(name.encode(), text.encode("latin-1")) for name, text in headers.items()]
         pairs += options.get("more", [])
         target, _, query = path.partition("?")
+        prefix = options.get("prefix", "/api/v1")
         asker = Asker(
             is_owner=options.get("is_owner", True),
             address=options.get("address", ""),
@@ -200,8 +201,8 @@ class ApiDesk:
             "http_version": "1.1",
             "method": method,
             "scheme": "http",
-            "path": f"/api/v1{target}",
-            "raw_path": f"/api/v1{target}".encode(),
+            "path": f"{prefix}{target}",
+            "raw_path": f"{prefix}{target}".encode(),
             "query_string": query.encode(),
             "root_path": "",
             "headers": pairs,
