@@ -13,7 +13,7 @@ import msgspec
 
 from vestibule.back_office import BackOffice, Basis
 from vestibule.config.compile import Compiled
-from vestibule.observe.metrics import AUDIT_WAITING, WEBHOOKS_WAITING, Metrics, Values
+from vestibule.observe.metrics import AUDIT_WAITING, SESSIONS, WEBHOOKS_WAITING, Metrics, Values
 from vestibule.observe.rates import Rates
 from vestibule.observe.traffic import Traffic
 from vestibule.proxy.asgi import Application
@@ -151,8 +151,13 @@ class ControlPlane:
         async def waiting() -> Values:
             return {(): float(await outbox.count())}
 
+        async def sessions() -> Values:
+            found = (await self.showing.overview.look()).sessions
+            return {} if found is None else {(): float(found)}
+
         self._parts.metrics.show(AUDIT_WAITING, lambda: {(): float(events.waiting)})
         self._parts.metrics.show_later(WEBHOOKS_WAITING, waiting)
+        self._parts.metrics.show_later(SESSIONS, sessions)
 
     def _use(self, offer: Offer) -> None:
         """Other providers are in force."""

@@ -71,6 +71,7 @@ async def test_what_every_worker_does_is_counted_once_and_stays_when_it_dies(hou
         assert found.total("vestibule_store_duration_seconds_count", operation="sessions.create") == 1
         assert found.total("vestibule_workers") == found.total("vestibule_workers_wanted") == 2
         assert found.total("vestibule_store_up", store="records") == 1
+        assert found.total("vestibule_sessions") == house.sessions() == 1
         for name in ("control", "worker 1", "worker 2"):
             assert found.total("vestibule_process_resident_memory_bytes", process=name) > 0
             assert found.total("vestibule_process_starts_total", process=name) == 1
