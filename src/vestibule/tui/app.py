@@ -76,7 +76,7 @@ class Console(App[str]):
         self.desk.feed.start()
         self.set_interval(1 / FRAMES_PER_S, self._frame)
         self.set_interval(1, self._second)
-        self.run_worker(self._keep_looking, group="overview")
+        self.run_worker(self._keep_looking(), group="overview")
 
     def on_unmount(self) -> None:
         """Listen no more."""

@@ -88,7 +88,7 @@ class Page(Screen[None]):
 
     def on_mount(self) -> None:
         """Begin to load. Textual calls the handlers of a class and of those it stands on, each once."""
-        self.run_worker(self._keep_loading, exclusive=True, group="load")
+        self.run_worker(self._keep_loading(), exclusive=True, group="load")
 
     async def _keep_loading(self) -> None:
         while True:
@@ -126,7 +126,7 @@ class Page(Screen[None]):
             except VestibuleError as error:
                 self.say(told(error), "bad")
 
-        self.run_worker(doing, group="do")
+        self.run_worker(doing(), group="do")
 
     def say(self, text: str, role: str = "") -> None:
         """Tell it in a line of this screen; nothing: take it away."""
