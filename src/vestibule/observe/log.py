@@ -8,6 +8,7 @@ Values from outside stand escaped, in every format, so that no client can write 
 
 from __future__ import annotations
 
+import functools
 import io
 import time
 from collections.abc import Callable, Mapping
@@ -155,11 +156,18 @@ class Log:
 
 def stamp(at: float) -> str:
     """The time as lines have it: RFC 3339, UTC, to the millisecond."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03d}Z"
+    return f"{_second(int(at // 1))}.{int(at % 1 * 1000):03d}Z"
+
+
+@functools.lru_cache(maxsize=4)
+def _second(at: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
 
 
 def shown(value: Any) -> Any:
     """A value as lines may hold it: short, without secrets, JSON's own types alone."""
+    if type(value) is str and len(value) <= VALUE_LIMIT_CHARS and value.isascii():
+        return value
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, bytes):
