@@ -130,10 +130,16 @@ class Tracer:
     # -- in the thread ------------------------------------------------------------------------
 
     def _run(self) -> None:
-        sender = self._open_sender(self._tracing)
-        while not self._is_closing:
+        try:
+            sender = self._open_sender(self._tracing)
+        except Exception:  # noqa: BLE001 - a setting of the environment that the exporter can't use: it is told once
+            self._done.append((0, False))
+            return
+        is_last = False
+        while not is_last:
             self._wakes.wait(EVERY_S)
             self._wakes.clear()
+            is_last = self._is_closing  # looked at before the line: what came until then is sent
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
                 self._done.append(sender.send(batch, self._word))

@@ -102,7 +102,7 @@ class Collector:
 class Stand:
     """A tracer with this collector."""
 
-    def __init__(self, collector: Collector, sample: float = 1.0) -> None:
+    def __init__(self, collector: Collector, sample: float = 1.0, open_sender: Any = None) -> None:
         self.traffic, self.meter, self.written = Traffic(), Meter(), io.StringIO()
         self.tracer = Tracer(
             Tracing(endpoint="http://127.0.0.1:9", sample=sample),
@@ -110,7 +110,7 @@ class Stand:
             self.meter,
             Log(self.written),
             word=str,
-            open_sender=lambda tracing: collector,
+            open_sender=open_sender or (lambda tracing: collector),
         )
 
     def spans(self) -> dict[tuple[str, ...], float]:
@@ -147,6 +147,20 @@ def test_a_collector_that_takes_nothing_is_told_of_once():
         assert number < 3
     stand.tracer.close()
     assert stand.spans() == {("failed",): 3.0}
+    assert stand.written.getvalue().count("traces_not_taken") == 1
+
+
+def test_an_exporter_that_can_not_be_had_is_told_of_and_costs_nobody_anything(monkeypatch):
+    monkeypatch.setattr(trace, "WAITING_MAX", 1)
+
+    def refuse(_tracing: Tracing) -> Any:
+        raise ValueError("no such certificate")
+
+    stand = Stand(Collector(), open_sender=refuse)
+    stand.tracer.close()
+    stand.traffic.add(record())
+    stand.traffic.add(record())
+    assert stand.spans() == {("dropped",): 1.0, ("failed",): 0.0}
     assert stand.written.getvalue().count("traces_not_taken") == 1
 
 
