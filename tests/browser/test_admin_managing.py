@@ -81,6 +81,8 @@ async def test_a_provider_is_added_tried_out_and_offered_and_an_invited_person_c
     assert await barriers(page) == []
     await domains.fill("example.com")
     await page.get_by_label("Client secret").fill("desk-secret")
+    await page.get_by_text("Everything else").click()
+    await page.get_by_label("Scopes").fill("openid profile\nemail, groups")
     await page.get_by_role("button", name="Add it").click()
     await said(page, "The desk is added. Try it out, then offer it to people.")
 
@@ -95,7 +97,7 @@ async def test_a_provider_is_added_tried_out_and_offered_and_an_invited_person_c
 
     # Bob, whom nobody has invited, and then somebody has.
     bob = await come(browser, managed, "The desk", "bob")
-    await expect(bob.get_by_role("heading", level=1)).to_contain_text("invited")
+    await expect(bob.get_by_role("heading", level=1)).to_have_text("By invitation only")
     await bob.context.close()
     page = await desk.open("/invitations")
     await page.get_by_role("link", name="Invite somebody").click()
@@ -139,6 +141,14 @@ async def test_a_provider_is_added_tried_out_and_offered_and_an_invited_person_c
     await expect(changed).to_contain_text("yes")
     await expect(page.get_by_text("token operator").first).to_be_visible()
     assert await barriers(page) == []
+    await page.get_by_role("link", name="Audit").last.click()
+    await page.get_by_role("link", name="Verify").click()
+    await expect(page.get_by_text("Every row is what was written")).to_be_visible()
+    await page.get_by_role("link", name="Audit").last.click()
+    async with page.expect_download() as downloading:
+        await page.get_by_role("link", name="Export").click()
+    copy = await (await downloading.value).path()
+    assert '"provider.enabled"' in copy.read_text("utf-8")
 
 
 async def test_a_token_is_made_shown_once_used_and_revoked(managed: Managed, desk: Desk) -> None:
@@ -279,6 +289,8 @@ async def test_no_page_is_in_anybodys_way_nor_wider_than_the_window(browser, man
         "/configuration",
         "/configuration/difference",
         "/log",
+        "/dead-letters",
+        "/audit/verify",
     ]
     desk = await operator(browser, managed, color_scheme=scheme, viewport=viewport)
     found = {}

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from starlette.responses import Response
 
 from vestibule.admin_model import Proof
 from vestibule.core.event import NAMES
+from vestibule.core.scope import check
 from vestibule.errors import Invalid, NotFound
-from vestibule.web.admin.allowed import may
-from vestibule.web.admin.answers import Desk, page
+from vestibule.web.admin.allowed import may, scopes_of
+from vestibule.web.admin.answers import HEADERS, Desk, page
 from vestibule.web.admin.api import query_of
 from vestibule.web.admin.asking import Ask
 from vestibule.web.admin.fields import fault_lines
 
 FILTERS: Final = ("action", "outcome", "actor", "target", "user_id", "session_id", "since", "until")
 _LIMIT: Final = "50"
+_AS_FILE: Final = [
+    (name.encode(), value.encode())
+    for name, value in {
+        **HEADERS,
+        "content-type": "application/x-ndjson",
+        "content-disposition": 'attachment; filename="vestibule-audit.jsonl"',
+    }.items()
+]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+_NEAR: Final = timedelta(milliseconds=1)
 _TIME_FORMS: Final = ("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d")
 
 
@@ -43,6 +56,7 @@ async def listed(desk: Desk, ask: Ask) -> Response:
         status=422 if faults else 200,
         items=[_line(one) for one in found["items"]],
         older=older,
+        export=query_of(filled),
         newest=query_of(filled) if cursor else "",
         filled=filled,
         faults=faults,
@@ -76,6 +90,40 @@ async def verified(desk: Desk, ask: Ask) -> Response:
     return page(desk, ask, "audit_verified.html", title="Is the trail whole?", proof=proof)
 
 
+async def exported(desk: Desk, ask: Ask) -> Response:  # noqa: ARG001 - as all handlers
+    """All that passes the filters, as a file: a line of JSON each. Raises ScopeMissing, Invalid."""
+    check(scopes_of(ask) or (), "exportAudit")
+    filled = {name: ask.params.get(name, "").strip() for name in FILTERS}
+    return Copy(ask, "/audit/export" + query_of(_asked(filled)))
+
+
+class Copy(Response):
+    """What the API streams, as a file to keep."""
+
+    def __init__(self, ask: Ask, path: str) -> None:
+        super().__init__()
+        self._ask = ask
+        self._path = path
+
+    async def __call__(self, _scope: Message, receive: Receive, send: Send) -> None:
+        """Pass on what comes."""
+        asked = False
+
+        async def once() -> Message:
+            nonlocal asked
+            if asked:
+                return await receive()
+            asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def passed(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 200:
+                message = {**message, "headers": _AS_FILE}
+            await send(message)
+
+        await self._ask.api.stream(self._path, once, passed)
+
+
 async def _one(ask: Ask) -> Mapping[str, Any]:
     """The event. Raises NotFound."""
     at = ask.params.get("at", "")
@@ -83,8 +131,9 @@ async def _one(ask: Ask) -> Mapping[str, Any]:
         begin = datetime.fromisoformat(at)
     except ValueError:
         raise NotFound("There is no such event.") from None
-    until = (begin + timedelta(milliseconds=1)).isoformat()
-    found = await ask.api.get("/audit", since=at, until=until, limit="200")
+    # What is shown is rounded to the microsecond, up or down.
+    since, until = begin - _NEAR, begin + _NEAR
+    found = await ask.api.get("/audit", since=since.isoformat(), until=until.isoformat(), limit="200")
     for one in found["items"]:
         if one["id"] == ask.places["id"]:
             return dict(one)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import unquote
 
 from starlette.responses import Response
 
@@ -96,6 +97,20 @@ async def letters(desk: Desk, ask: Ask) -> Response:
 
 async def retry(desk: Desk, ask: Ask) -> Response:
     """Try one again."""
-    webhook, letter = ask.places["webhook"], ask.places["id"]
+    webhook, letter = _places(ask)
     await ask.api.post(f"/dead-letters/{segment(webhook)}/{segment(letter)}/retry")
     return see(desk, ask, "/dead-letters", f"The message to {webhook} is tried again, for another day.")
+
+
+async def discard(desk: Desk, ask: Ask) -> Response:
+    """The question, and its answer."""
+    webhook, letter = _places(ask)
+    if ask.is_post:
+        await ask.api.delete(f"/dead-letters/{segment(webhook)}/{segment(letter)}")
+        return see(desk, ask, "/dead-letters", f"The message to {webhook} is thrown away.")
+    title = "Throw this message away?"
+    return page(desk, ask, "letter_discard.html", title=title, webhook=webhook, letter=letter)
+
+
+def _places(ask: Ask) -> tuple[str, str]:
+    return unquote(ask.places["webhook"]), unquote(ask.places["id"])

@@ -30,12 +30,14 @@ MANAGING: Final = {
     "/certificates": {"GET": operations.certificates},
     "/audit": {"GET": audit.listed},
     "/audit/verify": {"GET": audit.verified},
+    "/audit/export": {"GET": audit.exported},
     "/audit/{id}": {"GET": audit.shown},
     "/configuration": {"GET": configuration.shown},
     "/configuration/difference": {"GET": configuration.difference},
     "/log": {"GET": operations.levels, "POST": operations.levels},
     "/dead-letters": {"GET": operations.letters},
     "/dead-letters/{webhook}/{id}/retry": {"POST": operations.retry},
+    "/dead-letters/{webhook}/{id}/discard": {"GET": operations.discard, "POST": operations.discard},
 }
 ITEMS: Final = (
     Item("/invitations", "Invitations"),
