@@ -19,7 +19,7 @@ from vestibule.tui.screens.main import MainScreen
 from vestibule.tui.screens.page import Go, Page
 from vestibule.tui.theme import PLAIN, THEMES, first
 
-FRAMES_PER_S: Final = 12
+FRAMES_PER_S: Final = 15
 """How often traffic is drawn at most; a person reads no faster."""
 OVERVIEW_S: Final = 2.0
 
