@@ -285,8 +285,10 @@ class Events:
             "device": event.device,
         }
         told = {name: value for name, value in fields.items() if value}
-        detail = {f"detail_{k}": v for k, v in event.detail.items() if k not in _NOT_LOGGED}
-        changed = dict.fromkeys(name for part in _NOT_LOGGED for name in event.detail.get(part) or ())
+        # What an application tells may have members of these names, too, of any kind.
+        kept = {name for name in _NOT_LOGGED if isinstance(event.detail.get(name), dict)}
+        detail = {f"detail_{name}": value for name, value in event.detail.items() if name not in kept}
+        changed = {inner: None for name in _NOT_LOGGED if name in kept for inner in event.detail[name]}
         if changed:
             detail["detail_changed"] = list(changed)
         self._log.of(component_of(event.action)).info(event.action, **told, **detail)

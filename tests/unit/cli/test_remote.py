@@ -22,14 +22,17 @@ class InProcess:
     """`http.client`'s connection and answer, to an API in this process."""
 
     will_close = True
+    timeout = 0.0
 
     def __init__(self, api: ApiDesk, where: str) -> None:
         self.api = api
         self.where = where
         self.status = 0
 
-    def request(self, method: str, target: str, body: bytes | None, headers: dict[str, str]) -> None:
-        more = {name.lower(): value for name, value in headers.items()}
+    def request(
+        self, method: str, target: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        more = {name.lower(): value for name, value in (headers or {}).items()}
         reply = self.api.call(
             method,
             target.removeprefix("/api/v1"),
@@ -45,6 +48,10 @@ class InProcess:
 
     def read(self, limit: int) -> bytes:
         return self._body[:limit]
+
+    def readline(self, limit: int) -> bytes:
+        line, end, self._body = self._body.partition(b"\n")
+        return (line + end)[:limit]
 
     def isclosed(self) -> bool:
         return True
@@ -87,7 +94,7 @@ def shell(api, monkeypatch) -> Shell:
 def leaves() -> list[tuple[str, click.Command]]:
     """Every command that asks a gateway, by its whole name."""
     found = []
-    for name in ("users", "sessions", "invitations", "providers", "tokens"):
+    for name in ("users", "sessions", "invitations", "providers", "tokens", "webhooks"):
         group = main.get_command(click.Context(main), name)
         assert isinstance(group, click.Group)
         found += [(f"{name} {command}", group.commands[command]) for command in group.commands]

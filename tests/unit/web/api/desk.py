@@ -178,7 +178,7 @@ class ApiDesk:
 
     def call(self, method: str, path: str, value: Any = None, **options: Any) -> Reply:
         """Ask `/api/v1` + path over the socket, or as the options say: `body`, `headers`, `is_owner`, `address`, `prefix`."""
-        body = options.get("body", b"" if value is None else msgspec.json.encode(value))
+        body = options.pop("body", b"" if value is None else msgspec.json.encode(value))
         return asyncio.run(self._call(self.scope(method, path, body, **options), body))
 
     def scope(self, method: str, path: str, body: bytes = b"", **options: Any) -> dict[str, Any]:

@@ -56,6 +56,13 @@ def test_what_is_told_is_kept_whole_and_who_told_it_can_not_be_claimed(api):
     assert tell(api, {**PAID, "actor": "user u2"}).status == 422
 
 
+@pytest.mark.parametrize("value", [5, None, "x", [1], {"a": 1}], ids=str)
+def test_a_detail_may_have_any_members(api, value):
+    detail = {"before": value, "after": value, "changed": value}
+    assert tell(api, {"id": "1", "action": "app.x", "detail": detail}).status == 200
+    assert kept(api)[0].detail == detail
+
+
 def test_of_little_that_is_told_nothing_is_made_up(api):
     tell(api, {"id": "1", "action": "app.started"})
     (event,) = kept(api)
