@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import IO, Any
 
 import click
+import msgspec
 
 from vestibule.admin_client import Document, Tested
+from vestibule.admin_model import ProviderState
 from vestibule.cli.remote import Remote, asks_gateway, confirm, read_json, to_json
-from vestibule.cli.table import Column, plain
+from vestibule.cli.table import Column, plain, table
 
 
 def _state(one: Document) -> str:
@@ -33,6 +36,15 @@ _COLUMNS = (
     Column("FROM", lambda one: one["source"]),
     Column("TITLE", _about, may_shrink=True),
 )
+_STATES = (
+    Column("ID", lambda one: one.id),
+    Column("TYPE", lambda one: one.type),
+    Column("FROM", lambda one: one.source),
+    Column("METADATA", lambda one: "-" if one.discovery == "none" else one.discovery),
+    Column("KEYS", lambda one: str(one.keys or "-")),
+    Column("WELL", lambda one: f"{one.last_ok_at:%Y-%m-%d %H:%M}" if one.last_ok_at else "-"),
+    Column("LAST ERROR", lambda one: one.last_error or "-", may_shrink=True),
+)
 _EXAMPLE = """\
 {
   "provider_type": "oidc",
@@ -44,6 +56,10 @@ _EXAMPLE = """\
 }
 """
 _FILE = click.argument("file", type=click.File("rb"), metavar="FILE.json")
+
+
+def _states(found: Sequence[ProviderState]) -> str:
+    return table(found, _STATES) if found else "No identity providers."
 
 
 @click.group()
@@ -60,6 +76,14 @@ def providers() -> None:
 def list_providers(remote: Remote) -> None:
     """List all, the disabled and the faulty ones too."""
     remote.show_list(remote.client.providers(), _COLUMNS, 0, "No identity providers.")
+
+
+@providers.command()
+@asks_gateway
+def states(remote: Remote) -> None:
+    """List all clients with how they do: metadata, keys, and what went wrong last."""
+    found = remote.client.provider_states()
+    remote.show([msgspec.to_builtins(one) for one in found], lambda: _states(found))
 
 
 @providers.command()

@@ -20,6 +20,7 @@ import msgspec
 from vestibule.admin_model import Configuration, Difference, Part
 from vestibule.config import hcl
 from vestibule.config.compile import Compiled
+from vestibule.config.environment import SESSION_KEY
 from vestibule.config.load import Loaded, load
 from vestibule.config.shown import blocks_of, marked_blocks, masked_text, variables_of
 from vestibule.errors import ConfigError
@@ -48,6 +49,7 @@ class InForce:
         self._files = compiled.files
         self._document = compiled.document
         self._loaded_at = compiled.loaded_at
+        self._keys_of = (SESSION_KEY,) if compiled.session_key is not None else ()
         self._environ = dict(environ)
         self._rehearse = rehearse
         # Threat: who may read the difference, and not the secrets, tries words against a digest.
@@ -63,7 +65,7 @@ class InForce:
                 Part(kind=one.kind, name=one.name, place=one.place, text=one.text)
                 for one in blocks_of(self._document)
             ),
-            environment=variables_of(self._document),
+            environment=tuple(sorted({*variables_of(self._document), *self._keys_of})),
         )
 
     @property

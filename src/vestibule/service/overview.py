@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 COUNT_EVERY_S: Final = 10.0
 MEASURE_EVERY_S: Final = 1.0
+CONCERN_EVERY_S: Final = 3.0
 WAIT_S: Final = 2.0
 """How long whoever looks waits for a count; after that they are told the last one."""
 _MS: Final = 1000.0
@@ -65,8 +66,11 @@ class Kept(Generic[T]):
         loop = asyncio.get_running_loop()
         if self._task is None and loop.time() - self._at_mono >= self._every_s:
             self._task = loop.create_task(self._asked(), name="look")
-        if self._task is not None:
-            await asyncio.wait((self._task,), timeout=WAIT_S)
+        task = self._task
+        if task is not None:
+            await asyncio.wait((task,), timeout=WAIT_S)
+            if task.done() and not task.cancelled():
+                return task.result()
         return self._found
 
     async def close(self) -> None:
@@ -109,9 +113,10 @@ class Overview:
         self._now = now
         self._listeners = listeners_of(compiled)
         self._started_at = now()
-        self._measured = Kept(self._measure, (), every_s=MEASURE_EVERY_S)
-        self._sessions = Kept(self._count_sessions, None, every_s=COUNT_EVERY_S)
-        self._users = Kept(self._count_users, None, every_s=COUNT_EVERY_S)
+        self._measured: Kept[tuple[model.StoreState, ...]] = Kept(self._measure, (), every_s=MEASURE_EVERY_S)
+        self._sessions: Kept[int | None] = Kept(self._count_sessions, None, every_s=COUNT_EVERY_S)
+        self._users: Kept[int | None] = Kept(self._count_users, None, every_s=COUNT_EVERY_S)
+        self._found: Kept[tuple[model.Concern, ...]] = Kept(self._look_around, (), every_s=CONCERN_EVERY_S)
 
     async def look(self) -> model.Overview:
         """All of it."""
@@ -130,7 +135,7 @@ class Overview:
             workers=tuple(map(_worker, processes)),
             stores=stores,
             listeners=self._listeners,
-            concerns=await self._concerns(stores, processes),
+            concerns=await self._found.get(),
             log_dropped=sum(one.log_dropped for one in processes),
         )
 
@@ -139,6 +144,10 @@ class Overview:
         await self._measured.close()
         await self._sessions.close()
         await self._users.close()
+        await self._found.close()
+
+    async def _look_around(self) -> tuple[model.Concern, ...]:
+        return await self._concerns(await self._measured.get(), tuple(self._processes()))
 
     async def _measure(self) -> tuple[model.StoreState, ...]:
         return tuple(await asyncio.gather(*map(_state, self._stores)))
