@@ -208,7 +208,7 @@ async def test_a_session_is_looked_at_and_ended_and_its_tokens_are_told_for_a_re
     alice = await office.visitor("alice", agent="Tea/1.0 (<b>kettle</b>)")
     page = await opened()
     await by_provider(page, office, path="/sessions?text=alice")
-    await page.get_by_role("link", name="Session of Alice Ängström").click()
+    await page.get_by_role("link", name="session of Alice Ängström").click()
     await expect(page.get_by_text("Tea/1.0 (<b>kettle</b>)")).to_be_visible()
     await expect(page.get_by_text("$PROXY_SESSION")).to_be_visible()
     assert await barriers(page) == []
@@ -227,7 +227,7 @@ async def test_a_session_is_looked_at_and_ended_and_its_tokens_are_told_for_a_re
     assert token not in office.gateway.log
 
     await page.goto(f"{office.url}/sessions?text=alice")
-    await page.get_by_role("link", name="Session of Alice Ängström").click()
+    await page.get_by_role("link", name="session of Alice Ängström").click()
     await page.get_by_role("button", name="End this session").click()
     await expect(page.get_by_role("status")).to_have_text("The session has ended.")
     assert await office.get(alice, "/basket") == 302
@@ -248,7 +248,7 @@ async def test_everybody_can_use_every_page(office: Office, opened: Open, scheme
         await page.goto(f"{office.url}{path}")
         assert (path, await _faults(page)) == (path, [])
     for path, link in (
-        ("/sessions", "Session of Alice"),
+        ("/sessions", "session of Alice"),
         ("/people", "Alice"),
         ("/people", "<script>"),
         ("/traffic?text=orders", "trace of"),

@@ -11,12 +11,10 @@ import minijinja
 import msgspec
 from minijinja import Markup
 
-WIDTH: Final = 480
-HEIGHT: Final = 170
-_LEFT: Final = 52
-_RIGHT: Final = 4
-_TOP: Final = 14
-_BOTTOM: Final = 22
+WIDTH: Final = 1000
+HEIGHT: Final = 120
+_EDGE: Final = 3
+"""Room above and below, so that a line at the very top or bottom is seen whole."""
 _LINES: Final = ("one", "two", "three")
 
 
@@ -47,50 +45,39 @@ def plot(title: str, lines: Sequence[Line], *, began_at: datetime, every_s: floa
     steps = max((len(line.values) for line in lines), default=0)
     ended_at = began_at + timedelta(seconds=every_s * steps)
     parts = [
-        f'<div role="img" aria-label="{minijinja.escape(summary)}">',
-        f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">',
-        *_grid(top, unit),
+        f'<div class="plot" role="img" aria-label="{minijinja.escape(summary)}">',
+        f'<div class="axis"><span>{_figure(top)}{" " + unit if unit else ""}</span>',
+        f"<span>{_figure(top / 2)}</span><span>0</span></div>",
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" aria-hidden="true">',
+        *_grid(),
         *(
             _drawn(line, kind, top, is_alone=len(lines) == 1)
             for line, kind in zip(lines, _LINES, strict=False)
         ),
-        f'<text x="{_LEFT}" y="{HEIGHT - 5}">{began_at:%H:%M}</text>',
-        f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 5}" text-anchor="end">{ended_at:%H:%M} UTC</text>',
-        "</svg></div>",
+        f'</svg><div class="times"><span>{began_at:%H:%M}</span><span>{ended_at:%H:%M} UTC</span></div></div>',
     ]
     labels = tuple(line.label for line in lines) if len(lines) > 1 else ()
     return Plot(title=title, summary=summary, svg=Markup("".join(parts)), labels=labels)
 
 
-def _grid(top: float, unit: str) -> list[str]:
-    parts = []
-    for share in (0.0, 0.5, 1.0):
-        y = _y(top * share, top)
-        figure = _figure(top * share) + (f" {unit}" if unit and share == 1.0 else "")
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{figure}</text>')
-    return parts
+def _grid() -> list[str]:
+    return [f'<line class="grid" x1="0" x2="{WIDTH}" y1="{y}" y2="{y}"/>' for y in map(_y, (0.0, 0.5, 1.0))]
 
 
 def _drawn(line: Line, kind: str, top: float, *, is_alone: bool) -> str:
     if not line.values:
         return ""
-    room = WIDTH - _LEFT - _RIGHT
-    step = room / max(1, len(line.values) - 1)
-    points = " ".join(
-        f"{_LEFT + number * step:.1f},{_y(value, top)}" for number, value in enumerate(line.values)
-    )
+    step = WIDTH / max(1, len(line.values) - 1)
+    points = " ".join(f"{number * step:.1f},{_y(value / top)}" for number, value in enumerate(line.values))
     drawn = f'<polyline class="line {kind}" points="{points}"/>'
     if is_alone:
-        end = f"{_LEFT + (len(line.values) - 1) * step:.1f}"
-        floor = _y(0.0, top)
-        drawn = f'<polygon class="area" points="{_LEFT},{floor} {points} {end},{floor}"/>{drawn}'
+        floor = _y(0.0)
+        drawn = f'<polygon class="area" points="0,{floor} {points} {WIDTH},{floor}"/>{drawn}'
     return drawn
 
 
-def _y(value: float, top: float) -> float:
-    room = HEIGHT - _TOP - _BOTTOM
-    return round(_TOP + room * (1 - min(value, top) / top), 1)
+def _y(share: float) -> float:
+    return round(_EDGE + (HEIGHT - 2 * _EDGE) * (1 - min(share, 1.0)), 1)
 
 
 def _nice(most: float) -> float:
