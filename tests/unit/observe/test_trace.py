@@ -168,8 +168,8 @@ def test_what_is_not_in_the_sample_and_what_the_operator_asks_is_not_sent():
     collector = Collector()
     collector.lets.set()
     stand = Stand(collector, sample=0.5)
-    taken = record(trace_id="0" * 31 + "1")
-    for one in (record(trace_id="f" * 32), record(kind=Kind.ADMIN), record(kind=Kind.UNREAD), taken):
+    taken = record(span="0" * 31 + "1" + PASSED_ON)
+    for one in (record(span="f" * 32 + PASSED_ON), record(kind=Kind.ADMIN), record(kind=Kind.UNREAD), taken):
         stand.traffic.add(one)
     stand.tracer.close()
     assert collector.sent == [taken]
