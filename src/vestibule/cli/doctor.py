@@ -97,15 +97,20 @@ def _worth_showing(each: list[Finding], *, shows_all: bool) -> list[Finding]:
 
 def _lines(one: Finding, width: int) -> Iterator[str]:
     mark = click.style(_MARKS[one.level], fg=_COLOURS[one.level], bold=one.level == "fail")
-    text = f"{plain(one.subject)}: {plain(one.detail)}"
+    text = _near(f"{one.subject}: {one.detail}")
     wrapped = textwrap.wrap(text, width - 8, break_on_hyphens=False, break_long_words=False) or [""]
     yield f"  {mark}  {wrapped[0]}"
     yield from (f"{_INDENT}{line}" for line in wrapped[1:])
     if one.advice:
         for number, line in enumerate(
-            textwrap.wrap(plain(one.advice), width - 11, break_on_hyphens=False, break_long_words=False)
+            textwrap.wrap(_near(one.advice), width - 11, break_on_hyphens=False, break_long_words=False)
         ):
             yield f"{_INDENT}{'→ ' if number == 0 else '  '}{line}"
+
+
+def _near(text: str) -> str:
+    """The text with paths as they are written from here."""
+    return plain(text.replace(f"{Path.cwd()}/", ""))
 
 
 def _sum(found: Iterable[Finding]) -> str:

@@ -21,7 +21,10 @@ from vestibule.service.offer import places_of, redirect_url_of
 from vestibule.service.trial import tried
 
 _ABOUT: Final = About("providers")
-FETCH_S: Final = 8.0
+FETCH_S: Final = 5.0
+TRY_S: Final = 12.0
+"""How long one provider may take: two of its documents that don't come."""
+_REACH: Final = "see that it runs, and that this machine reaches it"
 #: what is found of a provider → code, and whether people get in without it
 _CODES: Final = {
     "redirect URL": ("redirect_url", False),
@@ -65,8 +68,13 @@ async def _login(patient: Patient, name: str, provider: Provider, driver: Driver
     urls = tuple(
         dict.fromkeys(flows.redirect_uri(base_url, client, registered) for base_url, client in places)
     )
-    found = await tried(provider, places, urls, driver, clock.now())
-    return findings_of(name, found)
+    try:
+        async with asyncio.timeout(TRY_S):
+            return findings_of(name, await tried(provider, places, urls, driver, clock.now()))
+    except TimeoutError:
+        late = Tried(what="discovery", ok=False, detail="it did not answer in time", advice=_REACH)
+        known = [Tried(what="redirect URL", ok=True, detail=url, advice="register it") for url in urls]
+        return findings_of(name, [*known, late])
 
 
 def findings_of(name: str, found: Iterable[Tried]) -> list[Finding]:

@@ -140,8 +140,10 @@ def _file(path: Path) -> File:
 
 def _revision(path: Path) -> str | None:
     """The revision of its schema, asked in a way that writes nothing. Raises sqlite3.Error."""
+    # Without a log beside it nobody writes to it, and SQLite is not to make one.
+    way = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
     with contextlib.closing(
-        sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=2.0)
+        sqlite3.connect(f"{path.absolute().as_uri()}?{way}", uri=True, timeout=2.0)
     ) as connection:
         names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
         if not names:
