@@ -54,7 +54,7 @@ CLOCKS = {"now", "utcnow", "today"}
 
 # The composition root, what it opens first and what it loads after listening, and the doctor, who tries each by itself:
 # they alone name implementations, which is all of `store` and `providers` but these modules.
-ROOTS = {"app", "control", "opening", "back_office", "measuring", "readiness", "doctor"}
+ROOTS = {"app", "control", "opening", "back_office", "measuring", "readiness", "doctor", "showing"}
 SEAMS = {
     "store": {"store", "store.base", "store.base_events"},
     "providers": {"providers", "providers.base", "providers.kit"},
