@@ -133,7 +133,7 @@ async def test_a_provider_is_added_tried_out_and_offered_and_an_invited_person_c
     page = await desk.open("/audit")
     for action in ("provider.created", "provider.enabled", "invitation.created", "session.created"):
         await expect(page.get_by_role("link", name=action, exact=True).first).to_be_visible()
-    await page.get_by_label("What").fill("provider.enabled")
+    await page.get_by_role("combobox", name="What").fill("provider.enabled")
     await page.get_by_role("button", name="Show").click()
     await page.get_by_role("link", name="provider.enabled", exact=True).click()
     changed = page.get_by_role("row").filter(has=page.get_by_text("enabled", exact=True))
