@@ -102,7 +102,7 @@ class Meter:
         values[-1] += value
 
     def values(self, family: Family, labels: Labels) -> list[float]:
-        """Where this series is counted, until the next `take`: for who counts many at once."""
+        """Where this series is counted: for who counts often, and looks it up once."""
         found = self._series.get(family.name, {}).get(labels)
         size = len(family.bounds) + 2 if family.bounds else 1
         return self._made(family.name, labels, size) if found is None else found
@@ -113,12 +113,12 @@ class Meter:
 
     def take(self) -> list[Growth]:
         """All of it, to be told to another process; here counting begins anew."""
-        taken = [
-            Growth(name, labels, values)
-            for name, series in self._series.items()
-            for labels, values in series.items()
-        ]
-        self._series = {}
+        taken = []
+        for name, series in self._series.items():
+            for labels, values in series.items():
+                if any(values):
+                    taken.append(Growth(name, labels, values.copy()))
+                    values[:] = [0.0] * len(values)
         return taken
 
     def merge(self, grown: Iterable[Growth]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 import time
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from vestibule.errors import StoreError
-from vestibule.observe.meter import Meter
+from vestibule.observe.meter import FINE, Meter
 from vestibule.observe.metrics import STORE_FAILURES, STORE_SECONDS
 
 T = TypeVar("T")
@@ -53,8 +54,11 @@ _CALLS = frozenset(("kept", "kept_of", "delete_all"))
 def _counted(
     call: Callable[..., Awaitable[T]], labels: tuple[str, str], meter: Meter, mono: Callable[[], float]
 ) -> Callable[..., Awaitable[T]]:
+    values: list[float] = []
+
     @functools.wraps(call)
     async def counted(*arguments: Any, **options: Any) -> T:
+        nonlocal values
         began = mono()
         try:
             return await call(*arguments, **options)
@@ -62,6 +66,9 @@ def _counted(
             meter.add(STORE_FAILURES, labels)
             raise
         finally:
-            meter.observe(STORE_SECONDS, labels, mono() - began)
+            took_s = mono() - began
+            values = values or meter.values(STORE_SECONDS, labels)
+            values[bisect_left(FINE, took_s)] += 1.0
+            values[-1] += took_s
 
     return counted
