@@ -390,9 +390,3 @@ def test_the_drain_is_as_long_as_said():
         r"under way end \((\d+) s at most\)", (ROOT / "docs" / "running.md").read_text("utf-8")
     )
     assert float(said) == app.DRAIN_S
-
-
-def test_every_event_of_the_log_is_one_the_program_writes():
-    source = "".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
-    events = [event for row in table("docs/running.md", "event") for event in quoted(row[0])]
-    assert [event for event in events if f'"{event}"' not in source] == []

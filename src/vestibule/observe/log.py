@@ -48,6 +48,10 @@ _FIELD_COST_BYTES: Final = 8
 _LINE_COST_BYTES: Final = 120
 
 
+SYSTEM_NOW: Final = time.time
+"""When the system says it is: lines are compared with those of other programs."""
+
+
 class Levels:
     """From which level on each component is written; one object for a whole process, which may change it."""
 
@@ -74,7 +78,7 @@ class Log:
         *,
         level: str = "info",
         levels: Levels | None = None,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = SYSTEM_NOW,
         fields: Mapping[str, Any] = MappingProxyType({}),
         component: str = PROGRAM,
     ) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from vestibule.errors import ConfigError
-from vestibule.observe.log import ACCESS, OFF, Levels, Log
+from vestibule.observe.log import ACCESS, OFF, SYSTEM_NOW, Levels, Log
 from vestibule.observe.sink import Queue, Target, lines
 
 AUTO: Final = "auto"
@@ -43,7 +43,7 @@ def open_log(outlet: Outlet, *, is_terminal: Callable[[int], bool] = os.isatty) 
     on_terminal = path is None and is_terminal(fd)
     name = outlet.format if outlet.format != AUTO else "console" if on_terminal else "json"
     make = partial(lines, name, has_colours=on_terminal and wants_colours(os.environ))
-    return Log(Queue(target, make), levels=Levels(outlet.level, outlet.own))
+    return Log(Queue(target, make, now=SYSTEM_NOW), levels=Levels(outlet.level, outlet.own))
 
 
 def wants_colours(environ: Mapping[str, str]) -> bool:

@@ -145,7 +145,7 @@ class Queue:
         target: Target,
         make_render: MakeRender = lines,
         *,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float],
         lines_max: int = LINES_MAX,
         bytes_max: int = BYTES_MAX,
     ) -> None:

@@ -58,7 +58,7 @@ def taker() -> Taker:
 
 @pytest.fixture
 def queue(taker: Taker) -> Iterator[Queue]:
-    queue = Queue(taker, plain, lines_max=100, bytes_max=10_000)
+    queue = Queue(taker, plain, now=lambda: 0.0, lines_max=100, bytes_max=10_000)
     yield queue
     taker.gate.set()
     queue.before_fork()
@@ -129,7 +129,7 @@ def test_an_event_that_makes_no_line_costs_no_other(taker: Taker):
 
         return render
 
-    queue = Queue(taker, broken)
+    queue = Queue(taker, broken, now=lambda: 0.0)
     for text in ("a", "bad", "b"):
         queue.put(text, 10, is_urgent=True)
     queue.before_fork()
@@ -139,7 +139,7 @@ def test_an_event_that_makes_no_line_costs_no_other(taker: Taker):
 def test_a_child_writes_nothing_of_its_parents(queue: Queue, taker: Taker):
     taker.gate.clear()
     queue.put("of the parent", 10, is_urgent=True)
-    copy = Queue(taker, plain)
+    copy = Queue(taker, plain, now=lambda: 0.0)
     copy._waiting.extend(queue._waiting)
     copy.after_fork()
     taker.gate.set()
