@@ -63,7 +63,7 @@ ROWS = (
     row(4, at=at(-55.015), kind="call", name="google", path="/oauth2/v3/userinfo", route="userinfo", took_ms=22.0, backend_ms=21.0, trace_id=TRACE, span_id="b" * 16, parent_id="a" * 16, address="127.0.0.1", **(ADA | {"decision": "session:google"})),
     row(5, path="/profile", took_ms=48.0, backend_ms=41.0, trace_id=TRACE, span_id="a" * 16, **ADA),
     row(6, name="admin.example.com", path="/", status=403, decision="not_allowed", took_ms=0.8, backend_ms=0.0, **BOB),
-    row(7, kind="edge", name="127.0.0.1:9100", path="/forward", status=200, took_ms=0.6, backend_ms=0.0, **ADA),
+    row(7, kind="edge", edge="forward 127.0.0.1", address="127.0.0.1", path="/forward", status=200, took_ms=0.6, backend_ms=0.0, **ADA),
     row(8, method="POST", path="/notes", status=502, decision="email:*@example.com", took_ms=1204.0, **{k: v for k, v in ADA.items() if k != "decision"}),
     row(9, method="DELETE", path="/notes/7", status=204, **ADA),
     row(10, path="/export.csv", status=0, took_ms=15321.0, **ADA),
@@ -112,9 +112,7 @@ CALLS = (
         counts=counts(402, requests_per_s=0.8, p95_ms=188.0),
     ),
 )
-EDGES = (
-    model.EdgeState(address="127.0.0.1:9100", contract="forward", counts=counts(77, requests_per_s=0.2)),
-)
+EDGES = (model.EdgeState(address="127.0.0.1", contract="forward", counts=counts(77, requests_per_s=0.2)),)
 PROVIDERS = (
     model.ProviderState(
         id="google",

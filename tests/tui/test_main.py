@@ -29,7 +29,7 @@ async def test_panes_say_who_is_called_who_asks_and_how_busy_they_are():
     async with staged() as stage:
         assert "google" in stage.text
         assert "admin.example.com" in stage.text
-        assert "127.0.0.1:9100" in stage.text
+        assert "127.0.0.1 " in stage.text
         assert "12/s" in stage.text
 
 

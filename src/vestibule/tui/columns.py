@@ -56,7 +56,8 @@ def widths(columns: Sequence[Column], room: int) -> list[int]:
         got[id(column)] += 1
         spare -= 1
         growing = [one for one in growing if got[id(one)] < one.most]
-    if spare < 0 and shown:
+    if spare and shown:
+        # What is left over, or wanting, is the widest's.
         widest = max(shown, key=lambda column: got[id(column)])
         got[id(widest)] = max(got[id(widest)] + spare, 1)
     return [got.get(id(column), 0) for column in columns]

@@ -76,7 +76,7 @@ def _anywhere(row: Row, text: str) -> bool:
 _HOLDS: Mapping[str, Callable[[Row, str], bool]] = MappingProxyType(
     {
         "": _anywhere,
-        "host": lambda row, text: text in row.name.lower(),
+        "host": lambda row, text: text in row.name.lower() or text in row.edge,
         "person": lambda row, text: text in row.person.lower() or text == row.user_id.lower(),
         "status": _status,
         "decision": lambda row, text: text in row.decision.lower(),

@@ -19,6 +19,9 @@ from vestibule.tui.widgets.rows import Rows
 _NAME: Final = 22
 _SHARES: Final = (1.0, 1.4, 1.0)
 _SHARE_LEAST: Final = 0.4
+_FRAME_LINES: Final = 3
+"""Border and head of a pane."""
+_FIRST_LINES: Final = 6
 _TOP_LEAST: Final = 4
 _TRAFFIC_LEAST: Final = 5
 
@@ -35,7 +38,7 @@ def _columns(head: str, name: str, items: Sequence[Any] = ()) -> tuple[Column, .
         Column(head, lambda item: getattr(item, name), max(min(longest, _NAME), 8), 60, "strong"),
         Column("rate", lambda item: rate(_figures(item).requests_per_s), 5, 6, right=True),
         Column("p95", lambda item: milliseconds(_figures(item).p95_ms), 5, 6, "dim", right=True, rank=2),
-        Column("all", lambda item: count(_figures(item).requests), 4, 8, "dim", right=True, rank=3),
+        Column("all", lambda item: count(_figures(item).requests), 6, 9, "dim", right=True, rank=3),
         Column("denied", lambda item: count(_figures(item).denials or 0), 6, 0, _denied, right=True, rank=4),
         Column("err", lambda item: count(_figures(item).errors), 4, 6, _failing, right=True, rank=1),
     )
@@ -71,7 +74,9 @@ class MainScreen(LivePage):
         self._above_lines = 0
         self.calls = Rows(_columns("calling", "id"), empty="none", key=lambda one: one.id, id="calls")
         self.hosts = Rows(_columns("host", "name"), empty="none", key=lambda one: one.name, id="hosts")
-        self.edges = Rows(_columns("edge", "address"), empty="none", key=lambda one: one.address, id="edges")
+        self.edges = Rows(
+            _columns("edge", "address"), empty="none", key=lambda one: (one.address, one.contract), id="edges"
+        )
 
     def title_of(self) -> str:
         """Which gateway."""
@@ -100,11 +105,19 @@ class MainScreen(LivePage):
         self._fill(self.calls, "calling", "id", desk.calls)
         desk.edges = await self.ask(admin.edges)
         self._fill(self.edges, "edge", "address", desk.edges)
+        self._settle()
 
     def _fill(self, rows: Rows, head: str, name: str, items: Sequence[Any]) -> None:
         rows.use(_columns(head, name, items))
         rows.show(items)
         rows.border_subtitle = rows.place
+
+    def _settle(self) -> None:
+        """No more lines than the panes have something for, unless somebody said how many."""
+        if not self._above_lines:
+            most = self.query_one("#body").size.height * 3 // 10
+            wanted = max(len(rows.items) for rows in self._panes[:3]) + _FRAME_LINES
+            self.query_one("#above").styles.height = max(min(wanted, most), _FIRST_LINES)
 
     # -- panes --------------------------------------------------------------------------------
 

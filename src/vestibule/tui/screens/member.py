@@ -66,9 +66,11 @@ class MemberScreen(LivePage):
         kind, name = self._kind, self._which
 
         def mine(row: Row) -> bool:
-            return row.kind == kind and row.name == name
+            # An edge asks about hosts: it is told beside them, after its contract.
+            whose = row.edge.rpartition(" ")[2] if kind == "edge" else row.name
+            return row.kind == kind and whose == name
 
-        return TrafficPane(self.desk.ring, only=mine, has_host=False, what=f"traffic of {name}")
+        return TrafficPane(self.desk.ring, only=mine, has_host=kind == "edge", what=f"traffic of {name}")
 
     def body(self) -> ComposeResult:
         """What it is; its parts; its traffic."""

@@ -25,18 +25,18 @@ def _slow(row: Row) -> str:
     return "warn" if row.took_ms >= _SLOW_MS else ""
 
 
-HOST: Final = Column("host", lambda row: row.name or "-", 8, 30, "dim")
+HOST: Final = Column("host", lambda row: row.name or "-", 8, 24, "dim")
 COLUMNS: Final = (
     Column("time", lambda row: clock(row.at), 8, role="dim"),
     HOST,
     Column("meth", lambda row: row.method, 4, 6),
-    Column("path", lambda row: row.path, 12, 80),
+    Column("path", lambda row: row.path, 12, 48),
     Column("", lambda row: sign_of(row.status), 1, role=lambda row: role_of(row.status)),
     Column("stat", lambda row: str(row.status or "left"), 4, role=lambda row: role_of(row.status)),
     Column("ms", lambda row: milliseconds(row.took_ms), 5, 6, _slow, right=True),
-    Column("person", lambda row: row.person or "-", 8, 30, lambda row: "" if row.person else "faint"),
+    Column("person", lambda row: row.person or "-", 8, 26, lambda row: "" if row.person else "faint"),
     Column("via", lambda row: row.provider or "-", 6, 14, "dim", rank=1),
-    Column("decision", lambda row: row.decision or "-", 8, 34, "dim"),
+    Column("decision", lambda row: row.decision or "-", 8, 28, "dim"),
 )
 
 
