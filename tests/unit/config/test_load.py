@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.config.conftest import GOOGLE, Desk
 from vestibule.config.compile import compile_config
-from vestibule.config.load import load
+from vestibule.config.load import examined, load
 from vestibule.core.call import Location, SessionCredential
 from vestibule.errors import ConfigError
 
@@ -182,3 +182,15 @@ def test_two_thousand_routes_are_one_table(desk: Desk) -> None:
     host = compile_config(loaded).table.hosts[b"a.example"]
     assert len(host.routes) == 2001
     assert host.depth == 1
+
+
+def test_a_configuration_with_faults_is_read_as_far_as_it_can_be(tmp_path):
+    file = tmp_path / "app.hcl"
+    file.write_text(
+        'gateway {\n  state = "kept"\n  htpp = []\n}\nhost "a.example" {\n  backend = "localhost:1"\n}\n'
+    )
+    loaded, faults = examined([file], {})
+    assert loaded.config.gateway.state == "kept"
+    assert any("htpp" in fault for fault in faults)
+    with pytest.raises(ConfigError):
+        load([file], {})
