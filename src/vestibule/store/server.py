@@ -25,7 +25,9 @@ STATEMENT_S: Final = 5.0
 _SILENCE_S: Final = 1.0
 """How much longer than a statement may take the server may say nothing; then nobody is there."""
 _CLOSE_S: Final = 5.0
-_IDLE_S: Final = 60.0
+_IDLE_S: Final = 300.0
+_BEGIN_WITH: Final = 4
+"""So many connections are there from the beginning."""
 FAULTS: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -62,7 +64,11 @@ class Server:
 
     @classmethod
     async def open(cls, postgres: Postgres) -> Server:
-        """The database's pools, one connection made. Raises StoreError."""
+        """The database's pools, some connections made. Raises StoreError.
+
+        Else the first people who come at once wait for as many connections to be made, and it looks as if the database
+        were slow.
+        """
         options = connecting(postgres)
         options |= {
             "connection_class": _Connection,
@@ -75,7 +81,7 @@ class Server:
             await asyncpg.create_pool(**{**options, "server_settings": settings}, max_size=2),
         )
         try:
-            await _fetched(server._durable, "SELECT 1", ())
+            await asyncio.gather(*(_fetched(server._durable, "SELECT 1", ()) for _ in range(_BEGIN_WITH)))
         except FAULTS as exc:
             await server.close()
             raise unopened(postgres, exc) from exc
