@@ -86,6 +86,11 @@ def open_ring(compiled: Compiled) -> KeyRing:
     return keyfile.read_or_create(compiled.key_file)
 
 
+def ring_in(path: Path) -> KeyRing:
+    """The ring in a key file, for who checks what it has sealed; none is made. Raises StoreError."""
+    return KeyRing(keyfile.keys_in(path))
+
+
 def ring_of(session_keys: Secret) -> KeyRing:
     """The ring of what `VESTIBULE_SESSION_KEY` holds: one key, or several, of which the first seals."""
     return KeyRing(tuple(dict.fromkeys(map(_key_of, session_keys_in(session_keys.reveal())))))

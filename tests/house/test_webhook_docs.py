@@ -13,12 +13,15 @@ import pytest
 
 from tests.house.source import ROOT
 from tests.real.node_home import node_binary
+from vestibule.config.schema_webhook import KEEP_S
+from vestibule.core import chain, change, told
 from vestibule.core.event import NAMES, Event
 from vestibule.core.webhook import WAITS_S, Webhook, headers_of, message_of
 from vestibule.model import Secret
 from vestibule.service import devices, events, webhooks
 
 PAGE = (ROOT / "docs" / "webhooks.md").read_text("utf-8")
+AUDIT = (ROOT / "docs" / "audit.md").read_text("utf-8")
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 HOOK = Webhook(id="ops", url="https://ops.example", secrets=(Secret("whsec_" + "A" * 32), Secret(SECRET)))
 NOW = 1_800_000_000.0
@@ -93,8 +96,37 @@ def test_numbers_in_the_text_are_those_of_the_program():
     assert "after 5 and 30\nseconds, 2, 10 and 30 minutes, 1, 2 and 4 hours, and then every 4 hours" in PAGE
     assert f"within {webhooks.TIMEOUT_S:.0f} seconds" in PAGE
     assert f"{events.REFUSALS_MAX} refusals a minute" in PAGE
+    assert f"{events.REFUSALS_MAX} refusals a minute" in AUDIT
     assert events.REFUSALS_S == 60.0
     assert f"up to {events.WAITING_MAX:,} a process" in PAGE
     sessions = (ROOT / "docs" / "sessions.md").read_text("utf-8")
     assert f"for {devices.COOKIE_S // 86400} days" in sessions
     assert f"at most {devices.DEVICES_MAX} devices" in sessions
+
+
+def test_numbers_in_the_text_about_the_trail_are_those_of_the_program():
+    assert (webhooks.DEAD_MAX, webhooks.DEAD_S, webhooks.GONE) == (1000, 30 * 86_400.0, 410)
+    assert "the newest thousand, for 30\ndays" in PAGE
+    assert f"up to {events.WAITING_MAX:,} a process" in AUDIT
+    assert f"tells {events.TOLD_MAX:,} events a minute" in AUDIT
+    assert f"up to {told.EVENTS_MAX} events at a time" in AUDIT
+    assert (f"at most {told.DETAIL_MAX_BYTES} bytes" in AUDIT, told.DEPTH_MAX) == (True, 5)
+    assert (told.PAST_S, told.FUTURE_S) == (86_400.0, 60.0)
+    assert f"cut at {change.VALUE_MAX_CHARS:,} characters" in AUDIT
+    assert f"{KEEP_S / 86_400:.0f} days, where nothing is said" in AUDIT
+
+
+def test_the_trail_s_columns_stand_in_the_text_in_the_order_in_which_they_are_hashed():
+    order = ", ".join(f"`{name}`" for name in chain.TEXTS[:-3])
+    assert order in AUDIT.replace("\n", " ")
+    assert chain.TEXTS[-3:] == ("detail", "key_id", "previous")
+
+
+def test_the_text_says_of_every_event_that_an_admin_causes_what_is_in_it():
+    told_of = set(re.findall(r"`([a-z_]+\.[a-z_]+)`", AUDIT))
+    changes = {
+        name
+        for name in NAMES
+        if name.partition(".")[0] in {"user", "provider", "invitation", "token", "message"}
+    }
+    assert changes <= told_of

@@ -17,7 +17,7 @@ from vestibule.cli.table import Column
 from vestibule.cli.users import id_of
 from vestibule.core.chain_text import check
 from vestibule.core.event import APP_RE, NAMES
-from vestibule.store import keyfile
+from vestibule.opening import ring_in
 
 _HASH_RE: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -119,7 +119,7 @@ def export(remote: Remote, *, after: int, action: str, user: str) -> None:
 
 
 def _of_copy(file: BinaryIO, key_file: Path | None, head: str) -> Proof:
-    ring = None if key_file is None else keyfile.read_shared(key_file)
+    ring = None if key_file is None else ring_in(key_file)
     found = check(file, ring, wanted=(head,) if head else ())
     detail = "" if found.fault is None else found.fault.detail
     if not detail and ring is None:
