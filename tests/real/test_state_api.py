@@ -202,6 +202,41 @@ async def test_what_nobody_has_asked_yet_is_asked_while_somebody_looks(house: Ho
     assert found.discovery == "ok"
 
 
+async def test_with_workers_each_process_is_told_of(ports, api, openid, gateway):
+    configuration = CONFIGURATION.replace("gateway {", "gateway {\n  workers = 2")
+    house = await build(ports=ports, api=api, openid=openid, gateway=gateway, configuration=configuration)
+    client = AdminClient(f"unix:{house.gateway.directory / 'state' / 'admin.sock'}")
+    async with alice(house), asyncio.timeout(30):
+        while (
+            len((overview := await said(client.overview)).workers) < 3
+            or not overview.sessions
+            or not (await said(client.hosts))[0].counts.requests
+        ):
+            await asyncio.sleep(0.2)
+        [state] = await said(client.provider_states)
+    assert {one.name for one in overview.workers} == {"control", "worker 1", "worker 2"}
+    assert len({one.pid for one in overview.workers}) == 3
+    assert all(one.memory_bytes > 1 << 20 for one in overview.workers)
+    assert (state.discovery, state.last_error, state.keys > 0) == ("ok", "", True)
+    assert not (await said(client.difference)).is_changed
+
+
+async def test_the_command_shows_how_providers_do(house: House):
+    async with alice(house):
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "vestibule", "providers", "states"],
+            cwd=house.gateway.directory,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+    head, line = done.stdout.splitlines()
+    assert head.split()[:5] == ["ID", "TYPE", "FROM", "METADATA", "KEYS"]
+    assert (line.split()[0], line.split()[3]) == ("op", "ok")
+
+
 # -- credentials ----------------------------------------------------------------------------------
 
 
@@ -255,6 +290,14 @@ async def test_without_a_reason_nothing_is_told(house: House, client: AdminClien
             await said(client.reveal, session_id, "op", reason)
     assert caught.value.status == 422
     assert not list(await said(lambda: list(client.audit(action=CREDENTIAL_REVEALED))))
+
+
+async def test_a_name_with_a_slash_in_it_reaches_the_operation(house: House, client: AdminClient):
+    async with alice(house) as (_, session_id):
+        with pytest.raises(VestibuleError) as caught:
+            await said(client.reveal, session_id, "app.example.com/own", "whether it gets there")
+    assert (caught.value.status, caught.value.code) == (404, "not_found")
+    assert "no credential of app.example.com/own" in str(caught.value)
 
 
 async def test_where_the_trail_can_t_be_written_nothing_is_told(house: House, client: AdminClient):

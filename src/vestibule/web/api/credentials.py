@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import unquote
 
 from fastapi import APIRouter, Path
 from pydantic import StringConstraints
@@ -51,6 +52,7 @@ async def reveal(at: At, id: Id, client: Client, why: Why) -> Response:  # noqa:
 
     The client's name may have a slash in it, written as such or as `%2F`.
     """
-    found = await at.office.custody.reveal(id, client, why.reason)
+    # The listener leaves an escaped slash as it is; no name has a percent sign of its own.
+    found = await at.office.custody.reveal(id, unquote(client), why.reason)
     at.note("credential.revealed", id)
     return answer(found)

@@ -36,9 +36,10 @@ def test_a_list_has_no_token(held: ApiDesk) -> None:
     assert answer.headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("client", ["google", "app.example.com/own"])
-def test_one_is_told_by_its_whole_name(held: ApiDesk, client: str) -> None:
-    answer = held.call("POST", f"/sessions/s1/credentials/{client}/reveal", WHY)
+@pytest.mark.parametrize("written", ["google", "app.example.com/own", "app.example.com%2Fown"])
+def test_one_is_told_by_its_whole_name(held: ApiDesk, written: str) -> None:
+    client = written.replace("%2F", "/")
+    answer = held.call("POST", f"/sessions/s1/credentials/{written}/reveal", WHY)
     assert (answer.status, answer.json["client"]) == (200, client)
     assert answer.json["access_token"] == "CANARY-access-0123456789"
     assert answer.json["refresh_token"] == "CANARY-refresh"
