@@ -6,6 +6,7 @@ import re
 
 import msgspec
 import pytest
+import trustme
 
 from tests.house.source import ROOT
 from vestibule.core import probe
@@ -111,6 +112,22 @@ def test_certificates_that_are_shown(shown, said):
 )
 def test_a_file_without_a_certificate(text):
     assert told(certificates.of_file("ca.pem", text, NOW_AT)) == ["fail certificate_unread"]
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (0.0, "ok certificate_good"),
+        (-DAY_S, "ok certificate_good"),
+        (1e11, "fail certificate_ended"),
+    ],
+    ids=["now", "yesterday", "far off"],
+)
+def test_files_of_certificates(now, said):
+    """With its key in the same file, as `backend_certificate` may have it."""
+    issued = trustme.CA().issue_cert("backend.example")
+    pem = issued.private_key_and_cert_chain_pem.bytes().decode()
+    assert told(certificates.of_file("backend.pem", pem, now)) == [said]
 
 
 _TLS = Shown(subject="s", ends_at=NOW_AT + 60 * DAY_S)
