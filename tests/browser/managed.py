@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +55,11 @@ host "app.localhost" {
 people {
   registration = "invite"
 }
+webhook "ops" {
+  url    = "http://127.0.0.1:NOBODY/hook"
+  secret = "whsec_a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
+  events = ["keys.rotated"]
+}
 """
 NARROW = {"width": 390, "height": 844}
 WIDE = {"width": 1280, "height": 900}
@@ -70,6 +78,16 @@ class Managed:
     """Where the pages are."""
     client: AdminClient
 
+    def bury(self, *ids: str) -> None:
+        """Messages that the webhook has not taken for a day."""
+        database = self.gateway.directory / "state" / "vestibule.db"
+        now = time.time()
+        rows = [
+            ("ops", one, "keys.rotated", b"{}", now - 90_000, now - 60, 12, "answered 503") for one in ids
+        ]
+        with contextlib.closing(sqlite3.connect(database, timeout=20)) as connection, connection:
+            connection.executemany("INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
     def token(self, *scopes: str) -> str:
         """An admin token."""
         return self.client.create_token("operator", scopes=scopes).token or ""
@@ -82,6 +100,7 @@ def manage(openid: Callable[..., OpenId], gateway: Callable[..., Gateway], ports
     callbacks = [f"{app}/@{name}/callback" for name in ("files", "desk", "other")]
     provider = openid(client("files", callbacks[0]), client("desk", *callbacks), client("other", *callbacks))
     text = HCL.replace("ADMIN", str(admin)).replace("ISSUER", provider.issuer)
+    text = text.replace("NOBODY", str(ports.take()))
     running = gateway(text, port=port)
     socket = running.directory / "state" / "admin.sock"
     return Managed(running, provider, app, f"http://127.0.0.1:{admin}", AdminClient(f"unix:{socket}"))

@@ -139,7 +139,7 @@ async def test_a_provider_is_added_tried_out_and_offered_and_an_invited_person_c
     changed = page.get_by_role("row").filter(has=page.get_by_text("enabled", exact=True))
     await expect(changed).to_contain_text("no")
     await expect(changed).to_contain_text("yes")
-    await expect(page.get_by_text("token operator").first).to_be_visible()
+    await expect(page.get_by_role("main").get_by_text("token operator")).to_be_visible()
     assert await barriers(page) == []
     await page.get_by_role("link", name="Audit").last.click()
     await page.get_by_role("link", name="Verify").click()
@@ -177,6 +177,31 @@ async def test_a_token_is_made_shown_once_used_and_revoked(managed: Managed, des
     await said(page, "The token dashboard is revoked.")
     with pytest.raises(VestibuleError, match="revoked"):
         list(program.audit())
+
+
+async def test_a_token_that_a_person_made_is_found_and_revoked(
+    browser: Browser, managed: Managed, desk: Desk
+) -> None:
+    managed.client.invite(email="alice@example.com")
+    alice = await (await browser.new_context(locale="en-GB")).new_page()
+    await alice.goto(f"{managed.app}/@/account")
+    await alice.get_by_role("link", name="alice").click()
+    await alice.get_by_role("link", name="Make an app token").click()
+    await alice.get_by_label("Name").fill("laptop")
+    await alice.get_by_role("button", name="Make the token").click()
+    await expect(alice.get_by_role("heading", name="Your app token")).to_be_visible()
+    await alice.context.close()
+
+    page = await desk.open("/app-tokens")
+    await page.get_by_label("Name, login or address of a person").fill("alice@")
+    await page.get_by_role("button", name="Find").click()
+    await expect(page.get_by_role("row").filter(has_text="laptop")).to_contain_text("app.localhost")
+    assert await barriers(page) == []
+    await page.get_by_role("link", name="Revoke laptop").click()
+    assert await barriers(page) == []
+    await page.get_by_role("button", name="Revoke it").click()
+    await said(page, "The token laptop of alice@example.com is revoked.")
+    await expect(page.get_by_text("No app tokens.")).to_be_visible()
 
 
 async def test_two_who_change_a_provider_lose_nothing(browser: Browser, managed: Managed, desk: Desk) -> None:
@@ -223,6 +248,23 @@ async def test_log_levels_are_turned_while_it_runs(managed: Managed, desk: Desk)
     assert managed.client.levels().components["proxy"] == ""
 
 
+async def test_a_message_nobody_took_is_tried_again_or_thrown_away(managed: Managed, desk: Desk) -> None:
+    managed.bury("evt_first", "evt_second")
+    page = await desk.open("/dead-letters")
+    first = page.get_by_role("row").filter(has_text="evt_first")
+    await expect(first).to_contain_text("answered 503")
+    assert await barriers(page) == []
+    await first.get_by_role("link", name="Throw away: keys.rotated for ops").click()
+    assert await barriers(page) == []
+    await page.get_by_role("button", name="Throw it away").click()
+    await said(page, "The message to ops is thrown away.")
+    await page.get_by_role("button", name="Try again: keys.rotated for ops").click()
+    await said(page, "The message to ops is tried again, for another day.")
+    await expect(page.get_by_text("There is none")).to_be_visible()
+    actions = [one.action for one in managed.client.audit()][:2]
+    assert actions == ["message.retried", "message.discarded"]
+
+
 async def test_what_the_files_say_now_is_shown_before_anybody_restarts(managed: Managed, desk: Desk) -> None:
     page = await desk.open("/configuration")
     await expect(page.get_by_text('client_secret = "***"')).to_be_visible()
@@ -266,6 +308,7 @@ async def test_no_page_is_in_anybodys_way_nor_wider_than_the_window(browser, man
     invitation = client.invite(email="bob@example.com", note="A" * 90)
     client.invite(issuer="https://issuer.example", subject="s" * 60)
     token = client.create_token("deploy", 86400, scopes=("users:read", "audit:read"))
+    managed.bury("evt_first")
     paths = [
         "/providers",
         "/new-provider",
