@@ -88,13 +88,20 @@ class Console(App[str]):
         batch = self.desk.feed.take()
         if batch:
             self.desk.ring.add(batch)
-            for page in self.screen_stack:
-                if isinstance(page, Page) and page.is_current:
-                    page.tick()
+            page = self._page
+            if page is not None:
+                page.tick()
 
     def _second(self) -> None:
-        if isinstance(self.screen, Page):
-            self.screen.look()
+        page = self._page
+        if page is not None:
+            page.look()
+
+    @property
+    def _page(self) -> Page | None:
+        """What is seen; None: a window is above it, or the console ends."""
+        page = self.screen_stack[-1] if self.screen_stack else None
+        return page if isinstance(page, Page) else None
 
     async def _keep_looking(self) -> None:
         while True:
