@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
-import msgspec
 from starlette.responses import Response
 
 from vestibule.admin_model import Proof
@@ -192,10 +191,7 @@ def _line(one: Mapping[str, Any]) -> dict[str, Any]:
     """An event with its address, and its detail in a few words."""
     detail = {name: value for name, value in one["detail"].items() if name not in {"before", "after"}}
     members = changes_of(one["detail"].get("before"), one["detail"].get("after"))
-    brief = [
-        f"{name}: {msgspec.json.encode(value).decode() if not isinstance(value, str) else value}"
-        for name, value in detail.items()
-    ]
+    brief = [f"{name}: {' '.join(written(value).split())}" for name, value in detail.items()]
     return {
         **one,
         "href": f"/audit/{one['id']}" + query_of({"at": one["at"]}),
