@@ -66,6 +66,13 @@ host "wiki.example.com" {
     allow = ["domain:example.com"]
   }
 }
+host "ops.example.com" {
+  backend = "internal:admin"
+  sign_in = ["op"]
+  access {
+    allow = ["email:ops@example.com"]
+  }
+}
 call "orders" {
   port     = CALL
   endpoint = "http://127.0.0.1:API"
@@ -190,7 +197,12 @@ async def open_office(ports: Ports, directory: Path, *, workers: int = 1) -> Asy
     trustme.CA().cert_pem.write_to_path(str(ca_file))
     callbacks = [
         f"http://{host}/@op/callback"
-        for host in (f"shop.example.com:{port}", f"wiki.example.com:{port}", f"localhost:{admin}")
+        for host in (
+            f"shop.example.com:{port}",
+            f"wiki.example.com:{port}",
+            f"ops.example.com:{port}",
+            f"localhost:{admin}",
+        )
     ]
     with _served(_Api) as api, _served(_app_of(call)) as app:
         provider = OpenId(ports.take(), [client("app", *callbacks)], people=PEOPLE)

@@ -210,6 +210,31 @@ async def test_what_people_bring_along_stays_text(office: Office) -> None:
         assert "<script>" not in text, path
 
 
+async def test_the_pages_on_a_host_let_in_whom_its_rules_let_in(office: Office) -> None:
+    ops = f"http://ops.example.com:{office.gateway.port}"
+    nobody, bob, olga = [await office.visitor() for _ in range(3)]
+    assert await office.get(nobody, "/people", ops) == 302
+    assert await office.get(nobody, "/static/admin.css", ops) == 302
+    async with bob.get(f"{ops}/@/signin?login_hint=bob&rd=/people", headers=NAVIGATION) as answer:
+        assert answer.status == 403
+    await office.sign_in(olga, "ops", ops)
+    async with olga.get(f"{ops}/people?text=bob", headers=NAVIGATION) as answer:
+        text = await answer.text()
+        assert answer.status == 200
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    [user_id] = set(re.findall(r'href="/people/([\w-]{22})"', text))
+    # No API there, nor a way in by a token.
+    assert await office.get(olga, "/api/v1/users", ops) == 404
+    async with olga.get(f"{ops}/people/{user_id}", headers=NAVIGATION) as answer:
+        found = _FORM_TOKEN.search(await answer.text())
+    assert found
+    for origin, status in (("http://evil.example", 403), (office.url, 403), (ops, 303)):
+        fields, headers = {"form_token": unescape(found[1])}, {"Origin": origin}
+        url = f"{ops}/people/{user_id}/block"
+        async with olga.post(url, data=fields, headers=headers, allow_redirects=False) as answer:
+            assert (origin, answer.status) == (origin, status)
+
+
 async def test_what_is_live_ends_with_the_sign_in(office: Office) -> None:
     olga = await operator(office)
     path = f"/people/{await olga.id_of('ops')}"
