@@ -13,6 +13,8 @@ import minijinja
 import msgspec
 from minijinja import Environment, Markup
 
+from vestibule.web.admin.api import segment
+
 STATIC_PATH: Final = "/static/"
 _TYPES: Final = {
     "css": "text/css; charset=utf-8",
@@ -185,4 +187,5 @@ FILTERS: Final[Mapping[str, Any]] = {
     "ms": milliseconds,
     "size": size,
     "place": place,
+    "segment": segment,
 }

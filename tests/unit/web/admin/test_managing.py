@@ -8,7 +8,7 @@ from vestibule.config.row_form import filled_from, kinds
 from vestibule.web.admin.audit import changes_of, written
 from vestibule.web.admin.configuration import lines_of
 from vestibule.web.admin.fields import fault_lines, number_of
-from vestibule.web.admin.look import place
+from vestibule.web.admin.look import Look, place
 from vestibule.web.admin.provider_form import Piece, groups_of, label_of, pieces, removed, title_of
 from vestibule.web.admin.table import ITEMS, MANAGING
 
@@ -117,3 +117,10 @@ def test_a_place_is_short_and_knows_where_it_is() -> None:
 
 def test_everything_in_the_navigation_is_a_page() -> None:
     assert [item.path for item in ITEMS if "GET" not in MANAGING.get(item.path, {})] == []
+
+
+def test_the_link_to_a_hosts_own_provider_is_one_segment() -> None:
+    one = {"id": "app.example.com/office", "title": "Office", "version": 1}
+    values = {"title": "x", "nav": (), "me": None, "form_token": "", "said": "", "request_id": "", "now": 0}
+    shown = Look().render("provider_disable.html", {**values, "one": one})
+    assert 'href="/providers/app.example.com%2Foffice"' in shown
