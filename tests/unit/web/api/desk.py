@@ -214,7 +214,12 @@ class ApiDesk:
     async def _call(self, scope: dict[str, Any], body: bytes) -> Reply:
         sent: list[Any] = []
 
+        got: list[bool] = []
+
         async def receive() -> dict[str, Any]:
+            if got:
+                await asyncio.Event().wait()  # who asked stays
+            got.append(True)
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(message: Any) -> None:
