@@ -247,6 +247,14 @@ async def test_everybody_can_use_every_page(office: Office, opened: Open, scheme
     for path in PAGES:
         await page.goto(f"{office.url}{path}")
         assert (path, await _faults(page)) == (path, [])
+    menu = page.get_by_text("Menu", exact=True)
+    if width < 800:
+        await menu.click()
+        assert await _faults(page) == []
+        await page.get_by_role("link", name="Certificates").click()
+        await expect(page).to_have_url(f"{office.url}/certificates")
+    else:
+        await expect(menu).to_be_hidden()
     for path, link in (
         ("/sessions", "session of Alice"),
         ("/people", "Alice"),
