@@ -23,7 +23,7 @@ from vestibule.web.api.value import answer, answers
 router = APIRouter(tags=["traffic"])
 
 LIMIT_MAX: Final = 1000
-BATCH_S: Final = 0.1
+BATCH_S: Final = 0.07
 """How long what comes on a stream is gathered."""
 SILENCE_S: Final = 5.0
 """After so long a stream says that it goes on, and looks whether who listens still may."""
