@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated, Final
 
 import msgspec
@@ -27,7 +28,7 @@ BATCH_S: Final = 0.07
 """How long what comes on a stream is gathered."""
 SILENCE_S: Final = 5.0
 """After so long a stream says that it goes on, and looks whether who listens still may."""
-BATCH_MAX: Final = 500
+BATCH_MAX: Final = 150
 """Rows in a batch; of more the newest."""
 TRACE_MAX: Final = 500
 DEPTH_MAX: Final = 60
@@ -51,17 +52,27 @@ class Wanted(Model):
     decision: Filter = ""
     """A part of it."""
 
-    def takes(self, row: Row) -> bool:
+    def takes(self, record: Record) -> bool:
         """True for a request that is wanted."""
         return (
-            self.kind in ("", row.kind)
-            and self.name in row.name
-            and self.session_id in ("", row.session_id)
-            and _has(self.decision, (row.decision,))
-            and _is_status(self.status, row.status)
-            and (self.person in ("", row.user_id) or _has(self.person, (row.person,)))
-            and _has(self.text, _texts(row))
+            self.kind in ("", record.kind.value)
+            and (not self.name or self.name in _text(record.name))
+            and self.session_id in ("", record.session_id)
+            and _has(self.decision, (record.decision,))
+            and _is_status(self.status, record.status)
+            and (self.person in ("", record.user_id) or _has(self.person, (record.person,)))
+            and (not self.text or _has(self.text, _texts(record)))
         )
+
+    def rows(self, found: Sequence[tuple[int, Record]], most: int) -> list[Row]:
+        """The last of those that are wanted, the oldest first.
+
+        Only what is told is put into words: with thousands of requests a second, who looks on costs them little.
+        """
+        if not any(getattr(self, name) for name in Wanted.model_fields):
+            return [row_of(*one) for one in found[-most:]]
+        taken = islice((one for one in reversed(found) if self.takes(one[1])), most)
+        return [row_of(*one) for one in taken][::-1]
 
 
 class Listed(Wanted):
@@ -76,14 +87,8 @@ class Listed(Wanted):
 async def list_page(at: At, asked: Annotated[Listed, Query()]) -> Response:
     """Recent requests, the newest first, as far as they are kept."""
     traffic = at.office.traffic
-    found: list[Row] = []
-    for seq, record in reversed(traffic.since(asked.after)):
-        row = row_of(seq, record)
-        if asked.takes(row):
-            found.append(row)
-            if len(found) == asked.limit:
-                break
-    return answer(TrafficPage(items=tuple(found), last_seq=traffic.last_seq))
+    found = asked.rows(traffic.since(asked.after), asked.limit)
+    return answer(TrafficPage(items=tuple(reversed(found)), last_seq=traffic.last_seq))
 
 
 @router.get("/traffic/stream", operation_id="streamTraffic", responses=errors(422) | answers(tuple[Row, ...]))
@@ -99,21 +104,20 @@ async def _batches(at: ApiCall, wanted: Wanted) -> AsyncIterator[bytes]:
     """
     traffic, seq, said_mono = at.office.traffic, at.office.traffic.last_seq, 0.0
     clock = asyncio.get_running_loop().time
+    looked_mono = clock()
     while not at.office.closing.is_set():
-        rows = [row for row in _rows(at, seq) if wanted.takes(row)]
+        if clock() - looked_mono >= SILENCE_S:
+            looked_mono = clock()
+            if not await _may_go_on(at):
+                return
+        rows = wanted.rows(traffic.since(seq), BATCH_MAX)
         seq = traffic.last_seq
         if rows or clock() - said_mono >= SILENCE_S:
-            if not rows and not await _may_go_on(at):
-                return
             said_mono = clock()
-            yield b"data: " + _encode(rows[-BATCH_MAX:]) + b"\n\n"
+            yield b"data: " + _encode(rows) + b"\n\n"
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BATCH_S):
                 await at.office.closing.wait()
-
-
-def _rows(at: ApiCall, seq: int) -> Iterable[Row]:
-    return (row_of(number, record) for number, record in at.office.traffic.since(seq))
 
 
 @router.get("/traces/{trace_id}", operation_id="getTrace", responses=errors(404, 422) | answers(Trace))
@@ -196,8 +200,9 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-def _texts(row: Row) -> tuple[str, ...]:
-    return row.method, row.path, row.name, row.person, row.address, row.decision, row.request_id
+def _texts(record: Record) -> tuple[str, ...]:
+    known = (_text(raw) for raw in (record.method, record.path, record.name))
+    return (*known, record.person, record.address, record.decision, record.request_id)
 
 
 def _has(wanted: str, texts: Iterable[str]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -118,9 +119,7 @@ def test_what_is_asked_wrongly_is_told(filled, query):
 
 
 def row(span: str, parent: str = "", *, at: float = NOW, trace: str = TRACE):
-    record = Record(
-        at, Kind.HOST, b"a", b"GET", b"/", 200, 0.5, span=trace + span, parent_id=parent
-    )
+    record = Record(at, Kind.HOST, b"a", b"GET", b"/", 200, 0.5, span=trace + span, parent_id=parent)
     return row_of(1, record)
 
 
@@ -178,8 +177,9 @@ def test_a_trace_is_told_by_its_id(filled):
 class Listening:
     """Who reads the stream."""
 
-    def __init__(self, desk: ApiDesk, query: str = "") -> None:
+    def __init__(self, desk: ApiDesk, query: str = "", asked: dict[str, Any] | None = None) -> None:
         self.desk = desk
+        self.asked = asked or {}
         self.query = query
         self.got: list[dict] = []
         self.ended = False
@@ -199,15 +199,17 @@ class Listening:
                 if event:
                     self.got.append(json.loads(event.removeprefix(b"data: ")))
 
-        await self.desk.app(self.desk.scope("GET", f"/traffic/stream{self.query}"), receive, send)
+        await self.desk.app(
+            self.desk.scope("GET", f"/traffic/stream{self.query}", **self.asked), receive, send
+        )
         self.ended = True
 
 
-def watched(desk: ApiDesk, story, query: str = "") -> Listening:
+def watched(desk: ApiDesk, story, query: str = "", asked: dict[str, Any] | None = None) -> Listening:
     """What a listener got while the story went on."""
 
     async def run() -> Listening:
-        listening = Listening(desk, query)
+        listening = Listening(desk, query, asked)
         task = asyncio.create_task(listening.run())
         while not listening.got:
             await asyncio.sleep(0)
@@ -250,3 +252,20 @@ def test_a_stream_ends_with_the_program(filled):
             await asyncio.sleep(0.01)
 
     assert watched(filled, story).ended
+
+
+@pytest.mark.parametrize("is_quiet", [True, False])
+def test_a_stream_ends_for_whoever_may_listen_no_more(filled, monkeypatch, is_quiet):
+    """Threat: a token that was revoked, and goes on being told who opens what, as long as something is opened."""
+    monkeypatch.setattr("vestibule.web.api.traffic.SILENCE_S", 0.2)
+    token, secret = filled.do(filled.tokens.create("watcher", None, NOW, scopes=("traffic:read",)))
+    query = {"is_owner": False, "headers": {"authorization": f"Bearer {secret.reveal()}"}}
+
+    async def story(listening: Listening) -> None:
+        await filled.tokens.revoke(token.id)
+        while not listening.ended:
+            if not is_quiet:
+                filled.traffic.add(ASKED)
+            await asyncio.sleep(0.02)
+
+    assert watched(filled, story, asked=query).ended
