@@ -1,7 +1,8 @@
 """The demo's app: `python -m vestibule.demo.app`. It knows no OAuth, and that is the point.
 
 It reads who is there from its request headers. To ask the API something as that person it sends the request
-to the calling interface, with the `Proxy-Session` it was given. It never sees a token.
+to the calling interface, with the `Proxy-Session` it was given. It never sees a token. `traceparent` goes along, so
+that who watches the gateway sees which page a call was made for.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from vestibule.demo.pages import Pages, static
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CLIENT = "demo"
+HANDED_ON = ("Proxy-Session", "traceparent", "tracestate")
 _TICK_S = 1.0
 _API_TIMEOUT_S = 15.0
 _MAX_MESSAGE = 4096
@@ -45,12 +47,11 @@ class Api:
         self._calls = calls
 
     async def ask(
-        self, method: str, path: str, session: str, body: Mapping[str, str] | None = None
+        self, method: str, path: str, asked_by: Mapping[str, str], body: Mapping[str, str] | None = None
     ) -> Answer:
-        """The answer to one call, as the person whose session this is."""
-        headers = {"Proxy-Session": session}
+        """The answer to one call, as the person of the request with these headers, and in its trace."""
         try:
-            async with self._calls.request(method, path, headers=headers, json=body) as response:
+            async with self._calls.request(method, path, headers=handed_on(asked_by), json=body) as response:
                 return Answer(response.status, _object(await response.read()))
         except (ClientError, TimeoutError) as exc:
             return Answer(502, {"error": type(exc).__name__})
@@ -121,10 +122,10 @@ class App:
     async def _index(self, request: web.Request) -> web.StreamResponse:
         if not signed_in(request.headers):
             return self._pages.page("app_signed_out.html", tries=TRIES)
-        session = request.headers["Proxy-Session"]
         # All at once on purpose: where the token has expired, the gateway refreshes it once for the three.
+        paths = ("/userinfo", "/api/token", "/api/notes")
         profile, token, notes = await asyncio.gather(
-            *(self._api.ask("GET", path, session) for path in ("/userinfo", "/api/token", "/api/notes"))
+            *(self._api.ask("GET", path, request.headers) for path in paths)
         )
         return self._pages.page(
             "app_signed_in.html",
@@ -152,20 +153,19 @@ class App:
     # Calls
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
-        answer = await self._api.ask("GET", "/api/token", request.headers.get("Proxy-Session", ""))
+        answer = await self._api.ask("GET", "/api/token", request.headers)
         return _json(answer)
 
     async def _expire(self, request: web.Request) -> web.StreamResponse:
         _same_origin(request)
-        answer = await self._api.ask("POST", "/api/token/expire", request.headers.get("Proxy-Session", ""))
+        answer = await self._api.ask("POST", "/api/token/expire", request.headers)
         return _json(answer) if "json" in request.headers.get("Accept", "") else _back("#token")
 
     async def _add_note(self, request: web.Request) -> web.StreamResponse:
         _same_origin(request)
         text = (await request.post()).get("text")
         if isinstance(text, str) and text.strip():
-            session = request.headers.get("Proxy-Session", "")
-            await self._api.ask("POST", "/api/notes", session, {"text": text})
+            await self._api.ask("POST", "/api/notes", request.headers, {"text": text})
         return _back("#notes")
 
     # What stays open
@@ -218,6 +218,11 @@ def signed_in(headers: Mapping[str, str]) -> bool:
     """True when the gateway says that this session has credentials of the demo's provider."""
     clients = [unquote(item.strip()) for item in headers.get("Proxy-Provider", "").split(",")]
     return CLIENT in clients and bool(headers.get("Proxy-Session"))
+
+
+def handed_on(headers: Mapping[str, str]) -> dict[str, str]:
+    """Of a request's headers those that go along with the calls that are made for it."""
+    return {name: headers[name] for name in HANDED_ON if name in headers}
 
 
 def who(headers: Mapping[str, str]) -> str:

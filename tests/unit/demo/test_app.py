@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vestibule.demo.app import shown, signed_in, who
+from vestibule.demo.app import handed_on, shown, signed_in, who
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,15 @@ def test_the_session_handle_and_cookies_are_cut_short_and_the_gateways_headers_c
         ("User-Agent", "x", False),
         ("Cookie", "cccccccccc… (40 characters)", False),
     ]
+
+
+def test_the_handle_and_the_trace_of_a_request_go_along_with_the_calls_for_it_and_nothing_else_does():
+    sent = {
+        "Proxy-Session": "x",
+        "traceparent": "00-1",
+        "tracestate": "a=b",
+        "Cookie": "c",
+        "User-Email": "e",
+    }
+    assert handed_on(sent) == {"Proxy-Session": "x", "traceparent": "00-1", "tracestate": "a=b"}
+    assert handed_on({"Cookie": "c"}) == {}
