@@ -23,6 +23,7 @@ from vestibule.core.chain import (
     hash_of,
     head_of,
     is_sealed,
+    linked,
     sealed_end,
     swept,
 )
@@ -136,6 +137,13 @@ def test_old_rows_are_swept_up_to_the_first_young_one(before, expected):
     assert anchor is None or is_sealed(anchor, RING)
 
 
+def test_behind_an_anchor_that_nobody_sealed_nothing_is_swept():
+    (first, *rest), _ = chained()
+    forged = replace(BOTTOM, seq=first.seq, hash=first.hash, key_id="k1", seal="aa")
+    assert swept(forged, rest, NOW + 99, RING) is None
+    assert swept(sealed_end(ANCHOR, first.seq, first.hash, RING), rest, NOW + 99, RING) is not None
+
+
 @pytest.mark.parametrize("hurt", ["anchor", "link", "gap"])
 def test_what_is_not_as_it_was_left_is_not_swept(hurt):
     (first, *rest), _ = chained()
@@ -164,3 +172,39 @@ def test_without_a_key_the_hashes_alone_are_checked():
     assert first_fault(BOTTOM, entries[1:], head, None) == Fault(
         "e1", "row 1 is missing: after row 0 comes 2"
     )
+
+
+def relinked(rows: list[Entry]) -> tuple[Entry, ...]:
+    """The rows in a chain that holds, as anybody can make it who has no key."""
+    found: list[Entry] = []
+    for row in rows:
+        found.append(linked(row, found[-1].hash if found else NO_HASH))
+    return tuple(found)
+
+
+def test_a_row_without_a_seal_is_none_behind_one_that_has_it():
+    entries, _ = chained()
+    bare = [replace(entry, key_id="", seal="") for entry in entries]
+    before = (*relinked(bare[:2]),)
+    more, head = extended(sealed_end(HEAD, 2, before[-1].hash, RING), [event(8)], RING)
+    assert first_fault(BOTTOM, (*before, *more), head, RING) is None
+    last = linked(replace(bare[3], seq=4), more[-1].hash)
+    end = sealed_end(HEAD, 4, last.hash, RING)
+    assert first_fault(BOTTOM, (*before, *more, last), end, RING) == Fault("e3", "row 4 bears no seal")
+
+
+def test_a_last_row_that_is_another_than_the_head_s_is_told_of_without_a_key_too():
+    entries, head = chained()
+    last = linked(replace(entries[-1], actor="nobody"), entries[-2].hash)
+    found = first_fault(BOTTOM, (*entries[:-1], last), head, None)
+    assert found is not None
+    assert "the end was cut off or added to" in found.detail
+
+
+def test_a_head_that_was_kept_is_found_in_the_anchor_once_its_row_was_swept():
+    entries, head = chained()
+    kept = entries[1].hash
+    anchor = swept(BOTTOM, entries, NOW + 2, RING)
+    assert anchor is not None
+    assert anchor.hash == kept
+    assert first_fault(anchor, entries[2:], head, RING, wanted=[kept]) is None

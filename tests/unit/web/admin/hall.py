@@ -28,6 +28,8 @@ class Hall:
         self.desk = desk or ApiDesk()
         self.is_owner = is_owner
         self.sign_in = sign_in
+        self.port = 9000
+        """Of the listener."""
         self.visit: Visit | None = None
         """Whom the gateway has let in."""
         self.cookies: dict[str, str] = {}
@@ -84,7 +86,7 @@ class Hall:
             "root_path": "",
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in lines.items()],
             "client": (asker.address, 1),
-            "server": ("localhost", 9000),
+            "server": ("localhost", self.port),
             "state": state,
         }
         reply = asyncio.run(self._call(scope, body))

@@ -67,6 +67,8 @@ def test_the_cookie_of_another_port_is_nobodys(hall):
     value = hall.cookies.pop("vestibule-admin-9000")
     hall.cookies["vestibule-admin-9001"] = value
     assert hall.get("/").status == 303
+    hall.port = 9001
+    assert hall.get("/").status == 303
 
 
 @pytest.mark.parametrize("value", ["", "x", "AAAA", "vst_admin_x"])
@@ -141,6 +143,13 @@ def test_a_form_without_its_mark_does_nothing(hall, token):
         token = hall.form_token(HOME)
     signed_in(hall)
     assert hall.post("/sign-out", {"form_token": token}).status == 403
+
+
+def test_a_form_kept_from_another_sign_in_does_nothing(hall):
+    kept = signed_in(hall).form_token("/")
+    hall.cookies.clear()
+    signed_in(hall)
+    assert hall.post("/sign-out", {"form_token": kept}).status == 403
 
 
 @pytest.mark.parametrize(
