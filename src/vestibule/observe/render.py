@@ -5,6 +5,7 @@ Imported by who writes the first line, since structlog takes a tenth of a second
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, MutableMapping
 from typing import Any, Final, TypeAlias
@@ -38,9 +39,7 @@ def renderer(name: str, *, has_colours: bool = False) -> Render:
         fields: Any = as_event(event[0], shown, event[1]) if isinstance(event, tuple) else dict(event)
         for processor in chain:
             fields = processor(None, fields["level"] if isinstance(fields, dict) else "", fields)
-        return (
-            fields if isinstance(fields, bytes) else str(fields).encode("utf-8", "backslashreplace")
-        ) + b"\n"
+        return str(fields).encode("utf-8", "backslashreplace") + b"\n"
 
     return render
 
@@ -80,8 +79,14 @@ def _for_people(log: Any, method: str, fields: Fields) -> Fields:
     return found
 
 
-def _encode(fields: Any, **_given: Any) -> bytes:
-    return msgspec.json.encode(fields)
+def _encode(fields: Any, **_given: Any) -> str:
+    """Threat: what JSON may hold as it is and a terminal obeys: DEL, U+009B, marks that turn text around."""
+    text = msgspec.json.encode(fields).decode()
+    return text if text.isprintable() else "".join(map(_in_json, text))
+
+
+def _in_json(character: str) -> str:
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def _quoted(value: Any) -> str:

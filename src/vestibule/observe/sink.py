@@ -2,8 +2,9 @@
 
 Nobody waits for a sink that is slow. An event goes into a queue, which is bounded, and a thread writes. Who put it
 there waits for a moment (`WAIT_S`) until it is out, so that a line stands in the log before the answer that it is
-about; but where that was not enough, nobody waits any more until the queue is empty again. What finds the queue full is
-dropped, and counted; the log says so itself as soon as it can.
+about; but where that was not enough, nobody waits any more until the queue is empty again, and all that wait take no
+more than a small share of the time (`WAIT_SHARE`). What finds the queue full is dropped, and counted; the log says so
+itself as soon as it can.
 
 A full disk, a closed pipe: the thread tries again, and what waits meanwhile stays.
 """
@@ -15,6 +16,7 @@ import importlib
 import io
 import os
 import select
+import stat
 import sys
 import threading
 import time
@@ -27,6 +29,10 @@ PROGRAM: Final = "program"
 """The component that tells of the log itself."""
 WAIT_S: Final = 0.002
 """How long whoever writes an urgent event waits for it."""
+WAIT_SHARE: Final = 0.02
+"""How much of a process's time may be waited for lines: many lines, or a disk that is a little slow, add up."""
+WAIT_AHEAD_S: Final = 0.1
+"""So much of it at once, after a time without."""
 GATHER_S: Final = 0.05
 """How long an event that isn't urgent waits for others."""
 LINES_MAX: Final = 10_000
@@ -104,13 +110,14 @@ class Target:
         """`path`: appended to, and made where it is not there. Raises OSError."""
         self._path = path
         self._fd = fd if path is None else _open(path)
+        self._is_file = stat.S_ISREG(os.fstat(self._fd).st_mode)
         self._looked_mono = time.monotonic()
 
     def write(self, data: memoryview) -> int:
         """How many of the bytes were taken: maybe none, after a while. Raises OSError."""
         self._look()
         try:
-            return os.write(self._fd, data)
+            return os.write(self._fd, data if self._is_file else _piece(data))
         except BlockingIOError:  # somebody made it non-blocking, as shells do with terminals
             poll = select.poll()
             poll.register(self._fd, select.POLLOUT)
@@ -124,17 +131,30 @@ class Target:
             return
         self._looked_mono = now
         with contextlib.suppress(OSError):
-            if os.fstat(self._fd).st_ino == self._path.stat().st_ino:
+            if os.path.samestat(os.fstat(self._fd), self._path.stat()):
                 return
         with contextlib.suppress(OSError):
             fresh = _open(self._path)
             os.close(self._fd)
             self._fd = fresh
+            self._is_file = stat.S_ISREG(os.fstat(fresh).st_mode)
 
 
 def _open(path: Path) -> int:
-    # Addresses and names of people stand in it.
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    # A named pipe that nobody reads is an error, and nothing to wait for. Addresses and names of people stand in it.
+    how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    return os.open(path, how, 0o640)
+
+
+def _piece(data: memoryview) -> memoryview:
+    """As many whole lines as a pipe takes in one piece: what other processes write can't come in between.
+
+    Spec: POSIX, write(), PIPE_BUF. One line that is longer goes alone, and may be torn.
+    """
+    if len(data) <= select.PIPE_BUF:
+        return data
+    end = bytes(data[: select.PIPE_BUF]).rfind(b"\n") + 1
+    return data[: end or bytes(data).find(b"\n") + 1 or len(data)]
 
 
 class Queue:
@@ -146,6 +166,7 @@ class Queue:
         make_render: MakeRender = lines,
         *,
         now: Callable[[], float],
+        mono: Callable[[], float] = time.monotonic,
         lines_max: int = LINES_MAX,
         bytes_max: int = BYTES_MAX,
     ) -> None:
@@ -153,6 +174,7 @@ class Queue:
         self._make_render = make_render
         self._render: Render | None = None
         self._now = now
+        self._mono = mono
         self._lines_max = lines_max
         self._bytes_max = bytes_max
         self.dropped = 0
@@ -172,6 +194,8 @@ class Queue:
         """How many were dropped of which the log doesn't say so yet."""
         self._is_late = self._is_urgent = self._is_ending = self._is_idle = False
         self._thread: threading.Thread | None = None
+        self._spare_s, self._spare_mono = WAIT_AHEAD_S, self._mono()
+        """How long may still be waited for lines, and since when that was so."""
 
     def put(self, event: Any, cost_bytes: int, *, is_urgent: bool) -> None:
         """Have it written. What is urgent is out on return, unless that takes too long."""
@@ -192,8 +216,7 @@ class Queue:
             if is_urgent or self._is_idle:
                 self._ready.notify()
             if is_urgent and not self._is_late:
-                self._wait(number, WAIT_S)
-                self._is_late = self._written_count < number
+                self._wait_briefly(number)
 
     def flush(self, within_s: float) -> None:
         """Have what waits written, if that can be done in so long."""
@@ -212,13 +235,21 @@ class Queue:
             thread.join(FORK_S)
         with self._lock:
             self._is_ending = False
-            if thread is not None and not thread.is_alive():
-                self._thread = None
 
     def after_fork(self) -> None:
         """In the child: forget what waits, which the parent writes."""
         self.dropped = 0
         self._begin()
+
+    def _wait_briefly(self, number: int) -> None:
+        """Until this one is written, unless that takes too long, or too much was waited lately."""
+        began = self._mono()
+        self._spare_s = min(WAIT_AHEAD_S, self._spare_s + (began - self._spare_mono) * WAIT_SHARE)
+        self._spare_mono = began
+        if self._spare_s > 0:
+            self._wait(number, WAIT_S)
+            self._spare_s -= self._mono() - began
+            self._is_late = self._written_count < number
 
     def _wait(self, number: int, within_s: float) -> None:
         self._written.wait_for(lambda: self._written_count >= number, within_s)
@@ -248,6 +279,7 @@ class Queue:
         with self._lock:
             while not self._waiting:
                 if self._is_ending:
+                    self._thread = None  # whoever comes now begins another
                     return []
                 self._is_idle, self._is_urgent = True, False
                 self._ready.wait()

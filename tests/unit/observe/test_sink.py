@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from vestibule.observe.sink import Queue, Target
+from vestibule.observe.sink import WAIT_AHEAD_S, WAIT_S, WAIT_SHARE, Queue, Target
 
 LONG_S = 30.0
 
@@ -195,3 +196,78 @@ def test_a_pipe_that_does_not_block_takes_what_it_can(monkeypatch):
     assert sizes[1:] == [0, 0]
     os.close(read_end)
     os.close(write_end)
+
+
+def test_a_sink_that_is_always_a_little_slow_is_waited_for_a_small_share_of_the_time(
+    taker: Taker, monkeypatch
+):
+    """Each line would be out a moment later: the moments of many lines add up."""
+    now, waits = [0.0], []
+    queue = Queue(taker, plain, now=lambda: 0.0, mono=lambda: now[0])
+
+    def wait(_number: int, _within_s: float) -> None:
+        waits.append(now[0])
+        now[0] += WAIT_S / 2
+
+    monkeypatch.setattr(queue, "_wait", wait)
+
+    def waited(lines: int) -> float:
+        waits.clear()
+        for _ in range(lines):
+            queue._wait_briefly(0)
+        return len(waits) * WAIT_S / 2
+
+    assert waited(1000) == pytest.approx(WAIT_AHEAD_S, rel=0.05)
+    assert waited(1000) == 0
+    now[0] += 1.0
+    assert waited(1000) == pytest.approx(WAIT_SHARE, rel=0.1)
+
+
+def test_who_put_something_there_while_it_ended_has_it_written(queue: Queue, taker: Taker):
+    queue.put("a", 10, is_urgent=True)
+    thread = queue._thread
+    with queue._lock:
+        queue._is_ending = True
+        queue._ready.notify()
+    assert thread is not None
+    thread.join(LONG_S)
+    queue._is_ending = False
+    queue.put("b", 10, is_urgent=True)
+    queue.flush(LONG_S)
+    assert taker.lines == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "sizes"),
+    [
+        pytest.param([1000] * 9, [4000, 4000, 1000], id="lines that fit together"),
+        pytest.param([4096, 1], [4096, 1], id="one that just fits"),
+        pytest.param([5000, 10], [5000, 10], id="a longer one alone"),
+        pytest.param([10, 5000], [10, 5000], id="before a longer one"),
+    ],
+)
+def test_a_pipe_gets_whole_lines_in_pieces_that_no_other_process_can_break(
+    lines: list[int], sizes: list[int]
+):
+    assert select.PIPE_BUF == 4096
+    read_end, write_end = os.pipe()
+    target, left = Target(write_end), memoryview(b"".join(b"x" * (size - 1) + b"\n" for size in lines))
+    written = []
+    while left:
+        written.append(target.write(left))
+        left = left[written[-1] :]
+    assert written == sizes
+    os.close(read_end)
+    os.close(write_end)
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path: Path):
+    path = tmp_path / "log"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="No such device"):  # nobody reads it
+        Target(path=path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    target = Target(path=path)
+    assert target.write(memoryview(b"a\n")) == 2
+    os.close(reader)
+    os.close(target._fd)
