@@ -309,6 +309,7 @@ def _check_connection(head: RequestHead, tokens: list[bytes]) -> None:
     if b"upgrade" not in tokens or head.minor == 0:
         head.upgrade = b""
     head.lines = headers.without_named(head.lines, tokens)
+    head.trace = headers.without_named(head.trace, tokens)
 
 
 def request_bytes(head: RequestHead, lines: list[bytes], *, target: bytes, host_line: bytes) -> bytes:

@@ -95,6 +95,14 @@ def test_two_handles_are_a_broken_one():
     assert head(b"Proxy-Session: a", b"Proxy-Session: a").caller == b"\0"
 
 
+def test_a_trace_that_is_for_this_hop_alone_ends_here():
+    """RFC 9110 section 7.6.1."""
+    lines = (b"traceparent: 00-x", b"tracestate: a=1")
+    assert head(*lines).trace == [*lines]
+    assert head(*lines, b"Connection: TraceParent").trace == [lines[1]]
+    assert head(*lines, b"Connection: traceparent, tracestate").trace == []
+
+
 def test_what_is_told_of_the_client_is_kept_apart():
     lines = [b"X-Forwarded-For: 1.2.3.4", b"Forwarded: for=1"]
     found = head(*lines)
