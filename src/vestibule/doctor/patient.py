@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from vestibule.core.route import Host, is_serving, site_of
 from vestibule.core.seal import KeyRing, in_order
 from vestibule.doctor.finding import About, Finding
 from vestibule.errors import StoreError
+from vestibule.observe import clock
 from vestibule.opening import keys_of
 from vestibule.protocol.address import is_loopback
 
@@ -105,7 +105,7 @@ def _database(loaded: Loaded) -> Path | Postgres | None:
 
 def _ring(compiled: Compiled | None) -> KeyRing | None:
     try:
-        return KeyRing(in_order(keys_of(compiled), time.time())) if compiled is not None else None
+        return KeyRing(in_order(keys_of(compiled), clock.now())) if compiled is not None else None
     except StoreError:
         return None
 
