@@ -2,7 +2,8 @@
 
 The doctor forges headers that only an edge or the gateway may set, each with a value of its own. Whoever gets them
 behind the edge says which of these arrived, and whether with that value. A token made with the key ring shows that the
-doctor asks: it needs no word with the gateway before, and is good for one host and a minute.
+doctor asks: it needs no word with the gateway before, and is good for one request for one path of one host, within half
+a minute. That it is used once, `proxy.probing` sees to: it stands in an address, and so in the logs of edges and apps.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from vestibule.protocol import base64url
 OWN_PATH: Final = "/@/probe"
 """The gateway's own: it answers what arrived."""
 THROUGH_PATH: Final = "/vestibule-doctor-probe"
-"""Of the app's paths: with a token it is let through like a public one, to see what an edge sends on."""
-LIFE_S: Final = 60.0
+"""Of the app's paths: an edge that asks may let it through with a token, so that it is seen what the edge sends on."""
+LIFE_S: Final = 30.0
 NONCE_BYTES: Final = 16
 _PURPOSE: Final = "doctor's probe"
 _PROOF: Final = "doctor's probe answered"
@@ -97,25 +98,30 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The peer stands in `trusted_proxies`."""
 
 
-def token_of(ring: KeyRing, host: str, expires_at: float, *, nonce: bytes) -> str:
-    """A token for probes of this host; `nonce`: 16 random bytes."""
+def token_of(ring: KeyRing, host: str, path: str, expires_at: float, *, nonce: bytes) -> str:
+    """A token for one probe of this path of this host; `nonce`: 16 random bytes."""
     front = _FRONT.pack(expires_at, nonce)
-    return base64url.encode(front + ring.mac(_PURPOSE, front + host.encode()))
+    return base64url.encode(front + ring.mac(_PURPOSE, front + _place(host, path)))
 
 
-def is_good(ring: KeyRing, token: str, host: str, now: float) -> bool:
-    """True for a token that was made for this host with a key of this ring, and still holds.
+def is_good(ring: KeyRing, token: str, host: str, path: str, now: float) -> bool:
+    """True for a token that was made for this path of this host with a key of this ring, and still holds.
 
-    Threat: somebody else who would be told how the edge changes headers, or let through a route.
+    Threat: somebody else who would be told how the edge changes headers, or let through a route. It does NOT notice a
+    token that was used before.
     """
     raw = base64url.decode(token) or b""
     front, mac = raw[: _FRONT.size], raw[_FRONT.size :]
     if len(front) != _FRONT.size or len(mac) != _MAC_BYTES:
         return False
-    if not ring.check_mac(_PURPOSE, front + host.encode(), mac):
+    if not ring.check_mac(_PURPOSE, front + _place(host, path), mac):
         return False
     expires_at: float = _FRONT.unpack(front)[0]
     return now < expires_at <= now + 2 * LIFE_S
+
+
+def _place(host: str, path: str) -> bytes:
+    return f"{host}\0{path}".encode()
 
 
 def token_in(query: bytes) -> str:

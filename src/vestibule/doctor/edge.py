@@ -124,31 +124,33 @@ class _Asking:
         self._base_url = base_url
         self._authority = parts.netloc
         self._ring = ring
+        self._host = host
         name = parts.hostname or ""
         # RFC 6761: these lead here, whatever a resolver knows of them.
         self._name = "127.0.0.1" if name.endswith("localhost") else name
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = _unchecked() if parts.scheme == "https" else None
         self._shown = name if self._tls is not None else None
-        nonce = secrets.token_bytes(probe.NONCE_BYTES)
-        self._token = probe.token_of(ring, host, clock.now() + probe.LIFE_S, nonce=nonce)
 
     def forged_targets(self) -> tuple[Lines, ...]:
         """What would make a gateway judge another address than the one that is asked for."""
-        target = f"{probe.THROUGH_PATH}?token={self._token}"
+        first, second, third, fourth = (
+            f"{probe.THROUGH_PATH}?token={self._token(probe.THROUGH_PATH)}" for _ in range(4)
+        )
         scheme = self._base_url.partition(":")[0]
         forwarded = (
             ("X-Forwarded-Method", "GET"),
             ("X-Forwarded-Proto", scheme),
             ("X-Forwarded-Host", self._authority),
-            ("X-Forwarded-Uri", target),
+            ("X-Forwarded-Uri", first),
         )
-        original = (("X-Original-Method", "GET"), ("X-Original-URL", self._base_url + target))
-        return forwarded, original, (("X-Original-URI", target), ("X-Rewrite-URL", target))
+        original = (("X-Original-Method", "GET"), ("X-Original-URL", self._base_url + second))
+        return forwarded, original, (("X-Original-URI", third), ("X-Rewrite-URL", fourth))
 
     async def get(self, path: str, lines: Lines, *, is_probe: bool = False) -> Said:
         """What is answered; with the token where it `is_probe`."""
-        target = f"{path}?token={self._token}" if is_probe else path
+        token = self._token(path) if is_probe else ""
+        target = f"{path}?token={token}" if is_probe else path
         usual = (("Host", self._authority), ("User-Agent", "vestibule-doctor"), ("Connection", "close"))
         fields = [f"{name}: {value}" for name, value in (*usual, *lines)]
         head = "\r\n".join((f"GET {target} HTTP/1.1", *fields, "", ""))
@@ -157,7 +159,12 @@ class _Asking:
                 raw = await self._sent(head.encode("ascii"))
         except (OSError, TimeoutError, ValueError) as exc:
             return Said(why=why_of(exc))
-        return self._read(raw)
+        return self._read(raw, token)
+
+    def _token(self, path: str) -> str:
+        """A new one: each is good once."""
+        nonce = secrets.token_bytes(probe.NONCE_BYTES)
+        return probe.token_of(self._ring, self._host, path, clock.now() + probe.LIFE_S, nonce=nonce)
 
     async def _sent(self, head: bytes) -> bytes:
         reader, writer = await asyncio.open_connection(
@@ -172,7 +179,7 @@ class _Asking:
         finally:
             writer.transport.abort()
 
-    def _read(self, raw: bytes) -> Said:
+    def _read(self, raw: bytes, token: str) -> Said:
         head, _, body = raw.partition(b"\r\n\r\n")
         parts = head.split(b" ", 2)
         if len(parts) < 2 or not parts[1].isdigit():
@@ -181,7 +188,7 @@ class _Asking:
         answer = None
         try:
             found = msgspec.json.decode(body[start : end + 1], type=probe.Answer)
-            answer = found if probe.is_proof(self._ring, self._token, found.proof) else None
+            answer = found if probe.is_proof(self._ring, token, found.proof) else None
         except (msgspec.DecodeError, ValueError):
             pass
         return Said(status=int(parts[1]), body=b"", answer=answer)

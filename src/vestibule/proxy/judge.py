@@ -107,6 +107,8 @@ class Judged(msgspec.Struct, frozen=True, gc=False):
     """What a browser asks before a request of another site's page, let through unasked: nobody's credentials go on."""
     now: float = 0.0
     """When that was, where it was looked at; else 0."""
+    is_probe: bool = False
+    """It is the doctor's, let through this once."""
 
 
 C = TypeVar("C", bound=Case)
@@ -172,7 +174,7 @@ class Judge:
         each time. Does NOT look at how old a sign-in may be: where that counts, nothing holds.
         """
         host, handle = judged.ask.view.host, judged.ask.taken.value
-        if judged.caller is not None or self._table.host(host.name) is not host:
+        if judged.caller is not None or judged.is_probe or self._table.host(host.name) is not host:
             return False
         if handle is None:
             return judged.session is None
@@ -361,14 +363,20 @@ class Judge:
             return
         policy = ask.route.policy
         decision = decide_on(policy, head.method, session, case.address, now)
-        if (
-            path == THROUGH
-            and session is None
-            and not isinstance(decision, Allow)
-            and self.probing.is_asked(head, host)
-        ):
+        if path == THROUGH and self._is_probe(case, session, decision, host):
+            # Only an edge that asks lets it through: of what goes by here, the gateway knows what it sends on.
             decision = decide_on(OPEN, head.method, None, case.address, now)
+            then(case, Judged(ask, None, None, decision, is_probe=True))
+            return
         then(case, Judged(ask, session, None, decision, now=now if session is not None else 0.0))
+
+    def _is_probe(self, case: C, session: Session | None, decision: Decision, host: Host) -> bool:
+        return (
+            session is None
+            and not isinstance(case, Exchange)
+            and not isinstance(decision, Allow)
+            and self.probing.is_asked(case.head, host)
+        )
 
     def _let_preflight(self, case: C, ask: Ask, policy: Policy, then: Callable[[C, Judged], None]) -> None:
         """For a browser's question, whoever sits before it: no session and no credential is looked at."""

@@ -12,7 +12,8 @@ RING = KeyRing((Key("k1", b"k" * 32),))
 OLD = Key("k0", b"o" * 32)
 NOW_AT = 1_800_000_000.0
 NONCE = b"n" * 16
-TOKEN = probe.token_of(RING, "app.example", NOW_AT + probe.LIFE_S, nonce=NONCE)
+PATH = probe.OWN_PATH
+TOKEN = probe.token_of(RING, "app.example", PATH, NOW_AT + probe.LIFE_S, nonce=NONCE)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ TOKEN = probe.token_of(RING, "app.example", NOW_AT + probe.LIFE_S, nonce=NONCE)
         pytest.param("%%%", "app.example", NOW_AT, False, id="no base64"),
         pytest.param(TOKEN[:-4], "app.example", NOW_AT, False, id="cut"),
         pytest.param(
-            probe.token_of(KeyRing((OLD,)), "app.example", NOW_AT + 9, nonce=NONCE),
+            probe.token_of(KeyRing((OLD,)), "app.example", PATH, NOW_AT + 9, nonce=NONCE),
             "app.example",
             NOW_AT,
             False,
@@ -34,14 +35,18 @@ TOKEN = probe.token_of(RING, "app.example", NOW_AT + probe.LIFE_S, nonce=NONCE)
         ),
     ],
 )
-def test_a_token_is_good_for_its_host_its_ring_and_a_minute(token, host, now, good):
-    assert probe.is_good(RING, token, host, now) is good
+def test_a_token_is_good_for_its_host_its_ring_and_a_moment(token, host, now, good):
+    assert probe.is_good(RING, token, host, PATH, now) is good
+
+
+def test_a_token_is_good_for_its_path():
+    assert not probe.is_good(RING, TOKEN, "app.example", probe.THROUGH_PATH, NOW_AT)
 
 
 def test_a_token_of_a_key_that_no_longer_seals_is_good():
     ring = KeyRing((*RING.keys, OLD))
-    token = probe.token_of(KeyRing((OLD,)), "app.example", NOW_AT + 9, nonce=NONCE)
-    assert probe.is_good(ring, token, "app.example", NOW_AT)
+    token = probe.token_of(KeyRing((OLD,)), "app.example", PATH, NOW_AT + 9, nonce=NONCE)
+    assert probe.is_good(ring, token, "app.example", PATH, NOW_AT)
 
 
 @pytest.mark.parametrize(
