@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -189,6 +190,34 @@ async def test_levels_change_in_every_process_and_in_one_that_comes_later(severa
     # Each process has what it had to say once, however often others were forked from its parent.
     pids = [one["pid"] for one in several.lines if one["event"] == "process_started"]
     assert len(pids) == len(set(pids))
+
+
+async def test_who_starts_it_without_standard_streams_has_no_log_in_other_files(
+    tmp_path: Path, ports: Any
+) -> None:
+    """What is opened first would have the number that the log is written to."""
+    port = ports.take()
+    file = tmp_path / "vestibule.hcl"
+    file.write_text(CONFIGURATION.replace("PORT", str(port)).replace("WORKERS", "2"), "utf-8")
+    program = 'exec "$0" -m vestibule serve "$1" <&- >&- 2>&-'
+    process = subprocess.Popen(["/bin/sh", "-c", program, sys.executable, file], cwd=tmp_path)
+    try:
+        async with asyncio.timeout(READY_S):
+            while True:
+                with contextlib.suppress(aiohttp.ClientError):
+                    assert await ask(f"http://localhost:{port}", 1) == {200: 1}
+                    break
+                await asyncio.sleep(0.1)
+        pids = [
+            process.pid,
+            *map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()),
+        ]
+        assert len(pids) == 4
+        opened = {str(Path(f"/proc/{pid}/fd/{number}").readlink()) for pid in pids for number in range(3)}
+        assert opened == {"/dev/null"}
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait, READY_S)
 
 
 async def seen_by(piped: Piped, workers: set[str], headers: dict[str, str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -56,3 +58,15 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="vestibule")
 def main() -> None:
     """Vestibule, the entrance hall for web apps: people sign in here, and the app behind handles no password."""
+    _have_standard_streams()
+
+
+def _have_standard_streams() -> None:
+    """Threat: started without one, the next file or socket would have its number, and the log be written into it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it takes the lowest number that is free, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
