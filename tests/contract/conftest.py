@@ -37,7 +37,10 @@ def kept_in(request, tmp_path, empty_file) -> Callable[[str], AbstractAsyncConte
         else:
             path = tmp_path / "vestibule.db"
             shutil.copy(empty_file, path)
-            opened, kept = await sqlite.open_store(f"sqlite:{path}", VAULT), records.open_records(path, ring=RING)
+            opened, kept = (
+                await sqlite.open_store(f"sqlite:{path}", VAULT),
+                records.open_records(path, ring=RING),
+            )
         if name.startswith("redis"):
             place = request.getfixturevalue(name.replace("-", "_")).place
             opened = split.Store(await redis.open_store(place, VAULT), opened)

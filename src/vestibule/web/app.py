@@ -103,7 +103,9 @@ def build(
     signin: SignIn, people: People, minting: Minting, remembered: Devices, pages: Pages, *, log: Log
 ) -> Starlette:
     """The ASGI application. `log` gets one line for every error, with the `id` that the page shows."""
-    desk = Desk(signin=signin, people=people, minting=minting, devices=remembered, pages=pages, log=log.of("signin"))
+    desk = Desk(
+        signin=signin, people=people, minting=minting, devices=remembered, pages=pages, log=log.of("signin")
+    )
     routes = [
         Route(path, _endpoint(desk, handlers), methods=list(handlers), name=path)
         for path, handlers in PATHS.items()
