@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-_OURS_RE = re.compile(rb"__(?:host|secure)-vestibule|vestibule-[0-9]", re.IGNORECASE)
+_OURS_RE = re.compile(rb"__(?:host|secure)-vestibule|vestibule-(?:[0-9]|admin-|said-)", re.IGNORECASE)
 _NAME_RE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE_RE = re.compile(r"[!#-+./0-:<-\[\]-~-]*")
 _DOMAIN_RE = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
@@ -89,7 +89,7 @@ def take(header: bytes, name: bytes, also: frozenset[bytes] = _NONE) -> Taken:
 
 
 def is_ours(name: bytes, also: frozenset[bytes] = _NONE) -> bool:
-    """True for each name the gateway may give a cookie, in any case: handle, flow cookies, of any port.
+    """True for each name the gateway may give a cookie, in any case: handle, flow, admin pages, of any port.
 
     Not among them: a name an operator chose, unless it is in `also` (lower-case).
     """

@@ -67,6 +67,8 @@ def test_cookies_are_read_as_sent(
         (b"__Host-vestibule-flow-abc=x; a=1", Taken(None, False, b"a=1")),
         (b"a=1; vestibule-8000-last=google; __Host-vestibule-last=x", Taken(None, False, b"a=1")),
         (b"__Secure-vestibule=x; vestibule-8000=y; vestibule-8000-flow-z=1", Taken(None, False, b"")),
+        # Those of the admin pages on another port of this name: browsers send them to every port.
+        (b"vestibule-admin-9000=x; a=1; Vestibule-Said-9000=y", Taken(None, False, b"a=1")),
         (b"Vestibule-9=1; vestibule-x=2; vestibule=3", Taken(None, False, b"vestibule-x=2; vestibule=3")),
         (b"x__Host-vestibule=1", Taken(None, False, b"x__Host-vestibule=1")),
         (b"theme=vestibule", Taken(None, False, b"theme=vestibule")),
@@ -112,6 +114,7 @@ def test_nothing_of_ours_is_left_whichever_way_it_is_split(header: bytes) -> Non
         (b"__Host-vestibule=1; Path=/", True),
         (b"__HOST-vestibule-flow-1=; Max-Age=0", True),
         (b"vestibule-8000=1", True),
+        (b"vestibule-admin-9000=1", True),
         (b" __Secure-Vestibule =1", True),
         (b"=__Host-vestibule=1", True),
         (b"= __Host-vestibule=1", True),
