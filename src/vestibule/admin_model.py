@@ -49,6 +49,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     decision: str = ""
     """Why it was let through or refused: a rule (`email:…`), a code (`sign_in`, `denied`), `own`."""
     request_id: str = ""
+    """`id` in the log; of a request that had nothing to tell but the access log its `span_id`."""
     trace_id: str = ""
     """32 hex digits; the same for all that one browser request has caused."""
     span_id: str = ""

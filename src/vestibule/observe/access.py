@@ -32,7 +32,7 @@ class AccessLog:
 def as_event(record: Record, shown: Callable[[Any], Any], fields: Mapping[str, Any]) -> dict[str, Any]:
     """The record as an event, with these fields too: what isn't known of a request isn't there."""
     known = {
-        "id": record.request_id,
+        "id": record.id,
         "kind": record.kind.value,
         "name": record.name,
         "method": record.method,

@@ -253,7 +253,7 @@ def _attributes(record: Record, word: Callable[[str], str]) -> dict[str, Any]:
         "vestibule.kind": record.kind.value,
         "vestibule.decision": word(record.decision),
         "vestibule.provider": record.provider,
-        "vestibule.request_id": record.request_id,
+        "vestibule.request_id": record.id,
     }
     always = (_METHOD, "server.address")
     return {key: value for key, value in told.items() if value or key in always}

@@ -45,6 +45,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     decision: str = ""
     """The rule that let it through, or the code of what didn't."""
     request_id: str = ""
+    """Empty where nobody was told one: most requests need none."""
     bytes_out: int = 0
     route: bytes = b""
     """Prefix of the route; of a call its operation's ID."""
@@ -60,6 +61,11 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     parent_id: str = ""
     edge: str = ""
     """Who asked, and by which contract, where an edge did."""
+
+    @property
+    def id(self) -> str:
+        """By which it is found: what a person or the log was told, else what its backend was (`span_id`)."""
+        return self.request_id or self.span_id
 
     @property
     def trace_id(self) -> str:

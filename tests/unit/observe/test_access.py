@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from vestibule.observe.access import AccessLog
+from vestibule.observe.access import AccessLog, as_event
 from vestibule.observe.log import ACCESS, Levels, Log
 from vestibule.observe.traffic import Kind, Record
 
+SPAN = "a" * 32 + "b" * 16
 RECORD = Record(at=1.0, kind=Kind.HOST, name=b"a", method=b"GET", path=b"/", status=200, took_s=0.1)
 
 
@@ -57,3 +59,17 @@ def test_of_one_kind_alone_where_others_log_theirs_themselves():
     access, sink, _ = access_log("info", only=Kind.ADMIN)
     access.add(RECORD)
     assert sink.taken == []
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({"request_id": "r1", "span": SPAN}, "r1"),
+        ({"request_id": "r1"}, "r1"),
+        ({"span": SPAN}, "b" * 16),
+        ({}, None),
+    ],
+    ids=["told", "told, and no backend", "only to its backend", "to nobody"],
+)
+def test_a_request_has_the_id_that_somebody_was_told(known: dict[str, str], expected: str | None):
+    assert as_event(replace(RECORD, **known), str, {}).get("id") == expected

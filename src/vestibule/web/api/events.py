@@ -48,7 +48,7 @@ class ToldEvent(Model):
     """Where the person's request came from."""
     device: Line = ""
     request_id: Line = ""
-    """`X-Request-Id`, by which the gateway's own log is found."""
+    """The third part of `traceparent`, as the app got it: by it the gateway's record of the request is found."""
     at: Time | None = None
     """When it happened, at most a day ago; without it: now."""
     detail: Annotated[dict[str, Any], AfterValidator(_checked)] = Field(default_factory=dict)
@@ -66,7 +66,7 @@ class Told(Model):
                     "action": "app.order.paid",
                     "target": "order 4711",
                     "user_id": "9nUtJjTbUu5pxGhRkhwUSw",
-                    "request_id": "k3v6q2m7p4x5n8wt",
+                    "request_id": "b7ad6b7169203331",
                     "detail": {"amount": "12.50", "currency": "EUR"},
                 }
             ]

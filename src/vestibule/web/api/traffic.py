@@ -188,7 +188,7 @@ def row_of(seq: int, record: Record) -> Row:
         person=record.person,
         provider=record.provider,
         decision=record.decision,
-        request_id=record.request_id,
+        request_id=record.id,
         trace_id=record.trace_id,
         span_id=record.span_id,
         parent_id=record.parent_id,
@@ -202,7 +202,7 @@ def _text(raw: bytes) -> str:
 
 def _texts(record: Record) -> tuple[str, ...]:
     known = (_text(raw) for raw in (record.method, record.path, record.name))
-    return (*known, record.person, record.address, record.decision, record.request_id)
+    return (*known, record.person, record.address, record.decision, record.id)
 
 
 def _has(wanted: str, texts: Iterable[str]) -> bool:
