@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from vestibule import admin_model as model
 from vestibule.admin_link import Link, segment
 
+T = TypeVar("T")
 STREAM_SILENCE_S = 30.0
 """The gateway says something on a stream more often than that."""
 
@@ -129,14 +130,15 @@ class Watching:
 
     # -- calls --------------------------------------------------------------------------------
 
-    def _get(self, path: str, of: Any) -> Any:
+    def _get(self, path: str, of: type[T]) -> T:
         return self._decoded(self._link.call("GET", path), of)
 
-    def _post(self, path: str, of: Any, value: Any) -> Any:
+    def _post(self, path: str, of: type[T], value: Any) -> T:
         return self._decoded(self._link.call("POST", path, value), of)
 
-    def _decoded(self, body: bytes, of: Any) -> Any:
-        return self._link.decoded(body, of)
+    def _decoded(self, body: bytes, of: type[T]) -> T:
+        found: T = self._link.decoded(body, of)
+        return found
 
 
 def _query(filters: Mapping[str, str]) -> str:
