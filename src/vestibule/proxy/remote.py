@@ -1,12 +1,11 @@
-"""The control plane in another process: ASGI calls carried as frames over one Unix socket.
+"""The control plane in another process: ASGI calls carried as frames (`proxy.frame`) over one Unix socket.
 
 A data worker gives the call to `Remote`, which is an ASGI application; in the control process `Office` takes it and
 runs the real one. So nothing before and behind this seam knows how many processes there are. What is carried is what
 the gateway made of the request (`service.visit`), never the request's bytes: the other side parses no head again.
 
 The same socket brings the records of a worker's requests (`observe.traffic`) to the control process, which shows all.
-A frame is its length in four bytes, then msgpack. Only the gateway's own user can open the socket, so whoever sends
-frames may say who is signed in.
+Only the gateway's own user can open the socket, so whoever sends frames may say who is signed in.
 """
 
 from __future__ import annotations
@@ -21,14 +20,15 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from vestibule.core.listener import ListenAddress
-from vestibule.core.route import Host, Site
+from vestibule.core.route import Host
 from vestibule.errors import StoreError
-from vestibule.model import Session
 from vestibule.observe.log import Log
-from vestibule.observe.meter import Figures, Growth, Meter
+from vestibule.observe.meter import Figures, Meter
 from vestibule.observe.metrics import Metrics
 from vestibule.observe.traffic import Record, Traffic
+from vestibule.proxy import frame
 from vestibule.proxy.asgi import Application, Message
+from vestibule.proxy.frame import Answer, Begin, Body, Fault, Gone, Headers, Question, Report, Start, Taken
 from vestibule.proxy.listener import bound_socket
 from vestibule.proxy.task import Tasks
 from vestibule.service.visit import Visit
@@ -37,82 +37,17 @@ WAIT_S: Final = 5.0
 """How long a request waits for a control process that is being started anew."""
 REPORT_EVERY_S: Final = 0.5
 _AGAIN_S: Final = 0.05
+WINDOW: Final = 16
+"""So many pieces of an answer may be on their way to a client that reads slowly; the application waits for more."""
+BEHIND_BYTES: Final = 4 << 20
+"""So much may wait for a control process that takes nothing, before a worker keeps its records to itself."""
+_STREAM: Final = b"text/event-stream"
+"""Of an answer that has no end of its own."""
 _SAFE: Final = frozenset(("GET", "HEAD"))
 _FRAME_LIMIT_BYTES: Final = 64 << 20
-_LENGTH_BYTES: Final = 4
 
-Headers: TypeAlias = list[tuple[bytes, bytes]]
 HostOf: TypeAlias = Callable[[bytes], Host | None]
 Connect: TypeAlias = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
-
-
-class Told(msgspec.Struct, frozen=True, array_like=True):
-    """A `Visit` on its way: the host by its name, which both processes have in their tables."""
-
-    host: bytes
-    site: Site
-    session: Session | None
-    address: str
-    user_agent: str
-    request_id: str
-    now: float
-    root: str
-    wanted: tuple[str, ...]
-    cookies: dict[str, str]
-
-
-class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
-    """A call: its scope, and its body, which is whole."""
-
-    id: int
-    scope: dict[str, Any]
-    headers: Headers
-    told: Told
-    body: bytes
-
-
-class Gone(msgspec.Struct, frozen=True, array_like=True, tag="gone"):
-    """Whoever made the call has left."""
-
-    id: int
-
-
-class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
-    """Requests that the worker is done with, what else it has counted since the last report, and how it is."""
-
-    records: list[Record]
-    figures: Figures | None = None
-    grown: list[Growth] = []
-
-
-class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
-    """The head of an answer."""
-
-    id: int
-    status: int
-    headers: Headers
-
-
-class Body(msgspec.Struct, frozen=True, array_like=True, tag="body"):
-    """A piece of its body."""
-
-    id: int
-    data: bytes
-    more: bool
-
-
-class Fault(msgspec.Struct, frozen=True, array_like=True, tag="fault"):
-    """The application failed."""
-
-    id: int
-    error: str
-
-
-Question: TypeAlias = Begin | Gone | Report
-Answer: TypeAlias = Start | Body | Fault
-_encode: Final = msgspec.msgpack.Encoder().encode
-_question: Final = msgspec.msgpack.Decoder(Question).decode
-_answer: Final = msgspec.msgpack.Decoder(Answer).decode
 _SCOPE: Final = (
     "type",
     "asgi",
@@ -138,6 +73,9 @@ class Remote:
         self._writer: asyncio.StreamWriter | None = None
         self._is_there = asyncio.Event()
         self._answers: dict[int, asyncio.Queue[Answer | None]] = {}
+        self._streams: set[int] = set()
+        """Calls whose answer has no end of its own."""
+        self._is_ending = False
         self._last_id = 0
         self._task = asyncio.get_running_loop().create_task(self._stay_connected(), name="control process")
 
@@ -182,21 +120,34 @@ class Remote:
         call_id, answers = self._last_id, asyncio.Queue[Answer | None]()
         self._answers[call_id] = answers
         carried = {name: scope[name] for name in _SCOPE}
-        told = _told(scope["state"]["visit"])
-        _send(writer, Begin(call_id, carried, scope["headers"], told, message.get("body", b"")))
+        told = frame.told_of(scope["state"]["visit"])
+        frame.write(writer, Begin(call_id, carried, scope["headers"], told, message.get("body", b"")))
+        is_left = True
         try:
-            return await self._answer(answers, left, send, is_last=is_last)
+            asks_again = await self._answer(call_id, left, send, is_last=is_last)
+            is_left = left.done() or call_id in self._streams
+            return asks_again
         finally:
             del self._answers[call_id]
-            if left.done() and not left.cancelled() and self._writer is writer:
-                _send(writer, Gone(call_id))
+            self._streams.discard(call_id)
+            if is_left:
+                self._say(writer, Gone(call_id))
 
     def report(self, report: Callable[[], Report]) -> bool:
-        """Tell the control process this; False when it isn't there, and then the report isn't made."""
-        if self._writer is None or self._writer.is_closing():
+        """Tell the control process this; False when it isn't there or takes nothing: then the report isn't made."""
+        writer = self._writer
+        if writer is None or writer.is_closing():
             return False
-        _send(self._writer, report())
+        if writer.transport.get_write_buffer_size() > BEHIND_BYTES:
+            return False
+        frame.write(writer, report())
         return True
+
+    def end_streams(self) -> None:
+        """End what has no end of its own, now and from now on: this process is about to stop."""
+        self._is_ending = True
+        for call_id in self._streams:
+            self._answers[call_id].put_nowait(Body(call_id, b"", more=False))
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -211,15 +162,21 @@ class Remote:
             raise _away("it can't be reached")
         return self._writer
 
+    def _say(self, writer: asyncio.StreamWriter, question: Question) -> None:
+        """Tell the other side, if it is still the one that was asked."""
+        if self._writer is writer:
+            frame.write(writer, question)
+
     async def _answer(
         self,
-        answers: asyncio.Queue[Answer | None],
+        call_id: int,
         left: asyncio.Future[Message],
         send: Callable[[Message], Awaitable[None]],
         *,
         is_last: bool,
     ) -> bool:
         """Pass on what comes, until it is whole or nobody waits for it; True: nothing came, try it again."""
+        answers, writer = self._answers[call_id], self._writer
         more, has_begun = True, False
         while more:
             coming = asyncio.ensure_future(answers.get())
@@ -237,12 +194,18 @@ class Remote:
                     raise RuntimeError(f"the control process: {answer.error}")
                 case Start():
                     has_begun = True
+                    if _is_stream(answer.headers):
+                        self._streams.add(call_id)
                     await send(
                         {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
                     )
                 case Body():
                     more = answer.more
+                    if self._is_ending and call_id in self._streams:
+                        more = False
                     await send({"type": "http.response.body", "body": answer.data, "more_body": more})
+                    if more and writer is not None:
+                        self._say(writer, Taken(call_id))
         return False
 
     async def _stay_connected(self) -> None:
@@ -252,8 +215,8 @@ class Remote:
                 reader, self._writer = await self._connect()
                 self._is_there.set()
                 try:
-                    while (frame := await _frame(reader)) is not None:
-                        answer = _answer(frame)
+                    while (data := await frame.read(reader)) is not None:
+                        answer = frame.answer_of(data)
                         if (waits := self._answers.get(answer.id)) is not None:
                             waits.put_nowait(answer)
                 finally:
@@ -287,6 +250,22 @@ class Reporter:
         if self._remote.report(lambda: Report(kept[-limit:], self._figures(), self._meter.take())):
             kept.clear()
         del kept[: max(0, len(kept) - limit)]
+
+
+class _Call:
+    """One call that is being answered."""
+
+    __slots__ = ("gone", "room")
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+        """Nobody waits for the answer any more."""
+        self.room = asyncio.Semaphore(WINDOW)
+
+    def leave(self) -> None:
+        """Whoever made it has left: the application, too, need not wait for them."""
+        self.gone.set()
+        self.room.release()
 
 
 class Office:
@@ -332,18 +311,21 @@ class Office:
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer what one worker asks on this connection, until it ends."""
-        calls: dict[int, asyncio.Event] = {}
+        calls: dict[int, _Call] = {}
         self._writers.add(writer)
         try:
-            while (frame := await _frame(reader)) is not None:
-                question = _question(frame)
+            while (data := await frame.read(reader)) is not None:
+                question = frame.question_of(data)
                 match question:
                     case Begin():
-                        gone = calls[question.id] = asyncio.Event()
-                        self._tasks.spawn(self._run(question, gone, writer, calls), "call of a worker")
+                        calls[question.id] = _Call()
+                        self._tasks.spawn(self._run(question, writer, calls), "call of a worker")
                     case Gone():
                         if (left := calls.get(question.id)) is not None:
-                            left.set()
+                            left.leave()
+                    case Taken():
+                        if (read := calls.get(question.id)) is not None:
+                            read.room.release()
                     case Report():
                         self._keep(question.records)
                         self._metrics.hear(question.figures, question.grown, len(question.records))
@@ -352,31 +334,32 @@ class Office:
         finally:
             self._writers.discard(writer)
             writer.close()
-            for left in calls.values():
-                left.set()
+            for call in calls.values():
+                call.leave()
 
     def _keep(self, records: Iterable[Record]) -> None:
         for record in records:
             self._traffic.add(record)
 
-    async def _run(
-        self, begin: Begin, gone: asyncio.Event, writer: asyncio.StreamWriter, calls: dict[int, asyncio.Event]
-    ) -> None:
+    async def _run(self, begin: Begin, writer: asyncio.StreamWriter, calls: dict[int, _Call]) -> None:
         """One call of the application."""
         body: list[bytes] = [begin.body]
+        call = calls[begin.id]
 
         async def receive() -> Message:
             if body:
                 return {"type": "http.request", "body": body.pop(), "more_body": False}
-            await gone.wait()
+            await call.gone.wait()
             return {"type": "http.disconnect"}
 
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _send(writer, Start(begin.id, message["status"], list(message.get("headers", ()))))
+                frame.write(writer, Start(begin.id, message["status"], list(message.get("headers", ()))))
                 return
             more = message.get("more_body", False)
-            _send(writer, Body(begin.id, bytes(message.get("body", b"")), more))
+            if more and not call.gone.is_set():
+                await call.room.acquire()
+            frame.write(writer, Body(begin.id, bytes(message.get("body", b"")), more))
             with contextlib.suppress(OSError):
                 await writer.drain()
 
@@ -384,7 +367,7 @@ class Office:
             application = await self._application()
             await application(self._scope(begin), receive, send)
         except Exception as error:  # noqa: BLE001 - the boundary of the application; the worker logs it with the request's id
-            _send(writer, Fault(begin.id, repr(error)))
+            frame.write(writer, Fault(begin.id, repr(error)))
         finally:
             calls.pop(begin.id, None)
 
@@ -409,34 +392,8 @@ class Office:
         return {**scope, "client": tuple(scope["client"]), "server": tuple(scope["server"])}
 
 
-def _told(visit: Visit) -> Told:
-    return Told(
-        visit.host.name,
-        visit.site,
-        visit.session,
-        visit.address,
-        visit.user_agent,
-        visit.request_id,
-        visit.now,
-        visit.root,
-        visit.wanted,
-        dict(visit.cookies),
-    )
-
-
-def _send(writer: asyncio.StreamWriter, frame: Question | Answer) -> None:
-    if not writer.is_closing():
-        data = _encode(frame)
-        writer.write(len(data).to_bytes(_LENGTH_BYTES, "big") + data)
-
-
-async def _frame(reader: asyncio.StreamReader) -> bytes | None:
-    """The next frame; None at the end. Raises OSError."""
-    try:
-        length = int.from_bytes(await reader.readexactly(_LENGTH_BYTES), "big")
-        return await reader.readexactly(length)
-    except asyncio.IncompleteReadError:
-        return None
+def _is_stream(headers: Headers) -> bool:
+    return any(name.lower() == b"content-type" and value.startswith(_STREAM) for name, value in headers)
 
 
 def _away(why: str) -> StoreError:

@@ -47,6 +47,7 @@ VISIT = Visit(
     cookies={"a": "b"},
 )
 FIGURES = Figures(name="worker 1", pid=7, started_at=1.0, heard_at=2.0, connections={"127.0.0.1:80": 3})
+RECORD = Record(1.0, Kind.HOST, b"h", b"GET", b"/\xff", 200, 0.1, "192.0.2.1", "s", "allow", "r", 3)
 SCOPE: dict[str, Any] = {
     "type": "http",
     "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -70,6 +71,11 @@ class Writer:
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
         self._is_closing = False
+        self.transport = self
+        self.waiting_bytes = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting_bytes
 
     def write(self, data: bytes) -> None:
         self._reader.feed_data(data)
@@ -298,13 +304,12 @@ async def test_who_finds_no_control_process_waits_for_it_and_not_for_ever(monkey
 async def test_records_of_requests_come_over_and_wait_while_nobody_takes_them():
     async def application(scope, receive, send): ...
 
-    record = Record(1.0, Kind.HOST, b"h", b"GET", b"/\xff", 200, 0.1, "192.0.2.1", "s", "allow", "r", 3)
     async with processes(application) as made:
         made.is_up = False
         traffic, meter = Traffic(size=3), Meter()
         reporter = Reporter(traffic, made.remote, lambda: FIGURES, meter)
         for _ in range(5):
-            traffic.add(record)
+            traffic.add(RECORD)
         meter.add(REFRESHES, ("op", "ok"), 2.0)
         reporter.send()
         assert not made.traffic.ring
@@ -312,6 +317,110 @@ async def test_records_of_requests_come_over_and_wait_while_nobody_takes_them():
         while not made.traffic.ring:
             reporter.send()
             await asyncio.sleep(0)
-        assert list(made.traffic.ring) == [record] * 3
+        assert list(made.traffic.ring) == [RECORD] * 3
         assert list(made.metrics.meter.series(REFRESHES)) == [(("op", "ok"), [2.0])]
         assert made.metrics.processes() == (FIGURES,)
+
+
+async def test_records_stay_where_they_are_while_a_control_process_that_is_there_takes_nothing():
+    async def application(scope, receive, send): ...
+
+    async with processes(application) as made:
+        traffic, meter = Traffic(), Meter()
+        reporter = Reporter(traffic, made.remote, lambda: FIGURES, meter)
+        while made.remote._writer is None:
+            await asyncio.sleep(0)
+        made.remote._writer.waiting_bytes = remote.BEHIND_BYTES + 1
+        traffic.add(RECORD)
+        reporter.send()
+        await asyncio.sleep(0)
+        assert not made.traffic.ring
+        made.remote._writer.waiting_bytes = 0
+        while not made.traffic.ring:
+            reporter.send()
+            await asyncio.sleep(0)
+        assert list(made.traffic.ring) == [RECORD]
+
+
+def streaming(pieces: list[int], kind: bytes = b"text/event-stream; charset=utf-8") -> Any:
+    """An application that sends pieces until nobody wants them, and puts down how many."""
+
+    async def application(scope, receive, send):
+        pieces.append(0)
+        await receive()
+        left = asyncio.ensure_future(receive())
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"Content-Type", kind)]})
+        while not left.done():
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            pieces[-1] += 1
+            await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b""})
+        pieces.append(-1)
+
+    return application
+
+
+async def settled(pieces: list[int]) -> int:
+    """How many there are once no more come."""
+    before = -1
+    while before != pieces[-1]:
+        before = pieces[-1]
+        for _ in range(50):
+            await asyncio.sleep(0)
+    return before
+
+
+async def test_a_stream_that_nobody_reads_waits_where_it_is_made():
+    pieces: list[int] = []
+    async with processes(streaming(pieces)) as made:
+        reads = asyncio.Semaphore(1)
+        bodies = [b""]
+
+        async def receive() -> dict:
+            if bodies:
+                return {"type": "http.request", "body": bodies.pop(), "more_body": False}
+            return await asyncio.get_running_loop().create_future()
+
+        async def send(message: dict) -> None:
+            await reads.acquire()
+
+        call = asyncio.create_task(made.remote(SCOPE, receive, send))
+        while not pieces:
+            await asyncio.sleep(0)
+        assert await settled(pieces) == remote.WINDOW
+        for _ in range(5):
+            reads.release()
+        assert await settled(pieces) == remote.WINDOW + 5
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        while pieces[-1] != -1:
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("is_ending", [False, True], ids=["that is under way", "that begins then"])
+async def test_a_stream_has_an_end_when_the_worker_stops(is_ending: bool):
+    pieces: list[int] = []
+    async with processes(streaming(pieces)) as made:
+        if is_ending:
+            made.remote.end_streams()
+        call = asyncio.create_task(asked(made))
+        if not is_ending:
+            while not pieces or pieces[-1] < 3:
+                await asyncio.sleep(0)
+            made.remote.end_streams()
+        assert (await call)[-1]["more_body"] is False
+        while pieces[-1] != -1:
+            await asyncio.sleep(0)
+
+
+async def test_an_answer_that_has_an_end_of_its_own_reaches_it_when_the_worker_stops():
+    async def application(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(100):
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        await send({"type": "http.response.body", "body": b"."})
+
+    async with processes(application) as made:
+        made.remote.end_streams()
+        sent = await asked(made)
+        assert b"".join(one["body"] for one in sent[1:]) == b"x" * 100 + b"."
