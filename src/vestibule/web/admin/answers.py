@@ -17,6 +17,7 @@ from vestibule.web.admin.asking import Ask
 from vestibule.web.admin.door import Door
 from vestibule.web.admin.look import File, Look
 from vestibule.web.answers import checked_location
+from vestibule.web.api.office import Streams
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -49,6 +50,8 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     door: Door
     log: Log
     nav: tuple[Item, ...]
+    streams: Streams = msgspec.field(default_factory=Streams)
+    """Who has a part of a page live."""
 
 
 def page(

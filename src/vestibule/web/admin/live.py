@@ -38,6 +38,7 @@ class Live(Response):
     @staticmethod
     def of_parts(desk: Desk, ask: Ask, part: Callable[[Ask], Awaitable[str]], *, every_s: float) -> Response:
         """A part of a page, made anew every so often."""
+        desk.streams.check()
         return StreamingResponse(_parts(desk, ask, part, every_s), 200, dict(HEADERS), _STREAM)
 
     async def __call__(
@@ -76,13 +77,16 @@ class Live(Response):
 async def _parts(
     desk: Desk, ask: Ask, part: Callable[[Ask], Awaitable[str]], every_s: float
 ) -> AsyncIterator[bytes]:
-    while (now := await _now(desk, ask)) is not None:
-        try:
-            html = await part(now)
-        except VestibuleError:
-            return  # the browser asks again, and is told why
-        yield b"data: " + _encode({"html": html}) + b"\n\n"
-        await asyncio.sleep(every_s)
+    with desk.streams.one() as has_place:
+        while (now := await _now(desk, ask)) is not None:
+            try:
+                html = await part(now) if has_place else ""
+            except VestibuleError:
+                html = ""
+            if not html:
+                return  # the browser asks again, and is told why
+            yield b"data: " + _encode({"html": html}) + b"\n\n"
+            await asyncio.sleep(every_s)
     yield _OUT
 
 

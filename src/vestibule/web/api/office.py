@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import Depends, Request
@@ -14,6 +15,7 @@ from vestibule.core.change import difference
 from vestibule.core.event import Event
 from vestibule.core.limit import Limit
 from vestibule.core.seal import KeyRing
+from vestibule.errors import TooManyTries
 from vestibule.model import AdminToken
 from vestibule.observe.log import Log
 from vestibule.observe.metrics import Metrics
@@ -55,6 +57,31 @@ class Actor(msgspec.Struct, frozen=True):
 
 
 SOCKET = Actor("socket")
+STREAMS_MAX: Final = 50
+
+
+class Streams:
+    """How many are told something live, of one kind.
+
+    Threat: hundreds that listen, by a token that may do no more than that: each is work many times a second.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def check(self) -> None:
+        """Raise TooManyTries where no more may come."""
+        if self._count >= STREAMS_MAX:
+            raise TooManyTries(f"{STREAMS_MAX} are told this live already", wait_s=5.0)
+
+    @contextmanager
+    def one(self) -> Iterator[bool]:
+        """One listens, as long as this lasts; False where others were faster."""
+        self._count += 1
+        try:
+            yield self._count <= STREAMS_MAX
+        finally:
+            self._count -= 1
 
 
 class Office(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +106,8 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     rates: Rates
     levels: LogLevels
     """How much is logged."""
+    streams: Streams = msgspec.field(default_factory=Streams)
+    """Who watches the traffic."""
     closing: asyncio.Event
     """Set when the program ends: what streams ends, too."""
     log: Log

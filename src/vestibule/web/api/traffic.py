@@ -79,7 +79,7 @@ class Listed(Wanted):
     """Which of them, and how many."""
 
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = 200
-    after: Annotated[int, Query(ge=0)] = 0
+    after: Annotated[int, Query(ge=0, le=2**53)] = 0
     """Only what came after the request of this number."""
 
 
@@ -94,7 +94,15 @@ async def list_page(at: At, asked: Annotated[Listed, Query()]) -> Response:
 @router.get("/traffic/stream", operation_id="streamTraffic", responses=errors(422) | answers(tuple[Row, ...]))
 async def stream(at: At, asked: Annotated[Wanted, Query()]) -> Response:
     """Requests as they end: server-sent events, each a list of them, the oldest first; an empty list goes on."""
-    return StreamingResponse(_batches(at, asked), media_type="text/event-stream")
+    at.office.streams.check()
+    return StreamingResponse(_listened(at, asked), media_type="text/event-stream")
+
+
+async def _listened(at: ApiCall, wanted: Wanted) -> AsyncIterator[bytes]:
+    with at.office.streams.one() as has_place:
+        if has_place:
+            async for batch in _batches(at, wanted):
+                yield batch
 
 
 async def _batches(at: ApiCall, wanted: Wanted) -> AsyncIterator[bytes]:

@@ -181,6 +181,10 @@ class ApiDesk:
         body = options.pop("body", b"" if value is None else msgspec.json.encode(value))
         return asyncio.run(self._call(self.scope(method, path, body, **options), body))
 
+    async def ask(self, method: str, path: str) -> Reply:
+        """The same in a story that goes on."""
+        return await self._call(self.scope(method, path), b"")
+
     def scope(self, method: str, path: str, body: bytes = b"", **options: Any) -> dict[str, Any]:
         """The ASGI scope of such a call."""
         headers = {"content-type": "application/json"} if body else {}

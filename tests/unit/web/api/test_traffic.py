@@ -269,3 +269,25 @@ def test_a_stream_ends_for_whoever_may_listen_no_more(filled, monkeypatch, is_qu
             await asyncio.sleep(0.02)
 
     assert watched(filled, story, asked=query).ended
+
+
+def test_who_comes_when_many_listen_already_is_to_come_again(filled, monkeypatch):
+    """Threat: hundreds that listen, by a token that may do nothing else."""
+    monkeypatch.setattr("vestibule.web.api.office.STREAMS_MAX", 1)
+    statuses: list[int] = []
+
+    async def story(listening: Listening) -> None:
+        statuses.append((await filled.ask("GET", "/traffic/stream")).status)
+
+    watched(filled, story)
+    assert statuses == [429]
+    assert watched(filled, nothing_more).got, "a place that was left is free again"
+
+
+async def nothing_more(_listening: Listening) -> None:
+    """Leave."""
+
+
+def test_a_number_beyond_all_that_are_given_is_refused(filled):
+    assert filled.call("GET", f"/traffic?after={10**30}").status == 422
+    assert filled.call("GET", f"/traffic?after={2**53}").json["items"] == []
