@@ -13,7 +13,7 @@ from vestibule.config.compile import Compiled, compile_config
 from vestibule.config.load import Loaded, examined
 from vestibule.config.path import database, key_file, state_dir
 from vestibule.core.postgres import Postgres
-from vestibule.core.route import Host, is_serving, site_of
+from vestibule.core.route import Host, is_inner, site_of
 from vestibule.core.seal import KeyRing, in_order
 from vestibule.doctor.finding import About, Finding
 from vestibule.errors import StoreError
@@ -54,9 +54,9 @@ class Patient(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hosts(self) -> tuple[Host, ...]:
-        """Those that people ask for."""
+        """Those that people ask for; neither servings nor the admin pages, which have no name of their own."""
         table = self.compiled.table.hosts.values() if self.compiled is not None else ()
-        return tuple(host for host in table if not is_serving(host.name))
+        return tuple(host for host in table if not is_inner(host.name))
 
     def base_url(self, host: Host) -> str:
         """Under which URL people reach a host."""

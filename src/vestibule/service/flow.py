@@ -45,6 +45,7 @@ class Driver:
         even one it takes for the operator's.
         """
         has_asked = False
+        unmet: ProviderError | None = None
         try:
             ask = next(flow)
             while True:
@@ -54,11 +55,15 @@ class Driver:
                 try:
                     answer = await self._counted(about, ask, via)
                 except ProviderError as exc:
+                    unmet = exc
                     ask = flow.throw(exc)
                 else:
                     ask = flow.send(answer)
         except StopIteration as stop:
-            if has_asked:
+            # A flow that went on without what it could not have says nothing good of the provider.
+            if unmet is not None:
+                self.sightings.wrong(about, unmet)
+            elif has_asked:
                 self.sightings.well(about)
             result: T = stop.value
             return result

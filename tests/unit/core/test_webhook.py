@@ -6,8 +6,9 @@ import base64
 import json
 
 import pytest
+from msgspec.structs import replace
 
-from vestibule.core.event import SESSION_CREATED, SESSION_ENDED, Event
+from vestibule.core.event import ANY_APP, SESSION_CREATED, SESSION_ENDED, Event
 from vestibule.core.webhook import LIFE_S, WAITS_S, Webhook, headers_of, key_of, message_of, next_at
 from vestibule.model import Secret
 
@@ -67,6 +68,26 @@ def test_a_message_says_what_happened_when_and_to_whom():
 )
 def test_a_receiver_is_told_of_what_it_named(events, takes):
     assert Webhook(id="o", url="u", secrets=(), events=frozenset(events)).takes(EVENT) is takes
+
+
+@pytest.mark.parametrize(
+    ("events", "takes"),
+    [
+        ((), False),
+        ((SESSION_CREATED,), False),
+        (("app.order.paid",), True),
+        (("app.order",), False),
+        ((ANY_APP,), True),
+    ],
+    ids=str,
+)
+def test_of_what_applications_tell_it_is_told_where_it_named_that(events, takes):
+    told = replace(EVENT, action="app.order.paid")
+    assert Webhook(id="o", url="u", secrets=(), events=frozenset(events)).takes(told) is takes
+
+
+def test_who_wants_to_know_what_applications_tell_is_told_of_nothing_else():
+    assert not Webhook(id="o", url="u", secrets=(), events=frozenset({ANY_APP})).takes(EVENT)
 
 
 def test_it_is_tried_again_with_growing_waits_for_a_day():

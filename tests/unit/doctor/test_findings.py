@@ -30,6 +30,7 @@ from vestibule.doctor.edge import Said, Seen
 from vestibule.doctor.files import Mode
 from vestibule.doctor.finding import AREAS, About, Finding, has_failed, in_order
 from vestibule.doctor.names import Led
+from vestibule.doctor.patient import patient_of
 from vestibule.doctor.ports import Tried as Port
 from vestibule.doctor.stores import Cache, Database, File
 from vestibule.providers.base import Finding as Trial
@@ -327,6 +328,7 @@ def test_a_secret_that_is_written_out(text, holds):
         (20.0, "warn clock_off"),
         (-20.0, "warn clock_off"),
         (600.0, "fail clock_wrong"),
+        (-600.0, "fail clock_wrong"),
     ],
 )
 def test_clocks(ahead, said):
@@ -349,6 +351,7 @@ def test_nobody_said_what_time_it_is():
         ("10.1.2.3/32", "ok trusted_good"),
         ("10.9.9.9/32", "ok trusted_own"),
         ("127.0.0.1/32", "ok trusted_loopback"),
+        ("127.0.0.0/8", "ok trusted_loopback"),
         ("::1/128", "ok trusted_loopback"),
         ("173.245.48.0/20", "ok trusted_good"),
         ("8.0.0.0/8", "warn trusted_wide"),
@@ -534,3 +537,38 @@ def test_every_finding_has_its_row_in_the_documentation():
     assert len(CODES) > 60
     missing = [code for code in CODES if f"`{code}`" not in text]
     assert not missing
+
+
+def test_the_admin_pages_and_servings_are_no_hosts_whose_names_and_edges_are_looked_at(tmp_path):
+    file = tmp_path / "app.hcl"
+    file.write_text(
+        f"""
+        gateway {{
+          state = "{tmp_path}"
+        }}
+        admin {{
+          listen = "127.0.0.1:18252"
+          allow  = ["email:alice@example.com"]
+        }}
+        provider "op" {{
+          type          = "oidc"
+          issuer        = "https://op.example"
+          client_id     = "x"
+          client_secret = "y"
+        }}
+        host "app.example.com" {{
+          backend = "localhost:3000"
+          sign_in = ["op"]
+          access {{
+            allow = ["anyone"]
+          }}
+        }}
+        serving "s" {{
+          port    = 19999
+          backend = "localhost:3001"
+        }}
+        """
+    )
+    patient = patient_of((file,), {})
+    assert not patient.faults
+    assert [host.name for host in patient.hosts] == [b"app.example.com"]

@@ -264,3 +264,18 @@ async def test_a_flow_that_asked_nothing_says_nothing_of_a_provider() -> None:
     one = driver(Wire())
     await one.run(flow(), about="op")
     assert one.sightings.of("op").ok_at == 0
+
+
+async def test_a_flow_that_went_on_without_an_answer_says_that_it_had_none() -> None:
+    def flow() -> Flow[str]:
+        yield Discovery("https://op.example")
+        try:
+            yield Get(url=URL)
+        except ProviderUnavailable:
+            return "without"
+        return "with"
+
+    one = driver(Wire(ProviderUnavailable("it can't be reached")))
+    assert await one.run(flow(), about="op") == "without"
+    seen = one.sightings.of("op")
+    assert (seen.ok_at, seen.error) == (0, "it can't be reached")
