@@ -7,6 +7,7 @@ import pytest
 from vestibule.errors import StoreError, VestibuleError
 from vestibule.readiness import Readiness, drain
 from vestibule.store.memory import Store
+from vestibule.store.split import Store as SplitStore
 
 
 class Away:
@@ -62,6 +63,19 @@ async def code_of(readiness: Readiness) -> str:
 )
 async def test_the_first_that_is_in_the_way_is_told(changes, code):
     assert await code_of(ready(**changes)) == code
+
+
+@pytest.mark.parametrize("away", ["", "database", "elsewhere"])
+async def test_of_two_stores_both_must_answer(away):
+    parts = {"elsewhere": Store(), "database": Store()}
+    both = SplitStore(**parts)
+    if away == "database":
+        parts["database"].sessions = Away()
+    elif away:
+        both.sessions = Away()
+    made = Readiness(both, is_loaded=lambda: True, is_whole=lambda: True)
+    made.listens = True
+    assert await code_of(made) == ("store_unavailable" if away else "")
 
 
 class Listener:

@@ -80,6 +80,12 @@ def test_each_name_has_figures_of_its_own():
     assert found.names(Kind.EDGE) == ("validate 127.0.0.1",)
 
 
+def test_how_long_a_name_takes_is_told_of_the_last_minute_alone():
+    found = counted(record(NOW, took_s=1.0), record(NOW + 70, took_s=0.01))
+    assert found.count(Kind.HOST, "app", NOW + 70).p95_s == pytest.approx(0.01, rel=0.1)
+    assert found.count(Kind.HOST, "app", NOW + 200).p95_s == 0
+
+
 def test_names_are_bounded(monkeypatch):
     monkeypatch.setattr(rates, "NAMES_MAX", 3)
     found = counted(*(record(name=b"%d" % number) for number in range(9)))
