@@ -299,8 +299,7 @@ class App:
         """Stop accepting, let answers under way end, close everything."""
         if (control := result_of(self._control)) is not None:
             control.closing.set()
-        if self._remote is not None:
-            self._remote.end_streams()
+        self.gateway.end_streams()
         serving = [one for one in self.listeners if one not in self._asked]
         await drain(serving, self._asked, self.readiness, drain_s)
         self._pools.close()

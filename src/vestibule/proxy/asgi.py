@@ -31,7 +31,7 @@ _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 class Call(Responder):
     """One call of the application."""
 
-    __slots__ = ("_body", "_closed", "_drained", "_exchange", "_got", "_started", "_whole")
+    __slots__ = ("_body", "_closed", "_drained", "_exchange", "_got", "_started", "_whole", "is_stream")
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -42,6 +42,8 @@ class Call(Responder):
         self._drained.set()
         self._got = False
         self._started: tuple[bytes, list[bytes]] | None = None
+        self.is_stream = False
+        """The answer is an event stream, which has no end of its own."""
 
     @property
     def is_closed(self) -> bool:
@@ -85,7 +87,9 @@ class Call(Responder):
         if message["type"] == "http.response.start":
             status = message["status"]
             line = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}".encode("ascii")
-            self._started = line, _lines(message.get("headers", ()))
+            headers = message.get("headers", ())
+            self._started = line, _lines(headers)
+            self.is_stream = any(map(_says_event_stream, headers))
             return
         body = bytes(message.get("body", b""))
         more = message.get("more_body", False)
@@ -108,6 +112,10 @@ def _lines(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
     return [name + b": " + value for name, value in headers if name.lower() not in _OWN]
 
 
+def _says_event_stream(header: tuple[bytes, bytes]) -> bool:
+    return header[0].lower() == b"content-type" and header[1].startswith(b"text/event-stream")
+
+
 _OWN = frozenset((b"content-length", b"transfer-encoding", b"connection"))
 
 
@@ -117,6 +125,7 @@ class Control:
     def __init__(self, application: Awaitable[Application]) -> None:
         self._application = asyncio.ensure_future(application)
         self._tasks = Tasks()
+        self._calls: dict[Call, Exchange] = {}
 
     def begin(self, exchange: Exchange, visit: Visit, on_fault: OnFault) -> None:
         """Answer the exchange, now or later; `on_fault` is called when the application can't."""
@@ -139,8 +148,15 @@ class Control:
             exchange.inform(b"HTTP/1.1 100 Continue", ())
         call = Call(exchange)
         exchange.responder = call
+        self._calls[call] = exchange
         self._tasks.spawn(self._run(exchange, scope, call, on_fault), "control plane")
         exchange.want_body()
+
+    def end_streams(self) -> None:
+        """End what has no end of its own: this process is about to stop."""
+        for call, exchange in tuple(self._calls.items()):
+            if call.is_stream and not exchange.is_over:
+                exchange.cut()
 
     async def _run(
         self, exchange: Exchange, scope: MutableMapping[str, Any], call: Call, on_fault: OnFault
@@ -153,6 +169,8 @@ class Control:
         except Exception as error:  # noqa: BLE001 - the boundary of the application
             if not call.is_closed:
                 on_fault(exchange, error)
+        finally:
+            del self._calls[call]
 
 
 def scope_of(exchange: Exchange, visit: Visit) -> dict[str, Any]:

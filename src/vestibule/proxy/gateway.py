@@ -72,6 +72,9 @@ class Control(Protocol):
     def begin(self, exchange: Exchange, visit: Visit, on_fault: OnFault) -> None:
         """Answer the exchange, now or later; `on_fault` is called when it can't."""
 
+    def end_streams(self) -> None:
+        """End what has no end of its own."""
+
 
 class Internal(Protocol):
     """Answers for backends that are no servers: directories and built-in applications."""
@@ -121,6 +124,10 @@ class Gateway:
         self._prepare_for(table)
         self._teller.forget()
         self._judge.use(table)
+
+    def end_streams(self) -> None:
+        """End what the gateway itself sends for as long as somebody listens: this process is about to stop."""
+        self._control.end_streams()
 
     def _prepare_for(self, table: RouteTable) -> None:
         """Edges ask as these hosts have it, and each backend has its connections."""

@@ -28,7 +28,7 @@ from vestibule.observe.metrics import Metrics
 from vestibule.observe.traffic import Record, Traffic
 from vestibule.proxy import frame
 from vestibule.proxy.asgi import Application, Message
-from vestibule.proxy.frame import Answer, Begin, Body, Fault, Gone, Headers, Question, Report, Start, Taken
+from vestibule.proxy.frame import Answer, Begin, Body, Fault, Gone, Question, Report, Start, Taken
 from vestibule.proxy.listener import bound_socket
 from vestibule.proxy.task import Tasks
 from vestibule.service.visit import Visit
@@ -41,8 +41,6 @@ WINDOW: Final = 16
 """So many pieces of an answer may be on their way to a client that reads slowly; the application waits for more."""
 BEHIND_BYTES: Final = 4 << 20
 """So much may wait for a control process that takes nothing, before a worker keeps its records to itself."""
-_STREAM: Final = b"text/event-stream"
-"""Of an answer that has no end of its own."""
 _SAFE: Final = frozenset(("GET", "HEAD"))
 _FRAME_LIMIT_BYTES: Final = 64 << 20
 
@@ -73,9 +71,6 @@ class Remote:
         self._writer: asyncio.StreamWriter | None = None
         self._is_there = asyncio.Event()
         self._answers: dict[int, asyncio.Queue[Answer | None]] = {}
-        self._streams: set[int] = set()
-        """Calls whose answer has no end of its own."""
-        self._is_ending = False
         self._last_id = 0
         self._task = asyncio.get_running_loop().create_task(self._stay_connected(), name="control process")
 
@@ -125,11 +120,10 @@ class Remote:
         is_left = True
         try:
             asks_again = await self._answer(call_id, left, send, is_last=is_last)
-            is_left = left.done() or call_id in self._streams
+            is_left = left.done()
             return asks_again
         finally:
             del self._answers[call_id]
-            self._streams.discard(call_id)
             if is_left:
                 self._say(writer, Gone(call_id))
 
@@ -142,12 +136,6 @@ class Remote:
             return False
         frame.write(writer, report())
         return True
-
-    def end_streams(self) -> None:
-        """End what has no end of its own, now and from now on: this process is about to stop."""
-        self._is_ending = True
-        for call_id in self._streams:
-            self._answers[call_id].put_nowait(Body(call_id, b"", more=False))
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -194,15 +182,11 @@ class Remote:
                     raise RuntimeError(f"the control process: {answer.error}")
                 case Start():
                     has_begun = True
-                    if _is_stream(answer.headers):
-                        self._streams.add(call_id)
                     await send(
                         {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
                     )
                 case Body():
                     more = answer.more
-                    if self._is_ending and call_id in self._streams:
-                        more = False
                     await send({"type": "http.response.body", "body": answer.data, "more_body": more})
                     if more and writer is not None:
                         self._say(writer, Taken(call_id))
@@ -390,10 +374,6 @@ class Office:
         )
         scope = {**begin.scope, "headers": begin.headers, "state": {"visit": visit}}
         return {**scope, "client": tuple(scope["client"]), "server": tuple(scope["server"])}
-
-
-def _is_stream(headers: Headers) -> bool:
-    return any(name.lower() == b"content-type" and value.startswith(_STREAM) for name, value in headers)
 
 
 def _away(why: str) -> StoreError:

@@ -224,5 +224,27 @@ def test_a_client_that_leaves_within_a_stream_ends_the_application(plane, app):
     assert app.ended == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_ended"),
+    [
+        pytest.param(b"text/event-stream; charset=utf-8", True, id="events"),
+        pytest.param(b"text/csv", False, id="a file"),
+    ],
+)
+def test_events_end_when_the_process_is_about_to_and_files_go_on(plane, app, kind, is_ended):
+    async def act(scope, receive, send):
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"Content-Type", kind)]})
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        await receive()
+
+    app.act = act
+    client = plane.client().send(request(b"/@/signin"))
+    plane.gateway.end_streams()
+    plane.loop.settle()
+    assert client.transport.clear().endswith(b"1\r\nx\r\n" + b"0\r\n\r\n" * is_ended)
+    assert app.ended == is_ended
+
+
 def test_asyncio_is_the_loop_under_it(loop):
     assert isinstance(loop, asyncio.AbstractEventLoop)
