@@ -136,7 +136,12 @@ class Rates:
         named = self._names.get((kind, name))
         if named is None:
             return Count()
-        recent = [cell for number, cell in named.cells.items() if number > now // STEP_S - _RECENT_STEPS]
+        last = int(now // STEP_S)
+        recent = [
+            named.cells[number]
+            for number in range(last - _RECENT_STEPS + 1, last + 1)
+            if number in named.cells
+        ]
         return Count(
             named.requests,
             named.errors,
@@ -182,13 +187,13 @@ def percentiles(took: dict[int, int], shares: Iterable[float]) -> tuple[float, .
 
 
 def _cell(cells: _Cells, at: float, most: int) -> _Cell:
-    """The cell of this time; the oldest goes."""
+    """The cell of this time; the one farthest from it goes: the oldest, or one from before a clock was set back."""
     number = int(at // STEP_S)
     cell = cells.get(number)
     if cell is None:
         cell = cells[number] = _Cell()
         if len(cells) > most:
-            del cells[min(cells)]
+            del cells[max(cells, key=lambda other: abs(other - number))]
     return cell
 
 

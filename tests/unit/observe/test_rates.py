@@ -44,6 +44,20 @@ def test_what_ended_how_is_told_step_by_step():
     assert set(steps[:-2]) == {Step(0, 0, 0, 0, 0.0, 0.0, 0.0)}
 
 
+def test_a_clock_that_was_ahead_for_long_and_is_set_back_costs_no_figures():
+    ahead = NOW + 86_400
+    found = counted(*(record(ahead + number * STEP_S) for number in range(STEPS)))
+    found.take_in()
+    for number in range(3):
+        for _ in range(2):
+            found.add(record(NOW + number * STEP_S))
+    now = NOW + 2 * STEP_S
+    assert [step.requests for step in found.steps(now)[1][-3:]] == [2, 2, 2]
+    assert found.per_s(now) == 2 * 2 / 10
+    assert found.count(Kind.HOST, "app", now).per_s == 2 * 2 / 10
+    assert len(found._all) == STEPS
+
+
 def test_what_is_older_than_is_told_of_goes():
     found = counted(*(record(number * STEP_S) for number in range(3 * STEPS)))
     assert sum(step.requests for step in found.steps((3 * STEPS - 1) * STEP_S)[1]) == STEPS
