@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from tests.tui.fake import SECRET
+from tests.tui.fake import SECRET, FakeAdmin, row, session
 from tests.tui.stage import Stage, staged
 
 
@@ -167,6 +167,26 @@ async def test_all_of_a_person_are_ended_in_the_list_and_seen_to_be_gone():
         await stage.press("y")
         await stage.sees("2 sessions have ended")
         await stage.until(lambda: len(stage.console.screen.rows.items) == 1, "only Bob's")
+
+
+async def test_sessions_of_no_account_are_there_as_far_as_they_were_seen():
+    admin = FakeAdmin()
+    last = admin.rows[-1].seq
+    admin.rows += [row(last + 1, session_id="sPlain"), row(last + 2, session_id="sGone")]
+    async with staged(admin=admin) as stage:
+        stage.sessions.sessions.append(session("sPlain", "", providers=("weather",)))
+        await stage.press("right", "right", "o")
+        await stage.sees("nobody's")
+        assert len(stage.console.screen.rows.items) == 4
+        while stage.console.screen.rows.item.session.id != "sPlain":
+            await stage.press("down")
+        await stage.press("X")
+        await stage.sees("it belongs to no account")
+        assert "end_all" not in stage.asked
+        await stage.press("x")
+        await stage.sees("nobody in particular")
+        await stage.press("y")
+        await stage.until(lambda: len(stage.console.screen.rows.items) == 3, "it has ended")
 
 
 async def test_a_session_leads_to_all_of_theirs_and_to_its_trail():

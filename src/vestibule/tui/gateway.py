@@ -69,10 +69,11 @@ class Gateway:
         person = self._person(user_id)
         return [Held(session, person) for session in islice(self.sessions.list(user_id), PEOPLE)]
 
-    def sessions_at(self, host: str, seen: Iterable[str]) -> list[Held]:
+    def sessions_at(self, host: str, seen: Iterable[str], nobodys: Iterable[str] = ()) -> list[Held]:
         """The sessions that are good at a host, those used last first.
 
         The API lists sessions by person: asked about are those seen in the traffic, and the first that there are.
+        `nobodys`: sessions of the traffic that belong to no account, such as those of a plain `oauth` client.
         """
         people = {user.id: _name(user) for user in islice(self.admin.users(), PEOPLE)}
         for user_id in islice(seen, PEOPLE):
@@ -84,12 +85,21 @@ class Gateway:
             for session in self.sessions.list(user_id)
             if _is_good_at(session, host)
         ]
+        found += [Held(one, "") for one in map(self._living, islice(nobodys, PEOPLE)) if one is not None]
         return sorted(found, key=lambda held: held.session.seen_at, reverse=True)
 
     def session(self, session_id: str) -> Held:
         """One session."""
         session = self.sessions.get(session_id)
         return Held(session, self._person(session.user_id))
+
+    def _living(self, session_id: str) -> Session | None:
+        try:
+            return self.sessions.get(session_id)
+        except VestibuleError as error:
+            if error.status == 404:
+                return None
+            raise
 
     def _person(self, user_id: str) -> str:
         try:

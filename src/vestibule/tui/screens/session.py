@@ -152,7 +152,7 @@ class SessionScreen(LivePage):
 
     def action_theirs(self) -> None:
         """All sessions of the person."""
-        if self.held is not None:
+        if self.held is not None and self.held.session.user_id:
             self.go("sessions", "", self.held.session.user_id, self.held.person)
 
     def action_trail(self) -> None:

@@ -64,9 +64,12 @@ class SessionsScreen(Page):
         if self._user_id:
             found = await self.ask(lambda: gateway.sessions_of(self._user_id))
         else:
-            seen = [row.user_id for row in reversed(self.desk.ring.rows) if row.name == self._host]
-            people = list(dict.fromkeys(seen))[:SEEN_MAX]
-            found = await self.ask(lambda: gateway.sessions_at(self._host, people))
+            seen = [row for row in reversed(self.desk.ring.rows) if row.name == self._host]
+            people = list(dict.fromkeys(row.user_id for row in seen))[:SEEN_MAX]
+            nobodys = list(
+                dict.fromkeys(row.session_id for row in seen if not row.user_id and row.session_id)
+            )
+            found = await self.ask(lambda: gateway.sessions_at(self._host, people, nobodys[:SEEN_MAX]))
         self.rows.empty = "nobody is signed in"
         self.rows.show(found)
         self.rows.border_subtitle = self.rows.place or count(len(found))
@@ -94,7 +97,9 @@ class SessionsScreen(Page):
     def _columns(self) -> tuple[Column, ...]:
         now = self.desk.now
         return (
-            Column("person", lambda held: held.person or held.session.user_id, 18, 36, "strong"),
+            Column(
+                "person", lambda held: held.person or held.session.user_id or "nobody's", 18, 36, "strong"
+            ),
             Column("device", lambda held: device_of(held.session.device.user_agent), 16, 30),
             Column("address", lambda held: held.session.device.address or "-", 13, 24, "dim"),
             Column("by", lambda held: ", ".join(held.session.providers) or "-", 6, 24),
@@ -107,7 +112,9 @@ class SessionsScreen(Page):
 def revoke(page: Page, held: Held, *, leaves: bool = False) -> None:
     """End a session, after a question. `leaves`: the page is about it, and goes with it."""
     session = held.session
-    what = f"{held.person or session.user_id}, {device_of(session.device.user_agent)}"
+    what = (
+        f"{held.person or session.user_id or 'nobody in particular'}, {device_of(session.device.user_agent)}"
+    )
 
     async def end() -> None:
         await page.ask(lambda: page.desk.gateway.sessions.end(session.id))
@@ -130,6 +137,9 @@ def revoke(page: Page, held: Held, *, leaves: bool = False) -> None:
 def revoke_all(page: Page, held: Held, *, leaves: bool = False) -> None:
     """Sign a person out everywhere, after a question."""
     user_id, person = held.session.user_id, held.person or held.session.user_id
+    if not user_id:
+        page.say("it belongs to no account: x ends this session", "dim")
+        return
 
     async def end() -> None:
         ended = await page.ask(lambda: page.desk.gateway.sessions.end_all(user_id))
