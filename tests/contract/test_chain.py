@@ -14,9 +14,11 @@ from msgspec.structs import replace
 
 from tests.contract.test_migrations import File, Remote
 from tests.helpers.vault import RING
+from vestibule.core import chain
 from vestibule.core.chain import Fault, Walk, first_fault
 from vestibule.core.event import SESSION_CREATED, Event
 from vestibule.core.seal import Key, KeyRing
+from vestibule.service.trail import Trail as Proving
 from vestibule.store import records
 from vestibule.store.base_events import AuditFilter
 
@@ -301,6 +303,39 @@ async def test_what_was_done_to_the_end_stays_in_the_trail_which_goes_on(trail, 
     assert found is not None
     assert found.id.startswith("evt_broken_")
     assert [row.id for row in await trail.audit.rows(0, 99)][-2:] == ["e010", "e011"]
+
+
+FORGED = """
+DELETE FROM audit_ends; DELETE FROM audit WHERE seq > 1;
+UPDATE audit SET key_id = '', seal = '', actor = 'user innocent', previous = '{previous}', hash = '{hash}';
+INSERT INTO audit_ends (name, seq, hash, key_id, seal) VALUES ('head', 1, '{hash}', '', '')
+"""
+
+
+@pytest.mark.parametrize("how", ["an earlier state", "written anew", "emptied"])
+async def test_who_writes_the_database_while_it_is_added_to_can_not_take_it_back(trail, how):
+    """Threat: rows cut off with the head that stood there before, or all of it made to be from before the chain."""
+    await trail.audit.add(events(0, 4))
+    _, earlier = await trail.audit.ends()
+    [first, *_] = await trail.audit.rows(0, 1)
+    await trail.audit.add(events(4, 2))
+    if how == "an earlier state":
+        trail.execute("DELETE FROM audit WHERE seq > 4")
+        trail.execute(
+            f"UPDATE audit_ends SET seq = 4, hash = '{earlier.hash}', seal = '{earlier.seal}' WHERE name = 'head'"
+        )
+    elif how == "written anew":
+        bare = replace(first, key_id="", seal="", actor="user innocent")
+        forged = chain.linked(bare, chain.NO_HASH)
+        for sql in FORGED.format(previous=forged.previous, hash=forged.hash).split(";"):
+            trail.execute(sql)
+    else:
+        trail.execute("DELETE FROM audit")
+        trail.execute("DELETE FROM audit_ends")
+    assert not (await Proving(trail.audit, RING).verify()).ok
+    await trail.audit.add(events(10, 1))
+    proof = await Proving(trail.audit, RING).verify()
+    assert (proof.ok, proof.broken_id[:11]) == (False, "evt_broken_")
 
 
 async def test_what_was_tampered_with_is_not_swept_away(trail):

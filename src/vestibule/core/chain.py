@@ -9,8 +9,9 @@ Two more seals stand beside the rows, the ends of the chain: the head (last row)
 for its age). So the end can't be cut off, nor the beginning.
 
 Threat: rows altered, deleted, put in, put in another order, cut off at either end: by anybody without the key.
-It does not stop who has the key (the gateway's own user), nor notice that all of the database was put back to an
-earlier state, or emptied as if it were new: keep the head's hash elsewhere, and ask whether it is still there.
+What is put back to an earlier state, emptied, or written anew as if it were from before there was a chain, is noticed
+by a process that has added rows before (`head_of`). It does not stop who has the key (the gateway's own user), nor
+notice that this was done while no process ran: keep the head's hash elsewhere, and ask whether it is still there.
 """
 
 from __future__ import annotations
@@ -121,16 +122,23 @@ def is_sealed(end: End, ring: KeyRing) -> bool:
     return _is_ours(ring, _end_data(end.name, end.seq, end.hash), end.key_id, end.seal)
 
 
-def head_of(head: End, last: tuple[int, str] | None, ring: KeyRing) -> tuple[End, str]:
+def head_of(
+    head: End, last: tuple[int, str] | None, ring: KeyRing, seen: End | None = None
+) -> tuple[End, str]:
     """Where the chain goes on, and what is wrong there; empty: nothing is.
 
-    `last`: seq and hash of the last row there is. Threat: a head that was moved back, so that rows would be written
+    `last`: seq and hash of the last row there is; `seen`: the head as this process left it, others may have added
+    since. Threat: a head that was moved back, so that rows would be written
     over what was cut off, or taken away; the chain goes on behind the last row in any case, and says so.
     """
     if last is not None and last != (head.seq, head.hash):
         return End(name=HEAD, seq=last[0], hash=last[1]), "the last row is another than the head says"
     if last is None and head.seq and not is_sealed(head, ring):
         return head, "the last row is gone"
+    if seen is not None and (head.seq < seen.seq or (head.seq == seen.seq and head.hash != seen.hash)):
+        return head, "the trail was put back to an earlier state, or replaced"
+    if seen is not None and not head.key_id:
+        return head, "the trail was replaced by one without seals"
     # What is from before the chain has no seal: the first row behind it vouches for it.
     if head.is_new or not head.key_id or is_sealed(head, ring):
         return head, ""

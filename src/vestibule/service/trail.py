@@ -31,12 +31,14 @@ class Trail:
 
     async def verify(self, wanted: Iterable[str] = ()) -> Proof:
         """What looking at all rows has found; `wanted`: hashes that were kept elsewhere, and must be among them."""
-        kept = tuple(wanted)
+        kept, seen = tuple(wanted), self._audit.seen
         async with self._turn:
             for _ in range(_TRIES):
                 anchor, _head = await self._audit.ends()
                 walk = Walk(anchor, self._ring)
                 walk.hashes_wanted.update(kept)
+                if seen is not None and seen.seq >= anchor.seq:
+                    walk.hashes_wanted.add(seen.hash)
                 fault = walk.start(anchor) or await self._walked(walk)
                 # What was swept meanwhile is missing at its beginning; then it has another anchor.
                 if fault is None or (await self._audit.ends())[0] == anchor:

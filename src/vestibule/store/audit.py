@@ -41,35 +41,46 @@ class Audit:
         """`ring` seals the chain; None: it can be read."""
         self._engine = engine
         self._ring = ring
+        self._seen: End | None = None
+
+    @property
+    def seen(self) -> End | None:
+        """As this process added last."""
+        return self._seen
 
     async def add(self, events: Sequence[Event], letters: Sequence[Letter] = ()) -> None:
         """Lock the head, leave out what is there, insert the rest in one transaction."""
         try:
             async with self._engine.transaction() as connection:
                 known: set[str] = set()
+                end = None
                 if events:
-                    known = await self._append(connection, {event.id: event for event in events})
+                    known, end = await self._append(connection, {event.id: event for event in events})
                 owed = [msgspec.structs.asdict(letter) for letter in letters if letter.id not in known]
                 if owed:
                     await connection.execute(_insert(connection, OUTBOX).on_conflict_do_nothing(), owed)
         except IntegrityError as exc:
             raise store_error(exc) from exc
+        self._seen = end or self._seen
 
-    async def _append(self, connection: AsyncConnection, events: Mapping[str, Event]) -> set[str]:
-        """Add rows for those that are not there; the ids of those that are."""
+    async def _append(
+        self, connection: AsyncConnection, events: Mapping[str, Event]
+    ) -> tuple[set[str], End | None]:
+        """Add rows for those that are not there; the ids of those that are, and the head, where any was added."""
         ring = self._sealing()
         head = await _head(connection)
         there = await connection.execute(select(AUDIT.c.id).where(AUDIT.c.id.in_(events)))
         known = {str(row[0]) for row in there}
         fresh = [event for event in events.values() if event.id not in known]
+        end = None
         if fresh:
             query = select(AUDIT.c.seq, AUDIT.c.hash).order_by(AUDIT.c.seq.desc()).limit(1)
             last = (await connection.execute(query)).first()
-            head, fault = chain.head_of(head, None if last is None else (last[0], last[1]), ring)
+            head, fault = chain.head_of(head, None if last is None else (last[0], last[1]), ring, self._seen)
             entries, end = chain.extended(head, fresh, ring, fault=fault)
             await connection.execute(insert(AUDIT), [msgspec.structs.asdict(entry) for entry in entries])
             await _keep_end(connection, end)
-        return known
+        return known, end
 
     async def list(self, wanted: AuditFilter) -> tuple[Event, ...]:
         """Ask by the index that fits, backwards."""

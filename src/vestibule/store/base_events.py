@@ -65,6 +65,13 @@ class Audit(Protocol):
     Any number of processes add at the same time; each batch stands together, behind all that was there.
     """
 
+    @property
+    def seen(self) -> End | None:
+        """The head as this process left it, None before it has added anything; others may have added since.
+
+        Threat: who writes the database, but no memory of ours.
+        """
+
     async def add(self, events: Sequence[Event], letters: Sequence[Letter] = ()) -> None:
         """Put events behind the others, and messages with them; durable on return.
 

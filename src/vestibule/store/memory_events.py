@@ -74,6 +74,11 @@ class Audit:
         self._outbox = outbox
         self._ring = ring
 
+    @property
+    def seen(self) -> End | None:
+        """As it is: nobody else can have changed it."""
+        return None if self.head.is_new else self.head
+
     async def add(self, events: Sequence[Event], letters: Sequence[Letter] = ()) -> None:
         """Chain what is not there."""
         known = {entry.id for entry in self.kept}

@@ -108,6 +108,25 @@ def test_before_it_goes_on_the_head_is_looked_at(head, last, fault):
     assert (found.seq, found.hash) == (last or (head.seq, head.hash))
 
 
+@pytest.mark.parametrize(
+    ("head", "fault"),
+    [
+        pytest.param(sealed_end(HEAD, 4, "aa", RING), "", id="as it was left"),
+        pytest.param(sealed_end(HEAD, 9, "ff", RING), "", id="others have added"),
+        pytest.param(sealed_end(HEAD, 3, "bb", RING), "put back", id="an earlier one"),
+        pytest.param(sealed_end(HEAD, 4, "cc", RING), "put back", id="other rows"),
+        pytest.param(replace(START, seq=9, hash="ff"), "without seals", id="as if from before the chain"),
+        pytest.param(START, "put back", id="as if new"),
+    ],
+)
+def test_who_has_added_before_knows_what_must_be_there(head, fault):
+    last = (head.seq, head.hash) if head.seq else None
+    found, said = head_of(head, last, RING, sealed_end(HEAD, 4, "aa", RING))
+    assert fault in said
+    assert bool(fault) is bool(said)
+    assert found == head
+
+
 def test_what_was_done_to_the_head_is_a_row_in_front_of_the_next_ones():
     entries, head = chained()
     more, end = extended(head, [event(9)], RING, fault="the last row is gone")
