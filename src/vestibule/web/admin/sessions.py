@@ -28,6 +28,8 @@ async def listed(desk: Desk, ask: Ask) -> Response:
     for one in people[:PEOPLE_MAX]:
         items = (await ask.api.get("/sessions", user_id=one["id"], host=host))["items"]
         found += [{**session, "person": one} for session in items]
+    if not text:
+        found += [{**one, "person": None} for one in await _nobodys(ask) if host in ("", one["host"])]
     found.sort(key=lambda session: str(session["seen_at"]), reverse=True)
     return page(
         desk,
@@ -118,6 +120,15 @@ async def _people(ask: Ask, text: str) -> list[dict[str, Any]]:
     known |= {one["id"]: one for one in more if one is not None}
     latest = sorted(listing, key=lambda one: str(one["seen_at"] or ""), reverse=True)
     return _once([*(known[one] for one in recent if one in known), *latest])
+
+
+async def _nobodys(ask: Ask) -> list[dict[str, Any]]:
+    """Sessions of the traffic that belong to no account, such as those of a plain `oauth` client."""
+    seen = await _or_none(ask, "/traffic", TrafficPage, limit="1000")
+    rows = seen.items if seen is not None else ()
+    ids = list(dict.fromkeys(row.session_id for row in rows if row.session_id and not row.user_id))
+    found = [await _or_none(ask, f"/sessions/{segment(one)}") for one in ids[:PEOPLE_MAX]]
+    return [one for one in found if one is not None]
 
 
 def _once(people: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
