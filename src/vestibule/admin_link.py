@@ -5,6 +5,7 @@ The standard library's HTTP client and nothing heavy, so that a command starts f
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import socket
@@ -86,31 +87,26 @@ class Link:
         `silence_s`: how long the gateway may say nothing at all. It ends by VestibuleError, or when it is closed.
         Spec: HTML, "Server-sent events", as far as this API uses them: `data:` lines and comments.
         """
-        connection = self._connect()
-        connection.timeout = silence_s
-        headers = {"Accept": "text/event-stream"}
-        if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token.reveal()}"
-        try:
-            connection.request("GET", PREFIX + path, headers=headers)
-            answer = connection.getresponse()
-            if answer.status >= 300:
-                raise refusal(self.where, answer.status, answer.read(ANSWER_MAX_BYTES))
+        with self._asked(path, "text/event-stream", silence_s) as answer:
             yield from _events(answer)
             raise _unreachable(f"the gateway at {self.where} has ended the stream")
-        except (OSError, http.client.HTTPException) as exc:
-            raise _unreachable(_why(self.where, exc)) from exc
-        finally:
-            connection.close()
 
     def lines(self, path: str, *, silence_s: float) -> Iterator[bytes]:
         """The lines of an answer of any length, as they come, by a connection of its own; none is empty.
 
         `silence_s`: how long the gateway may say nothing. It ends by VestibuleError where the answer breaks off.
         """
+        with self._asked(path, "application/x-ndjson", silence_s) as answer:
+            while line := answer.readline(ANSWER_MAX_BYTES):
+                if line.strip():
+                    yield line
+
+    @contextlib.contextmanager
+    def _asked(self, path: str, wanted: str, silence_s: float) -> Iterator[http.client.HTTPResponse]:
+        """An answer that comes bit by bit. Raises VestibuleError, also where it breaks off."""
         connection = self._connect()
         connection.timeout = silence_s
-        headers = {"Accept": "application/x-ndjson"}
+        headers = {"Accept": wanted}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token.reveal()}"
         try:
@@ -118,9 +114,7 @@ class Link:
             answer = connection.getresponse()
             if answer.status >= 300:
                 raise refusal(self.where, answer.status, answer.read(ANSWER_MAX_BYTES))
-            while line := answer.readline(ANSWER_MAX_BYTES):
-                if line.strip():
-                    yield line
+            yield answer
         except (OSError, http.client.HTTPException) as exc:
             raise _unreachable(_why(self.where, exc)) from exc
         finally:

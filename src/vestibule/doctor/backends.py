@@ -21,7 +21,6 @@ _BACKENDS: Final = About("backends")
 _CALLS: Final = About("calls")
 CONNECT_S: Final = 4.0
 ANSWER_S: Final = 5.0
-_HEAD_MAX_BYTES: Final = 65536
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):

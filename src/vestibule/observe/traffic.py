@@ -96,10 +96,6 @@ class Traffic:
         """Tell this one of each from now on: in the event loop; it must be quick, and not raise."""
         self._told = (*self._told, told)
 
-    def unsubscribe(self, told: OnRecord) -> None:
-        """Tell it no more."""
-        self._told = tuple(one for one in self._told if one != told)
-
     def add(self, record: Record) -> None:
         """Keep it; the oldest goes."""
         self.ring.append(record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -208,11 +208,3 @@ def shown_keys(screen: Screen[object]) -> Iterator[tuple[str, str]]:
         if binding.action not in told:
             told.add(binding.action)
             yield binding.key_display or key_name(binding.key), binding.description
-
-
-def grouped(keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Keys with the same words as one."""
-    found: dict[str, list[str]] = {}
-    for key, words in keys:
-        found.setdefault(words, []).append(key)
-    return [(" ".join(names), words) for words, names in found.items()]

@@ -106,21 +106,13 @@ class Copy(Response):
 
     async def __call__(self, _scope: Message, receive: Receive, send: Send) -> None:
         """Pass on what comes."""
-        asked = False
-
-        async def once() -> Message:
-            nonlocal asked
-            if asked:
-                return await receive()
-            asked = True
-            return {"type": "http.request", "body": b"", "more_body": False}
 
         async def passed(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 200:
                 message = {**message, "headers": _AS_FILE}
             await send(message)
 
-        await self._ask.api.stream(self._path, once, passed)
+        await self._ask.api.stream(self._path, receive, passed)
 
 
 async def _one(ask: Ask) -> Mapping[str, Any]:
