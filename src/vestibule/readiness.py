@@ -45,6 +45,8 @@ class Readiness:
         self.is_draining = False
         self.workers: Callable[[], int] | None = None
         """How many are connected; None: this process carries the traffic itself."""
+        self._asking: asyncio.Task[None] | None = None
+        """The store, by whoever came first."""
 
     async def check(self) -> None:
         """Return when all work can be done. Raises VestibuleError, with what is in the way."""
@@ -58,6 +60,12 @@ class Readiness:
             raise _unready("providers_unread", "the identity providers of the database were not read yet")
         if self.workers is not None and not self.workers():
             raise _unready("workers_absent", "no worker is there")
+        # Anybody may ask: however many do at once, the store is asked once.
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.get_running_loop().create_task(self._ask_store(), name="readiness")
+        await asyncio.shield(self._asking)
+
+    async def _ask_store(self) -> None:
         now = clock.now()
         await self._store.sessions.by_id("", now)
         if isinstance(self._store, SplitStore):

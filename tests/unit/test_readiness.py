@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from vestibule.errors import StoreError, VestibuleError
@@ -108,3 +110,23 @@ async def test_no_time_is_no_drain():
     log: list[str] = []
     await drain([Listener("site", log, answers=1000)], [Listener("admin", log, answers=1000)], ready(), 0.0)
     assert log == ["site stops", "site aborts", "admin stops", "admin aborts"]
+
+
+async def test_however_many_ask_at_once_the_store_is_asked_once():
+    readiness, asked, answers = ready(), [], asyncio.Event()
+
+    async def by_id(session_id, now):
+        asked.append(session_id)
+        await answers.wait()
+
+    readiness._store.sessions.by_id = by_id
+    waiting = [asyncio.create_task(readiness.check()) for _ in range(50)]
+    while not asked:
+        await asyncio.sleep(0)
+    waiting[0].cancel()  # who came first, and has left, keeps nobody from being answered
+    await asyncio.sleep(0)
+    answers.set()
+    assert await asyncio.gather(*waiting[1:]) == [None] * 49
+    assert asked == [""]
+    await readiness.check()
+    assert asked == ["", ""]
