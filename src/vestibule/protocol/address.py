@@ -241,7 +241,10 @@ def _unix(text: str) -> Endpoint:
 def _host_and_port(text: str) -> tuple[str, int | None]:
     found = _HOST_PORT_RE.fullmatch(text)
     if not found:
-        raise ValueError(f"{text!r} is not host:port (an IPv6 address stands in brackets)")
+        # Threat: a password that somebody wrote there, in a log or on a page that tells of the fault.
+        _, at, place = text.rpartition("@")
+        shown = f"***@{place}" if at else place
+        raise ValueError(f"{shown!r} is not host:port (an IPv6 address stands in brackets)")
     literal, name, digits = found.groups()
     port = int(digits) if digits else None
     if port is not None and port > 0xFFFF:

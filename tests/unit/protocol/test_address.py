@@ -232,3 +232,10 @@ def test_an_endpoint_knows_whether_it_stays_on_this_machine() -> None:
     assert address.parse_listener("127.0.0.1:80").is_loopback
     assert address.parse_listener("unix:x").is_loopback
     assert not address.parse_listener("0.0.0.0:80").is_loopback
+
+
+@pytest.mark.parametrize("text", ["https://u:CANARY@app", "u:CANARY@app:80", "https://u:CAN@ARY@app:80"])
+def test_a_password_that_stands_there_is_not_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match="is not host:port") as caught:
+        address.parse_backend(text)
+    assert "AR" not in str(caught.value)
