@@ -57,6 +57,8 @@ PAGES: Final[Mapping[str, Mapping[str, Handler]]] = MappingProxyType(
 )
 OPEN: Final = frozenset({"/sign-in"})
 """Pages for who isn't signed in."""
+BY_OURS_ALONE: Final = frozenset({"/audit/export", "/audit/verify"})
+"""To which no link of another site leads: it would be in the trail that they had the copy made."""
 _OF_PROGRAMS: Final = frozenset({"/api", "/metrics"})
 """What the API answers beside `/api/…`."""
 NAVIGATION: Final = (
@@ -142,6 +144,8 @@ class Pages:
             return self._static(ask)
         # 2. There is such a page.
         pattern, places, handlers = self._page(ask.path)
+        if pattern in BY_OURS_ALONE:
+            check_page(ask, by_link=False)
         handler = handlers.get("GET" if ask.method == "HEAD" else ask.method)
         if handler is None:
             raise ClientError("this page takes other methods", code="method_not_allowed", status=405)

@@ -108,15 +108,18 @@ def ask_of(scope: MutableMapping[str, Any]) -> Ask:
     )
 
 
-def check_page(ask: Ask) -> None:
+def check_page(ask: Ask, *, by_link: bool = True) -> None:
     """Let a request pass that a person or a page of ours made. Raises ClientError.
+
+    `by_link`: or one that another site's link leads to.
 
     Threat: another site's page that loads ours, frames it, or sends a form here. It may do no more than lead people
     here, by a link: that does nothing. A service on another port of this machine is another site, too.
     """
     site = ask.headers.get("sec-fetch-site", "")
     is_link = (
-        ask.method in {"GET", "HEAD"}
+        by_link
+        and ask.method in {"GET", "HEAD"}
         and ask.headers.get("sec-fetch-mode", "") == "navigate"
         and ask.headers.get("sec-fetch-dest", "") == "document"
     )

@@ -25,6 +25,8 @@ from vestibule.web.api.office import SOCKET, Actor
 from vestibule.web.pages import person_of
 
 LIFE_S: Final = 12 * 3600
+ENDED_MAX: Final = 1000
+"""Cookies that are known to be ended; of more the latest."""
 _COOKIE: Final = "admin cookie"
 _FORM: Final = "admin form"
 _FLASH: Final = "admin flash"
@@ -54,6 +56,7 @@ class Door:
         self._tokens = tokens
         self._ring = ring
         self._random = random
+        self._ended: dict[bytes, float] = {}
 
     async def entered(self, ask: Ask) -> Ask:
         """The request with who is signed in, if anybody is. Raises ClientError 429, StoreError."""
@@ -115,7 +118,14 @@ class Door:
         )
 
     def signed_out(self, ask: Ask) -> str:
-        """Set-Cookie that takes the token back."""
+        """Set-Cookie that takes the token back; what was in the cookie is no longer good in this process.
+
+        Threat: browsers send it to every port of this name, so others may have kept it.
+        """
+        kept = self._opened(ask)
+        if kept is not None:
+            left = [(one, until) for one, until in self._ended.items() if until > ask.now]
+            self._ended = {**dict(left[-ENDED_MAX:]), self._mark(ask): kept.signed_in_at + LIFE_S}
         return cookie.clear(self._name(ask), secure=ask.secure)
 
     def has_cookie(self, ask: Ask) -> bool:
@@ -125,10 +135,14 @@ class Door:
     def _opened(self, ask: Ask) -> _Kept | None:
         sealed = base64url.decode(ask.cookies.get(self._name(ask), ""))
         plain = self._ring.open(_COOKIE, sealed, aad=_aad(ask)) if sealed else None
-        if plain is None:
+        if plain is None or self._mark(ask) in self._ended:
             return None
         kept = msgspec.msgpack.decode(plain, type=_Kept)
         return kept if kept.signed_in_at <= ask.now < kept.signed_in_at + LIFE_S else None
+
+    def _mark(self, ask: Ask) -> bytes:
+        """Of what is sealed, however it is written."""
+        return hashlib.sha256(base64url.decode(ask.cookies.get(self._name(ask), "")) or b"").digest()
 
     @staticmethod
     def _name(ask: Ask) -> str:

@@ -83,6 +83,23 @@ def test_wrong_tokens_are_told_and_limited(hall):
     assert "does not exist" in told[0].text
 
 
+def test_a_cookie_that_somebody_kept_is_no_longer_good_after_signing_out(hall):
+    """Threat: cookies of a name go to all its ports, so to every program that listens there."""
+    kept = dict(signed_in(hall).cookies)
+    assert hall.post("/sign-out").status == 303
+    hall.cookies = dict(kept)
+    assert hall.get("/").status == 303
+    hall.cookies = {}
+    assert signed_in(hall).get("/").status == 200
+
+
+@pytest.mark.parametrize("path", ["/audit/export", "/audit/verify"])
+def test_to_what_leaves_a_trace_no_other_site_leads(hall, path):
+    signed_in(hall)
+    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)):
+        assert (site, hall.get(path, sec_fetch_site=site).status) == (site, status)
+
+
 def test_signing_out_takes_the_cookie_back(hall):
     signed_in(hall)
     reply = hall.post("/sign-out")
