@@ -5,19 +5,28 @@ from __future__ import annotations
 import contextlib
 from datetime import UTC, datetime
 
+import aiohttp
+import pytest
+
+from tests.real.house import CONFIGURATION, House, build
 from tests.tui.fake import FIREFOX
 from tests.tui.stage import Stage
 from vestibule.admin_client import AdminClient
 from vestibule.client import SessionClient
+from vestibule.model import Secret
 from vestibule.tui.app import Console
 from vestibule.tui.gateway import Gateway
 
 
+def socket_of(house: House) -> str:
+    return f"unix:{house.gateway.directory / 'state' / 'admin.sock'}"
+
+
 @contextlib.asynccontextmanager
-async def watching(house, *, size=(150, 44)):
-    """A console on the house's socket, once it listens."""
-    where = f"unix:{house.gateway.directory / 'state' / 'admin.sock'}"
-    admin, sessions = AdminClient(where), SessionClient(where)
+async def watching(house, *, size=(150, 44), where: str = "", token: Secret | None = None):
+    """A console on the house's socket, once it listens; or at this address with a token."""
+    where = where or socket_of(house)
+    admin, sessions = AdminClient(where, token), SessionClient(where, token or "")
     console = Console(Gateway(admin, sessions, where), lambda: datetime.now(UTC), {})
     with contextlib.closing(sessions):
         async with console.run_test(size=size) as pilot:
@@ -111,3 +120,30 @@ async def test_why_is_answered_for_the_request_under_the_cursor(house, browser_o
         await stage.press("w")
         await stage.sees("let in")
         await stage.sees("alice@example.com")
+
+
+@pytest.fixture
+async def far_house(ports, api, openid, gateway):
+    """The usual house, carried by two workers, whose admin API listens at an address, too."""
+    port = ports.take()
+    workers = CONFIGURATION.replace("gateway {\n", "gateway {\n  workers = 2\n")
+    listening = f'admin {{\n  listen = "127.0.0.1:{port}"\n}}\n{workers}'
+    house = await build(ports=ports, api=api, openid=openid, gateway=gateway, configuration=listening)
+    async with aiohttp.ClientSession() as house.client:
+        yield house, f"http://127.0.0.1:{port}"
+
+
+async def test_from_elsewhere_it_sees_by_a_token_what_that_may_see_until_it_is_revoked(far_house):
+    house, where = far_house
+    made = AdminClient(socket_of(house)).create_token("far", scopes=("traffic:read",))
+    async with watching(house, where=where, token=Secret(made.token)) as stage, house.browser() as alice:
+        await alice.sign_in("alice")
+        await alice.get("/private")
+        await stage.until(lambda: "/private" in stage.rows, "the request, by whichever worker")
+        to(stage, "/private")
+        await stage.press("u")
+        await stage.sees("audit:read")
+        await stage.press("escape")
+        AdminClient(socket_of(house)).revoke_token(made.id)
+        await stage.press("s")
+        await stage.sees("VESTIBULE_ADMIN_TOKEN")
