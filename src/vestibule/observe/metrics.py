@@ -17,7 +17,7 @@ from vestibule.core.rule import LISTED
 from vestibule.errors import StoreError
 from vestibule.observe import clock
 from vestibule.observe.meter import FINE, FOLDED, OTHER, SECONDS, Family, Figures, Growth, Meter
-from vestibule.observe.traffic import Kind, Record, Traffic
+from vestibule.observe.traffic import SWITCHED, Kind, Record, Traffic
 
 KEPT_MAX: Final = 50_000
 """So many requests wait to be counted at most, which is done twice a second."""
@@ -33,7 +33,7 @@ REQUESTS: Final = Family(
 )
 REQUEST_SECONDS: Final = Family(
     name="vestibule_request_duration_seconds",
-    told="How long requests took, from their first byte to the last of the answer.",
+    told="How long requests took, from their first byte to the last of the answer; without WebSockets.",
     labels=("kind", "host"),
     kind="histogram",
     bounds=SECONDS,
@@ -288,8 +288,9 @@ class Metrics:
                 found = places[seen] = self._places(one)
             requests, took, sent, backend, denials = found
             requests[0] += 1.0
-            took[bisect_left(SECONDS, one.took_s)] += 1.0
-            took[-1] += one.took_s
+            if one.status != SWITCHED:
+                took[bisect_left(SECONDS, one.took_s)] += 1.0
+                took[-1] += one.took_s
             sent[0] += one.bytes_out
             if one.backend_s:
                 backend[bisect_left(SECONDS, one.backend_s)] += 1.0

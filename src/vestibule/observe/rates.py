@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeAlias
 
-from vestibule.observe.traffic import Kind, Record
+from vestibule.observe.traffic import SWITCHED, Kind, Record
 
 STEP_S: Final = 5.0
 STEPS: Final = 180
@@ -67,8 +67,9 @@ class _Cell:
         if status >= 400:
             self.errors += status >= 500
             self.denials += is_denial(record)
-        place = bisect_left(_BOUNDS_S, record.took_s)
-        self.took[place] = self.took.get(place, 0) + 1
+        if status != SWITCHED:
+            place = bisect_left(_BOUNDS_S, record.took_s)
+            self.took[place] = self.took.get(place, 0) + 1
 
 
 _Cells: TypeAlias = dict[int, _Cell]

@@ -11,6 +11,8 @@ from typing import Final, TypeAlias
 import msgspec
 
 RING_REQUESTS: Final = 5000
+SWITCHED: Final = 101
+"""Status of a WebSocket: how long it took is how long it was open, and says nothing of who was kept waiting."""
 
 
 class Kind(enum.Enum):

@@ -128,6 +128,13 @@ def test_times_bytes_and_denials_are_counted_beside_it():
     assert dict(found.series(DENIALS)) == {("app.example", "not_allowed"): [1.0]}
 
 
+def test_how_long_a_websocket_was_open_is_no_time_that_somebody_waited():
+    found = counted(record(status=101, took_s=3600.0), record(took_s=0.02)).meter
+    assert sum(values[0] for _, values in found.series(REQUESTS)) == 2.0
+    [(_, values)] = found.series(REQUEST_SECONDS)
+    assert (sum(values[:-1]), values[-1]) == (1.0, 0.02)
+
+
 def test_requests_that_nobody_counts_do_not_fill_the_memory(monkeypatch):
     monkeypatch.setattr(metrics, "KEPT_MAX", 3)
     found = counted(*[record()] * 5)

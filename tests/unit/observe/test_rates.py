@@ -100,6 +100,13 @@ def test_how_long_a_name_takes_is_told_of_the_last_minute_alone():
     assert found.count(Kind.HOST, "app", NOW + 200).p95_s == 0
 
 
+def test_how_long_a_websocket_was_open_is_no_time_that_somebody_waited():
+    found = counted(record(took_s=0.01), record(status=101, took_s=3600.0))
+    assert found.steps(NOW)[1][-1].requests == 2
+    assert found.steps(NOW)[1][-1].p99_s == pytest.approx(0.01, rel=0.1)
+    assert found.count(Kind.HOST, "app", NOW).p95_s == pytest.approx(0.01, rel=0.1)
+
+
 def test_names_are_bounded(monkeypatch):
     monkeypatch.setattr(rates, "NAMES_MAX", 3)
     found = counted(*(record(name=b"%d" % number) for number in range(9)))
