@@ -110,7 +110,8 @@ class Rates:
         """Count what waits."""
         waiting, self._waiting = self._waiting, []
         for record in waiting:
-            _cell(self._all, record.at, STEPS).add(record)
+            if record.kind is not Kind.ADMIN:
+                _cell(self._all, record.at, STEPS).add(record)
             named = self._named(record)
             if named is not None:
                 named.requests += 1
@@ -120,14 +121,17 @@ class Rates:
                 _cell(named.cells, record.at, _RECENT_STEPS).add(record)
 
     def steps(self, now: float) -> tuple[float, tuple[Step, ...]]:
-        """When the first began, and all steps of the last minutes, the oldest first; the last one is under way."""
+        """When the first began, and all steps of the last minutes, the oldest first; the last one is under way.
+
+        What operators ask, consoles and pages above all, isn't in them: an idle gateway is seen to be idle.
+        """
         self.take_in()
         last = int(now // STEP_S)
         numbers = range(last - STEPS + 1, last + 1)
         return numbers[0] * STEP_S, tuple(_step(self._all.get(number)) for number in numbers)
 
     def per_s(self, now: float) -> float:
-        """Requests a second, of the last ten seconds."""
+        """Requests a second, of the last ten seconds, without the operators'."""
         self.take_in()
         return _per_s(self._all, now)
 

@@ -107,6 +107,13 @@ def test_how_long_a_websocket_was_open_is_no_time_that_somebody_waited():
     assert found.count(Kind.HOST, "app", NOW).p95_s == pytest.approx(0.01, rel=0.1)
 
 
+def test_an_idle_gateway_is_idle_however_many_look_on():
+    found = counted(*(record(NOW - 5, kind=Kind.ADMIN, name=b"admin", took_s=3600.0) for _ in range(20)))
+    assert found.per_s(NOW) == 0
+    assert sum(step.requests for step in found.steps(NOW)[1]) == 0
+    assert found.count(Kind.ADMIN, "admin", NOW).requests == 20
+
+
 def test_names_are_bounded(monkeypatch):
     monkeypatch.setattr(rates, "NAMES_MAX", 3)
     found = counted(*(record(name=b"%d" % number) for number in range(9)))
