@@ -31,7 +31,7 @@ from vestibule.web.admin.table import ITEMS, MANAGING
 Handler: TypeAlias = Callable[[Desk, Ask], Awaitable[Response]]
 Message: TypeAlias = MutableMapping[str, Any]
 
-#: path → handler by method; HEAD is answered as GET
+#: path → handler by method; HEAD is answered as GET, but for `WITHOUT_HEAD`
 PAGES: Final[Mapping[str, Mapping[str, Handler]]] = MappingProxyType(
     {
         "/": {"GET": overview.overview},
@@ -57,6 +57,8 @@ PAGES: Final[Mapping[str, Mapping[str, Handler]]] = MappingProxyType(
 )
 OPEN: Final = frozenset({"/sign-in"})
 """Pages for who isn't signed in."""
+WITHOUT_HEAD: Final = frozenset({"/live", "/traffic/live", "/audit/export"})
+"""What goes on and on, or is noted in the trail, though nothing of it is sent."""
 BY_OURS_ALONE: Final = frozenset({"/audit/export", "/audit/verify"})
 """To which no link of another site leads: it would be in the trail that they had the copy made."""
 _OF_PROGRAMS: Final = frozenset({"/api", "/metrics"})
@@ -146,7 +148,8 @@ class Pages:
         pattern, places, handlers = self._page(ask.path)
         if pattern in BY_OURS_ALONE:
             check_page(ask, by_link=False)
-        handler = handlers.get("GET" if ask.method == "HEAD" else ask.method)
+        as_get = ask.method == "HEAD" and pattern not in WITHOUT_HEAD
+        handler = handlers.get("GET" if as_get else ask.method)
         if handler is None:
             raise ClientError("this page takes other methods", code="method_not_allowed", status=405)
         # 3. Who asks; a form is one that they were shown.

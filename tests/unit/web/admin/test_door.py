@@ -100,6 +100,13 @@ def test_to_what_leaves_a_trace_no_other_site_leads(hall, path):
         assert (site, hall.get(path, sec_fetch_site=site).status) == (site, status)
 
 
+def test_what_is_not_sent_is_not_made(hall):
+    signed_in(hall)
+    for path, status in (("/live", 405), ("/traffic/live", 405), ("/audit/export", 405), ("/people", 200)):
+        headers = {"sec_fetch_site": "same-origin"}
+        assert (path, hall.send("HEAD", path, b"", headers).status) == (path, status)
+
+
 def test_signing_out_takes_the_cookie_back(hall):
     signed_in(hall)
     reply = hall.post("/sign-out")
