@@ -11,6 +11,8 @@ from typing import Final, TypeAlias
 import msgspec
 
 RING_REQUESTS: Final = 5000
+PATH_MAX_BYTES: Final = 2048
+"""So much of a path is kept, so that whoever sends long ones fills no memory."""
 SWITCHED: Final = 101
 """Status of a WebSocket: how long it took is how long it was open, and says nothing of who was kept waiting."""
 

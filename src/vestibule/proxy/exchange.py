@@ -22,7 +22,7 @@ from typing import Protocol
 
 from vestibule.core.route import Host, Site
 from vestibule.model import Caller, Session
-from vestibule.observe.traffic import Kind, Record
+from vestibule.observe.traffic import PATH_MAX_BYTES, Kind, Record
 from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.traceparent import MADE_CHARS, begun, span_of
 
@@ -211,7 +211,7 @@ def record_of(  # noqa: PLR0917 - made for each request: names would cost more t
         kind,
         name,
         head.method,
-        head.target.path,
+        head.target.path[:PATH_MAX_BYTES],
         status,
         took_s,
         case.address,

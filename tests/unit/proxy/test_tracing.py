@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.proxy.plane import Plane
 from tests.unit.proxy.test_calling import Api
-from vestibule.observe.traffic import Kind
+from vestibule.observe.traffic import PATH_MAX_BYTES, Kind
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -83,3 +83,10 @@ def test_a_record_says_who_asked_and_how_long_the_backend_took(plane):
     assert (record.person, record.user_id) == ("ada@app.example", plane.session.user_id)
     assert record.provider == plane.session.identities[0].client
     assert record.backend_s > 0
+
+
+def test_a_record_keeps_no_more_of_a_long_path_than_it_may(plane):
+    path = b"/" + b"x" * (PATH_MAX_BYTES + 100)
+    plane.get(path, cookie=plane.sign_in("ada@app.example"))
+    assert plane.backend.requests[-1].target.startswith(path)
+    assert plane.traffic.ring[-1].path == path[:PATH_MAX_BYTES]
