@@ -196,7 +196,8 @@ def bare_scope(exchange: Exchange) -> dict[str, Any]:
         headers.append((b"content-length", b"%d" % head.content_length))
     return {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        # Not 2.4: by that a stream learns from `send` alone that nobody listens, and ours never says so.
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": f"1.{head.minor}",
         "method": head.method.decode("ascii"),
         "scheme": exchange.listener.scheme,

@@ -108,7 +108,8 @@ class Api:
         lines += [(name.encode("ascii"), one.encode("ascii")) for name, one in headers.items()]
         return {
             "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            # Not 2.4: by that a stream learns from `send` alone that nobody listens, and ours never says so.
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.1",
             "method": method,
             "scheme": "http",
