@@ -60,8 +60,6 @@ CREDENTIAL_REVEALED: Final = "credential.revealed"
 """Somebody was shown the tokens of a credential."""
 LOG_LEVELS_CHANGED: Final = "log.levels_changed"
 """Other things are logged, or more, or less."""
-CONFIGURATION_RELOADED: Final = "configuration.reloaded"
-"""Another configuration is in force."""
 MESSAGE_RETRIED: Final = "message.retried"
 """A message that a webhook did not take is tried again."""
 MESSAGE_DISCARDED: Final = "message.discarded"
@@ -98,7 +96,6 @@ NAMES: Final = (
     TOKEN_REVOKED,
     CREDENTIAL_REVEALED,
     LOG_LEVELS_CHANGED,
-    CONFIGURATION_RELOADED,
     MESSAGE_RETRIED,
     MESSAGE_DISCARDED,
     AUDIT_EXPORTED,
