@@ -130,3 +130,8 @@ def _chunked(data: bytes) -> tuple[bytes, list, bytes]:
         if not line:
             return body, _fields(lines), data
         lines.append(line)
+
+
+def untraced(message: Message) -> list[tuple[bytes, bytes]]:
+    """The header fields but the one that is another each time: the gateway's own span."""
+    return [(name, value) for name, value in message.fields if name != b"traceparent"]

@@ -133,9 +133,12 @@ def test_health_and_readiness_are_open_and_everything_else_is_not(administered: 
     assert list(administered.client.users()) == []
     assert administered.ask("GET", "/healthz") == (200, {"status": "ok"})
     assert administered.ask("GET", "/readyz") == (200, {"status": "ready"})
-    for path in ("/", "/api/v1/users", "/api/v1/openapi.json", "/metrics", "/api/v1", "/docs"):
+    for path in ("/api/v1/users", "/api/v1/openapi.json", "/metrics", "/api/v1"):
         status, problem = administered.ask("GET", path)
         assert (status, problem["code"]) == (401, "admin_token_required"), path
+    # Beside the API are pages: who isn't signed in is led to where one signs in, and told nothing.
+    for path in ("/", "/people", "/audit/verify", "/configuration"):
+        assert administered.ask("GET", path) == (303, None), path
 
 
 def test_the_socket_is_for_its_owner_alone_and_gone_after_the_end(administered: Administered):

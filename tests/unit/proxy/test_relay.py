@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers.messages import UnreadableError, read_answers, read_requests
+from tests.helpers.messages import UnreadableError, read_answers, read_requests, untraced
 from tests.helpers.transport import FakeLoop
 from tests.unit.proxy.plane import Plane, ok, request
 
@@ -612,11 +612,6 @@ TALK = (
     + request(b"/public", b"Connection: close")
 )
 REPLY = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n"
-
-
-def untraced(got) -> list[tuple[bytes, bytes]]:
-    """The header fields but the one that is another each time."""
-    return [(name, value) for name, value in got.fields if name != b"traceparent"]
 
 
 def talk(pieces: list[bytes]) -> tuple[list, list]:

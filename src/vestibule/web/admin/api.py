@@ -5,6 +5,7 @@ It is the same application that programs call, so scopes, checks and the trail a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -66,11 +67,13 @@ class Api:
         self, method: str, path: str, value: Any = None, headers: Mapping[str, str] | None = None
     ) -> bytes:
         """The body of the answer. Raises Refused, Failed, Invalid."""
-        body = b"" if value is None else msgspec.json.encode(value, enc_hook=_revealed)
+        bodies = [b"" if value is None else msgspec.json.encode(value, enc_hook=_revealed)]
         status, answered = 0, bytearray()
 
         async def receive() -> Message:
-            return {"type": "http.request", "body": body, "more_body": False}
+            if not bodies:
+                await asyncio.Event().wait()  # who asks stays until the answer is whole
+            return {"type": "http.request", "body": bodies.pop(), "more_body": False}
 
         async def send(message: Message) -> None:
             nonlocal status
