@@ -46,7 +46,8 @@ class Network:
 
 
 NETWORK = Network()
-#: where a document can't say all: a cursor is none that a list gave, an address or a provider can't work
+#: where a document can't say all: a cursor is none that a list gave, an address or a provider can't work, a time is
+#: too long ago, there is no such component
 REFUSE_MORE = (
     "listUsers",
     "listIdentities",
@@ -61,6 +62,9 @@ REFUSE_MORE = (
     "listSessions",
     "listAudit",
     "updateSession",
+    "revealCredential",
+    "tellEvents",
+    "updateLogLevels",
 )
 EXPECTED = ["2XX", 401, 403, 404, 409, 412, 422, 428]
 CONFIG = SchemathesisConfig.from_dict(
@@ -83,7 +87,11 @@ BOUNDED = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-schema = schemathesis.openapi.from_asgi(DOCUMENT, NETWORK, config=CONFIG, headers=AUTHORIZATION)
+#: a stream has no end; its own tests are in tests/unit/web/api/test_traffic.py
+ENDLESS = "streamTraffic"
+schema = schemathesis.openapi.from_asgi(DOCUMENT, NETWORK, config=CONFIG, headers=AUTHORIZATION).exclude(
+    operation_id=ENDLESS
+)
 
 
 @schema.parametrize()

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Path, Query
@@ -33,6 +33,9 @@ BATCH_MAX: Final = 150
 TRACE_MAX: Final = 500
 DEPTH_MAX: Final = 60
 _encode: Final = msgspec.json.Encoder().encode
+_EVENTS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "Done.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
 
 
 class Wanted(Model):
@@ -91,7 +94,12 @@ async def list_page(at: At, asked: Annotated[Listed, Query()]) -> Response:
     return answer(TrafficPage(items=tuple(reversed(found)), last_seq=traffic.last_seq))
 
 
-@router.get("/traffic/stream", operation_id="streamTraffic", responses=errors(422) | answers(tuple[Row, ...]))
+@router.get(
+    "/traffic/stream",
+    operation_id="streamTraffic",
+    response_class=Response,
+    responses=errors(422) | _EVENTS,
+)
 async def stream(at: At, asked: Annotated[Wanted, Query()]) -> Response:
     """Requests as they end: server-sent events, each a list of them, the oldest first; an empty list goes on."""
     at.office.streams.check()

@@ -13,7 +13,8 @@ import msgspec
 from tests.unit.web.api.shown import shown_by
 from tests.unit.web.asgi import Reply
 from vestibule.core.lifetimes import USUAL
-from vestibule.core.route import Host, RouteTable
+from vestibule.core.policy import policy_of
+from vestibule.core.route import Backend, Host, Route, RouteTable, routes_of
 from vestibule.core.seal import Key, KeyRing
 from vestibule.core.vouched import Standing
 from vestibule.core.webhook import Webhook
@@ -43,8 +44,11 @@ from vestibule.web.api.office import Office
 
 NOW = 1_800_000_000.0
 RING = KeyRing((Key("k1", b"0123456789abcdef0123456789abcdef"),))
-HOST = Host(name=b"app.example.com", title="app", clients={}, sign_in=("google",), takes_more=True)
-OTHER = Host(name=b"other.example.com", title="other", clients={}, sign_in=("github",))
+ROUTES, _ = routes_of([Route(prefix=b"", backend=Backend(internal="echo"), policy=policy_of(allow=()))])
+HOST = Host(
+    name=b"app.example.com", title="app", clients={}, routes=ROUTES, sign_in=("google",), takes_more=True
+)
+OTHER = Host(name=b"other.example.com", title="other", clients={}, routes=ROUTES, sign_in=("github",))
 OKTA: dict[str, Any] = {
     "id": "okta",
     "provider_type": "oidc",
