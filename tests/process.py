@@ -17,6 +17,8 @@ import pytest
 
 READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 10.0
+QUIET_S = 0.08
+QUIET_WITHIN_S = 2.0
 GROUP_GONE_WITHIN_S = 2.0  # a zombie its new parent never collects keeps a group in the table, but no port
 
 
@@ -55,6 +57,17 @@ class Process:
     def log(self) -> str:
         """All it wrote so far."""
         return self._log.read_text("utf-8", "replace") if self._log.exists() else ""
+
+    @property
+    def whole_log(self) -> str:
+        """All it wrote, once nothing came for a moment: lines may be written by a thread, a little after the answer."""
+        text, deadline = self.log, time.monotonic() + QUIET_WITHIN_S
+        while self.returncode is None and time.monotonic() < deadline:
+            time.sleep(QUIET_S)
+            before, text = text, self.log
+            if text == before:
+                break
+        return text
 
     @property
     def returncode(self) -> int | None:

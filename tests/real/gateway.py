@@ -37,7 +37,7 @@ class Gateway:
     @property
     def log(self) -> str:
         """What it wrote to stdout and stderr, over all its starts."""
-        return self.process.log
+        return self.process.whole_log
 
     def wait(self) -> None:
         """Returns once it accepts, says `ready` and answers `GET /` with whatever it answers."""
