@@ -142,12 +142,18 @@ def test_the_token_that_commands_show_is_no_setting(desk: Desk) -> None:
         ("VESTIBULE_GATEWAY_WORKERS", "VESTIBULE_GATEWAY_WORKERS: `workers` is a whole number"),
         ("VESTIBULE_ACME_EMAIL", "VESTIBULE_ACME_EMAIL: the block `acme` is not in this version yet"),
         ("VESTIBULE_ADMIN_LISTEN", "VESTIBULE_ADMIN_LISTEN: `x` is no address to listen on"),
-        ("VESTIBULE_ADMIN_ALLOW", "VESTIBULE_ADMIN_ALLOW: `allow` is not in this version yet"),
     ],
 )
 def test_an_override_without_effect_is_a_fault(desk: Desk, variable: str, expected: str) -> None:
     (fault,) = desk.faults(HOST, environ={variable: "x"})
     assert fault.startswith(expected)
+
+
+def test_who_may_use_the_admin_pages_is_taken_from_the_environment_too(desk: Desk) -> None:
+    faults = desk.faults(
+        HOST, environ={"VESTIBULE_ADMIN_LISTEN": "127.0.0.1:9000", "VESTIBULE_ADMIN_ALLOW": "x"}
+    )
+    assert any(fault.startswith("VESTIBULE_ADMIN_ALLOW: `x` is no rule") for fault in faults), faults
 
 
 def test_the_variables_of_the_way_without_a_file_are_told_to_do_nothing_beside_one(desk: Desk) -> None:
