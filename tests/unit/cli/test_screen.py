@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from msgspec.structs import replace
 
@@ -63,8 +65,8 @@ def loaded(tmp_path):
 
 
 def squeezed(text: str) -> str:
-    """Without what wraps lines: a long path is broken anywhere."""
-    return "".join(text.split())
+    """Without what wraps and colours lines: a long path is broken anywhere."""
+    return "".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -100,8 +100,12 @@ class Hall:
     async def _call(self, scope: dict[str, Any], body: bytes) -> Reply:
         sent: list[Any] = []
 
+        bodies = [body]
+
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
+            if not bodies:
+                await asyncio.Event().wait()  # who asked stays
+            return {"type": "http.request", "body": bodies.pop(), "more_body": False}
 
         async def send(message: Any) -> None:
             sent.append(message)
