@@ -25,6 +25,7 @@ demo: setup ## runs the whole product on loopback, nothing to register
 test: lint $(NODE)/node_modules/.installed ## runs every test, against real servers too
 	@tools/servers.sh
 	@tools/keycloak.sh
+	@tools/sslyze.sh
 	$(VENV)/bin/pytest -m "not soak" -n $(JOBS) --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.dev ## checks style and types, changes nothing

@@ -66,9 +66,10 @@ def run(
     subject: Busy,
     seconds: float,
     script: Path | None = None,
+    connections: int = CONNECTIONS,
 ) -> Load:
     """Load a URL for so long; `script` makes the requests differ. Raises BenchError when an answer was not good."""
-    argv = ["taskset", "-c", str(core), needed("wrk", "wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s"]
+    argv = ["taskset", "-c", str(core), needed("wrk", "wrk"), "-t1", f"-c{connections}", f"-d{seconds:.0f}s"]
     if script is not None:
         argv += ["-s", str(script)]
     for header in headers:

@@ -15,6 +15,7 @@ from bench.process import Cores, Process, accepts, answers, free_ports, needed
 
 CLIENT_ID = "bench"
 BIG_BYTES = 1 << 30
+LONG_BYTES = 1 << 16
 PAGE = "<!doctype html><title>page</title><p>" + "a page of a few lines, as apps have them. " * 97 + "\n"
 SMALL = "x" * 99 + "\\n"
 
@@ -43,18 +44,23 @@ http {{
 """
 
 # Small answers, each to those only that come by the way that is measured: a request that was not signed in, or a
-# call without its token, is a 403, and wrk counts it as a failure.
+# call without its token, is a 403, and wrk counts it as a failure. What is sent to /body is read to its end before it
+# is answered.
 _BACKEND = """\
     server {{
         listen 127.0.0.1:{plain} backlog=1024;
         location / {{ return 200 "{small}"; }}
         location = /big {{ root {files}; }}
+        location = /long {{ root {files}; }}
+        location = /body {{ proxy_pass http://127.0.0.1:{plain}/; }}
     }}
     server {{
         listen 127.0.0.1:{signed} backlog=1024;
         location / {{ if ($http_user_id = "") {{ return 403; }} return 200 "{small}"; }}
         location = /handle {{ return 200 "$http_proxy_session"; }}
         location = /big {{ root {files}; }}
+        location = /long {{ root {files}; }}
+        location = /body {{ proxy_pass http://127.0.0.1:{plain}/; }}
     }}
     server {{
         listen 127.0.0.1:{oauth2_proxy} backlog=1024;
@@ -88,6 +94,17 @@ _PROXY = """\
         location = /big {{ proxy_buffering off; proxy_pass http://backend; }}
         location = /sink {{ proxy_request_buffering off; proxy_pass http://sink; }}
     }}
+"""
+
+_CADDY = """\
+{{
+    admin off
+    auto_https off
+}}
+http://:{port} {{
+    bind 127.0.0.1
+    reverse_proxy 127.0.0.1:{plain}
+}}
 """
 
 _VESTIBULE = """\
@@ -204,6 +221,7 @@ class Ports(NamedTuple):
     vestibule: int
     call: int
     nginx: int
+    caddy: int
     other: int
     vouch: int
     check: int
@@ -224,6 +242,7 @@ class Stage:
         self.files = directory / "files"
         (self.files / "static").mkdir(parents=True)
         (self.files / "static" / "page.html").write_text(PAGE, "ascii")
+        (self.files / "long").write_bytes(b"x" * LONG_BYTES)
         with (self.files / "big").open("wb") as big:
             big.truncate(BIG_BYTES)
         self._starts = 0
@@ -289,6 +308,14 @@ class Stage:
             port=ports.nginx, plain=ports.plain, api=ports.api, sink=ports.sink, files=self.files
         )
         return self._nginx("proxy", proxy, self.cores.subject, workers)
+
+    def caddy(self) -> Process:
+        """Start Caddy as a plain reverse proxy, not waited for."""
+        file = self.directory / "Caddyfile"
+        file.write_text(_CADDY.format(port=self.ports.caddy, plain=self.ports.plain), "utf-8")
+        argv: list[str | Path] = [needed("caddy", "caddy"), "run", "--adapter", "caddyfile", "--config", file]
+        env = {"XDG_DATA_HOME": str(self.directory), "GOMAXPROCS": "1"}
+        return self._start("caddy", argv, self.cores.subject, env)
 
     def oauth2_proxy(self, binary: Path) -> Process:
         """Start oauth2-proxy with its sessions in the cookie, as it comes, and without logs; not waited for."""

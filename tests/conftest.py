@@ -189,7 +189,7 @@ def gateway(
         directory.mkdir(mode=0o700)
         text = configuration.replace("{port}", str(port))
         gateway = Gateway(text, directory, port=port, ca_file=ca_file, env=env)
-        servers.callback(lambda: (print(f"--- gateway on {port}\n{gateway.log}"), gateway.stop()))
+        servers.callback(lambda: (gateway.stop(), print(f"--- gateway on {port}\n{gateway.process.shown}")))
         gateway.wait()
         return gateway
 
@@ -229,5 +229,5 @@ def tls(ca: trustme.CA) -> ssl.SSLContext:
 
 def _kept(servers: contextlib.ExitStack, process: Process) -> Process:
     servers.callback(process.stop)
-    servers.callback(lambda: print(f"--- {process.name}\n{process.log}"))
+    servers.callback(lambda: print(f"--- {process.name}\n{process.shown}"))
     return process

@@ -17,8 +17,11 @@ import pytest
 
 READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 10.0
+ENDS_WITHIN_S = 60.0
 QUIET_S = 0.08
-QUIET_WITHIN_S = 2.0
+SHOWN_LINES = 40
+SHOWN_LINE_CHARS = 1000
+QUIET_WITHIN_S = 10.0
 GROUP_GONE_WITHIN_S = 2.0  # a zombie its new parent never collects keeps a group in the table, but no port
 
 
@@ -59,13 +62,24 @@ class Process:
         return self._log.read_text("utf-8", "replace") if self._log.exists() else ""
 
     @property
+    def shown(self) -> str:
+        """The end of its log, as a failed test shows it: with all of it nobody would find what failed."""
+        lines = self.log.splitlines()
+        left_out = [f"({len(lines) - SHOWN_LINES} lines before)"] if len(lines) > SHOWN_LINES else []
+        return "\n".join(left_out + [line[:SHOWN_LINE_CHARS] for line in lines[-SHOWN_LINES:]])
+
+    @property
     def whole_log(self) -> str:
-        """All it wrote, once nothing came for a moment: lines may be written by a thread, a little after the answer."""
+        """All it wrote, once nothing came for a moment: lines may be written by a thread, a little after the answer.
+
+        On a busy machine that thread may have to wait for longer: as long as one of its threads would run, it isn't over.
+        """
         text, deadline = self.log, time.monotonic() + QUIET_WITHIN_S
         while self.returncode is None and time.monotonic() < deadline:
             time.sleep(QUIET_S)
+            is_idle = not _would_run(self.pid)
             before, text = text, self.log
-            if text == before:
+            if text == before and is_idle:
                 break
         return text
 
@@ -89,9 +103,9 @@ class Process:
         deadline = time.monotonic() + within_s
         while not is_ready():
             if self.returncode is not None:
-                pytest.fail(f"{self.name} ended with {self.returncode} before it {what}:\n{self.log}")
+                pytest.fail(f"{self.name} ended with {self.returncode} before it {what}:\n{self.shown}")
             if time.monotonic() > deadline:
-                pytest.fail(f"{self.name} did not come to {what!r} in {within_s:.0f} s:\n{self.log}")
+                pytest.fail(f"{self.name} did not come to {what!r} in {within_s:.0f} s:\n{self.shown}")
             time.sleep(0.02)
 
     def kill(self) -> None:
@@ -103,7 +117,7 @@ class Process:
         """Sends the signal to the process alone."""
         self._popen.send_signal(number)
 
-    def wait(self, timeout_s: float = STOP_WITHIN_S) -> int:
+    def wait(self, timeout_s: float = ENDS_WITHIN_S) -> int:
         """Its exit status."""
         return self._popen.wait(timeout_s)
 
@@ -136,6 +150,17 @@ def needed(command: str, package: str = "") -> str:
             f"{command} is missing: tools/servers.sh {package or command} (make test does it when it may)"
         )
     return found
+
+
+def _would_run(pid: int) -> bool:
+    """Whether a thread of the process, or of what it started, runs or would if it was its turn."""
+    with contextlib.suppress(OSError):  # it has ended meanwhile
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            if (task / "stat").read_text("utf-8").rpartition(")")[2].split()[0] in {"R", "D"}:
+                return True
+            if any(map(_would_run, map(int, (task / "children").read_text("ascii").split()))):
+                return True
+    return False
 
 
 def _die_with_parent() -> list[str]:

@@ -7,4 +7,5 @@ if ! uv=$(command -v "${UV:-uv}"); then
 fi
 compile() { "$uv" pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml "$@"; }
 compile --group build --output-file requirements.lock
-compile --extra otel --group build --group dev --output-file requirements-dev.lock
+compile --extra otel --extra keyring --group build --group dev --output-file requirements-dev.lock
+"$uv" pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 tools/sslyze.txt --output-file tools/sslyze.lock

@@ -6,7 +6,7 @@ set -eu
 unpacked=$PWD/build/debian
 starters=$PWD/build/servers
 PATH=$PATH:/usr/sbin:$starters
-[ $# -gt 0 ] || set -- nginx caddy haproxy varnish chromium postgresql redis-server faketime prometheus
+[ $# -gt 0 ] || set -- nginx caddy haproxy varnish chromium postgresql redis-server faketime prometheus pebble bind9 nghttp2-client slowhttptest libnss3-tools libnginx-mod-stream
 
 starter() { # starter NAME PROGRAM: a command that finds the unpacked libraries and fonts
     libraries=$(find "$unpacked/usr/lib" "$unpacked/lib" -name '*.so*' -printf '%h\n' 2>/dev/null | sort -u | tr '\n' ':')
@@ -20,6 +20,10 @@ is_here() { # is_here PACKAGE: Debian keeps PostgreSQL's own programs off the PA
     case $1 in
         varnish) command -v varnishd ;;
         postgresql) command -v initdb || ls /usr/lib/postgresql/*/bin/initdb ;;
+        bind9) command -v named ;;
+        nghttp2-client) command -v h2load ;;
+        libnss3-tools) command -v certutil ;;
+        libnginx-mod-stream) ls /usr/lib/nginx/modules/ngx_stream_module.so || ls "$unpacked/usr/lib/nginx/modules/ngx_stream_module.so" ;;
         prometheus) command -v promtool || ls "$unpacked/usr/bin/promtool" ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1
@@ -37,9 +41,13 @@ for command in "$@"; do # each is named as its Debian package
                     starter "${program##*/}" "${program#"$unpacked"}"
                 done
                 ;;
-            caddy) starter caddy /usr/bin/caddy ;;
+            caddy | pebble | slowhttptest) starter "$command" "/usr/bin/$command" ;;
+            nghttp2-client) starter h2load /usr/bin/h2load ;;
+            libnss3-tools) starter certutil /usr/bin/certutil ;;
+            bind9) starter named /usr/sbin/named ;;
             varnish) starter varnishd /usr/sbin/varnishd ;;
             faketime) starter faketime /usr/bin/faketime ;;
+            libnginx-mod-stream) ;;
             prometheus) ;; # its programs need nothing of what is unpacked: tests call them where they are
             redis-server) starter redis-server /usr/bin/redis-server ;;
             *) starter "$command" "/usr/sbin/$command" ;;

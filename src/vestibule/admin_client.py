@@ -92,6 +92,26 @@ class AppToken(msgspec.Struct, frozen=True, kw_only=True):
     seen_at: datetime | None
 
 
+class MachineKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A key of a machine; `key` is there when it was just made."""
+
+    id: str
+    machine: str
+    name: str
+    created_at: datetime
+    expires_at: datetime | None
+    seen_at: datetime | None
+    key: str | None = None
+
+
+class HeldToken(AppToken, frozen=True, kw_only=True):
+    """An app token, and whose it is."""
+
+    user_id: str
+    person: str
+    disabled: bool
+
+
 class Happened(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that happened."""
 
@@ -210,6 +230,10 @@ class AdminClient(Watching):
         """A user's app tokens, without themselves."""
         return self._list(f"/users/{segment(user_id)}/tokens", {}, AppToken)
 
+    def app_tokens(self) -> Iterator[HeldToken]:
+        """All app tokens of all users, fetched page by page."""
+        return self._list("/app-tokens", {}, HeldToken)
+
     def revoke_user_token(self, user_id: str, token_id: str) -> None:
         """End an app token of a user."""
         self._call("DELETE", f"/users/{segment(user_id)}/tokens/{segment(token_id)}")
@@ -300,6 +324,21 @@ class AdminClient(Watching):
         """End a token."""
         self._call("DELETE", f"/tokens/{segment(token_id)}")
 
+    def machine_keys(self) -> Iterator[MachineKey]:
+        """All keys of machines, without themselves."""
+        return self._list("/machine-keys", {}, MachineKey)
+
+    def create_machine_key(self, machine: str, name: str = "", life_s: int | None = None) -> MachineKey:
+        """A new key of a machine, with itself."""
+        given: dict[str, Any] = {"machine": machine, "name": name}
+        if life_s is not None:
+            given["expires_in"] = life_s
+        return self._one("POST", "/machine-keys", MachineKey, given)
+
+    def revoke_machine_key(self, key_id: str) -> None:
+        """End a key of a machine."""
+        self._call("DELETE", f"/machine-keys/{segment(key_id)}")
+
     # -- explanations -------------------------------------------------------------------------
 
     def audit(
@@ -327,6 +366,10 @@ class AdminClient(Watching):
         }
         return self._list("/audit", filters, Happened)
 
+    def event(self, event_id: str) -> Happened:
+        """One thing that has happened. Raises VestibuleError `not_found`."""
+        return self._one("GET", f"/audit/{segment(event_id)}", Happened)
+
     def explain(self, url: str, *, who: str = "", method: str = "GET", address: str = "") -> Explanation:
         """What a request by this user (id, address or login; empty: nobody) gets at an address, and why."""
         asked = {"url": url, "as": who, "method": method, "address": address}
@@ -337,7 +380,7 @@ class AdminClient(Watching):
 
     def _list(self, path: str, filters: Mapping[str, str | bool | None], of: Any) -> Iterator[Any]:
         query = {name: _text(value) for name, value in filters.items() if value not in {None, ""}}
-        if path.rpartition("/")[2] not in {"identity-providers", "tokens"}:
+        if path.rpartition("/")[2] not in {"identity-providers", "machine-keys", "tokens"}:
             query["limit"] = str(PAGE)
         while True:
             asked = f"{path}?{urlencode(query)}" if query else path

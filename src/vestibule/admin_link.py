@@ -256,6 +256,8 @@ def _why(where: str, exc: Exception) -> str:
         return f'nothing listens at {where}: start the gateway with admin {{ listen = "…" }}'
     if isinstance(exc, TimeoutError):
         return f"the gateway at {where} does not answer: look at its log"
+    if isinstance(exc, http.client.RemoteDisconnected):
+        return f"the gateway at {where} ended, or was started anew, before it answered: look at its log"
     if is_socket and isinstance(exc, OSError) and exc.errno is None:
         return f"the path {path} is too long for a Unix socket: go to a folder from which it is shorter"
     return f"the gateway at {where} can't be reached: {exc}"

@@ -263,13 +263,26 @@ class ProviderState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CertificateState(msgspec.Struct, frozen=True, kw_only=True):
-    """One certificate."""
+    """One certificate, or a name that has to have one."""
 
     names: tuple[str, ...]
     issuer: str
-    expires_at: datetime
+    """Empty: there is none yet."""
+    expires_at: datetime | None
+    """None: there is none yet."""
     source: str
     detail: str = ""
+    state: Literal["good", "waiting", "ordering", "failing"] = "good"
+    """How getting it goes, whenever it ends: an old one that serves on while it can't be renewed is `failing`.
+
+    `waiting`: nothing was begun yet.
+    """
+    why: str = ""
+    """What was wrong the last time; empty: nothing was."""
+    advice: str = ""
+    """What to do about that."""
+    next_at: datetime | None = None
+    """When it is tried again; None: within seconds, or there is nothing to try."""
 
 
 # -- a session's credentials --------------------------------------------------------------------------
@@ -336,7 +349,25 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """`file:line:col: message`; not empty: it can't be loaded, and what is in force stays."""
     warnings: tuple[str, ...]
     restart: tuple[str, ...]
-    """What takes a restart, a sentence each; empty: all of it can be applied while running."""
+    """What takes more than a reload, as `faults`; empty: all of it can be put in force while running."""
+    fingerprint: str
+    """Of what the files say: sent back as `If-Match`, what was looked at is what is put in force."""
+
+
+class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reload has put in force."""
+
+    added: tuple[str, ...]
+    """Blocks, as `host app.example.com`."""
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+class Upgraded(msgspec.Struct, frozen=True, kw_only=True):
+    """Another program has taken the place of the one that was asked."""
+
+    is_upgraded: bool = True
 
 
 class Levels(msgspec.Struct, frozen=True, kw_only=True):

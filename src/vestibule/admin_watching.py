@@ -92,6 +92,17 @@ class Watching:
         """What the files say now that isn't in force."""
         return self._get("/configuration/difference", model.Difference)
 
+    def reload(self, fingerprint: str = "") -> model.Reloaded:
+        """Put in force what the files say; with the fingerprint of a difference nothing else than was looked at."""
+        body = self._link.call(
+            "POST", "/configuration/reload", if_match=f'"{fingerprint}"' if fingerprint else ""
+        )
+        return self._decoded(body, model.Reloaded)
+
+    def upgrade(self) -> model.Upgraded:
+        """Have the program that is installed now take the gateway's place. Raises VestibuleError `not_upgraded`."""
+        return self._decoded(self._link.call("POST", "/upgrade"), model.Upgraded)
+
     def levels(self) -> model.Levels:
         """How much is logged."""
         return self._get("/log/levels", model.Levels)
@@ -111,6 +122,10 @@ class Watching:
         """All of the trail behind this row, a line of JSON a row; filters as of `AdminClient.audit`, as texts."""
         query = _query({"after": str(after or ""), **filters})
         return self._link.lines(f"/audit/export{query}", silence_s=STREAM_SILENCE_S)
+
+    def renew_certificate(self, name: str) -> None:
+        """Have the certificate of this name ordered anew."""
+        self._link.call("POST", f"/certificates/{segment(name)}/renew")
 
     def dead_letters(self) -> tuple[model.DeadLetter, ...]:
         """Messages that webhooks did not take."""

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from vestibule.certifying import Certifying, Means
+from vestibule.core.acme import Acme
 from vestibule.core.lifetimes import Lifetimes
 from vestibule.core.postgres import Postgres
 from vestibule.core.registration import Rules
@@ -29,11 +31,13 @@ from vestibule.service.devices import Devices
 from vestibule.service.events import Events
 from vestibule.service.flow import Driver
 from vestibule.service.keys import KeySets
+from vestibule.service.machine_keys import MachineKeys
 from vestibule.service.offer import Offer
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
 from vestibule.service.registry import Registry
 from vestibule.service.sessions import Sessions
+from vestibule.service.shelf import Shelf
 from vestibule.service.standing import standing_of
 from vestibule.service.webhooks import Webhooks
 from vestibule.store import base, records
@@ -63,6 +67,10 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
     """Who is told what happens."""
     audit_keep_s: float
     """How long what happened is kept."""
+    acme: Acme | None
+    """Which certificates are ordered."""
+    tries: base.Tries
+    shelf: Shelf
     tls: ssl.SSLContext
     log: Log
     meter: Meter
@@ -75,13 +83,13 @@ class BackOffice:
         self._basis = basis
         self.on_offer: Callable[[Offer], None] = lambda _offer: None
         """Told of other providers before the data plane is."""
-        self._fetcher = Fetcher(
+        self.fetcher = Fetcher(
             transport=AiohttpTransport(tls=basis.tls),
             allow=basis.fetch_allow,
             deadline_s=basis.fetch_timeout_s,
         )
-        self.key_sets = KeySets(self._fetcher.get)
-        self.driver = Driver(self._fetcher, self.key_sets, basis.meter)
+        self.key_sets = KeySets(self.fetcher.get)
+        self.driver = Driver(self.fetcher, self.key_sets, basis.meter)
         self.records = records.open_records(basis.database, basis.log, ring=basis.ring)
         self.events = Events(basis.log, basis.webhooks, key_id=basis.ring.active_id, meter=basis.meter)
         self.events.keep_in(self.records.audit)
@@ -91,7 +99,7 @@ class BackOffice:
             self.records.outbox,
             self.records.dead_letters,
             basis.webhooks,
-            self._fetcher,
+            self.fetcher,
             basis.log,
             meter=basis.meter,
         )
@@ -106,6 +114,7 @@ class BackOffice:
             invitation_s=basis.lifetimes.invitation_s,
         )
         basis.rechecks.tell(self.people)
+        self.machine_keys = MachineKeys(self.records.machine_keys, basis.changes)
         self.app_tokens = AppTokens(
             self.records.app_tokens,
             self.people,
@@ -125,7 +134,22 @@ class BackOffice:
             base_urls=basis.base_urls,
             allow=basis.fetch_allow,
         )
+        self.certifying = Certifying(basis.acme, self._means())
         self._judge_by(self.registry.offer)
+
+    def _means(self) -> Means:
+        basis = self._basis
+        return Means(
+            records=self.records,
+            tries=basis.tries,
+            events=self.events,
+            ring=basis.ring,
+            changes=basis.changes,
+            shelf=basis.shelf,
+            allow=basis.fetch_allow,
+            tls=basis.tls,
+            log=basis.log,
+        )
 
     def _use(self, offer: Offer) -> None:
         """Other providers are in force."""
@@ -140,6 +164,7 @@ class BackOffice:
     async def reseal(self) -> None:
         """Have the active key seal what lasts. Raises StoreError."""
         await provider_secrets.reseal(self.records.identity_providers, self._basis.ring)
+        await self.certifying.reseal()
 
     async def flush(self) -> None:
         """Have told and written what is still to be."""
@@ -158,11 +183,13 @@ class BackOffice:
             await self.records.audit.sweep(now - self._basis.audit_keep_s, limit),
             await self.devices.sweep(now, limit),
             await self.webhooks.sweep(now, limit),
+            await self.records.acme_proofs.sweep(now, limit),
         )
 
     async def close(self) -> None:
         """Close in reverse."""
+        await self.certifying.close()
         await self.events.close()
         await self.webhooks.close()
         await self.records.close()
-        await self._fetcher.close()
+        await self.fetcher.close()

@@ -147,9 +147,13 @@ class SessionClient:
         """The session. Refused: `not_found`."""
         return self._decoded(self._link.call("GET", _one(session_id)), Session)
 
-    def list(self, user_id: str, *, host: str = "") -> Iterator[Session]:
-        """The sessions of a user, the newest first, fetched page by page as they are taken."""
-        query = {"user_id": user_id, "limit": str(PAGE)} | ({"host": host} if host else {})
+    def list(self, user_id: str = "", *, host: str = "") -> Iterator[Session]:
+        """The sessions of a user, at a host, or both, the newest first, fetched page by page as they are taken.
+
+        One of the two is to be said. `host`: as `Session.host` has it.
+        """
+        asked = {"user_id": user_id, "host": host, "limit": str(PAGE)}
+        query = {name: value for name, value in asked.items() if value}
         while True:
             page = self._decoded(self._link.call("GET", f"{_PATH}?{urlencode(query)}"), _Page)
             yield from page.items

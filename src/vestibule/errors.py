@@ -10,6 +10,7 @@
     │   ├── CredentialGone     the session holds no live credentials at that client: signing in there is the way out
     │   ├── CredentialRefused  what stands in Authorization is not good here
     │   ├── TooManyTries       too often, too fast: carries how long to wait
+    │   │   └── Crowded        nobody's doing: too many people at once
     │   ├── UserDisabled       this person's account is switched off here
     │   ├── Invalid            what was to be kept can't work (422): carries every fault with its path
     │   ├── NotFound           there is no such thing (404)
@@ -18,6 +19,7 @@
     │   ├── ProviderUnavailable   it can't be reached, or is failing: nothing is known, try again
     │   ├── ProviderRefused       it answered with an OAuth error: what it said is in `error`
     │   └── ProviderInvalid       it answered with what its protocol forbids, or can't be believed
+    ├── IssueError             a certificate can't be had: whose fault, and what to do about it
     ├── BackendError           the backend's: no connection, no answer, a broken one
     └── StoreError             the store's: it can't be reached, is full, is broken
 
@@ -119,6 +121,13 @@ class TooManyTries(ClientError):
         self.retry_after_s = max(1, math.ceil(wait_s))
 
 
+class Crowded(TooManyTries):
+    """More people want to sign in than can be let in just now; the answer says when to come again (Retry-After)."""
+
+    code = "crowded"
+    status = 503
+
+
 class UserDisabled(ClientError):
     """This person's account was switched off here; signing in again does not help."""
 
@@ -181,6 +190,20 @@ class ProviderInvalid(ProviderError):
     """The provider's answer breaks its protocol or fails a check (signature, issuer, nonce …)."""
 
     code = family = "provider_invalid"
+
+
+class IssueError(VestibuleError):
+    """A certificate can't be had just now: `code` is the authority's own word, the message says what to do about it."""
+
+    code = "certificate_failed"
+
+    def __init__(
+        self, message: str, *, code: str, blame: str, detail: str = "", wait_s: float | None = None
+    ) -> None:
+        """`blame`: of `core.acme_fault.Blame`; `wait_s`: what the authority wants to be left alone for."""
+        super().__init__(message, code=code, detail=detail)
+        self.blame = blame
+        self.wait_s = wait_s
 
 
 class BackendError(VestibuleError):

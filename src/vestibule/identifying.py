@@ -6,7 +6,7 @@ from vestibule.config.compile import Compiled
 from vestibule.observe.log import Log
 from vestibule.opening import Kept, last_word
 from vestibule.providers.base import Refresh
-from vestibule.proxy.lasting import Lasting
+from vestibule.proxy.lasting import Book, Lasting
 from vestibule.service.app_tokens import CREDENTIAL, Bearers
 from vestibule.service.basic import Passwords
 from vestibule.service.bearer import Signed
@@ -14,6 +14,7 @@ from vestibule.service.caller import Callers
 from vestibule.service.grants import Grants
 from vestibule.service.htpasswd import PasswordFiles, files_of
 from vestibule.service.introspection import Opaque
+from vestibule.service.machine_keys import LiveKeys
 from vestibule.service.offer import Offer
 from vestibule.service.proof import Proofs
 from vestibule.service.recheck import Rechecks
@@ -25,8 +26,12 @@ from vestibule.waiting import Late
 class Identifying:
     """Open while the process runs."""
 
-    def __init__(self, compiled: Compiled, kept: Kept, offer: Offer, driver: Late, log: Log) -> None:
+    def __init__(  # noqa: PLR0917 - built at one place
+        self, compiled: Compiled, kept: Kept, offer: Offer, driver: Late, log: Log, book: Book
+    ) -> None:
+        """`book`: what lasts in this process."""
         self._offer = offer
+        self._book = book
         self._build_sessions(compiled, kept, driver, log)
         self._build_callers(compiled, kept, driver, log)
         kept.changes.subscribe(SESSION, self.lasting.session_changed)
@@ -56,7 +61,7 @@ class Identifying:
         self.rechecks = Rechecks(
             self.sessions, self.grants, changes, driver, log, every_s=compiled.lifetimes.restriction_s
         )
-        self.lasting = Lasting(self.sessions, self.rechecks, grace_s=grace_s)
+        self.lasting = Lasting(self.sessions, self.rechecks, grace_s=grace_s, book=self._book)
 
     def _build_callers(self, compiled: Compiled, kept: Kept, driver: Late, log: Log) -> None:
         """Who judges what stands in Authorization."""
@@ -77,6 +82,7 @@ class Identifying:
             opaque=Opaque(self._proofs, driver),
             passwords=self.passwords,
             is_known=self.files.has,
+            keys=LiveKeys(driver.is_live_key, changes, grace_s=compiled.lifetimes.grace_s),
         )
 
     def use(self, offer: Offer) -> None:

@@ -12,7 +12,7 @@ import os
 import resource
 import time
 from collections import Counter
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,7 @@ from vestibule.observe.metrics import (
     BUS_AGE,
     CONNECTIONS,
     LOG_DROPPED,
+    OVERLOAD_REFUSED,
     PROCESS_CPU,
     PROCESS_FILES,
     PROCESS_MEMORY,
@@ -43,6 +44,7 @@ from vestibule.observe.rates import Rates
 from vestibule.observe.trace import Tracer
 from vestibule.observe.traffic import Traffic
 from vestibule.opening import Kept
+from vestibule.proxy.capacity import Capacity
 from vestibule.proxy.listener import Listening
 from vestibule.proxy.remote import Remote, Reporter
 from vestibule.store import split
@@ -68,11 +70,15 @@ class Measuring:
         self._store = kept.store
         self._workers = compiled.workers
         self._tracer: Tracer | None = None
+        self._tracing: Tracing | None = None
         self._started_at = clock.now()
         self._cpu_s = self._dropped = 0.0
+        self._refused = 0
+        self.capacity = Capacity()
+        """What the listeners of sites have room for."""
         self._signed_in = 0
         self._sure_mono = time.monotonic()
-        self.listeners: Sequence[Listening] = ()
+        self.listeners: Callable[[], Sequence[Listening]] = tuple
         self.metrics = Metrics(self.traffic, meter=kept.meter, counts=remote is None)
         self.metrics.here = self.figures
         if remote is None:
@@ -92,11 +98,13 @@ class Measuring:
         meter, cpu_s, dropped = self.metrics.meter, time.process_time(), self._log.dropped
         meter.add(PROCESS_CPU, (self._name,), cpu_s - self._cpu_s)
         meter.add(LOG_DROPPED, (), dropped - self._dropped)
-        self._cpu_s, self._dropped = cpu_s, dropped
-        self._count_rates()
+        meter.add(OVERLOAD_REFUSED, (), self.capacity.refused - self._refused)
+        self._cpu_s, self._dropped, self._refused = cpu_s, dropped, self.capacity.refused
         if self._changes.is_current(time.monotonic()):
             self._sure_mono = time.monotonic()
-        if self._reporter is not None:
+        if self._reporter is None:
+            self._count_rates()
+        else:
             self._reporter.send()
 
     def _count_rates(self) -> None:
@@ -112,7 +120,16 @@ class Measuring:
         if self._tracer is not None:
             self._tracer.close()
 
+    def use(self, compiled: Compiled) -> None:
+        """Another configuration is in force: spans go where it says."""
+        if self._reporter is None and compiled.tracing != self._tracing:
+            if self._tracer is not None:
+                self._tracer.stop()
+                self._tracer = None
+            self._trace(compiled.tracing)
+
     def _trace(self, tracing: Tracing | None) -> None:
+        self._tracing = tracing
         if tracing is not None:
             self._tracer = Tracer(
                 tracing, self.traffic, self.metrics.meter, self._log, word=self.metrics.word
@@ -129,7 +146,7 @@ class Measuring:
             memory_bytes=_memory_bytes(),
             cpu_s=time.process_time(),
             open_files=_open_files(),
-            connections={str(one.address): len(one.open) for one in self.listeners},
+            connections={str(one.address): len(one.open) for one in self.listeners()},
             log_dropped=self._log.dropped,
             beat_age_s=self._beat_age_s(),
         )

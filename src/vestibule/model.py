@@ -144,6 +144,13 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """The person asked to be kept signed in."""
     made_by: str = ""
     """Name of the service whose token made it by the API; empty: a sign-in did."""
+    app: str = ""
+    """The app whose it is (`core.app`): it has tokens in place of a cookie; empty: a browser's."""
+    scopes: tuple[str, ...] = ()
+    """Of an app's: what its tokens may be good for."""
+    rotation: int = 0
+    """Of an app's: the number of the refresh token that is good (`core.refresh`)."""
+    rotated_at: float = 0.0
 
     def is_live(self, now: float) -> bool:
         """True while neither its absolute nor its idle end has come."""
@@ -220,6 +227,19 @@ class AdminToken(msgspec.Struct, frozen=True, kw_only=True):
     """What it may do (`core.scope`); empty: everything."""
 
 
+class MachineKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that a machine shows, as it is listed; itself it is shown once, and only its hash is kept."""
+
+    id: str
+    machine: str
+    """Name of the machine in the configuration."""
+    name: str = ""
+    """For people: where it is kept."""
+    created_at: float
+    expires_at: float | None = None
+    seen_at: float | None = None
+
+
 class AppToken(msgspec.Struct, frozen=True, kw_only=True):
     """A token that a person made for their programs, as it is listed; itself it is shown once, and its hash is kept."""
 
@@ -263,6 +283,10 @@ class Asker(msgspec.Struct, frozen=True, gc=False):
     """When they ask: rules on how old a sign-in may be look at it. Without it every one is too old."""
     signed_in_at: float = 0.0
     """Of the token that was shown: when its person signed in. Without one, their identities say it."""
+    certificate: tuple[str, ...] = ()
+    """Names of the certificate that the client has shown (`core.tls.ClientCertificate.known_as`); empty: none."""
+    machine: str = ""
+    """Name of the machine that it is; empty: it is none."""
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -280,7 +304,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     """Says in logs and caches which credential it was; never the credential itself."""
     kind: str
-    """`app_token`, `jwt`, `introspection` or `basic`."""
+    """`app_token`, `jwt`, `introspection`, `basic` or `machine`."""
     identities: tuple[Identity, ...] = ()
     user_id: str = ""
     """The person here; empty where the credential is nobody's account."""
@@ -290,6 +314,10 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     signed_in_at: float = 0.0
     """When its person signed in, as it says itself; infinite: with this very request; 0: nobody says."""
     bounds: Bounds = Bounds()
+    machine: str = ""
+    """Name of the machine that it is, by this gateway's own word; empty: it is none."""
+    subject: str = ""
+    """Which one of that name."""
 
 
 class Allow(msgspec.Struct, frozen=True):

@@ -29,6 +29,9 @@ from vestibule.store.split import Store as SplitStore
 
 #: how much longer answers to those who look after the process may take than the others
 LAST_S: Final = 1.0
+#: how long connections without a request are kept at least
+MOMENT_S: Final = 0.5
+_LOOK_S: Final = 0.02
 
 
 class Readiness:
@@ -79,16 +82,31 @@ async def drain(
     readiness.is_draining = True
     loop = asyncio.get_running_loop()
     until_mono = loop.time() + drain_s
-    await _stopped(serving, until_mono)
-    await _stopped(asked, min(until_mono, loop.time() + LAST_S))
+    await stopped(serving, until_mono, MOMENT_S)
+    await stopped(asked, min(until_mono, loop.time() + LAST_S), 0.0)
 
 
-async def _stopped(listeners: Collection[Listening], until_mono: float) -> None:
+async def stopped(listeners: Collection[Listening], until_mono: float, moment_s: float = MOMENT_S) -> None:
+    """Accept nothing more there, and return when all that was under way is over, or broken off.
+
+    Connections without a request go last, and not at once: a request that is on its way then still is answered, and
+    told of the end. One of a handshake that has just ended, too: what the client asks by it comes after it.
+    """
     for listener in listeners:
         listener.stop()
     loop = asyncio.get_running_loop()
-    while any(listener.open for listener in listeners) and loop.time() < until_mono:  # noqa: ASYNC110 - many small ends; no event tells of the last
-        await asyncio.sleep(0.05)
+    quiet_mono = loop.time() + moment_s
+    while loop.time() < until_mono:
+        # First of all, too: the loop has yet to hand out what it has just accepted.
+        await asyncio.sleep(_LOOK_S)
+        if all(listener.is_empty for listener in listeners):
+            break
+        now = loop.time()
+        if any(listener.is_busy for listener in listeners):
+            quiet_mono = max(quiet_mono, now + moment_s)
+        elif now >= quiet_mono:
+            for listener in listeners:
+                listener.close_idle()
     for listener in listeners:
         listener.abort()
 

@@ -20,6 +20,8 @@ from vestibule.core.postgres import Postgres
 from vestibule.errors import StoreError
 from vestibule.observe.meter import Figures
 from vestibule.observe.rates import Rates
+from vestibule.service.acme_states import NameState
+from vestibule.service.certificate_keeper import CertificateKeeper
 from vestibule.service.concerns import Concerns
 from vestibule.service.custody import Custody
 from vestibule.service.grants import Grants
@@ -57,12 +59,27 @@ class Showing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def showing_of(
-    compiled: Compiled, basis: Basis, back: BackOffice, seen: Seen, *, grants: Grants, store: base.Store
+    compiled: Compiled,
+    basis: Basis,
+    back: BackOffice,
+    seen: Seen,
+    *,
+    grants: Grants,
+    store: base.Store,
+    keeper: CertificateKeeper,
+    orders: Callable[[], Awaitable[tuple[NameState, ...]]] | None = None,
 ) -> Showing:
     """All of it, of what is open already."""
     rates = seen.rates
     registry = back.registry
-    inventory = Inventory(compiled, rates, offer=lambda: registry.offer, base_urls=basis.base_urls)
+    inventory = Inventory(
+        compiled,
+        rates,
+        offer=lambda: registry.offer,
+        base_urls=basis.base_urls,
+        keeper=keeper,
+        orders=orders,
+    )
     providers = ProviderStates(registry, back.driver, back.key_sets, compiled.client_places)
     in_force = InForce(compiled, os.environ, rehearse=_rehearse)
     concerns = Concerns(
@@ -74,6 +91,8 @@ def showing_of(
         in_force=in_force,
         providers=providers.all,
         certificates=inventory.certificates,
+        keeper=keeper,
+        orders=orders,
     )
     overview = Overview(
         compiled,

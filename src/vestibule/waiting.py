@@ -11,6 +11,7 @@ from vestibule.service.app_tokens import Found
 
 if TYPE_CHECKING:
     from vestibule.back_office import BackOffice
+    from vestibule.service.acme_shown import Showing
 
 T = TypeVar("T")
 
@@ -30,6 +31,10 @@ class Late:
         """The app token with this hash, if it is good. Raises StoreError."""
         return await (await asyncio.shield(self._back_office)).app_tokens.find(token_hash, now)
 
+    async def is_live_key(self, key_id: str, now: float) -> bool:
+        """Whether there is this key of a machine. Raises StoreError."""
+        return await (await asyncio.shield(self._back_office)).machine_keys.is_live(key_id, now)
+
     async def sweep(self, now: float, limit: int) -> int:
         """Delete old records; how many went. Raises StoreError."""
         return await (await asyncio.shield(self._back_office)).sweep(now, limit)
@@ -38,9 +43,38 @@ class Late:
         """Have the active key seal what lasts. Raises StoreError."""
         await (await asyncio.shield(self._back_office)).reseal()
 
+    async def order(self, now: float, fence: int) -> None:
+        """Order the certificates that are due. Raises StoreError."""
+        await (await asyncio.shield(self._back_office)).certifying.turn(now, fence)
+
     async def owner_of(self, identity: Identity) -> User | None:
         """The user this account belongs to. Raises StoreError."""
         return await (await asyncio.shield(self._back_office)).people.owner_of(identity)
+
+
+class Proofs:
+    """What authorities are shown by http: known once it was read, and at once where nothing is ordered so."""
+
+    def __init__(self, *, are_ordered: bool) -> None:
+        self._showing: asyncio.Future[Showing] = asyncio.get_running_loop().create_future()
+        self._are_ordered = are_ordered
+
+    def come_from(self, showing: Showing) -> None:
+        """Who reads them."""
+        self._showing.set_result(showing)
+
+    @property
+    def are_known(self) -> bool:
+        """False until it was read which tokens are ours."""
+        return not self._are_ordered or (self._showing.done() and self._showing.result().is_read.is_set())
+
+    def answer(self, token: bytes) -> bytes | None:
+        """What is to be seen by who asks for this token; None: it isn't ours."""
+        return self._showing.result().answer(token) if self._showing.done() else None
+
+    async def known(self) -> None:
+        """Return once they are known."""
+        await (await asyncio.shield(self._showing)).is_read.wait()
 
 
 def result_of(future: asyncio.Future[T]) -> T | None:

@@ -6,13 +6,13 @@ import contextlib
 import re
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from playwright.async_api import BrowserContext, Page
 
 from tests.process import Process
-from tests.real.browser import chromium
+from tests.real.browser import PATIENCE_MS, chromium
 
 READY = "Ctrl-C stops it"
 
@@ -20,11 +20,11 @@ READY = "Ctrl-C stops it"
 class Demo:
     """A running demo."""
 
-    def __init__(self, port: int) -> None:
-        argv = [sys.executable, "-m", "vestibule", "demo", "--port", str(port), "--no-browser"]
-        self.process = Process("demo", argv)
+    def __init__(self, port: int, *further: str, env: Mapping[str, str] | None = None) -> None:
+        argv = [sys.executable, "-m", "vestibule", "demo", "--port", str(port), "--no-browser", *further]
+        self.process = Process("demo", argv, env=env)
         self.port = port
-        self.url = f"http://localhost:{port}"
+        self.url = f"{'https' if '--https' in further else 'http'}://localhost:{port}"
         self.sessions_before = 0
 
     def wait(self) -> None:
@@ -33,7 +33,8 @@ class Demo:
 
     def stop(self) -> None:
         """Tells what it said, for a test that failed, and ends it."""
-        print(f"--- demo\n{self.process.log}\n{(self.config.parent / 'gateway.log').read_text('utf-8')}")
+        gateway = (self.config.parent / "gateway.log").read_text("utf-8").splitlines()[-40:]
+        print(f"--- demo\n{self.process.shown}\n--- gateway\n" + "\n".join(gateway))
         self.process.stop()
 
     @property
@@ -64,10 +65,12 @@ class Complaints:
 
 
 @contextlib.asynccontextmanager
-async def visit(**options: object) -> AsyncIterator[tuple[BrowserContext, Page, Complaints]]:
-    """A browser with nothing in it, and one page."""
-    async with chromium() as browser:
+async def visit(
+    *, home: Path | None = None, **options: object
+) -> AsyncIterator[tuple[BrowserContext, Page, Complaints]]:
+    """A browser with nothing in it, and one page; it trusts whom a person with this home trusts."""
+    async with chromium(home) as browser:
         context = await browser.new_context(**options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_MS)
         complaints = Complaints(context)
         yield context, await context.new_page(), complaints

@@ -13,6 +13,7 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.demo import Complaints
 from tests.ports import Ports
+from tests.real.browser import PATIENCE_MS
 from tests.real.gateway import Gateway
 from tests.real.openid import OpenId, client
 from vestibule.admin_client import AdminClient
@@ -109,7 +110,7 @@ def manage(openid: Callable[..., OpenId], gateway: Callable[..., Gateway], ports
 async def operator(browser: Browser, managed: Managed, *scopes: str, **options: Any) -> Desk:
     """Somebody at the pages, signed in by a token of their own."""
     context = await browser.new_context(**{"locale": "en-GB", "viewport": WIDE, **options})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     desk = Desk(context, Complaints(context), await context.new_page(), managed)
     await desk.sign_in(managed.token(*scopes))
     return desk
@@ -129,7 +130,7 @@ class Desk:
         await self.page.goto(f"{self.managed.admin}/sign-in")
         await self.page.get_by_label("Admin token").fill(token)
         await self.page.get_by_role("button", name="Sign in").click()
-        await expect(self.page.get_by_role("heading", level=1, name="Overview")).to_be_visible(timeout=15_000)
+        await expect(self.page.get_by_role("heading", level=1, name="Overview")).to_be_visible()
 
     async def open(self, path: str) -> Page:
         """A page, by its address."""

@@ -227,7 +227,7 @@ async def open_office(ports: Ports, directory: Path, *, workers: int = 1) -> Asy
                 await office.close()
         finally:
             if gateway is not None:
-                print(f"--- gateway\n{gateway.log[-6000:]}")
+                print(f"--- gateway\n{gateway.process.shown}")
                 gateway.stop()
             provider.process.stop()
 
@@ -283,6 +283,6 @@ def _app_of(call_port: int) -> type[BaseHTTPRequestHandler]:
             headers = {name: self.headers[name] for name in names if self.headers[name]}
             url = f"http://127.0.0.1:{call_port}{target}"
             with contextlib.suppress(urllib.error.URLError, socket.timeout):
-                urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10).read()
+                urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60).read()
 
     return App

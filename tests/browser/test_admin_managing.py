@@ -35,6 +35,15 @@ async def said(page: Page, text: str) -> None:
     await expect(page.get_by_role("status").filter(has_text=text)).to_be_visible()
 
 
+def rewrite(managed: Managed, *changes: tuple[str, str]) -> None:
+    """Other text in the gateway's file, which must be there."""
+    text = managed.gateway.file.read_text("utf-8")
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    managed.gateway.file.write_text(text, "utf-8")
+
+
 async def add_desk(page: Page, managed: Managed) -> None:
     """The provider is added by its form, and stands at its page."""
     await page.goto(f"{managed.admin}/new-provider?type=oidc")
@@ -42,7 +51,7 @@ async def add_desk(page: Page, managed: Managed) -> None:
     await page.get_by_label("E-mail domains").fill("example.com")
     await page.get_by_label("Title").fill("The desk")
     await page.get_by_label("Issuer").fill(managed.provider.issuer)
-    await page.get_by_label("Client ID").fill("desk")
+    await page.get_by_label("Client ID", exact=True).fill("desk")
     await page.get_by_label("Client secret").fill("desk-secret")
     await page.get_by_role("button", name="Add it").click()
     await said(page, "The desk is added.")
@@ -70,7 +79,7 @@ async def test_a_provider_is_added_tried_out_and_offered_and_an_invited_person_c
     await page.get_by_label("E-mail domains").fill("example.com\nbob@")
     await page.get_by_label("Title").fill("The desk")
     await page.get_by_label("Issuer").fill(managed.provider.issuer)
-    await page.get_by_label("Client ID").fill("desk")
+    await page.get_by_label("Client ID", exact=True).fill("desk")
     await page.get_by_label("Client secret").fill("desk-secret")
     await page.get_by_role("button", name="Add it").click()
     domains = page.get_by_label("E-mail domains")
@@ -265,21 +274,51 @@ async def test_a_message_nobody_took_is_tried_again_or_thrown_away(managed: Mana
     assert actions == ["message.retried", "message.discarded"]
 
 
-async def test_what_the_files_say_now_is_shown_before_anybody_restarts(managed: Managed, desk: Desk) -> None:
+async def test_what_the_files_say_now_is_shown_and_then_put_in_force(managed: Managed, desk: Desk) -> None:
     page = await desk.open("/configuration")
     await expect(page.get_by_text('client_secret = "***"')).to_be_visible()
     assert "files-secret" not in await page.content()
-    file = managed.gateway.file
-    file.write_text(file.read_text("utf-8").replace("group:admins", "group:owners"), "utf-8")
+    rewrite(managed, ("group:admins", "group:owners"), ("files-secret", "other-secret"))
     await page.get_by_role("link", name="What would change").click()
-    await expect(page.locator("pre .removed")).to_contain_text("group:admins")
-    await expect(page.locator("pre .added")).to_contain_text("group:owners")
-    await expect(page.get_by_text("This version reads its files when it starts")).to_be_visible()
+    await expect(page.locator("pre .removed").filter(has_text="group:admins")).to_be_visible()
+    await expect(page.locator("pre .added").filter(has_text="group:owners")).to_be_visible()
+    await expect(page.locator("pre .added").filter(has_text='"***" (changed)')).to_be_visible()
+    assert [word for word in ("files-secret", "other-secret") if word in await page.content()] == []
     assert await barriers(page) == []
-    file.write_text(file.read_text("utf-8").replace("sign_in ", "sing_in "), "utf-8")
-    await page.reload()
-    await expect(page.get_by_role("alert")).to_contain_text("there is no attribute `sing_in`")
+    await page.get_by_role("button", name="Put it in force").click()
+    await said(page, "In force (changed: provider files, host app.localhost).")
+    await expect(page.get_by_text("group:owners")).to_be_visible()
     assert await barriers(page) == []
+    assert next(iter(managed.client.audit())).action == "configuration.reloaded"
+
+
+async def test_files_with_faults_are_told_with_their_lines_and_change_nothing(
+    managed: Managed, desk: Desk
+) -> None:
+    rewrite(managed, ("group:admins", "group:owners"))
+    page = await desk.open("/configuration/difference")
+    rewrite(managed, ("sign_in ", "sing_in "))
+    await page.get_by_role("button", name="Put it in force").click()
+    await expect(page.get_by_role("alert").first).to_contain_text("look at the difference again")
+    faults = page.get_by_role("alert").filter(has_text="can’t be put in force")
+    await expect(faults).to_contain_text("there is no attribute `sing_in`")
+    await expect(faults).to_contain_text(f"{managed.gateway.file}:18:")
+    await expect(page.get_by_role("button", name="Put it in force")).to_have_count(0)
+    assert await barriers(page) == []
+    await desk.open("/configuration")
+    await expect(page.get_by_text("group:admins")).to_be_visible()
+
+
+async def test_nothing_is_put_in_force_but_what_was_looked_at(managed: Managed, desk: Desk) -> None:
+    rewrite(managed, ("group:admins", "group:owners"))
+    page = await desk.open("/configuration/difference")
+    rewrite(managed, ("group:owners", "group:others"))
+    await page.get_by_role("button", name="Put it in force").click()
+    await expect(page.get_by_role("alert")).to_contain_text("look at the difference again")
+    await expect(page.locator("pre .added")).to_contain_text("group:others")
+    assert "group:admins" in str(managed.client.configuration())
+    await page.get_by_role("button", name="Put it in force").click()
+    await said(page, "In force (changed: host app.localhost).")
 
 
 @pytest.mark.parametrize(
@@ -327,6 +366,9 @@ async def test_no_page_is_in_anybodys_way_nor_wider_than_the_window(browser, man
         "/tokens/new",
         f"/tokens/{token.id}/revoke",
         "/app-tokens",
+        "/machine-keys",
+        "/machine-keys/new",
+        "/held",
         "/certificates",
         "/audit",
         "/configuration",

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
 
+from tests.browser import office as desk
 from tests.browser.axe import barriers
 from tests.browser.demo import Complaints
 from tests.browser.office import Office, open_office
+from tests.real.browser import PATIENCE_MS
 
 pytestmark = pytest.mark.browser
 
@@ -27,6 +29,7 @@ PAGES = (
         "/explain",
         "/app-tokens",
     ),
+    *("/machine-keys", "/held"),
     *("/tokens", "/certificates", "/audit", "/configuration", "/log", "/dead-letters", "/nothing"),
 )
 Open = Callable[..., Awaitable[Page]]
@@ -45,7 +48,7 @@ async def opened(browser: Browser) -> AsyncIterator[Open]:
 
     async def start(**options: Any) -> Page:
         context = await browser.new_context(**{"locale": "en-GB", **options})
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append((context, Complaints(context)))
         return await context.new_page()
 
@@ -167,7 +170,7 @@ async def test_the_overview_follows_what_happens(office: Office, opened: Open) -
     sessions = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="sessions", exact=True))
     await expect(sessions).to_contain_text("1")
     await office.visitor("alice")
-    await expect(sessions).to_contain_text("2", timeout=60_000)  # they are counted once in a while
+    await expect(sessions).to_contain_text("2")  # they are counted once in a while
     for plot in ("Requests a second", "How long they took", "Sign-ins", "Refused"):
         await expect(page.get_by_role("img", name=plot)).to_be_visible()
 
@@ -270,6 +273,66 @@ async def _faults(page: Page) -> list[str]:
     """What stands in people's way on this page, and whether it is wider than the window."""
     scrolled, seen = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     return await barriers(page) + ([f"{scrolled} wide of {seen}"] if scrolled > seen else [])
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("dark", 390), ("light", 1280)], ids=str)
+async def test_who_signs_in_sees_a_card_in_the_middle_that_keeps_off_the_edges(
+    office: Office, opened: Open, scheme: str, width: int
+) -> None:
+    page = await opened(color_scheme=scheme, viewport={"width": width, "height": 844})
+    await page.goto(office.url)
+    for part in (page.get_by_role("main"), page.locator(".brand")):
+        box = await part.bounding_box()
+        assert box is not None
+        assert box["x"] >= 12
+        assert abs(2 * box["x"] + box["width"] - width) <= 2, box
+    assert await _faults(page) == []
+
+
+ORDERED = """
+acme {
+  directory = "https://127.0.0.1:1/directory"
+}
+host "new-customers-of-the-company.example.org" {
+  backend = "internal:echo"
+  access {
+    allow = ["public"]
+  }
+}
+"""
+
+
+async def failing(page: Page, row: Locator) -> None:
+    """Load the page until the order has failed."""
+    for _ in range(60):
+        if "failing" in await row.inner_text():
+            return
+        await page.wait_for_timeout(500)
+        await page.reload()
+    await expect(row).to_contain_text("failing")
+
+
+async def test_a_host_without_a_certificate_is_told_of_with_why_and_what_to_do(
+    ports, state_dir, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = desk.HCL.replace("  workers", f'  https = ["127.0.0.1:{ports.take()}"]\n  workers')
+    text = text.replace("  backend = ", '  tls = "off"\n  backend = ')
+    monkeypatch.setattr(desk, "HCL", text + ORDERED)
+    async with open_office(ports, state_dir / "office") as office:
+        for scheme, width in (("dark", 390), ("light", 1280)):
+            page = await opened(color_scheme=scheme, viewport={"width": width, "height": 844})
+            await by_provider(page, office, path="/certificates")
+            row = page.locator("tr").filter(has_text="new-customers")
+            await failing(page, row)
+            for words in ("none yet", "it can't be reached", "look at DNS and the way out", "Tried again in"):
+                await expect(row).to_contain_text(words)
+            assert await _faults(page) == []
+            about = await row.locator("td.told").bounding_box()
+            assert about is not None
+            assert about["width"] >= 250
+            await page.goto(f"{office.url}/")
+            concerns = page.get_by_role("main").get_by_text("nobody can reach it by https")
+            await expect(concerns).to_have_count(1)
 
 
 async def test_all_of_it_works_without_scripts(office: Office, opened: Open) -> None:

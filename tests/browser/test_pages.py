@@ -13,6 +13,7 @@ from tests.browser.axe import barriers
 from tests.browser.demo import Complaints
 from tests.browser.gallery import BRANDS, Gallery
 from tests.ports import Ports
+from tests.real.browser import PATIENCE_MS
 from vestibule.config.page import languages
 from vestibule.web.rehearsal import SAMPLES
 
@@ -36,7 +37,7 @@ def gallery(ports: Ports) -> Iterator[Gallery]:
 async def window(browser: Browser, **options: object) -> AsyncIterator[Page]:
     """A page that may complain of nothing."""
     context = await browser.new_context(**{"locale": "en", **options})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     complaints = Complaints(context)
     try:
         yield await context.new_page()

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from vestibule.errors import StoreError
 from vestibule.model import Account, AppToken, User
-from vestibule.store.base import Bearer
+from vestibule.store.base import Bearer, Page
 
 NOW = 1_800_000_000.0
 ZOE = User(id="u1", created_at=NOW - 60, name="Zoë", email="zoe@example.com", profile={"town": "Zürich"})
@@ -145,3 +145,16 @@ async def test_it_is_a_fault_when(people, token, token_hash):
     with pytest.raises(StoreError):
         await made(people, token, token_hash)
     assert await people.app_tokens.of_user("u1") == (GIT,)
+
+
+async def test_all_are_listed_page_by_page_with_whose_they_are(people):
+    others = replace(GIT, id="t3", user_id="u2", created_at=NOW)
+    for token, token_hash in ((GIT, H1), (DAV, H2), (others, H3)):
+        assert await made(people, token, token_hash)
+    first = await people.app_tokens.list(Page(limit=2))
+    assert first == (Bearer(DAV, ZOE), Bearer(GIT, ZOE))
+    assert await people.app_tokens.list(Page(after=(NOW, "t1"), limit=2)) == (Bearer(others, BOB),)
+    await people.app_tokens.seen([("t3", NOW + 5)])
+    await people.people.save(replace(BOB, disabled=True))
+    [last] = await people.app_tokens.list(Page(after=(NOW, "t1")))
+    assert (last.token.seen_at, last.user.disabled) == (NOW + 5, True)

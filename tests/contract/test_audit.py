@@ -46,6 +46,12 @@ async def test_what_happened_is_told_whole_the_latest_first(filled):
     assert await filled.audit.list(AuditFilter()) == ALL
 
 
+async def test_one_event_is_found_by_its_id(filled):
+    assert await filled.audit.get("e2") == ENDED
+    assert await filled.audit.get("e9") is None
+    assert await filled.audit.get("e2\0") is None
+
+
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [

@@ -13,7 +13,7 @@ from vestibule.core.postgres import parse
 from vestibule.core.seal import Key, KeyRing
 from vestibule.errors import StoreError
 from vestibule.store.base import EVERYTHING
-from vestibule.store.changes import Changes
+from vestibule.store.changes import Changes, Lent
 from vestibule.store.channel_postgres import open_postgres
 from vestibule.store.channel_socket import Hub, open_hub
 
@@ -50,6 +50,47 @@ async def changes(request, state_dir):
 
 
 # -- every kind ------------------------------------------------------------------------------------
+
+
+async def test_who_is_unsubscribed_hears_nothing_more_and_the_others_do(changes):
+    heard = []
+
+    def first(key: str) -> None:
+        heard.append(("first", key))
+
+    changes.subscribe("grant", first)
+    changes.subscribe("grant", lambda key: heard.append(("second", key)))
+    changes.unsubscribe("grant", first)
+    changes.unsubscribe("user", first)
+    changes.publish("grant", "s1")
+    assert heard == [("second", "s1")]
+
+
+async def test_who_unsubscribes_while_a_change_is_told_keeps_it_from_nobody(changes):
+    heard = []
+
+    def once(key: str) -> None:
+        heard.append(("once", key))
+        changes.unsubscribe("grant", once)
+
+    changes.subscribe("grant", once)
+    changes.subscribe("grant", lambda key: heard.append(("always", key)))
+    changes.publish("grant", "s1")
+    changes.publish("grant", "s2")
+    assert heard == [("once", "s1"), ("always", "s1"), ("always", "s2")]
+
+
+async def test_what_was_lent_is_taken_back_whole_and_nothing_else(changes):
+    heard = []
+    changes.subscribe("grant", lambda key: heard.append(("process", key)))
+    lent = Lent(changes)
+    for kind in ("grant", "user"):
+        lent.subscribe(kind, lambda key: heard.append(("generation", key)))
+    lent.publish("grant", "s1")
+    await lent.close()
+    lent.publish("grant", "s2")
+    changes.publish("user", "u1")
+    assert heard == [("process", "s1"), ("generation", "s1"), ("process", "s2")]
 
 
 async def test_a_change_reaches_every_listener_of_its_kind_before_publish_returns(changes):

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from vestibule.errors import StoreError
 from vestibule.model import Account, Device, Identity, Session, User
-from vestibule.store.base import SealedGrant
+from vestibule.store.base import Page, SealedGrant
 
 NOW = 1_800_000_000.0
 H1, H2, H3, H4 = (bytes([n]) * 32 for n in range(1, 5))
@@ -412,3 +412,66 @@ async def test_all_by_a_client_end_however_many_they_are(store):
         ended += some
     assert sorted(ended) == sorted(names)
     assert await store.sessions.by_id("s7", NOW) is None
+
+
+# -- by host ----------------------------------------------------------------------------------
+
+
+async def ids_at(store, host: str, page: Page, now: float = NOW) -> list[str]:
+    return [one.id for one in await store.sessions.of_host(host, page, now)]
+
+
+async def test_the_live_sessions_of_a_host_come_newest_first_and_no_others(store):
+    await store.sessions.create(session("old", host="a", user_id="", created_at=NOW - 9), H1)
+    await store.sessions.create(session("new", host="a", user_id="", created_at=NOW - 1), H2)
+    await store.sessions.create(session("other", host="b", user_id=""), H3)
+    await store.sessions.create(session("dead", host="a", user_id="", idle_s=1.0), H4)
+    assert await ids_at(store, "a", Page(), NOW + 2) == ["new", "old"]
+    assert await ids_at(store, "b", Page(), NOW + 2) == ["other"]
+    assert await ids_at(store, ".a", Page(), NOW + 2) == []
+    [whole] = await store.sessions.of_host("b", Page(), NOW)
+    assert whole == session("other", host="b", user_id="")
+
+
+async def test_pages_of_a_host_go_on_where_the_one_before_ended_also_within_one_moment(store):
+    made = [(f"s{number:02d}", NOW - number // 8) for number in range(40)]
+    for number, (name, created_at) in enumerate(made):
+        await store.sessions.create(session(name, host="a", created_at=created_at), bytes([number]) * 32)
+    places = dict(made)
+    expected = sorted(places, key=lambda name: (places[name], name), reverse=True)
+    found: list[str] = []
+    after = None
+    for _ in range(100):
+        some = await ids_at(store, "a", Page(after=after, limit=7))
+        found += some
+        if len(some) < 7:
+            break
+        after = places[some[-1]], some[-1]
+    assert found == expected
+
+
+async def test_what_has_ended_makes_no_page_of_a_host_shorter(store):
+    for number in range(12):
+        await store.sessions.create(
+            session(f"s{number:02d}", host="a", created_at=NOW - number), bytes([number]) * 32
+        )
+    for number in range(0, 12, 2):
+        await store.sessions.delete(f"s{number:02d}")
+    assert await ids_at(store, "a", Page(limit=4)) == ["s01", "s03", "s05", "s07"]
+    assert await ids_at(store, "a", Page(after=(NOW - 7, "s07"), limit=4)) == ["s09", "s11"]
+
+
+async def test_a_blocked_users_sessions_are_in_no_list_of_a_host(store):
+    await register(store, User(id="u1", created_at=NOW))
+    await store.sessions.create(session("s1", host="a", user_id="u1"), H1)
+    assert await ids_at(store, "a", Page()) == ["s1"]
+    await store.people.save(User(id="u1", created_at=NOW, disabled=True))
+    assert await ids_at(store, "a", Page()) == []
+
+
+async def test_a_session_stays_in_its_hosts_list_when_it_changes(store):
+    await store.sessions.create(session("s1", host="a"), H1)
+    assert await store.sessions.save(session("s1", host="a", clients=()), 0)
+    assert await store.sessions.renew_handle(session("s1", host="a"), 1, H2, old_good_until=0.0)
+    await store.sessions.touch([("s1", NOW + 5)])
+    assert await ids_at(store, "a", Page()) == ["s1"]

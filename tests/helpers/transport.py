@@ -242,6 +242,9 @@ class FakeTransport(asyncio.Transport):
         self.is_reading_now = True
         self.loop.call_soon(self._deliver)
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
     def is_reading(self) -> bool:
         return self.is_reading_now
 

@@ -22,14 +22,16 @@ from vestibule.cli.explain import explain
 from vestibule.config.compile import compile_config
 from vestibule.config.load import Loaded, load
 from vestibule.config.rule import rule_of
-from vestibule.core import claim, flow
+from vestibule.config.schema import REQUESTS
+from vestibule.core import admission, claim, flow
 from vestibule.core.policy import decide, policy_of
 from vestibule.core.rule import qualified
+from vestibule.edge import pending
 from vestibule.errors import ConfigError
 from vestibule.model import Allow, Asker, Decision, Deny, Identity, SignIn
-from vestibule.protocol import h1, headers, url
+from vestibule.protocol import h1, h2_frames, headers, url
 from vestibule.protocol.address import normalise
-from vestibule.proxy import downstream_h1, pool, upstream
+from vestibule.proxy import capacity, downstream_h1, engine_h2, pool, server_pool, upstream
 from vestibule.web.texts import TEXTS
 
 PAGES = (
@@ -122,7 +124,7 @@ def content_of(name: str) -> str:
 def proofs() -> dict[str, str]:
     """An authority's certificate, another of its making, and that one's key."""
     authority = trustme.CA()
-    issued = authority.issue_cert("gateway.example")
+    issued = authority.issue_cert("gateway.example", "app.example.com")
     found = {
         "ca": authority.cert_pem,
         "certificate": issued.cert_chain_pems[0],
@@ -137,12 +139,13 @@ def loaded(block: Block, directory: Path) -> Loaded:
         (directory / name).write_text(content_of(name), "utf-8")
     for name in re.findall(r'"([\w-]+\.svg)"', block.text):
         (directory / name).write_text('<svg xmlns="http://www.w3.org/2000/svg"/>', "utf-8")
-    for kind, name in re.findall(r'backend_(ca|certificate|key) *= "([^"]+)"', block.text):
+    for kind, name in re.findall(r'(?:backend|tls|client)_(ca|certificate|key) *= "([^"]+)"', block.text):
         (directory / name).write_text(proofs()[kind], "utf-8")
     for name in re.findall(r'htpasswd += "([^"]+)"', block.text):
         (directory / name).write_text("ann:{SHA}L55TUjtiq8FBorTWAZ0jy6g129A=\n", "utf-8")
     environ = dict.fromkeys(re.findall(r'env\("([^"]+)"\)', block.text), "placeholder")
     environ |= {name: f"whsec_{'A' * 32}" for name in environ if name.startswith("HOOK_")}
+    environ |= {name: "A" * 32 for name in environ if name.startswith("APP_")}
     text = block.text.replace("YOUR-HOST-NAME", "app.example.com")
     whole = text if re.search(r"^(host|ingress) ", text, re.MULTILINE) else text + _HOST_FOR_A_CALL
     file = directory / "page.hcl"
@@ -369,12 +372,28 @@ LIMITS = {
     "request line": f"{h1.TARGET_LIMIT_BYTES // 1024} KiB",
     "request headers": f"{h1.HEAD_LIMIT_BYTES // 1024} KiB, {h1.FIELD_LIMIT} lines",
     "whole head, from its first byte": f"{downstream_h1.HEAD_DEADLINE_S:g} s",
-    "next byte of a body": f"{downstream_h1.BODY_STALL_S:g} s",
+    "body of a request, after 10 s (of a call of gRPC over HTTP/2: none)": f"{capacity.BODY_BYTES_PER_S // 1024} KiB/s at least",
     "client takes no byte of an answer": f"{downstream_h1.SEND_STALL_S:g} s",
     "idle connection of a client": f"{downstream_h1.IDLE_DEADLINE_S:g} s",
+    "TLS handshake and PROXY header, from the first packet": f"{pending.DEADLINE_S:g} s",
+    "connections that are not through that yet": (
+        f"{pending.MOST} at an address of ours, {pending.MOST_OF_ADDRESS} of one of theirs"
+    ),
+    "requests under way in a process (`requests`)": f"{REQUESTS:,}",
+    f"event loop late for longer than {admission.TARGET_S:g} s": "",
+    "HTTP/2: streams of a connection at once": f"{engine_h2.STREAMS_MAX}",
+    "HTTP/2: what a connection may send of bodies nobody takes": (
+        f"{engine_h2.CONNECTION_WINDOW_BYTES >> 20} MiB, {engine_h2.STREAM_WINDOW_BYTES >> 10} KiB a stream"
+    ),
+    "HTTP/2: streams that are reset": (
+        f"{h2_frames.RESETS_MAX} at once, {h2_frames.RESETS_PER_S}/s, beyond those that are answered"
+    ),
+    "HTTP/2: frames that carry nothing": (
+        f"{h2_frames.IDLE_FRAMES_MAX} at once, {h2_frames.IDLE_FRAMES_PER_S}/s, beyond what the traffic explains"
+    ),
     "connecting to a backend": f"{pool.CONNECT_DEADLINE_S:g} s",
     "backend's answer to begin": f"{upstream.ANSWER_DEADLINE_S:g} s",
-    "idle connection to a backend": f"{pool.IDLE_S:g} s",
+    "idle connection to a backend": f"{server_pool.IDLE_S:g} s",
     "sign-in, from begin to end": f"{flow.LIFE_S / 60:g} min, {flow.FLOWS_MAX} at once in a browser",
     "sign-in providers: connect, whole exchange": f"{fetch.CONNECT_S:g} s, {fetch.DEADLINE_S:g} s",
 }

@@ -18,15 +18,19 @@ LADDER = (
     {"config"},
     {"service"},
     {"proxy", "edge", "web"},
-    {"role"},
-    {"opening", "back_office"},
+    {"role", "systemd", "state"},
+    {"certifying"},
+    {"opening", "back_office", "handover"},
     {"showing"},
-    {"control", "waiting", "measuring", "readiness"},
-    {"identifying"},
+    {"control", "waiting", "measuring", "readiness", "line"},
+    {"identifying", "agreeing", "child"},
+    {"generation"},
+    {"listening"},
     {"app"},
-    {"process"},
-    {"admin_watching"},
-    {"supervisor", "demo", "client", "admin_client", "doctor"},
+    {"following"},
+    {"process", "offspring"},
+    {"admin_watching", "keychain", "token_client"},
+    {"supervisor", "demo", "client", "admin_client", "wallet", "doctor", "runner"},
     {"tui"},
     {"cli"},
     {"__main__"},
@@ -54,9 +58,20 @@ CLOCKS = {"now", "utcnow", "today"}
 
 # The composition root, what it opens first and what it loads after listening, and the doctor, who tries each by itself:
 # they alone name implementations, which is all of `store` and `providers` but these modules.
-ROOTS = {"app", "control", "opening", "back_office", "measuring", "readiness", "doctor", "showing"}
+ROOTS = {
+    "app",
+    "generation",
+    "control",
+    "opening",
+    "back_office",
+    "certifying",
+    "measuring",
+    "readiness",
+    "doctor",
+    "showing",
+}
 SEAMS = {
-    "store": {"store", "store.base", "store.base_events"},
+    "store": {"store", "store.base", "store.base_acme", "store.base_events", "store.base_machine"},
     "providers": {"providers", "providers.base", "providers.kit"},
 }
 

@@ -17,8 +17,8 @@ from vestibule.observe.log import COMPONENTS, ITEMS_MAX, LEVELS, VALUE_LIMIT_CHA
 from vestibule.observe.outlet import FORMATS
 from vestibule.observe.render import renderer
 from vestibule.observe.traffic import Kind, Record
+from vestibule.offspring import FLUSH_S
 from vestibule.service.events import component_of
-from vestibule.supervisor import FLUSH_S
 
 PAGE = (ROOT / "docs" / "logging.md").read_text("utf-8")
 

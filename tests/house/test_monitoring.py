@@ -14,6 +14,7 @@ import pytest
 
 from tests.house.source import ROOT
 from tests.house.test_docs import quoted, table
+from vestibule.core.event import NAMES
 from vestibule.observe.meter import SERIES_MAX, Family
 from vestibule.observe.metrics import COUNTED, SEEN, WORDS_MAX
 from vestibule.observe.trace import WAITING_MAX
@@ -116,6 +117,28 @@ def test_every_status_and_outcome_that_is_asked_for_is_one_that_is_counted():
                     assert all(f"`{one}`" in told for one in value.split("|")), value
                 if label == "status":
                     assert value == "5xx"
+
+
+def test_every_action_that_is_asked_for_is_one_that_happens():
+    for used in USES:
+        for _, inside in _SELECTOR.findall(used.expression):
+            for label, value in _MATCHER.findall(inside):
+                assert label != "action" or any(re.fullmatch(value, name) for name in NAMES), value
+
+
+@pytest.mark.parametrize("where", ["panel", "alert"])
+@pytest.mark.parametrize(
+    "metric",
+    ["vestibule_certificate_expires_timestamp_seconds", "vestibule_audit_events_total{action"],
+    ids=["their end", "those that can't be had"],
+)
+def test_certificates_are_plotted_and_alerted_by(where: str, metric: str):
+    told = [
+        used.expression.replace('{instance=~"$instance", action', "{action")
+        for used in USES
+        if used.where.startswith(where)
+    ]
+    assert any(metric in one and "certificate" in one for one in told)
 
 
 def test_every_metric_is_in_the_table_of_the_docs_with_its_labels():

@@ -6,9 +6,10 @@ import contextlib
 import os
 import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from tests.real.node_home import node_binary
 
@@ -25,14 +26,21 @@ FLAGS = (
     "--host-resolver-rules=MAP * 127.0.0.1",
 )
 
+PATIENCE_MS = 60_000
+"""How long a page may take on a busy machine, to come and to become what is expected of it."""
+expect.set_options(timeout=PATIENCE_MS)
+
 
 @contextlib.asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """A browser with no profile and no network but loopback."""
+async def chromium(home: Path | None = None) -> AsyncIterator[Browser]:
+    """A browser with no profile and no network but loopback; it trusts whom a person with this home trusts."""
     # Its driver runs on the Node of the lock: the one playwright brings wants libraries a small machine lacks.
     os.environ["PLAYWRIGHT_NODEJS_PATH"] = str(node_binary())
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium_binary(), args=list(FLAGS))
+        env = {**os.environ, "HOME": str(home)} if home is not None else None
+        browser = await playwright.chromium.launch(
+            executable_path=chromium_binary(), args=list(FLAGS), env=env
+        )
         try:
             yield browser
         finally:

@@ -53,7 +53,7 @@ class Collector:
 
     async def until(self, count: int, kind: str = "") -> list[Span]:
         """The spans whose `vestibule.kind` this is, once there are so many."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (
                 len(found := [one for one in self.spans if one.told.get("vestibule.kind", "") == kind])
                 < count

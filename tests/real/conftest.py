@@ -13,8 +13,14 @@ import pytest
 from tests.ports import Ports
 from tests.real.house import Browser, House, build
 from tests.real.keycloak import Keycloak
+from tests.real.pebble import Authorities
 from tests.real.served import Person, Served
 from tests.real.visitor import new_visitor
+
+
+@pytest.fixture
+def authorities(servers, ports, ca, tmp_path) -> Authorities:
+    return Authorities(servers, ports, ca, tmp_path)
 
 
 @pytest.fixture
@@ -79,7 +85,7 @@ def served(servers: contextlib.ExitStack, state_dir: Path) -> Callable[[int, Map
 
     def start(port: int, environ: Mapping[str, str]) -> Served:
         one = Served(state_dir / str(next(count)), port, environ)
-        servers.callback(lambda: (print(f"--- served on {port}\n{one.process.log}"), one.process.stop()))
+        servers.callback(lambda: (print(f"--- served on {port}\n{one.process.shown}"), one.process.stop()))
         return one.wait()
 
     return start

@@ -108,7 +108,7 @@ async def build(
     running = gateway(text)
     edge = started(name, running.file, directory)
     servers.callback(edge.stop)
-    servers.callback(lambda: print(f"--- {name}\n{edge.log}"))
+    servers.callback(lambda: print(f"--- {name}\n{edge.shown}"))
     edge.wait_port(edge_port)
     return EdgeHouse(running, provider, app, admin, 0, edge=edge, edge_port=edge_port, admin=admin)
 

@@ -16,7 +16,7 @@ from tests.real.visitor import new_visitor
 HEAD = """
 gateway {
   http          = ["127.0.0.1:{port}"]
-  fetch_timeout = "2s"
+  fetch_timeout = "5s"
 }
 host "localhost" {
   backend = "internal:echo"

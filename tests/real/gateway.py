@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import http.client
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.process import Process
+from tests.real.postgres import PATIENT_S
+
+_STORE = re.compile(r"^store \{\n.*?^\}", re.MULTILINE | re.DOTALL)
+_ON_A_SERVER = re.compile(r"DATABASE_URL|REDIS_URL|postgresql|redis")
 
 
 class Gateway:
-    """A running gateway in a directory of its own: `vestibule.hcl`, and `state` unless the text says otherwise."""
+    """A running gateway in a directory of its own: `vestibule.hcl`, and `state` unless the text says otherwise.
+
+    It gives a PostgreSQL or Redis time, unless the text says how much: a test that is about a store that doesn't answer
+    says so (`timeout = "250ms"` is what operators have).
+    """
 
     def __init__(
         self,
@@ -25,7 +34,7 @@ class Gateway:
         self.port = port
         self.directory = directory
         self.file = directory / "vestibule.hcl"
-        self.file.write_text(configuration, "utf-8")
+        self.file.write_text(_STORE.sub(_patient, configuration, count=1), "utf-8")
         self._env = {"SSL_CERT_FILE": str(ca_file), "PYTHONUNBUFFERED": "1", **(env or {})}
         self.process = self._start()
 
@@ -70,8 +79,15 @@ class Gateway:
         )
 
 
+def _patient(store: re.Match[str]) -> str:
+    block = store[0]
+    if "timeout" in block or not _ON_A_SERVER.search(block):
+        return block
+    return f'{block.removesuffix("}")}  timeout = "{PATIENT_S:g}s"\n}}'
+
+
 def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("GET", "/")
         connection.getresponse().read()

@@ -231,6 +231,6 @@ async def status_with(house: House, handle: str, port: int = 0) -> int:
 
 async def until(status: int, ask: Callable[[], Awaitable[int]]) -> None:
     """Returns once it is answered so."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await ask() != status:
             await asyncio.sleep(0.05)

@@ -40,7 +40,7 @@ KNOWN = people("alice", "bob", "carol")
 CONFIGURATION = """
 gateway {
   http = ["127.0.0.1:{port}"]
-  fetch_timeout = "2s"
+  fetch_timeout = "FETCH"
   WORKERS
 }
 
@@ -117,7 +117,7 @@ def _through(database: Any, port: int) -> str:
 
 def _block(**attributes: str) -> str:
     lines = "\n".join(f'  {name} = "{value}"' for name, value in attributes.items())
-    return f"store {{\n{lines}\n}}"
+    return f'store {{\n{lines}\n  timeout = "TIMEOUT"\n}}'
 
 
 @dataclasses.dataclass
@@ -161,6 +161,8 @@ async def running(
     workers: int = 1,
     grace: str = "30s",
     people: Mapping[str, Mapping[str, Any]] = KNOWN,
+    store_timeout: str = "250ms",
+    fetch_timeout: str = "2s",
     **options: Any,
 ) -> AsyncIterator[Nodes]:
     """Starts everything; `options` are the provider's."""
@@ -189,6 +191,8 @@ async def running(
                 "CALL": call_port,
                 "API": target.port,
                 "STORE": kept.block(*(one.port for one in network.each)),
+                "TIMEOUT": store_timeout,
+                "FETCH": fetch_timeout,
                 "GRACE": grace,
                 "WORKERS": f"workers = {workers}" if workers > 1 else "",
             }.items():

@@ -123,7 +123,7 @@ class OpenId:
 
     def _control(self, name: str, **given: Any) -> Any:
         body = json.dumps(given).encode()
-        with urllib.request.urlopen(f"{self.issuer}/control/{name}", body, timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.issuer}/control/{name}", body, timeout=60) as answer:
             return json.load(answer)
 
 

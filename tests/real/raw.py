@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 # Long enough for a receiver on loopback to have read what was sent before, so that a piece arrives as a read of its own.
 PIECE_PAUSE_S = 0.005
 LIMIT_BYTES = 1 << 26
+WITHIN_S = 30.0
 
 
 class BrokenAnswerError(Exception):
@@ -65,13 +66,13 @@ class Raw:
             self.writer.write(piece)
             await self.writer.drain()
 
-    async def ask(self, *pieces: bytes, within_s: float = 10) -> Answer:
+    async def ask(self, *pieces: bytes, within_s: float = WITHIN_S) -> Answer:
         """Sends, and reads the one answer to it."""
         await self.send(*pieces)
         is_head = pieces[0].startswith(b"HEAD ")
         return await self.answer(is_head=is_head, within_s=within_s)
 
-    async def answer(self, *, is_head: bool = False, within_s: float = 10) -> Answer:
+    async def answer(self, *, is_head: bool = False, within_s: float = WITHIN_S) -> Answer:
         """The next answer, an interim one (1xx) too.
 
         Raises: BrokenAnswerError when the connection closes inside it; TimeoutError when nothing comes.
@@ -89,7 +90,7 @@ class Raw:
                 body = await self.reader.read(-1)
             return Answer(head, body, body)
 
-    async def until_closed(self, *, within_s: float = 10) -> bytes:
+    async def until_closed(self, *, within_s: float = WITHIN_S) -> bytes:
         """All that comes until the other side closes; a reset ends it like a close."""
         received = b""
         async with asyncio.timeout(within_s):

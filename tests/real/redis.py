@@ -14,9 +14,11 @@ from typing import Any
 
 import hiredis
 import trustme
+from msgspec.structs import replace
 
 from tests.ports import Ports
 from tests.process import Process, needed
+from tests.real.postgres import PATIENT_S
 from vestibule.core.redis import Redis, parse
 
 PASSWORD = "p@ss/word"
@@ -76,7 +78,7 @@ class Server:
         with contextlib.suppress(ProcessLookupError):
             self.resume()
         self._process.stop()
-        print(f"--- {self._command} on {self.port}\n{self._process.log}")
+        print(f"--- {self._command} on {self.port}\n{self._process.shown}")
         shutil.rmtree(self._directory)
 
     @property
@@ -86,7 +88,7 @@ class Server:
 
     def say(self, *command: Any, password: str = "") -> Any:
         """What it answers to a command; an answer that is an error is raised."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
             reader = hiredis.Reader()
             for one in [*([("AUTH", password)] if password else []), command]:
                 connection.sendall(hiredis.pack_command(one))
@@ -129,8 +131,8 @@ class Single:
 
     @property
     def place(self) -> Redis:
-        """As the program sees it."""
-        return parse(self.url)
+        """As the program sees it, given time."""
+        return replace(parse(self.url), timeout_s=PATIENT_S)
 
     def empty(self) -> None:
         """Forgets everything."""
@@ -247,8 +249,8 @@ class Cluster:
 
     @property
     def place(self) -> Redis:
-        """As the program sees it."""
-        return parse(self.url)
+        """As the program sees it, given time."""
+        return replace(parse(self.url), timeout_s=PATIENT_S)
 
     def empty(self) -> None:
         """Forgets everything."""

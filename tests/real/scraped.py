@@ -60,7 +60,7 @@ def parsed(text: str) -> Scrape:
 
 async def scraped_until(state: Path, holds: Callable[[Scrape], bool]) -> Scrape:
     """The first of which this holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not holds(found := await scrape(state)):
             await asyncio.sleep(0.05)
     return found

@@ -201,7 +201,7 @@ PAGE_2_FAULTS: dict[str, tuple[Fault, int]] = {
     "is gone": (failing(404), 502),
     "is rate-limited": (failing(429, retry_after="60"), 503),
     "is rate-limited as GitHub does it": (failing(403, x_ratelimit_remaining="0"), 503),
-    "is too slow": (slow(6), 503),
+    "is too slow": (slow(30), 503),
     "is a page for people": (as_page, 502),
     "is no list": (bare_object, 502),
 }

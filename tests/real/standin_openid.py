@@ -16,7 +16,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 KEY: Final = RSAKey.generate_key(2048, {"kid": "standin-1", "use": "sig", "alg": "RS256"})
-SLOW_S: Final = 5.0
+SLOW_S: Final = 30.0
 
 #: what may happen to one page of a list, by name
 TROUBLES: Final[Mapping[str, Callable[[], web.Response]]] = {

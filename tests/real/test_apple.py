@@ -112,7 +112,7 @@ async def test_apples_consent_outlives_a_sign_out_and_not_the_account(story):
             headers = {"Origin": story.url, "Accept": "application/json"}
             async with visitor.post(f"{story.url}{path}", headers=headers) as answer:
                 assert answer.status == 200, await answer.text()
-            for _ in range(50):  # it is revoked behind the answer
+            for _ in range(600):  # it is revoked behind the answer
                 if story.apple.counts["/auth/revoke"] >= revoked:
                     break
                 await asyncio.sleep(0.1)

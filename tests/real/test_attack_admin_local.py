@@ -15,7 +15,7 @@ import pytest
 
 from tests.browser import office as offices
 from tests.browser.office import NAVIGATION, Office, open_office
-from vestibule.web.api.office import STREAMS_MAX
+from vestibule.web.api.office import STREAMS_OF_ONE
 
 pytestmark = pytest.mark.real
 
@@ -73,8 +73,8 @@ async def test_whoever_listens_to_all_there_is_keeps_nobody_else_waiting(office:
         return await listener.get(f"{office.url}/api/v1/traffic/stream", headers=bearer)
 
     async with asyncio.timeout(30):
-        answers = [await listen() for _ in range(STREAMS_MAX + 2)]
-        assert [one.status for one in answers] == [200] * STREAMS_MAX + [429] * 2
+        answers = [await listen() for _ in range(STREAMS_OF_ONE + 2)]
+        assert [one.status for one in answers] == [200] * STREAMS_OF_ONE + [429] * 2
         assert answers[-1].headers["Retry-After"]
         assert await office.get(operator, "/people", office.url) == 200
         for one in answers:

@@ -80,7 +80,7 @@ async def test_p5_no_edge_opens_a_tunnel_of_another_kind_than_a_websocket(house:
         ["Upgrade: tls/1.0", "Connection: Upgrade"],
     ):
         for target in ("/open/x", "/@/session", "/x"):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await ask(house, target, lines)
     seen = [
         value.lower() for one in house.app.seen for value in (*one.all("upgrade"), *one.all("http2-settings"))

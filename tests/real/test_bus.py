@@ -57,7 +57,7 @@ class Peer:
 
     async def until(self, command: str, *arguments: object, answer: object) -> None:
         """Returns once that is what comes of it."""
-        for _ in range(1_000):
+        for _ in range(6_000):
             if await self.do(command, *arguments) == answer:
                 return
             await asyncio.sleep(0.01)
@@ -157,7 +157,8 @@ async def test_when_a_sign_out_is_answered_nobody_else_lets_a_request_through(ho
     for _ in range(50):
         session_id, handle = await here.do("begin")
         assert await there.do("ask", handle) == "in"
-        assert await there.do("is_cached", handle)
+        while not await there.do("is_cached", handle):  # where it forgot everything meanwhile
+            assert await there.do("ask", handle) == "in"
         assert await here.do("end", session_id)
         assert await there.do("ask", handle) == "out"
 
@@ -210,7 +211,7 @@ async def test_many_changes_disturb_nobody(house):
     flood = asyncio.create_task(here.do("flood", 20_000))
     await there.do("end", session_id)
     assert await flood == 20_000
-    assert await there.do("heard") == 20_000
+    await there.until("heard", answer=20_000)
     assert await here.do("ask", handle) == "out"
 
 

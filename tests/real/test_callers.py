@@ -170,7 +170,7 @@ class Site:
         self, status: int, host: str, session: aiohttp.ClientSession | None = None, **headers: str
     ) -> None:
         """Returns once a request is answered so: what changed on disk is seen within seconds."""
-        for _ in range(100):
+        for _ in range(600):
             if (await self.ask(host, "/", headers, session=session or self.program))[0] == status:
                 return
             await asyncio.sleep(0.1)

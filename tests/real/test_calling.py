@@ -174,10 +174,10 @@ async def test_two_people_s_handles_bring_two_people_s_tokens(house, handle):
 
 
 # A token is replaced early: at half its life, when that is short.
-@pytest.mark.parametrize("provider_options", [{"access_token_ttl_s": 8}], ids=["tokens of 8 s"])
+@pytest.mark.parametrize("provider_options", [{"access_token_ttl_s": 14}], ids=["tokens of 14 s"])
 async def test_fifty_calls_with_a_token_that_is_due_make_one_refresh(house, handle):
     for round_ in (1, 2):  # the second time with the refresh token that came from the first
-        await asyncio.sleep(4.2)
+        await asyncio.sleep(7.2)
         house.provider.trouble("/token", delay_ms=200)
         assert await statuses(house, handle, 50) == [200] * 50
         assert len(set(house.secrets_told())) == round_
@@ -222,7 +222,7 @@ async def test_a_body_that_was_sent_is_not_sent_twice(house, handle):
     async with house.call(handle, "/v1/pay", "POST", data=b"1 EUR") as answer:
         assert answer.status == 401
     assert [seen.target for seen in house.api.seen].count("/v1/pay") == 1
-    async with asyncio.timeout(10):  # it is refreshed all the same, so that the app's own next try succeeds
+    async with asyncio.timeout(60):  # it is refreshed all the same, so that the app's own next try succeeds
         while refreshes(house) == 0:
             await asyncio.sleep(0.02)
     async with house.call(handle, "/v1/pay", "POST", data=b"1 EUR") as answer:
@@ -267,7 +267,7 @@ async def test_a_provider_that_is_down_takes_nothing_away(house, browser_of_alic
         json.loads(await answer.text())
     assert (await browser_of_alice.seen_by_app()).one("proxy-provider") == "op"
     house.provider.come_back()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await statuses(house, handle, 1)) != [200]:
             await asyncio.sleep(0.2)
     assert refreshes(house) == 1

@@ -144,7 +144,7 @@ def front_of(  # noqa: PLR0917 - fixtures
         for mark, number in marks.items():
             server, http = server.replace(mark, str(number)), http.replace(mark, str(number))
         edge = Nginx(edge_port, tmp_path / "edge", server, http=http)
-        servers.callback(lambda: (print(f"--- nginx\n{edge.process.log}"), edge.process.stop()))
+        servers.callback(lambda: (print(f"--- nginx\n{edge.process.shown}"), edge.process.stop()))
         edge.wait()
         return Front(running, provider, app, app, 0, edge_port=edge_port)
 

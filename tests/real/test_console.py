@@ -111,6 +111,34 @@ async def test_a_gateway_that_is_killed_and_started_again_is_followed(house, bro
         await stage.until(lambda: stage.rows[0] == "/after" and "/before" in stage.rows, "both")
 
 
+MORE = """
+host "new.example.com" {
+  backend = "internal:echo"
+  access {
+    allow = ["public"]
+  }
+}
+"""
+
+
+async def test_other_files_are_put_in_force_once_their_difference_was_seen(house):
+    file = house.gateway.file
+    async with watching(house) as stage:
+        await stage.press("s", "r")
+        await stage.sees("The files say what is in force.")
+        file.write_text(file.read_text("utf-8") + MORE, "utf-8")
+        await stage.press("r")
+        await stage.sees('+host "new.example.com"')
+        file.write_text(file.read_text("utf-8").replace("new.example.com", "newer.example.com"), "utf-8")
+        await stage.press("l", "y")
+        await stage.sees("the files were changed meanwhile")
+        await stage.sees('+host "newer.example.com"')
+        assert all("new" not in one.name for one in stage.admin.hosts())
+        await stage.press("l", "y")
+        await stage.sees("in force (added: host newer.example.com)")
+        assert any(one.name == "newer.example.com" for one in stage.admin.hosts())
+
+
 async def test_why_is_answered_for_the_request_under_the_cursor(house, browser_of_alice):
     async with watching(house) as stage:
         await browser_of_alice.get("/mine", user_agent=FIREFOX)

@@ -436,7 +436,7 @@ class TestStage:
             subprocess.run, [sys.executable, "-c", code], capture_output=True, text=True, check=False
         )
         port = urlsplit(done.stdout.strip()).port
-        for _ in range(250):
+        for _ in range(3000):
             try:
                 socket.create_connection(("127.0.0.1", port)).close()
             except ConnectionRefusedError:

@@ -203,7 +203,7 @@ async def wrong(changed: Mapping[str, str], *, directory: Path, servers, **parts
     own.mkdir()
     house.edge = nginx.started(own, _NGINX_WRONG.format(**{**_RIGHT, **changed}, **places))
     servers.callback(house.edge.stop)
-    servers.callback(lambda: print(f"--- nginx\n{house.edge.log}"))
+    servers.callback(lambda: print(f"--- nginx\n{house.edge.shown}"))
     house.edge.wait_port(house.edge_port)
     return house
 

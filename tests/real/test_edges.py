@@ -274,6 +274,6 @@ async def raw(house: EdgeHouse, target: str, *, host: str = "") -> bytes:
     name = host or f"app.localhost:{house.edge_port}"
     writer.write(f"GET {target} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
     try:
-        return await asyncio.wait_for(reader.read(65536), 10)
+        return await asyncio.wait_for(reader.read(65536), 60)
     finally:
         writer.close()

@@ -39,7 +39,7 @@ class Client:
         self.writer.write(words)
 
     async def hear(self, size: int) -> bytes:
-        return await asyncio.wait_for(self.reader.readexactly(size), 10)
+        return await asyncio.wait_for(self.reader.readexactly(size), 60)
 
     async def hears_nothing(self, size: int = 1) -> bytes:
         with pytest.raises(TimeoutError):

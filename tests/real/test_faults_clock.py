@@ -55,6 +55,8 @@ def lying(gateway, library, tmp_path) -> Callable[..., Any]:
         "FAKETIME_TIMESTAMP_FILE": str(tmp_path / "faketimerc"),
         "FAKETIME_CACHE_DURATION": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        # Its mend for a fault that glibc no longer has makes threads wait for each other for tenths of seconds.
+        "FAKETIME_FORCE_MONOTONIC_FIX": "0",
     }
 
     def start(text: str, *, port: int = 0) -> Any:
@@ -86,7 +88,7 @@ async def test_a_jump_signs_nobody_out_and_what_is_set_right_is_as_it_was(house,
     async with house.browser() as alice, house.browser() as bob:
         assert (await alice.sign_in("alice")).status == 200
         machine.set(by_s)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(45):
             while "clock_jumped" not in events(house):
                 assert await is_in(alice)
                 await asyncio.sleep(0.1)
@@ -96,7 +98,7 @@ async def test_a_jump_signs_nobody_out_and_what_is_set_right_is_as_it_was(house,
             "the provider's machine has the right time, and so have we"
         )
         machine.set(1)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(45):
             while "clock_set_right" not in events(house):
                 assert await is_in(alice)
                 await asyncio.sleep(0.1)

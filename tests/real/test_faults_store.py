@@ -20,7 +20,7 @@ pytestmark = pytest.mark.real
 UNKNOWN = "A" * 43
 # Longer than any test waits: who waits for the store, waits too long.
 LATE_S = 60.0
-PATIENCE_S = 10.0
+PATIENCE_S = 25.0
 
 FAULTS = {
     "down": Faults.refuse,
@@ -87,7 +87,7 @@ def is_told_to_come_back(page: Page) -> None:
 
 @pytest.mark.parametrize("break_", FAULTS.values(), ids=list(FAULTS))
 async def test_known_people_go_on_and_others_are_told_to_come_back(build, kept, break_):
-    nodes = await build(kept)
+    nodes = await build(kept, grace="2m")
     [node] = nodes
     async with node.browser() as alice, node.browser() as bob, node.browser() as newcomer:
         await signed_in(alice, "alice")
@@ -145,7 +145,7 @@ async def test_without_grace_everybody_is_told_to_come_back_and_nobody_is_signed
 
 
 async def test_grace_ends(build, kept):
-    nodes = await build(kept, grace="2s")
+    nodes = await build(kept, grace="5s")
     [node] = nodes
     async with node.browser() as alice:
         await signed_in(alice, "alice")
@@ -223,7 +223,7 @@ async def test_nobody_ever_gets_what_is_somebody_elses(build, kept, openid):
         network.calm()
         await until(302, lambda: stranger(node))
         async with asyncio.timeout(
-            10
+            60
         ):  # what was asked before may still come to nothing, and count as a fault
             while seen != {200: 20}:
                 seen.clear()

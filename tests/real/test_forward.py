@@ -160,7 +160,7 @@ class Front(House):
         lines = text.replace("EDGE", str(self.edge_port)).splitlines()
         writer.write("\r\n".join((*lines, "Connection: close", "", "")).encode())
         try:
-            return await asyncio.wait_for(reader.read(65536), 10)
+            return await asyncio.wait_for(reader.read(65536), 60)
         finally:
             writer.close()
 
@@ -219,7 +219,7 @@ async def front(request, ports, api, openid, gateway, servers, tmp_path) -> Fron
     directory.mkdir()
     edge = start(text, edge_port, directory)
     process = getattr(edge, "process", edge)
-    servers.callback(lambda: (print(f"--- {request.param}\n{process.log}"), process.stop()))
+    servers.callback(lambda: (print(f"--- {request.param}\n{process.shown}"), process.stop()))
     process.wait_port(edge_port)
     return Front(running, provider, app, app, 0, edge=edge, edge_port=edge_port, asked=asked)
 

@@ -214,14 +214,14 @@ async def test_a_domains_auth_host_asks_for_the_host_that_wants_to_know(openid, 
           backend = "internal:echo"
           sign_in = ["op"]
           access { allow = ["anyone"] }
-          route "/pay" { max_age = "2s" }
+          route "/pay" { max_age = "5s" }
         }
         """
         realm = open_realm(openid, gateway, ports, people, pay, HANDOFF)
         alice = await realm.person()
         page = await alice.sign_in("app", path="/")
         assert page.status == 200
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (turned := await alice.get(realm.url("app", "/pay"))).status == 200:
                 await asyncio.sleep(0.1)
         assert turned.location.path == "/@/signin"

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.real
 HCL = """
 gateway {
   http          = ["127.0.0.1:{port}"]
-  fetch_timeout = "2s"
+  fetch_timeout = "5s"
 }
 lifetimes {
   restriction = "1s"

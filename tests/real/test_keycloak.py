@@ -263,7 +263,7 @@ async def test_signing_out_here_signs_out_there(stage: Stage) -> None:
 
 async def until(person: Person, path: str, status: int) -> None:
     """Returns once the page is answered with this status."""
-    for _ in range(100):
+    for _ in range(600):
         if await person.status(path) == status:
             return
         await asyncio.sleep(0.1)
@@ -272,7 +272,7 @@ async def until(person: Person, path: str, status: int) -> None:
 
 async def gone(person: Person) -> None:
     """Returns once the person isn't signed in any more."""
-    for _ in range(100):
+    for _ in range(600):
         async with person.visitor.get(f"{person.stage.base}/") as answer:  # not a navigation: leads nowhere
             if answer.status == 401:
                 assert await person.who() is None

@@ -48,7 +48,7 @@ def listed(house: House) -> dict[str, str]:
 
 async def told(house: House, event: str, times: int) -> None:
     """Returns once this many lines of the log are of this event."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while house.gateway.log.count(f'"event":"{event}"') < times:
             await asyncio.sleep(0.05)
 

@@ -11,7 +11,8 @@ import pytest
 from tests.unit.proxy.conftest import NotedHandler
 from vestibule.core.listener import ListenAddress
 from vestibule.errors import ConfigError
-from vestibule.proxy.listener import Listener, open_socket
+from vestibule.proxy.binding import open_socket
+from vestibule.proxy.listener import Listener
 
 pytestmark = pytest.mark.real
 
@@ -60,6 +61,23 @@ async def test_a_port_that_is_taken_is_said(free_port):
     with pytest.raises(ConfigError, match=str(free_port)):
         await listener.start()
     first.close()
+
+
+async def test_whoever_vanishes_is_asked_for_by_the_system(free_port):
+    """A WebSocket of a machine that was switched off: nothing here would ever notice."""
+    address = ListenAddress(host="127.0.0.1", port=free_port)
+    listener = Listener(address, NotedHandler(), clock=asyncio.get_running_loop().time)
+    await listener.start()
+    _, writer = await asyncio.open_connection("127.0.0.1", free_port)
+    while not listener.open:
+        await asyncio.sleep(0)
+    accepted = next(iter(listener.open)).transport.get_extra_info("socket")
+    asked = [accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)]
+    asked += [accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)]
+    assert asked == [1, 60]
+    writer.close()
+    await writer.wait_closed()
+    listener.stop()
 
 
 def test_ipv6_leaves_ipv4_alone(free_port):

@@ -338,8 +338,9 @@ async def test_data_is_exported_without_tokens_and_deleted_with_everything(opene
     deleted = await alice.post("/@/account/delete")
     assert "Your account is deleted" in says(deleted.text)
     assert (await alice.id(), await elsewhere.id(), await club.users()) == ("", "", [])
-    await asyncio.sleep(0.5)  # revocations go in the background
-    assert club.office.counts()["POST /token/revocation"] >= 2
+    async with asyncio.timeout(60):  # revocations go in the background
+        while club.office.counts().get("POST /token/revocation", 0) < 2:
+            await asyncio.sleep(0.05)
     assert (await alice.come("alice")).status == 403  # a newcomer again, and the invitation is used up
 
 
@@ -380,7 +381,7 @@ async def test_blocking_ends_sessions_and_open_connections_at_once(opened: Open,
             assert (status, blocked["disabled"]) == (200, True)
             assert await alice.id() == ""
             with pytest.raises(ConnectionClosed):
-                await asyncio.wait_for(socket.recv(), 2)
+                await asyncio.wait_for(socket.recv(), 30)
         answer = await alice.come("alice")
         assert (answer.status, "switched off" in says(answer.text)) == (403, True)
         assert await bob.id()

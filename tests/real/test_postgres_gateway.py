@@ -19,6 +19,7 @@ pytestmark = pytest.mark.real
 
 KEY = {"VESTIBULE_SESSION_KEY": "kS8q1ZrX0bT4yWm7uJ2cVf6hNd3gLp9aEoIxRtQsYvU="}
 STORE = 'store {\n  url = "${env("DATABASE_URL")}"\n}\n'
+OF_OPERATORS = STORE.replace("\n}", '\n  timeout = "250ms"\n}')
 ALONE = 'gateway {\n  http = ["127.0.0.1:{port}"]\n}\nhost "app.example.com" {\n  backend = "internal:echo"\n  access {\n    allow = ["public"]\n  }\n}\n'
 
 
@@ -35,10 +36,10 @@ def cluster(ports, ca) -> Iterator[Cluster]:
 async def house_in(ports, api, openid, gateway) -> AsyncIterator[Callable[[Database], Any]]:
     """Builds the whole house on a database."""
 
-    async def start(database: Database) -> House:
+    async def start(database: Database, store: str = STORE) -> House:
         with_key = functools.partial(gateway, env={**KEY, "DATABASE_URL": database.url})
         return await build(
-            ports=ports, api=api, openid=openid, gateway=with_key, configuration=CONFIGURATION + STORE
+            ports=ports, api=api, openid=openid, gateway=with_key, configuration=CONFIGURATION + store
         )
 
     return start
@@ -75,7 +76,7 @@ async def signed_in(browser: Browser) -> int:
 
 
 async def test_nobody_waits_for_a_server_that_hangs(cluster, house_in):
-    house = await house_in(await asyncio.to_thread(cluster.database))
+    house = await house_in(await asyncio.to_thread(cluster.database), OF_OPERATORS)
     async with house.browser() as alice:
         await alice.sign_in("alice")
         cluster.pause()
@@ -110,7 +111,7 @@ def test_two_that_start_at_once_on_an_empty_database_both_come_up(postgres_clust
         assert any('"ready"' in line or "ready" in line for line in lines)
     for program in programs:
         program.terminate()
-        assert program.wait(30) == 0
+        assert program.wait(60) == 0
         program.stdout.close()
     postgres_cluster.drop(database)
 
@@ -127,7 +128,7 @@ def test_a_start_that_cannot_be_says_why_and_no_password(postgres, ports, tmp_pa
     away = postgres.url.replace(f":{postgres.place.port}/", f":{ports.take()}/")
     urls = {"url": postgres.url, "wrong": postgres.url.replace("%40", "canary"), "away": away}
     program = serve(tmp_path / "x", ALONE + STORE, url.format(**urls), str(ports.take()), key)
-    said, _ = program.communicate(timeout=60)
+    said, _ = program.communicate(timeout=100)
     assert program.returncode == 1
     assert why in said
     for secret in (PASSWORD, "p%40ss", "canary"):

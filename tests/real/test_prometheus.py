@@ -21,7 +21,7 @@ from tests.real.house import House, build
 from tests.real.test_metrics import configured
 from tests.real.test_workers import answers
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 MONITORING = ROOT / "monitoring"
 UNPACKED = ROOT / "build" / "debian" / "usr" / "bin" / "prometheus"
@@ -72,7 +72,7 @@ class Prometheus:
 
     async def until(self, expression: str) -> list[Any]:
         """What it comes to, once it comes to something."""
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(100):
             while not (found := (await self.ask("/query", query=expression))["result"]):
                 await asyncio.sleep(0.2)
         return list(found)
@@ -109,7 +109,7 @@ async def test_prometheus_scrapes_it_and_takes_every_alert_and_panel(house, admi
         assert float(found["value"][1]) >= 5
         await server.until('vestibule_sign_ins_total{provider="op",outcome="ok"} == 1')
 
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(100):
             while True:
                 groups = (await server.ask("/rules"))["groups"]
                 rules = [rule for group in groups for rule in group["rules"]]

@@ -39,7 +39,7 @@ def configuration(store: str = "", backend: str = "internal:echo", workers: int 
 def asked(gateway: Gateway, path: str = "/readyz") -> tuple[int, dict[str, str]]:
     """Status and JSON at the admin socket; 0 where nobody answers."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(60)
         try:
             connection.connect(str(gateway.directory / "state" / "admin.sock"))
         except OSError:
@@ -65,7 +65,7 @@ async def test_a_store_that_is_away_is_told_and_the_process_lives(kind, request,
     with Fault(ports.take(), port) as fault:
         url = server.url.replace(f":{port}", f":{fault.port}")
         setting = f'url = "{url}"' if kind == "postgres" else f'sessions = "{url}"'
-        running = gateway(configuration(setting), env=_KEY)
+        running = gateway(configuration(f'{setting}\n  timeout = "250ms"'), env=_KEY)
         await asyncio.to_thread(until, running, "")
         for hurt in (fault.refuse, fault.hang):
             hurt()
@@ -90,7 +90,7 @@ def test_with_workers_control_and_each_worker_say_so(gateway):
 
 
 def _status(gateway: Gateway, path: str) -> int:
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 10.0.0.7\r\nConnection: close\r\n\r\n".encode())
         return int(connection.makefile("rb").readline().split(b" ")[1])
 

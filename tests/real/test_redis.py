@@ -14,8 +14,9 @@ from msgspec.structs import replace
 
 from tests.helpers.vault import VAULT
 from tests.ports import Ports
+from tests.real.postgres import PATIENT_S
 from tests.real.redis import PASSWORD, PRIMARY, QUOTED, USER, Cluster, Guarded, Single, Watched, stopped
-from vestibule.core.redis import Address, parse
+from vestibule.core.redis import TIMEOUT_S, Address, parse
 from vestibule.errors import StoreError
 from vestibule.model import Account, Secret, Session, User
 from vestibule.store import migrations, records, split, sqlite
@@ -42,9 +43,8 @@ async def opened() -> AsyncIterator[Callable[..., Awaitable[Any]]]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def open_store(url: str, **options: Any) -> Any:
-            place = replace(
-                parse(url), **{name: options.pop(name) for name in ("prefix",) if name in options}
-            )
+            how = {name: options.pop(name) for name in ("prefix", "timeout_s") if name in options}
+            place = replace(parse(url), **{"timeout_s": PATIENT_S, **how})
             store = await store_of.open_store(place, VAULT, **options)
             stack.push_async_callback(store.close)
             return store
@@ -76,7 +76,7 @@ def own(ports) -> Iterator[Single]:
 
 async def tried(ask: Callable[[], Awaitable[Any]], *, is_there: bool = True) -> Any:
     """What asking comes to once the store is there, or away."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 answer = await ask()
@@ -332,7 +332,7 @@ async def test_nobody_gets_anothers_answer_however_many_stop_waiting(redis, port
 
 async def test_a_connection_whose_answer_is_late_is_never_used_again(redis, fault):
     proxy = fault(redis.server.port)
-    wire = await Wire.connect(Address("127.0.0.1", proxy.port), NOBODY, 0.2)
+    wire = await Wire.connect(Address("127.0.0.1", proxy.port), NOBODY, 1.0)
     proxy.hang()
     given_up = asyncio.ensure_future(wire.ask(("ECHO", "first")))
     given_up.cancel()  # who no longer waits is waited for all the same
@@ -348,7 +348,7 @@ async def test_half_an_answer_is_none(redis, opened, fault):
     store = await opened(redis.url)
     await store.sessions.create(SESSION, b"h" * 32)
     proxy = fault(redis.server.port)
-    behind = await opened(redis.url.replace(str(redis.server.port), str(proxy.port)))
+    behind = await opened(redis.url.replace(str(redis.server.port), str(proxy.port)), timeout_s=1.0)
     proxy.half(40)
     with pytest.raises(StoreError):
         await behind.sessions.by_id("s1", NOW)
@@ -377,7 +377,7 @@ async def test_a_redis_that_was_killed_is_a_store_error_and_comes_back_with_all_
     tasks = [asyncio.create_task(sign_in(task)) for task in range(8)]
     for _ in range(3):
         before = len(acknowledged)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(acknowledged) < before + 50:
                 await asyncio.sleep(0.01)
         await asyncio.to_thread(own.server.kill)
@@ -394,7 +394,7 @@ async def test_a_redis_that_was_killed_is_a_store_error_and_comes_back_with_all_
 
 async def test_a_redis_that_hangs_holds_up_a_few_and_the_others_are_told_at_once(own, opened):
     heard: list[tuple[str, str]] = []
-    store = await opened(own.url, heard=lambda server, why: heard.append((server, why)))
+    store = await opened(own.url, heard=lambda server, why: heard.append((server, why)), timeout_s=TIMEOUT_S)
     await store.sessions.create(SESSION, b"h" * 32)
     own.server.pause()
     await tried(lambda: store.sessions.by_id("s1", NOW), is_there=False)
@@ -408,7 +408,7 @@ async def test_a_redis_that_hangs_holds_up_a_few_and_the_others_are_told_at_once
 
 
 async def test_closing_does_not_wait_for_a_redis_that_hangs(own):
-    store = await store_of.open_store(own.place, VAULT)
+    store = await store_of.open_store(replace(own.place, timeout_s=TIMEOUT_S), VAULT)
     own.server.pause()
     asking = asyncio.ensure_future(store.sessions.by_id("s1", NOW))
     await asyncio.sleep(0)

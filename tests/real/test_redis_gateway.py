@@ -17,6 +17,7 @@ pytestmark = pytest.mark.real
 
 KEY = {"VESTIBULE_SESSION_KEY": "kS8q1ZrX0bT4yWm7uJ2cVf6hNd3gLp9aEoIxRtQsYvU="}
 STORE = 'store {\n  sessions = "${env("REDIS_URL")}"\n}\n'
+OF_OPERATORS = STORE.replace("\n}", '\n  timeout = "250ms"\n}')
 WITH_SERVER = 'store {\n  url = "${env("DATABASE_URL")}"\n}\n'
 
 
@@ -24,9 +25,9 @@ WITH_SERVER = 'store {\n  url = "${env("DATABASE_URL")}"\n}\n'
 async def house_on(ports, api, openid, gateway) -> AsyncIterator[Callable[..., Any]]:
     """Builds the whole house on a Redis."""
 
-    async def start(url: str, *, database: str = "") -> House:
+    async def start(url: str, *, database: str = "", store: str = STORE) -> House:
         environ = {**KEY, "REDIS_URL": url, "DATABASE_URL": database}
-        text = CONFIGURATION + STORE + (WITH_SERVER if database else "")
+        text = CONFIGURATION + store + (WITH_SERVER if database else "")
         with_url = functools.partial(gateway, env=environ)
         return await build(ports=ports, api=api, openid=openid, gateway=with_url, configuration=text)
 
@@ -37,7 +38,7 @@ async def test_known_sessions_are_served_while_redis_is_away_others_wait_and_all
     ports, house_on
 ):
     with stopped(Single(ports, "appendonly yes", "appendfsync always")) as (own,):
-        house = await house_on(own.url)
+        house = await house_on(own.url, store=OF_OPERATORS)
         async with house.browser() as alice, house.browser() as bob:
             await alice.sign_in("alice")
             await bob.sign_in("bob")

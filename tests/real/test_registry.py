@@ -48,7 +48,7 @@ class Stage:
 
 async def eventually(check: Callable[[], Any], *, is_true: bool = True) -> None:
     """Returns once it is so; within the second that is promised, and some for a slow machine."""
-    for _ in range(100):
+    for _ in range(1200):
         if bool(await check()) is is_true:
             return
         await asyncio.sleep(0.05)

@@ -45,7 +45,7 @@ def environment(answers: dict[str, str]) -> dict[str, str]:
 
 def ask(port: int, path: str, host: str) -> http.client.HTTPResponse:
     """The answer, as the platform's edge would ask."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request(
         "GET", path, headers={"Host": host, "Accept": "text/html", "X-Forwarded-For": "192.0.2.1"}
     )
@@ -98,6 +98,7 @@ def serve(machine: Path, state: Path, port: int, **more: str) -> Process:
 
 @pytest.mark.real
 @pytest.mark.timeout(600)
+@pytest.mark.xdist_group("render")
 def test_the_wheel_serves_in_the_blueprints_environment(machine: Path, ports: Ports, state_dir: Path) -> None:
     port = ports.take()
     process = serve(machine, state_dir / "state", port)
@@ -121,6 +122,7 @@ def test_the_wheel_serves_in_the_blueprints_environment(machine: Path, ports: Po
 
 @pytest.mark.real
 @pytest.mark.timeout(600)
+@pytest.mark.xdist_group("render")
 def test_an_answer_that_was_left_empty_stops_the_start_and_is_named(
     machine: Path, ports: Ports, state_dir: Path
 ) -> None:

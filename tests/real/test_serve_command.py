@@ -59,11 +59,14 @@ def test_a_state_directory_that_can_not_be_made_is_one_line_and_exit_code_1(serv
     assert "Traceback" not in gateway.log
 
 
-def test_sighup_is_said_and_changes_nothing(served):
+def test_sighup_has_the_files_read_anew_and_ends_nothing(served, tmp_path):
     gateway = served()
     gateway.wait_log('"ready"')
     gateway.signal(signal.SIGHUP)
-    gateway.wait_log('"hangup_ignored"')
+    gateway.wait_log('"configuration.reloaded"')
+    (tmp_path / "app.hcl").write_text("host {")
+    gateway.signal(signal.SIGHUP)
+    gateway.wait_log('"configuration.refused"')
     gateway.signal(signal.SIGTERM)
     assert gateway.wait() == 0
     assert '"stopped"' in gateway.log

@@ -111,7 +111,7 @@ async def said(work, *arguments):
 
 
 async def test_the_program_at_a_glance(house: House, client: AdminClient):
-    async with alice(house), asyncio.timeout(30):
+    async with alice(house), asyncio.timeout(60):
         while not sum((overview := await said(client.overview)).series.sign_ins) or not overview.sessions:
             await asyncio.sleep(0.2)  # it is counted a moment later
     assert (overview.sessions, overview.users) == (1, 1)
@@ -140,7 +140,7 @@ async def test_what_is_wrong_is_told_with_what_to_do(house: House, client: Admin
     (state / "vestibule.key").chmod(0o644)
     house.provider.go_down()
     await said(client.provider_states)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(found := (await said(client.overview)).concerns) < 4:
             await asyncio.sleep(0.2)
     told = {one.what: one for one in found}
@@ -196,7 +196,7 @@ async def test_how_a_provider_does(house: House, client: AdminClient):
 
 
 async def test_what_nobody_has_asked_yet_is_asked_while_somebody_looks(house: House, client: AdminClient):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (found := (await said(client.provider_states))[0]).keys:
             await asyncio.sleep(0.1)
     assert found.discovery == "ok"
@@ -206,7 +206,7 @@ async def test_with_workers_each_process_is_told_of(ports, api, openid, gateway)
     configuration = CONFIGURATION.replace("gateway {", "gateway {\n  workers = 2")
     house = await build(ports=ports, api=api, openid=openid, gateway=gateway, configuration=configuration)
     client = AdminClient(f"unix:{house.gateway.directory / 'state' / 'admin.sock'}")
-    async with alice(house), asyncio.timeout(30):
+    async with alice(house), asyncio.timeout(60):
         while (
             len((overview := await said(client.overview)).workers) < 3
             or not overview.sessions
@@ -257,7 +257,7 @@ async def test_a_credential_is_masked_and_the_command_goes_by_the_calling_interf
             env={**os.environ, "PROXY_SESSION": handle},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=True,
         )
         assert done.stdout == "200"
@@ -362,7 +362,7 @@ async def test_the_configuration_in_force_has_places_and_no_secret(house: House,
     assert "Q0FOQVJZ" not in told
 
 
-async def test_the_difference_is_what_a_restart_would_bring(house: House, client: AdminClient):
+async def test_the_difference_is_what_a_reload_would_bring(house: House, client: AdminClient):
     assert not (await said(client.difference)).is_changed
     file = house.gateway.file
     text = file.read_text()
@@ -377,7 +377,7 @@ async def test_the_difference_is_what_a_restart_would_bring(house: House, client
     assert '-      allow = ["public"]' in found.diff
     assert '+      allow = ["anyone"]' in found.diff
     assert found.diff.count('+  value = "***" (changed)') == 2
-    assert any("app.example.com" in sentence for sentence in found.restart)
+    assert found.restart == ()  # nothing of this takes more than a reload
     assert "CANARY" not in text_of(found)
     [host] = await said(client.hosts)
     assert host.routes[1].allow == ("public",)

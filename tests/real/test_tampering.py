@@ -70,7 +70,7 @@ async def test_a_provider_that_is_down_when_the_gateway_starts_is_asked_again_la
     assert is_a_clear_no(page)
     assert (await visitor.get("/open/")).status == 200
     house.provider.come_back()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await visitor.sign_in("alice")).status != 200:
             await asyncio.sleep(0.2)
     assert await visitor.email() == "alice@example.com"

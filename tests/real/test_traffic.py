@@ -11,10 +11,10 @@ import pytest
 
 from tests.real.house import CONFIGURATION, build
 from vestibule.admin_client import AdminClient
-from vestibule.admin_model import Node, Row
+from vestibule.admin_model import Node, Row, Trace
 from vestibule.errors import VestibuleError
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def client_of(house) -> AdminClient:
@@ -29,6 +29,21 @@ async def rows_of(client: AdminClient, count: int, **filters: str) -> list[Row]:
             if len(page.items) >= count:
                 return list(reversed(page.items))
             await asyncio.sleep(0.05)
+
+
+async def trace_of(client: AdminClient, trace_id: str, count: int) -> Trace:
+    """The trace, once it has so many requests: the last of them is told of a little after its answer."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(VestibuleError):  # nothing of it is known yet
+                trace = await asyncio.to_thread(client.trace, trace_id)
+                if number_of(trace.roots) >= count:
+                    return trace
+            await asyncio.sleep(0.05)
+
+
+def number_of(nodes: tuple[Node, ...]) -> int:
+    return sum(1 + number_of(node.children) for node in nodes)
 
 
 def shape(nodes: tuple[Node, ...]) -> list:
@@ -51,7 +66,7 @@ async def test_one_browser_request_and_the_calls_it_caused_are_one_tree(house, b
             assert answer.status == 200
     trace_id, span_id = traceparent.split("-")[1:3]
     client = client_of(house)
-    trace = await asyncio.to_thread(client.trace, trace_id)
+    trace = await trace_of(client, trace_id, 3)
     assert shape(trace.roots) == [("host", "/report", [("call", "/v1/me", []), ("call", "/v1/files", [])])]
     [root] = trace.roots
     assert root.row.span_id == span_id
@@ -66,7 +81,7 @@ async def test_a_trace_that_a_browser_brings_goes_on(house, browser_of_alice):
     page = await browser_of_alice.get("/x", traceparent=f"00-{trace_id}-b7ad6b7169203331-01")
     assert page.status == 200
     assert house.app.seen[-1].one("traceparent").split("-")[1] == trace_id
-    [root] = (await asyncio.to_thread(client_of(house).trace, trace_id)).roots
+    [root] = (await trace_of(client_of(house), trace_id, 1)).roots
     assert (root.row.path, root.row.parent_id) == ("/x", "b7ad6b7169203331")
 
 

@@ -118,14 +118,14 @@ async def test_a_client_that_vanishes_takes_the_backend_connection_with_it(url, 
     await client.send("x")
     assert await client.recv() == "x"
     client.transport.abort()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await backend.closed.get() == 1006
 
 
 async def test_a_backend_that_vanishes_takes_the_client_connection_with_it(url, backend):
     async with connect(url) as client:
         backend.opened[-1].transport.abort()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             with pytest.raises(websockets.ConnectionClosedError):
                 await client.recv()
         assert client.close_code == 1006

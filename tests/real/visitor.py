@@ -22,14 +22,19 @@ class Loopback(AbstractResolver):
         return None
 
 
-def new_visitor(*, user_agent: str = "visitor/1", secure: str | None = None) -> aiohttp.ClientSession:
+def new_visitor(
+    *, user_agent: str = "visitor/1", secure: str | None = None, source: str = ""
+) -> aiohttp.ClientSession:
     """A new browser profile: no cookies yet; takes those of addresses too; follows redirects unless told not to.
 
-    `secure`: an http origin on loopback that gets `Secure` cookies back, as browsers do it.
+    `secure`: an http origin on loopback that gets `Secure` cookies back, as browsers do it. `source`: the address to
+    come from.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(resolver=Loopback(), limit=0),
+        connector=aiohttp.TCPConnector(
+            resolver=Loopback(), limit=0, local_addr=(source, 0) if source else None
+        ),
         cookie_jar=aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=secure),
         headers={"User-Agent": user_agent},
-        timeout=aiohttp.ClientTimeout(total=30),
+        timeout=aiohttp.ClientTimeout(total=60),
     )

@@ -147,6 +147,8 @@ PROVIDERS = (
 CERTIFICATES = (
     model.CertificateState(names=("app.example.com",), issuer="Example CA", expires_at=at(86400 * 61), source="app.hcl:12"),
     model.CertificateState(names=("old.example.com",), issuer="Example CA", expires_at=at(86400 * 3), source="app.hcl:31"),
+    model.CertificateState(names=("new.example.com",), issuer="", expires_at=None, source="acme", state="ordering"),
+    model.CertificateState(names=("bad.example.com",), issuer="", expires_at=None, source="acme", state="failing", why="Timeout during connect", advice="open port 80", next_at=at(300)),
 )  # fmt: skip
 USERS = (
     User(id="uAda", name="Ada Lovelace", login="ada", email="ada@example.com", disabled=False, profile={}, created_at=at(-86400 * 30), seen_at=at(-5)),
@@ -249,6 +251,16 @@ def overview() -> model.Overview:
     )  # fmt: skip
 
 
+DIFF = """--- in force
++++ files
+@@ app.hcl:12 host "app.example.com"
+-  backend = "127.0.0.1:3000"
++  backend = "127.0.0.1:3001"
+"""
+CHANGED = model.Difference(is_changed=True, diff=DIFF, faults=(), warnings=("app.hcl:7:3: `github` is used by no host",), restart=(), fingerprint="a" * 24)  # fmt: skip
+ALIKE = model.Difference(is_changed=False, diff="", faults=(), warnings=(), restart=(), fingerprint="b" * 24)
+
+
 class FakeAdmin:
     """`AdminClient`'s methods. `push` lets traffic come, `lose` takes the gateway away, `return_` brings it back."""
 
@@ -257,6 +269,10 @@ class FakeAdmin:
         self.rows = list(rows)
         self.is_away = False
         self.asked: list[tuple] = []
+        self.files = CHANGED
+        """What a reload would change."""
+        self.refusal: VestibuleError | None = None
+        """Of a reload."""
         self.refuses: set[str] = set()
         """Names of methods that a token may not."""
         self._queues: list[queue.Queue] = []
@@ -332,6 +348,17 @@ class FakeAdmin:
     def certificates(self):
         self._check("certificates")
         return CERTIFICATES
+
+    def difference(self) -> model.Difference:
+        self._check("difference")
+        return self.files
+
+    def reload(self, fingerprint: str = "") -> model.Reloaded:
+        self._check("reload", fingerprint)
+        if self.refusal is not None:
+            raise self.refusal
+        self.files = ALIKE
+        return model.Reloaded(added=(), changed=("host app.example.com",), removed=(), warnings=())
 
     def credentials(self, session_id: str):
         self._check("credentials", session_id)
@@ -412,9 +439,9 @@ class FakeSessions:
             raise ClientError("there is no such session", code="not_found", status=404)
         return found
 
-    def list(self, user_id: str, *, host: str = "") -> Iterator[Session]:
-        self.admin._check("list", user_id)
-        yield from [one for one in self.sessions if one.user_id == user_id]
+    def list(self, user_id: str = "", *, host: str = "") -> Iterator[Session]:
+        self.admin._check("list", user_id or host)
+        yield from [one for one in self.sessions if user_id in ("", one.user_id) and host in ("", one.host)]
 
     def end(self, session_id: str) -> None:
         self.get(session_id)

@@ -17,7 +17,7 @@ from vestibule.tui.app import Console
 from vestibule.tui.gateway import Gateway
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 class Stage:

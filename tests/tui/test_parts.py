@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from tests.tui.fake import NOW, row
+from vestibule.core.figure import milliseconds, size
 from vestibule.tui.columns import Column, widths
 from vestibule.tui.ring import Ring, View
-from vestibule.tui.text import fit, lane, milliseconds, plain, size, sparkline, spread, until
+from vestibule.tui.text import fit, lane, plain, sparkline, spread, until
 from vestibule.tui.theme import DARK, LIGHT, PLAIN, first
 
 

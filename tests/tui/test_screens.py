@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from tests.tui.fake import TRACE
+from tests.tui.fake import ALIKE, CHANGED, TRACE
 from tests.tui.stage import compare, staged
+from vestibule.errors import ClientError, Invalid
 
 
 async def go_to(stage, path: str) -> None:
@@ -84,6 +86,83 @@ async def test_state_has_plots_workers_stores_listeners_certificates_and_what_to
             assert part in stage.text
 
 
+async def test_names_without_a_certificate_stand_first_with_why_and_when_they_are_tried_again():
+    async with staged(size=(160, 50)) as stage:
+        await stage.press("s")
+        await stage.sees("! bad.example.com  failing")
+        for part in ("none yet", "Timeout during connect", "→ open port 80", "next try in 5 min"):
+            assert part in stage.text
+        order = [stage.text.index(f"{name}.example.com") for name in ("bad", "new", "old")]
+        assert "! new.example.com  ordering" in stage.text
+        assert order == sorted(order)
+
+
+async def at_reload(stage) -> None:
+    await stage.press("s")
+    await stage.sees("processes")
+    await stage.press("r")
+    await stage.until(lambda: "difference" in stage.asked, "the files were read")
+
+
+async def test_a_reload_shows_the_difference_first_and_puts_that_in_force_and_nothing_else():
+    async with staged() as stage:
+        await at_reload(stage)
+        await stage.sees('+  backend = "127.0.0.1:3001"')
+        assert "is used by no host" in stage.text
+        await stage.press("l")
+        await stage.sees("Put that in force, in every process?")
+        await stage.press("n")
+        assert "reload" not in stage.asked
+        await stage.press("l", "y")
+        await stage.sees("in force (changed: host app.example.com)")
+        await stage.sees("The files say what is in force.")
+        assert [one for one in stage.admin.asked if one[0] == "reload"] == [("reload", "a" * 24)]
+
+
+async def test_files_that_have_changed_meanwhile_are_looked_at_again():
+    async with staged() as stage:
+        stage.admin.refusal = ClientError("others", code="changed", status=412)
+        await at_reload(stage)
+        await stage.sees("3001")
+        stage.admin.files = msgspec.structs.replace(CHANGED, diff=CHANGED.diff.replace("3001", "3002"))
+        await stage.press("l", "y")
+        await stage.sees("the files were changed meanwhile: look at the difference again")
+        await stage.sees("3002")
+
+
+async def test_a_refused_reload_says_why_and_that_what_was_stays():
+    async with staged() as stage:
+        stage.admin.refusal = Invalid((("", "app.hcl:9:3: nobody listens"),))
+        await at_reload(stage)
+        await stage.sees("3001")
+        await stage.press("l", "y")
+        await stage.sees("refused, and what is in force stays: app.hcl:9:3: nobody listens")
+
+
+async def test_files_with_faults_are_not_put_in_force_until_they_are_read_again():
+    async with staged() as stage:
+        stage.admin.files = msgspec.structs.replace(
+            CHANGED, faults=("app.hcl:3:1: no such block",), restart=("app.hcl:1:1: workers takes a restart",)
+        )
+        await at_reload(stage)
+        await stage.sees("! app.hcl:3:1: no such block")
+        assert "workers takes a restart" in stage.text
+        await stage.press("l")
+        await stage.sees("these files can't be put in force")
+        stage.admin.files = ALIKE
+        await stage.press("r")
+        await stage.sees("The files say what is in force.")
+        await stage.press("l")
+        await stage.sees("What they name is read again")
+
+
+async def test_who_may_not_reload_is_told_so():
+    async with staged() as stage:
+        stage.admin.refuses.add("difference")
+        await at_reload(stage)
+        await stage.sees("this token may not")
+
+
 async def test_the_trail_is_read_and_its_chain_looked_through():
     async with staged() as stage:
         await stage.press("u")
@@ -136,6 +215,7 @@ SCREENS = {
     "providers": ("p",),
     "state": ("s",),
     "audit": ("u",),
+    "reload": ("s", "r"),
 }
 
 

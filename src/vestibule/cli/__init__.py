@@ -17,13 +17,22 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "serve": "vestibule.cli.serve",
         "check": "vestibule.cli.check",
+        "reload": "vestibule.cli.reload",
+        "upgrade": "vestibule.cli.upgrade",
         "top": "vestibule.cli.top",
         "doctor": "vestibule.cli.doctor",
         "explain": "vestibule.cli.explain",
         "demo": "vestibule.cli.demo",
         "up": "vestibule.cli.up",
+        "trust": "vestibule.cli.trust",
         "import": "vestibule.cli.import_",
         "export": "vestibule.cli.export",
+        "login": "vestibule.cli.login",
+        "logout": "vestibule.cli.login",
+        "token": "vestibule.cli.token",
+        "whoami": "vestibule.cli.token",
+        "curl": "vestibule.cli.token",
+        "machine": "vestibule.cli.machine",
         "users": "vestibule.cli.users",
         "sessions": "vestibule.cli.sessions",
         "invitations": "vestibule.cli.invitations",
@@ -31,6 +40,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "tokens": "vestibule.cli.tokens",
         "keys": "vestibule.cli.keys",
         "audit": "vestibule.cli.audit",
+        "certificates": "vestibule.cli.certificates",
         "webhooks": "vestibule.cli.webhooks",
         "log": "vestibule.cli.log",
     }
@@ -50,7 +60,8 @@ class Commands(click.Group):
         if module is None:
             return None
         # `import` is a word of Python's own, so that the function has another name.
-        command: click.Command = getattr(importlib.import_module(module), module.rpartition(".")[2])
+        held, own = importlib.import_module(module), module.rpartition(".")[2]
+        command: click.Command = getattr(held, cmd_name, None) or getattr(held, own)
         return command
 
 

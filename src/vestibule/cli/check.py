@@ -31,3 +31,5 @@ def check(files: tuple[Path, ...]) -> None:
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"good: {loaded.summary}")
+    if loaded.listens:
+        print(loaded.listens)

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from types import FrameType
 
 import click
+from msgspec.structs import replace
 
+from vestibule.cli.trust import demo_authority
 from vestibule.config.compile import compile_config
 from vestibule.config.environment import DEMO_URL
 from vestibule.config.load import load
@@ -43,13 +45,16 @@ class _Loopback(click.ParamType[str]):
 @click.option(
     "--address", type=_Loopback(), default="127.0.0.1", show_default=True, help="A loopback address."
 )
+@click.option(
+    "--https", "is_secure", is_flag=True, help="By TLS, which browsers trust after `vestibule trust`."
+)
 @click.option("--no-browser", is_flag=True, help="Don't open a browser.")
 @click.option(
     "--once-ready",
     metavar="CMD",
     help=f"Run CMD when all is up ({DEMO_URL} is in its environment), then stop with its exit code.",
 )
-def demo(port: int, address: str, no_browser: bool, once_ready: str | None) -> None:  # noqa: FBT001 - click's
+def demo(*, port: int, address: str, is_secure: bool, no_browser: bool, once_ready: str | None) -> None:
     """Show the whole product, with nothing to register.
 
     Gateway, identity provider, app and calling interface, on this machine only.
@@ -57,7 +62,7 @@ def demo(port: int, address: str, no_browser: bool, once_ready: str | None) -> N
     # Until the gateway takes the signals over, SIGTERM must unwind as Ctrl-C does: nothing may stay behind.
     signal.signal(signal.SIGTERM, _unwind)
     try:
-        with stage(address=address, port=port) as ready_made:
+        with stage(address=address, port=port, is_secure=is_secure) as ready_made:
             sys.exit(_show(ready_made, no_browser=no_browser, once_ready=once_ready))
     except (ConfigError, StoreError) as exc:
         click.echo(f"vestibule demo: {exc.message}", err=True)
@@ -121,13 +126,16 @@ class Command:
 def run_gateway(on: Stage, ready: Callable[[], None]) -> int:
     """Serve the stage's configuration, whatever the environment says; `ready()` once the gateway listens."""
     compiled = compile_config(load([on.config], {}))
+    if on.is_secure:
+        # It outlives the demo, so that who has trusted it once need not do so again.
+        compiled = replace(compiled, local_authority=demo_authority())
     log = open_log(Outlet(output=on.directory / "gateway.log"))
     return serve(compiled, log, ready=ready, drain_s=DRAIN_S)
 
 
 def greeting(on: Stage) -> str:
     """What to try, in a handful of lines."""
-    lines = (
+    lines: tuple[tuple[str, str], ...] = (
         ("the app", on.url),
         ("sign in", f"{on.url}/@/signin"),
         ("as Alice, at once", f"{on.url}/@/signin?login_hint=alice"),
@@ -136,6 +144,8 @@ def greeting(on: Stage) -> str:
         ("the configuration", str(on.config)),
         ("the gateway's log", str(on.directory / "gateway.log")),
     )
+    if on.is_secure:
+        lines = (*lines, ("its certificate", "`vestibule trust` has browsers here believe it"))
     listed = "\n".join(f"  {what:<18} {where}" for what, where in lines)
     return f"\nThe Vestibule demo is ready.\n\n{listed}\n\nCtrl-C stops it and removes what it made.\n"
 

@@ -44,6 +44,7 @@ def lines(facts: Facts, warnings: Sequence[str], files: Sequence[str], width: in
     yield ""
     yield from _rows("Listens", facts.people, width)
     yield from _hosts(facts.hosts, width)
+    yield from _rows("TLS", [", ".join(facts.certificates)] if facts.certificates else [], width)
     yield from _rows("Edges ask", facts.edges, width)
     yield from _rows("Calls", [f"{name}: {at} → {api}" for name, at, api in facts.calls], width)
     yield from _rows("Servings", [f"{name}: {at}" for name, at in facts.servings], width)

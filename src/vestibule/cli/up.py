@@ -29,6 +29,8 @@ from vestibule.errors import ConfigError
 @click.option(
     "--file", "path", type=click.Path(path_type=Path), default=Path("vestibule.hcl"), help="What to write to."
 )
+@click.option("--email", default="", metavar="ADDRESS", help="Where the CA of its certificate may write to.")
+@click.option("--edge", is_flag=True, help="Something in front speaks TLS for HOST already: nginx, Caddy …")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @click.option("--no-serve", is_flag=True, help="Write and check it, no more.")
 def up(
@@ -41,17 +43,19 @@ def up(
     settings: tuple[str, ...],
     allow: tuple[str, ...],
     path: Path,
+    email: str,
+    edge: bool,
     force: bool,
     no_serve: bool,
 ) -> None:
     """Write a first configuration, check it, and serve it.
 
-    It puts HOST in front of the app at BACKEND. HOST is a name (app.example.com), or localhost to try it on this
-    machine. BACKEND is host:port, or a port here.
+    It puts HOST in front of the app at BACKEND. HOST is a name (app.example.com), for which a certificate comes by
+    itself (Let's Encrypt's), or localhost to try it on this machine. BACKEND is host:port, or a port here.
     """
     signs = _signs(google, github, kind, settings, allow)
     try:
-        found = first(host, backend, signs)
+        found = first(host, backend, signs, email=email, has_edge=edge)
     except Unfit as exc:
         raise click.UsageError(str(exc)) from None
     _write(path, found.text, force=force)
@@ -65,7 +69,7 @@ def up(
     _check(path)
     if not no_serve:
         sys.stdout.flush()
-        os.execv(sys.executable, [sys.executable, "-m", "vestibule", "serve", str(path)])  # noqa: S606 - ourselves
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "vestibule", "serve", str(path)])  # noqa: S606 - ourselves
 
 
 def _signs(
@@ -113,13 +117,24 @@ def _say(path: Path, found: First) -> None:
         print(f"Register this redirect URL with {kind}: {url}")
     for name in found.variables:
         print(f"Set {name}{' (it is)' if os.environ.get(name) else ''}")
-    if found.edge:
+    where = " and ".join(found.listen)
+    if found.ordered:
         print(
-            f"It listens on {found.listen}, for this machine alone: an edge here must speak TLS for {found.edge}, and "
+            f"It listens on {where}. A certificate for {found.ordered} is ordered of Let's Encrypt, to whose terms you "
+            "agree by starting it: the name must lead here, with both ports open"
+        )
+    elif found.own:
+        print(
+            f"It listens on {where}. The certificate for {found.own} is of the gateway's own authority, which browsers "
+            f"trust once `vestibule trust {path}` has been run on their machine"
+        )
+    elif found.edge:
+        print(
+            f"It listens on {where}, for this machine alone: an edge here must speak TLS for {found.edge}, and "
             "send its requests on"
         )
     else:
-        print(f"It listens on {found.listen}, for this machine alone")
+        print(f"It listens on {where}, for this machine alone")
 
 
 def _check(path: Path) -> None:

@@ -34,6 +34,12 @@ _TOKENS = (
     Column("EXPIRES", lambda token: day(token.expires_at)),
     Column("USED", lambda token: day(token.seen_at)),
 )
+_HELD = (
+    *_TOKENS[:1],
+    Column("PERSON", lambda token: token.person or token.user_id, may_shrink=True),
+    *_TOKENS[1:],
+    Column("", lambda token: "blocked" if token.disabled else ""),
+)
 
 
 @click.group()
@@ -99,10 +105,13 @@ def delete(remote: Remote, *, user: str, yes: bool) -> None:
 
 
 @users.command("tokens", context_settings=TAKES_ID)
-@click.argument("user")
+@click.argument("user", default="")
 @asks_gateway
 def list_tokens(remote: Remote, user: str) -> None:
-    """List the app tokens a user has made for programs, the expired ones too."""
+    """List the app tokens that a user, or without one all users, have made for programs, the expired ones too."""
+    if not user:
+        remote.show_list(remote.client.app_tokens(), _HELD, 0, "No app tokens.")
+        return
     found = remote.client.user_tokens(id_of(remote, user))
     remote.show_list(found, _TOKENS, 0, "No app tokens.")
 

@@ -25,7 +25,7 @@ ANYONE = Rule(kind="anyone", text="anyone")
 _LISTS = ("allow", "all", "deny")
 _USER_ID_RE = re.compile(r"[A-Za-z0-9_-]{22}")
 #: rules that ask for nobody's identity
-IMPERSONAL = frozenset({"public", "network", "token"})
+IMPERSONAL = frozenset({"public", "network", "token", "machine"})
 
 
 class Door(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,12 +208,15 @@ def rules_of(host: Host) -> Iterator[Written]:
 
 
 def _check_possible(door: Door, rule: Rule, place: Place, report: Report) -> None:
+    if rule.kind == "certificate":
+        return  # by `_check_named`
     if rule.kind not in IMPERSONAL and not door.sign_in and not door.takes_more and not door.issuers:
         report.fault(place, f"`{rule.text}` can never hold: {_nobody(door)}")
     elif rule.kind == "token" and not door.takes_tokens:
         report.fault(
             place,
-            f"`{rule.text}` can never hold: nobody can show a token on this host; add issuers, or app_tokens = true",
+            f"`{rule.text}` can never hold: nobody can show a token on this host; "
+            "add issuers, app_tokens = true, or an app or a machine for it",
         )
 
 
@@ -245,6 +248,14 @@ def _nobody(door: Door) -> str:
 def _check_named(door: Door, rule: Rule, place: Place, report: Report) -> None:
     """Rules that seem to name a provider and don't: they would do nothing, and a deny that does nothing lets in."""
     if rule.kind == "network":
+        return
+    if rule.kind == "certificate":
+        if not door.host.client_ca:
+            report.fault(
+                place,
+                f"`{rule.text}` can never hold: nobody is asked for a certificate on this host; add client_ca, "
+                "the file of the authorities that sign them",
+            )
         return
     found = qualified(rule, door.clients)
     head, slash, _ = (rule.name if rule.kind == "claim" else rule.value).partition("/")

@@ -144,6 +144,8 @@ def _check_endpoint(call: schema.Call, report: Report) -> None:
     api = call.endpoint
     if call.insecure:
         report.warn(call.at("insecure"), "the API's certificate is not checked: only for testing")
+    if api is not None and api.server.http2 and call.protocol == "http1":
+        report.fault(call.at("protocol"), "the endpoint's address says HTTP/2: write host:port or https://")
     if api is None or api.is_loopback or api.server.tls:
         return
     place = call.at("endpoint")

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from vestibule.config import schema
+from vestibule.config.acme import check_acme
 from vestibule.config.admin import admin_port, admin_scope, check_admin, check_pages
+from vestibule.config.app import check_apps
 from vestibule.config.branding import check_brandings
 from vestibule.config.call import Interface, Sources, check_calls
 from vestibule.config.client import Client, check_kind, read_client
@@ -17,18 +19,23 @@ from vestibule.config.edge import check_edges, edge_listeners
 from vestibule.config.host import Scope, check_hosts, check_ids
 from vestibule.config.lifetimes import check_lifetimes
 from vestibule.config.log import check_log
+from vestibule.config.machine import check_machines
 from vestibule.config.path import check_paths
 from vestibule.config.people import check_people
 from vestibule.config.place import Place, Report
 from vestibule.config.redirect import check_redirect_urls
 from vestibule.config.redis import check_redis
 from vestibule.config.serving import Serving, check_servings
+from vestibule.config.tls import Ending, check_tls, https_of, way_of
 from vestibule.config.tracing import check_tracing
 from vestibule.config.webhook import check_webhooks
+from vestibule.core.acme import Acme
 from vestibule.core.branding import Branding
+from vestibule.core.certificate import Source
 from vestibule.core.domain import Domain
 from vestibule.core.listener import ListenAddress
 from vestibule.core.registration import Rules
+from vestibule.observe import clock
 from vestibule.providers.base import ProviderConfig
 
 DEFAULT_LISTENER = ListenAddress(host="127.0.0.1", port=8000)
@@ -41,6 +48,10 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """Identity clients by full name, in the order written."""
     scopes: Mapping[str, Scope] = {}
     """Hosts by canonical name."""
+    endings: Mapping[str, Ending] = {}
+    """How TLS ends at hosts, by canonical name; it doesn't at others."""
+    acme: Acme | None = None
+    """Which certificates are ordered of whom."""
     admin: Scope | None = None
     """The admin port as a host; None where nobody signs in to its pages."""
     domains: tuple[Domain, ...] = ()
@@ -60,7 +71,12 @@ def check(config: schema.Config, report: Report) -> Checked:
     clients = _clients(config, report)
     is_open = any(not one.is_loopback for one in listeners_of(config))
     scopes = check_hosts(config, clients, report, is_open=is_open)
+    endings = check_tls(config, {name: one.node for name, one in scopes.items()}, report, clock.now())
+    ordered = (name for name, one in endings.items() if one.wanted.source is Source.ACME)
+    acme = check_acme(config, ordered, listeners_of(config), report)
     domains = check_domains(config, scopes, clients, report, is_open=is_open)
+    check_apps(config, scopes, domains, report)
+    check_machines(config, scopes, domains, report)
     check_redirect_urls(clients, scopes, report)
     check_compat(config, scopes, clients, domains, report)
     check_lifetimes(config, scopes, domains, report)
@@ -82,6 +98,8 @@ def check(config: schema.Config, report: Report) -> Checked:
     return Checked(
         clients=clients,
         scopes=scopes,
+        endings=endings,
+        acme=acme,
         admin=admin,
         domains=domains,
         interfaces=interfaces,
@@ -96,8 +114,11 @@ WORKERS_MAX = 128
 
 
 def listeners_of(config: schema.Config) -> tuple[ListenAddress, ...]:
-    """The addresses the gateway listens on for people."""
-    return (config.gateway.http if config.gateway else ()) or (DEFAULT_LISTENER,)
+    """The addresses the gateway listens on for plain http; none need be where it speaks TLS."""
+    gateway = config.gateway
+    if gateway is not None and gateway.https:
+        return gateway.http
+    return (gateway.http if gateway else ()) or (DEFAULT_LISTENER,)
 
 
 def _check_gateway(config: schema.Config, report: Report) -> None:
@@ -108,7 +129,10 @@ def _check_gateway(config: schema.Config, report: Report) -> None:
         report.fault(gateway.at("workers"), f"a number from 1 to {WORKERS_MAX}; one a core is usual")
     if gateway.has("http") and not gateway.http and not report.faults:
         report.fault(gateway.at("http"), 'the list is empty: http = ["127.0.0.1:8000"]')
-    has_edge = any(host.public_url.startswith("https://") for host in config.host)
+    has_edge = any(
+        host.public_url.startswith("https://") and way_of(config, host, host.label) is None
+        for host in config.host
+    )
     is_open = any(not one.is_loopback for one in gateway.http)
     if has_edge and is_open and not gateway.trusted_proxies:
         report.warn(
@@ -190,6 +214,8 @@ def _check_clashes(
     for number, listen in enumerate(listeners_of(config)):
         place = gateway.at("http", number) if gateway and gateway.http else config.block.place
         _take(listen, place, taken, report)
+    for number, listen in enumerate(https_of(config)):
+        _take(listen, (gateway or config).at("https", number), taken, report)
     for listen, place in edge_listeners(gateway):
         _take(listen, place, taken, report)
     for interface in interfaces:

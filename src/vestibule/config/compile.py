@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from vestibule.config import hcl, schema
 from vestibule.config.admin import admin_port, admin_socket, admin_url, bus_socket, control_socket
+from vestibule.config.app import apps_of, with_servers
 from vestibule.config.branding import title_of
 from vestibule.config.call import Interface
 from vestibule.config.check import listeners_of
@@ -18,16 +19,23 @@ from vestibule.config.host import Scope
 from vestibule.config.lifetimes import aligned, lifetimes_of, spanned
 from vestibule.config.load import Loaded
 from vestibule.config.log import outlet_of
+from vestibule.config.machine import machines_of
+from vestibule.config.passing import Passed
 from vestibule.config.path import beside, database, key_file, state_dir
 from vestibule.config.redis import redis_of
 from vestibule.config.serving import Serving
 from vestibule.config.shape import Node
 from vestibule.config.telling import telling
+from vestibule.config.tls import https_of
 from vestibule.config.webhook import audit_keep_s, webhooks_of
+from vestibule.core.acme import Acme
+from vestibule.core.app import Apps
 from vestibule.core.branding import PLAIN
 from vestibule.core.call import Call, Operation, SessionCredential
+from vestibule.core.certificate import Wanted
 from vestibule.core.lifetimes import Lifetimes
 from vestibule.core.listener import ListenAddress
+from vestibule.core.machine import Machines
 from vestibule.core.passage import names_set, preflight_policy
 from vestibule.core.policy import Policy
 from vestibule.core.postgres import Postgres
@@ -49,6 +57,27 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
 
     table: RouteTable
     listeners: tuple[ListenAddress, ...]
+    """Where plain http is taken."""
+    https: tuple[ListenAddress, ...]
+    """Where TLS is; their scheme is `https`. There is one of either kind at least."""
+    proxy_protocol: Networks
+    """Whose connections begin with a PROXY header."""
+    certificates: tuple[Wanted, ...]
+    """How the certificate of each host where TLS ends is had."""
+    acme: Acme | None
+    """What is ordered of whom; None: nothing."""
+    local_authority: Path
+    """Directory of the local authority and what it has signed."""
+    drain_s: float
+    """How long requests under way may take when the program ends."""
+    drain_delay_s: float
+    """How long it goes on as before when it is told to end."""
+    connections: int
+    """How many there may be at once in a process; 0: as many as it may have files open."""
+    requests: int
+    """How many may be under way at once in a process."""
+    body_bytes_per_s: int
+    """How fast the body of a request has to come; 0: as slow as it likes."""
     admin_socket: ListenAddress
     """Of the admin API, for who can open it."""
     admin_port: ListenAddress | None
@@ -72,6 +101,10 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """`file:line` of each."""
     token_sources: Mapping[str, ProviderConfig]
     """The app's own, by `TokenCredential.source`."""
+    apps: Apps
+    """Programs that sign people in here."""
+    machines: Machines
+    """Programs that prove who they are without a person."""
     calls: tuple[Call, ...]
     servings: Mapping[str, ListenAddress]
     """Where each serving has its port, by its ID."""
@@ -100,6 +133,10 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """As it was written; its secrets stand in it."""
     loaded_at: float
 
+    def reached_at(self, host: Host) -> ListenAddress:
+        """The listener by which people reach a host that has no URL of its own."""
+        return self.https[0] if host.demand is not None or not self.listeners else self.listeners[0]
+
 
 def compile_config(loaded: Loaded) -> Compiled:
     """The tables of a configuration that `load` has found good."""
@@ -107,7 +144,7 @@ def compile_config(loaded: Loaded) -> Compiled:
     gateway = config.gateway
     # A token that people make here is never passed on, by whatever host it comes.
     has_tokens = any(scope.node.app_tokens for scope in checked.scopes.values())
-    hosts = (
+    hosts = with_servers(
         placed(_host(scope, loaded, has_tokens=has_tokens), checked.domains)
         for scope in checked.scopes.values()
     )
@@ -116,6 +153,18 @@ def compile_config(loaded: Loaded) -> Compiled:
     return Compiled(
         table=table,
         listeners=tuple(_listener(listen, gateway, "http") for listen in listeners_of(config)),
+        https=tuple(
+            replace(_listener(listen, gateway, "https"), scheme="https") for listen in https_of(config)
+        ),
+        proxy_protocol=Networks.parse(gateway.proxy_protocol if gateway else ()),
+        certificates=tuple(ending.wanted for ending in checked.endings.values()),
+        acme=checked.acme,
+        local_authority=state_dir(config) / "local-authority",
+        drain_s=gateway.drain if gateway else schema.DRAIN_S,
+        drain_delay_s=gateway.drain_delay if gateway else 0.0,
+        connections=gateway.connections if gateway else schema.CONNECTIONS,
+        requests=gateway.requests if gateway else schema.REQUESTS,
+        body_bytes_per_s=gateway.body_rate if gateway else schema.BODY_RATE,
         admin_socket=admin_socket(config),
         admin_port=admin_port(config),
         forward_auth=_edge_listeners(gateway, "forward_auth"),
@@ -129,6 +178,8 @@ def compile_config(loaded: Loaded) -> Compiled:
         clients={name: client.config for name, client in checked.clients.items()},
         client_places={name: client.node.block.place.short for name, client in checked.clients.items()},
         token_sources=dict(checked.sources),
+        apps=apps_of(config),
+        machines=machines_of(config),
         calls=tuple(_call(interface, table) for interface in checked.interfaces),
         servings={serving.node.label: serving.listen for serving in checked.servings},
         state=state_dir(config),
@@ -156,7 +207,7 @@ def _host(scope: Scope, loaded: Loaded, *, has_tokens: bool) -> Host:
     passed = scope.passed[0]
     whole = Route(
         prefix=b"",
-        backend=_backend(node, node.backend, insecure=node.insecure, trust=passed.trust),
+        backend=_backend(node, node.backend, passed, insecure=node.insecure),
         policy=scope.policies[0],
         preflight=_preflight(scope, 0),
         body_limit_bytes=node.max_body,
@@ -169,6 +220,7 @@ def _host(scope: Scope, loaded: Loaded, *, has_tokens: bool) -> Host:
         if prefix is not None:
             routes.append(_route(scope, number, prefix, whole.backend))
     table, depth = routes_of(routes)
+    ending = loaded.checked.endings.get(scope.name)
     host = Host(
         name=scope.name.encode(),
         title=title_of(node, loaded.config) or node.name or scope.name,
@@ -183,9 +235,18 @@ def _host(scope: Scope, loaded: Loaded, *, has_tokens: bool) -> Host:
         ),
         app_tokens=node.app_tokens,
         takes_callers=has_tokens or scope.taken.is_anything,
+        takes_access=scope.takes_access,
+        apps={app.label: frozenset(app.scopes) for app in loaded.config.app if scope.name in app.hosts},
+        machines=_machines(scope.name, loaded.config),
+        mcp=node.mcp,
+        registers=node.register_apps,
+        registered_scopes=node.register_scopes,
         session_bearer=node.session_bearer,
         compat=node.compat,
-        base_url=node.public_url,
+        base_url=scope.url,
+        demand=ending.demand if ending is not None else None,
+        tells_certificate=node.client_cert_header,
+        hsts_s=ending.hsts_s if ending is not None else 0,
         routes=table,
         depth=depth,
         place=node.block.place.short,
@@ -198,6 +259,13 @@ def _host(scope: Scope, loaded: Loaded, *, has_tokens: bool) -> Host:
     return telling(with_callbacks(host, registered), node, scope.prefixes, clients)
 
 
+def _machines(host: str, config: schema.Config) -> dict[str, frozenset[str]]:
+    """The machines that have tokens for the host, and the apps that stand for themselves."""
+    machines = {one.label: frozenset(one.scopes) for one in config.machine if host in one.hosts}
+    apps = (one for one in config.app if host in one.hosts and "credentials" in one.grants)
+    return {**machines, **{one.label: frozenset(one.scopes) for one in apps}}
+
+
 def _serving(serving: Serving, loaded: Loaded, *, has_tokens: bool) -> Host:
     """As a host that nobody signs in at: who asks there comes by a host that leads to it, or shows a credential."""
     scope, believed = serving.scope, serving.believed
@@ -207,6 +275,9 @@ def _serving(serving: Serving, loaded: Loaded, *, has_tokens: bool) -> Host:
         clients={},
         sign_in=(),
         issuers=(*host.issuers, *believed),
+        mcp=False,
+        registers=False,
+        takes_access=False,  # they are for the host that leads here, which has looked
         callbacks={},
         base_url=f"http://localhost:{serving.listen.port}",
     )
@@ -222,12 +293,17 @@ def _admin(loaded: Loaded) -> tuple[Host, ...]:
 
 def _route(scope: Scope, number: int, prefix: bytes, inherited: Backend) -> Route:
     """The route of this number; what the scope has for each, it has for the host itself first."""
-    host, route, passed = scope.node, scope.node.route[number], scope.passed[number + 1]
+    host, route, passed, whole = (
+        scope.node,
+        scope.node.route[number],
+        scope.passed[number + 1],
+        scope.passed[0],
+    )
     insecure = host.insecure if route.insecure is None else route.insecure
     if route.backend:
-        backend = _backend(route, route.backend, insecure=insecure, trust=passed.trust)
-    elif insecure != host.insecure or passed.trust != scope.passed[0].trust:
-        backend = _backend(host, host.backend, insecure=insecure, trust=passed.trust)
+        backend = _backend(route, route.backend, passed, insecure=insecure)
+    elif (insecure, passed.trust, passed.http2) != (host.insecure, whole.trust, whole.http2):
+        backend = _backend(host, host.backend, passed, insecure=insecure)
     else:
         backend = inherited
     return Route(
@@ -246,7 +322,7 @@ def _preflight(scope: Scope, number: int) -> Policy | None:
     return preflight_policy(scope.policies[number]) if scope.passed[number].lets_preflight else None
 
 
-def _backend(node: Node, written: tuple[Backend, ...], *, insecure: bool, trust: Trust) -> Backend:
+def _backend(node: Node, written: tuple[Backend, ...], passed: Passed, *, insecure: bool) -> Backend:
     if not written:
         return Backend()
     first = written[0]
@@ -256,17 +332,29 @@ def _backend(node: Node, written: tuple[Backend, ...], *, insecure: bool, trust:
         return first
     servers = [server for backend in written for server in backend.servers]
     return Backend(
-        servers=tuple(_server(server, node, "backend", insecure=insecure, trust=trust) for server in servers)
+        servers=tuple(
+            _server(server, node, "backend", insecure=insecure, trust=passed.trust, http2=passed.http2)
+            for server in servers
+        )
     )
 
 
-def _server(server: Server, node: Node, attribute: str, *, insecure: bool, trust: Trust = _USUAL) -> Server:
+def _server(
+    server: Server,
+    node: Node,
+    attribute: str,
+    *,
+    insecure: bool,
+    trust: Trust = _USUAL,
+    http2: bool = False,
+) -> Server:
     path = str(beside(node, attribute, server.path)) if server.path else ""
     return Server(
         host=server.host,
         port=server.port,
         path=path,
         tls=server.tls,
+        http2=http2,
         verify=not insecure,
         trust=trust if server.tls else _USUAL,
     )
@@ -280,7 +368,7 @@ def _edge_listeners(gateway: schema.Gateway | None, attribute: str) -> tuple[Lis
 def _listener(listen: ListenAddress, node: Node | None, attribute: str) -> ListenAddress:
     if not listen.path or node is None:
         return listen
-    return ListenAddress(path=str(beside(node, attribute, listen.path)))
+    return replace(listen, path=str(beside(node, attribute, listen.path)))
 
 
 # -- calls ------------------------------------------------------------------------------------
@@ -294,7 +382,13 @@ def _call(interface: Interface, table: RouteTable) -> Call:
         id=interface.id,
         title=node.name or node.label,
         listen=_listener(interface.listen, node, "listen"),
-        endpoint=_server(api.server, node, "endpoint", insecure=node.insecure),
+        endpoint=_server(
+            api.server,
+            node,
+            "endpoint",
+            insecure=node.insecure,
+            http2=api.server.http2 or node.protocol == "http2",
+        ),
         authority=api.authority,
         applied=interface.applied,
         hosts=frozenset(interface.hosts),

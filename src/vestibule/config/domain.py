@@ -60,14 +60,26 @@ def placed(host: Host, domains: Iterable[Domain]) -> Host:
     One whose people sign in by its own clients alone has no part in a hand-off.
     """
     domains = tuple(domains)
-    domain = domain_of(host.name.decode("ascii"), [(one.name, one) for one in domains])
     shared = frozenset(one.cookie.lower().encode() for one in domains if one.cookie)
-    hands_on = domain is not None and (
-        domain.shares_cookie or host.takes_more or any(map(is_top, (*host.clients.values(), *host.sign_in)))
+    domain = part_of(
+        host.name.decode("ascii"), host.clients.values(), host.sign_in, domains, takes_more=host.takes_more
     )
-    if domain is None or not hands_on:
+    if domain is None:
         return replace(host, shared_cookies=shared)
     return replace(host, shared_cookies=shared, domain=domain, realm=domain.realm)
+
+
+def part_of(
+    name: str, clients: Iterable[str], sign_in: Iterable[str], domains: Iterable[Domain], *, takes_more: bool
+) -> Domain | None:
+    """The domain whose sign-in the host of this name shares; None for one with its own.
+
+    `clients`, `sign_in`: full names of the host's.
+    """
+    domain = domain_of(name, [(one.name, one) for one in domains])
+    if domain is None or domain.shares_cookie or takes_more or any(map(is_top, (*clients, *sign_in))):
+        return domain
+    return None
 
 
 def _name(node: Node, found: Mapping[str, tuple[Node, Domain]], report: Report) -> str:
@@ -98,7 +110,7 @@ def _domain(node: Node, name: str, scopes: Mapping[str, Scope]) -> Domain:
     return Domain(
         name=name,
         auth=node.auth_host.encode(),
-        auth_url=auth.node.public_url if auth is not None else "",
+        auth_url=auth.url if auth is not None else "",
         shares_cookie=node.sso == "cookie",
         cookie=node.cookie,
         is_token=node.session_token == "jwt",  # noqa: S105 - says of what form it is
@@ -187,9 +199,9 @@ def _check_offered(scope: Scope, auth: Scope, report: Report) -> None:
 
 def _check_urls(auth: Scope, others: Iterable[Scope], report: Report) -> None:
     scopes = (auth, *others)
-    if any(scope.node.public_url for scope in scopes):
+    if any(scope.url for scope in scopes):
         for scope in scopes:
-            if not scope.node.public_url:
+            if not scope.url:
                 report.fault(
                     scope.node.block.place,
                     f'host "{scope.node.label}" has no public_url, and others of its domain have: people are led from '
@@ -198,9 +210,9 @@ def _check_urls(auth: Scope, others: Iterable[Scope], report: Report) -> None:
 
 
 def _check_schemes(auth: Scope, others: Iterable[Scope], report: Report) -> None:
-    scheme = auth.node.public_url.partition("://")[0]
+    scheme = auth.url.partition("://")[0]
     for scope in others:
-        url = scope.node.public_url
+        url = scope.url
         if scheme and url and url.partition("://")[0] != scheme:
             report.fault(
                 scope.node.at("public_url"),
@@ -259,7 +271,7 @@ def _check_cookie(node: Node, domain: Domain, scopes: Iterable[Scope], report: R
 def _check_reach(node: Node, domain: Domain, scopes: Iterable[Scope], report: Report) -> None:
     """Threat: a loop. Who has signed in is led back to a host that the cookie doesn't get to, and from there here."""
     for scope in scopes:
-        shown = host_in(scope.node.public_url)
+        shown = host_in(scope.url)
         if shown and not is_within(shown, domain.name):
             report.fault(
                 scope.node.at("public_url"),
@@ -277,9 +289,7 @@ def _check_reach(node: Node, domain: Domain, scopes: Iterable[Scope], report: Re
 def _check_cookie_name(node: Node, domain: Domain, scopes: Iterable[Scope], report: Report) -> None:
     name, place = node.cookie, node.at("cookie")
     lower = name.lower()
-    is_plain = any(
-        scope.name == node.auth_host and not scope.node.public_url.startswith("https:") for scope in scopes
-    )
+    is_plain = any(scope.name == node.auth_host and not scope.url.startswith("https:") for scope in scopes)
     if not _NAME_RE.fullmatch(name):
         report.fault(place, "is no name of a cookie: letters, digits and `-`, at most 64")
     elif lower.startswith("__host-"):

@@ -16,6 +16,7 @@ from vestibule.config.variables import PREFIX, items_of
 #: blocks of which attributes can be overridden: `VESTIBULE_<BLOCK>_<ATTRIBUTE>`
 OVERRIDABLE: Mapping[str, type[Node]] = {
     "gateway": schema.Gateway,
+    "acme": schema.Acme,
     "admin": schema.Admin,
     "store": schema.Store,
     "lifetimes": schema.Lifetimes,
@@ -23,7 +24,6 @@ OVERRIDABLE: Mapping[str, type[Node]] = {
     "log": schema.Log,
     "branding": schema_branding.Branding,
 }
-_LATER_BLOCKS = ("acme",)
 SESSION_KEY = "VESTIBULE_SESSION_KEY"
 #: what `vestibule demo` tells the command it runs
 DEMO_URL = "VESTIBULE_DEMO_URL"
@@ -70,12 +70,8 @@ def _check_name(variable: str, report: Report) -> None:
     known = _known()
     if variable in known or any(variable.startswith(f"{PREFIX}{block.upper()}_") for block in OVERRIDABLE):
         return
-    block = next((b for b in _LATER_BLOCKS if variable.startswith(f"{PREFIX}{b.upper()}_")), "")
-    if block:
-        report.fault(Place(variable), f"the block `{block}` is not in this version yet; unset the variable")
-    else:
-        advice = nearest(variable, known) or "; unset it"
-        report.fault(Place(variable), f"there is no such variable{advice}")
+    advice = nearest(variable, known) or "; unset it"
+    report.fault(Place(variable), f"there is no such variable{advice}")
 
 
 def _attributes(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from vestibule.config.compile import Compiled
+from vestibule.core.certificate import Source
 from vestibule.core.listener import ListenAddress
 from vestibule.core.route import Host, is_serving, site_of
 
@@ -29,6 +32,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     hosts: tuple[HostFacts, ...]
     people: tuple[str, ...]
     """Where it listens for them."""
+    certificates: tuple[str, ...]
+    """How those are had that it shows: `acme` for 3 hosts, `file` for 1."""
     edges: tuple[str, ...]
     calls: tuple[tuple[str, str, str], ...]
     """ID, where it listens, what it calls."""
@@ -47,13 +52,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 def facts_of(compiled: Compiled) -> Facts:
     """What it is."""
-    first = compiled.listeners[0]
     table = compiled.table.hosts.values()
     redis = compiled.sessions
     store = compiled.database
     return Facts(
-        hosts=tuple(_host(host, first) for host in table if not is_serving(host.name)),
-        people=tuple(map(str, compiled.listeners)),
+        hosts=tuple(_host(host, compiled.reached_at(host)) for host in table if not is_serving(host.name)),
+        people=tuple(map(str, (*compiled.listeners, *compiled.https))),
+        certificates=_certificates(compiled),
         edges=(
             *map(str, compiled.forward_auth),
             *(f"{at} (gRPC)" for at in compiled.forward_auth_grpc),
@@ -73,10 +78,22 @@ def facts_of(compiled: Compiled) -> Facts:
 def _host(host: Host, at: ListenAddress) -> HostFacts:
     return HostFacts(
         name=host.name.decode("ascii"),
-        url=site_of(host, at.scheme, at.port).base_url,
+        url=site_of(host, at.scheme, at.shown_port).base_url,
         providers=(*host.sign_in, *(("those of the database",) if host.takes_more else ())),
         is_public=host.routes[b""].policy.public,
     )
+
+
+def _certificates(compiled: Compiled) -> tuple[str, ...]:
+    counts = Counter(wanted.source for wanted in compiled.certificates)
+    return tuple(f"{count} {_SOURCES[source]}" for source, count in counts.items())
+
+
+_SOURCES: Final = {
+    Source.ACME: "ordered (acme)",
+    Source.FILE: "from files",
+    Source.LOCAL: "of the local authority",
+}
 
 
 def _provider(name: str, compiled: Compiled) -> str:
@@ -89,6 +106,7 @@ def fields_of(facts: Facts) -> dict[str, object]:
     return {
         "hosts": [host.url for host in facts.hosts],
         "providers": list(facts.providers),
+        "certificates": list(facts.certificates),
         "calls": [f"{name}: {at} to {api}" for name, at, api in facts.calls],
         "state": facts.state,
         "store": facts.store,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
+from vestibule.config.backend import backend as check_backend
 from vestibule.config.client import class_of, fields_of, provider_kinds
 from vestibule.config.place import Unfit, nearest
 from vestibule.config.rule import rule_of
-from vestibule.config.value import backend as check_backend
 from vestibule.config.value import host_name, port
 from vestibule.config.write import Block, Env, Value, render
+from vestibule.core.certificate import is_local_name, is_public_name
 from vestibule.protocol.address import is_loopback, parse
 
 PORT: Final = 8000
@@ -37,13 +38,23 @@ class First(msgspec.Struct, frozen=True, kw_only=True):
     """Kind of provider, and the URL to register with it."""
     variables: tuple[str, ...]
     """To be set before the start."""
-    listen: str
+    listen: tuple[str, ...]
     edge: str = ""
-    """The name for which an edge in front must speak TLS; empty: it is for this machine alone."""
+    """The name for which an edge in front must speak TLS; empty: there need be none."""
+    ordered: str = ""
+    """The name for which a certificate is ordered; empty: for none."""
+    own: str = ""
+    """The name for which one is made of the local authority; empty: for none."""
 
 
-def first(host: str, backend: str, signs: Sequence[Sign]) -> First:
-    """The configuration. Raises Unfit for what can't work."""
+def first(
+    host: str, backend: str, signs: Sequence[Sign], *, email: str = "", has_edge: bool = False
+) -> First:
+    """The configuration. Raises Unfit for what can't work.
+
+    A host by a public name is reached by https, with a certificate that is ordered (`email`: where its CA may write
+    to), unless an edge in front speaks TLS for it. Any other is for this machine.
+    """
     name, number = _named(host)
     is_local = is_loopback(name)
     app = f"localhost:{backend}" if backend.isdecimal() else backend
@@ -55,26 +66,43 @@ def first(host: str, backend: str, signs: Sequence[Sign]) -> First:
     allow = tuple(dict.fromkeys(rule for sign in signs for rule in _rules(sign, len(signs) > 1)))
     for rule in allow:
         rule_of(rule)
-    listen = f"127.0.0.1:{number if is_local else PORT}"
     url = (
         f"http://{name}:{number}"
         if is_local
         else f"https://{name}" + ("" if number == PORT else f":{number}")
     )
     attributes: dict[str, Value] = {"backend": app}
-    gateway: dict[str, Value] = {"http": (listen,)}
-    if not is_local:
+    has_tls = not (is_local or has_edge)
+    if has_tls and not is_public_name(name) and not is_local_name(name):
+        raise Unfit(
+            f"`{name}`: no CA vouches for it; name it {name.partition('.')[0]}.test or {name}.internal"
+        )
+    ordered = has_tls and is_public_name(name)
+    if has_tls:
+        gateway: dict[str, Value] = {
+            "http": ("0.0.0.0:80",),
+            "https": (f"0.0.0.0:{443 if number == PORT else number}",),
+        }
+    else:
+        gateway = {"http": (f"127.0.0.1:{number if is_local else PORT}",)}
+    if has_edge and not is_local:
         attributes["public_url"] = url
         gateway["trusted_proxies"] = ("127.0.0.1", "::1")
     attributes["sign_in"] = tuple(block.label for block in made)
     access = Block("access", attributes={"allow": allow})
-    blocks = [Block("gateway", attributes=gateway), *made, Block("host", name, attributes, (access,))]
+    acme = [Block("acme", attributes={"email": email} if email else {})] if ordered else []
+    blocks = [Block("gateway", attributes=gateway), *acme, *made, Block("host", name, attributes, (access,))]
     return First(
         text=render(blocks),
         redirect_urls=tuple((block.label, f"{url}/@{block.label}/callback") for block in made),
         variables=tuple(variables),
-        listen=listen,
-        edge="" if is_local else name,
+        listen=(
+            *cast("tuple[str, ...]", gateway["http"]),
+            *cast("tuple[str, ...]", gateway.get("https", ())),
+        ),
+        edge=name if has_edge and not is_local else "",
+        ordered=name if ordered else "",
+        own=name if has_tls and not ordered else "",
     )
 
 

@@ -20,7 +20,7 @@ from vestibule.config.grammar import SyntaxFault, tree_of
 from vestibule.config.place import Place, Report
 
 
-class Value(msgspec.Struct, frozen=True):
+class Value(msgspec.Struct, frozen=True, gc=False):
     """A value: `data` is text, int, float, bool, None, a tuple of values or a dict of values by key."""
 
     data: Any
@@ -34,7 +34,7 @@ class Value(msgspec.Struct, frozen=True):
         return f"Value({type(self.data).__name__} at {self.place})"  # never the data: it may be a secret
 
 
-class Attribute(msgspec.Struct, frozen=True):
+class Attribute(msgspec.Struct, frozen=True, gc=False):
     """`name = value`."""
 
     name: str
@@ -42,7 +42,7 @@ class Attribute(msgspec.Struct, frozen=True):
     place: Place
 
 
-class Block(msgspec.Struct, frozen=True):
+class Block(msgspec.Struct, frozen=True, gc=False):
     """`type "label" … { attributes and blocks }`; a whole file is a block without type."""
 
     type: str

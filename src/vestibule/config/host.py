@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from vestibule.config import schema
 from vestibule.config.access import Door, check_access, check_said, policies_of
@@ -15,9 +16,11 @@ from vestibule.config.passing import Passed, names_of, passed_by
 from vestibule.config.place import Report, Unfit, nearest
 from vestibule.config.risk import warn_of_edge, warn_of_risks
 from vestibule.config.telling import check_telling
+from vestibule.config.tls import https_of, url_of, way_of
 from vestibule.config.value import client_id, host_name, prefix
 from vestibule.core.policy import Policy
 from vestibule.protocol.address import is_loopback
+from vestibule.protocol.authorization_server import is_scope
 from vestibule.protocol.url import host_in
 
 
@@ -35,12 +38,16 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """Who gets in: of the host itself, then of the routes in their order."""
     takes_more: bool
     """Every enabled provider of the database signs people in here, too."""
+    takes_access: bool
+    """Apps or machines have tokens for it."""
     prefixes: tuple[bytes | None, ...]
     """Of the routes, in their order; None for one at fault."""
     passed: tuple[Passed, ...]
     """How requests pass: of the host itself, then of the routes in their order."""
     taken: Taken = Taken()
     """Credentials it takes from callers."""
+    url: str = ""
+    """Where people reach it, as far as that is known: `public_url`, or where the gateway itself speaks TLS for it."""
 
     @property
     def is_shown_secrets(self) -> bool:
@@ -59,10 +66,22 @@ def check_hosts(
     scopes: dict[str, Scope] = {}
     urls: dict[str, schema.Host] = {}
     issuers = read_issuers(config.issuer, report)
+    called = {name for app in config.app for name in app.hosts}
+    called.update(name for machine in config.machine for name in machine.hosts)
     for host in config.host:
         name = _name(host, scopes, report)
-        scope = scope_of(host, name or host.label, clients, config.gateway, report, issuers=issuers)
-        _check_public_url(scope, urls, report, is_open=is_open)
+        scope = scope_of(
+            host,
+            name or host.label,
+            clients,
+            config.gateway,
+            report,
+            issuers=issuers,
+            takes_access=name in called or host.register_apps,
+        )
+        scope = replace(scope, url=url_of(config, host, scope.name))
+        has_tls = way_of(config, host, scope.name) is not None
+        _check_public_url(config, scope, urls, report, is_open=is_open and not has_tls)
         check_backends(host, report)
         signs_in = scope.is_shown_secrets
         check_without_backend(host, report, is_asked=is_asked(config, host), signs_in=signs_in)
@@ -97,8 +116,12 @@ def scope_of(
     report: Report,
     *,
     issuers: Issuers,
+    takes_access: bool = False,
 ) -> Scope:
-    """The host with its names resolved; what they don't lead to goes to *report*."""
+    """The host with its names resolved; what they don't lead to goes to *report*.
+
+    `takes_access`: apps have tokens for it.
+    """
     inline = {node.label: f"{host.label}/{node.label}" for node in (*host.provider, *host.oauth)}
     named = dict(inline)
     listed: list[str] = []
@@ -136,7 +159,7 @@ def scope_of(
         issuers=taken.issuers,
         demanded=taken.demanded,
         takes_more=takes_more,
-        takes_tokens=bool(taken.accepted.issuers) or host.app_tokens,
+        takes_tokens=bool(taken.accepted.issuers) or host.app_tokens or takes_access,
     )
     check_said(host, clients, report)
     scope = Scope(
@@ -145,6 +168,7 @@ def scope_of(
         clients=named,
         sign_in=sign_in,
         takes_more=takes_more,
+        takes_access=takes_access,
         policies=policies_of(door),
         prefixes=prefixes,
         passed=passed_by(host, prefixes, names, report),
@@ -156,6 +180,7 @@ def scope_of(
     if is_whole and taken.is_whole and all(full in clients for full in offered):
         check_telling(host, sign_in, takes_more=takes_more, report=report)
         _check_door(door, clients, gateway, report)
+        _check_registering(door, report, takes_access=takes_access)
     return scope
 
 
@@ -168,6 +193,21 @@ def _check_door(
     if door.host.app_tokens and not (door.sign_in or door.takes_more):
         report.fault(
             door.host.at("app_tokens"), "nobody signs in on this host who could make one: add sign_in"
+        )
+
+
+def _check_registering(door: Door, report: Report, *, takes_access: bool) -> None:
+    host = door.host
+    if host.register_apps and not (door.sign_in or door.takes_more):
+        report.fault(host.at("register_apps"), "nobody signs in on this host: add sign_in")
+    if host.register_scopes and not host.register_apps:
+        report.fault(host.at("register_scopes"), "no app registers itself here without register_apps = true")
+    for number, name in enumerate(host.register_scopes):
+        if not is_scope(name) or name in host.register_scopes[:number]:
+            report.fault(host.at("register_scopes", number), "is no scope, or stands here twice")
+    if host.mcp and not takes_access:
+        report.fault(
+            host.at("mcp"), "nobody has tokens for this host: add an app for it, or register_apps = true"
         )
 
 
@@ -224,11 +264,25 @@ def check_backends(host: schema.Host, report: Report) -> None:
                 node.at("backend"),
                 "only servers can stand in a list; static:, internal: and serving: stand alone",
             )
+        elif len({server.http2 for backend in node.backend for server in backend.servers}) > 1:
+            report.fault(
+                node.at("backend"),
+                "all servers of a list speak the same: HTTP/2 (h2c, grpc, grpcs), or none of them",
+            )
         elif not node.backend and node.has("backend") and not report.faults:
             report.fault(node.at("backend"), 'the list is empty: backend = "localhost:3000"')
 
 
-def _check_public_url(scope: Scope, urls: dict[str, schema.Host], report: Report, *, is_open: bool) -> None:
+def _how_to_be_safe(config: schema.Config, scope: Scope) -> str:
+    edge = f'let an edge proxy in front do so and write public_url = "https://{scope.name}"'
+    if https_of(config):
+        return f'leave tls = "off" out, so that it speaks TLS, or {edge}'
+    return f'have it speak TLS, gateway {{ https = ["0.0.0.0:443"] }}, or {edge}'
+
+
+def _check_public_url(
+    config: schema.Config, scope: Scope, urls: dict[str, schema.Host], report: Report, *, is_open: bool
+) -> None:
     host = scope.node
     url = host.public_url
     name = host_in(url)
@@ -238,8 +292,7 @@ def _check_public_url(scope: Scope, urls: dict[str, schema.Host], report: Report
             report.fault(
                 host.block.place,
                 f'host "{host.label}" {does} on a port that takes plain http from other machines: '
-                f'let an edge proxy in front speak TLS and write public_url = "https://{scope.name}", '
-                "or listen on 127.0.0.1",
+                f"{_how_to_be_safe(config, scope)}; or listen on 127.0.0.1",
             )
         return
     if url.startswith("http://") and not is_loopback(name):

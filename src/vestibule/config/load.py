@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -15,6 +17,7 @@ from vestibule.config.schema import Config, General
 from vestibule.config.shape import read
 from vestibule.config.tracing import tracing_of
 from vestibule.config.variables import Variables
+from vestibule.core.certificate import Source
 from vestibule.core.tracing import Tracing
 from vestibule.errors import ConfigError
 from vestibule.model import Secret
@@ -50,6 +53,24 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
             (calls, "calling interface"),
         )
         return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts)
+
+    @property
+    def listens(self) -> str:
+        """One line on where it speaks TLS, and by which certificates; empty: nowhere."""
+        gateway = self.config.gateway
+        if gateway is None or not gateway.https:
+            return ""
+        counts = Counter(ending.wanted.source for ending in self.checked.endings.values())
+        names = ", ".join(f"{count} {_OF_SOURCE[source]}" for source, count in counts.items())
+        http = f"; http on {', '.join(map(str, gateway.http))}" if gateway.http else "; no http"
+        return f"https on {', '.join(map(str, gateway.https))}: {names}{http}"
+
+
+_OF_SOURCE: Final = {
+    Source.ACME: "by ACME",
+    Source.FILE: "from files",
+    Source.LOCAL: "of the local authority",
+}
 
 
 def load(paths: Sequence[Path], environ: Mapping[str, str]) -> Loaded:

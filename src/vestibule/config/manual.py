@@ -19,6 +19,7 @@ from vestibule import providers
 from vestibule.config import schema, schema_branding
 from vestibule.config.client import fields_of
 from vestibule.config.environment import OVERRIDABLE
+from vestibule.config.schema_tls import Dns, ExternalAccount
 from vestibule.config.shape import Field, Node, shape_of
 from vestibule.model import Secret
 
@@ -116,6 +117,9 @@ _TAIL = """\
 #: blocks in the order of the manual, with where they stand
 _BLOCKS: tuple[tuple[str, type[Node], str, str], ...] = (
     ("gateway", schema.Gateway, "", ""),
+    ("acme", schema.Acme, "", ""),
+    ("external_account", ExternalAccount, "in `acme`", ""),
+    ("dns", Dns, "in `acme`", ""),
     ("host", schema.Host, "", ""),
     ("access", schema.Access, "in `host` and `route`", ""),
     ("route", schema.Route, "in `host`", ""),
@@ -127,6 +131,8 @@ _BLOCKS: tuple[tuple[str, type[Node], str, str], ...] = (
     ("provider", schema.Provider, "at top level or in `host`", ""),
     ("oauth", schema.OAuth, "at top level or in `host`", "oauth2"),
     ("authorize_parameter", schema.AuthorizeParameter, "in `provider` and `oauth`", ""),
+    ("app", schema.App, "", ""),
+    ("machine", schema.Machine, "", ""),
     ("call", schema.Call, "at top level or in `host`", ""),
     ("auth", schema.Auth, "in `call`", ""),
     ("apply_header", schema.ApplyHeader, "in `call`", ""),
@@ -224,8 +230,10 @@ def _kind_rows(cls: type[msgspec.Struct]) -> list[str]:
 
 
 def _row(field: Field, cls: type[Any], text: str, *, required: bool) -> str:
-    kind = "object of texts" if field.mapped else field.kind.words if field.kind else "block"
-    if field.listed:
+    kind = field.kind.words if field.kind else "block"
+    if field.mapped:
+        kind = "object of texts or lists" if field.listed else "object of texts"
+    elif field.listed:
         kind = f"{kind} or list" if field.name in getattr(cls, "EITHER", ()) else f"list ({kind})"
     needed = ", required" if required else _default(cls, field)
     return f"| `{field.name}` | {kind}{needed} | {_prose(text).replace('|', chr(92) + '|')} |\n"

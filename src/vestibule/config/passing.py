@@ -28,12 +28,12 @@ _TEXT_RE = re.compile(r"[\t\x20-\x7e]*")
 #: attributes that mean something only where a server is behind, not a directory
 _FOR_SERVERS = (
     *("timeout", "connect_timeout", "host_header", "backend_ca", "backend_certificate", "backend_key"),
-    *("backend_name", "preflight", "origins"),
+    *("backend_name", "preflight", "origins", "protocol"),
 )
 #: attributes that mean something only where requests pass the gateway itself
 _FOR_GATEWAY = (
     *("strip_prefix", "rewrite", "timeout", "connect_timeout", "host_header", "backend_ca"),
-    *("backend_certificate", "backend_key", "backend_name"),
+    *("backend_certificate", "backend_key", "backend_name", "protocol"),
 )
 _FOR_TLS = ("backend_ca", "backend_certificate", "backend_key", "backend_name")
 
@@ -43,6 +43,8 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
 
     passage: Passage | None = None
     trust: Trust = Trust()
+    http2: bool = False
+    """Its servers speak HTTP/2, whatever their addresses say of it."""
     lets_preflight: bool = False
 
 
@@ -122,6 +124,7 @@ class _Reader:
         return Passed(
             passage=None if passage == Passage() else passage,
             trust=self._trust(inherited.trust),
+            http2=self._http2(inherited),
             lets_preflight=bool(self._written("preflight", self._host.preflight)),
         )
 
@@ -215,6 +218,16 @@ class _Reader:
                 self._report.fault(at, str(exc))
             return b""
         return b"Host: " + name.encode("ascii") if name else b""
+
+    def _http2(self, inherited: Passed) -> bool:
+        """Of the backend: what is said of one server is not inherited by a route that leads to another."""
+        node, by_scheme = self._node, any(server.http2 for server in self._servers)
+        if node.protocol == "http1" and by_scheme:
+            self._report.fault(
+                node.at("protocol"), "the backend's address says HTTP/2: write host:port or https://"
+            )
+        is_inherited = inherited.http2 and not (self._route is not None and self._route.backend)
+        return by_scheme or (is_inherited if node.protocol is None else node.protocol == "http2")
 
     def _trust(self, inherited: Trust) -> Trust:
         node = self._node

@@ -281,8 +281,8 @@ def _warn_writes(door: Door, route: Route, report: Report) -> None:
     reads_only = bool(route.methods) and frozenset(route.methods) <= _READING
     if is_open or reads_only or not any(backend.servers for backend in backends):
         return
-    report.warn(
-        place,
-        f"`public`: here anybody may write, too, without signing in; "
-        f'methods = ["GET", "HEAD"] in route "{route.label}" lets them read only',
-    )
+    is_grpc = any(backend.http2 for backend in backends)
+    advice = f'methods = ["GET", "HEAD"] in route "{route.label}" lets them read only'
+    if is_grpc:
+        advice = "calls of gRPC are all POST: a route for each that is meant for all keeps it to these"
+    report.warn(place, f"`public`: here anybody may write, too, without signing in; {advice}")

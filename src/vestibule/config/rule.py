@@ -16,7 +16,7 @@ from vestibule.core.rule import LISTED, Rule
 from vestibule.protocol.address import parse_network
 
 #: rules of later versions: refused, since a rule without effect would let in or keep out the wrong people
-_LATER = ("did", "handle", "machine")
+_LATER = ("did", "handle")
 _EMAIL_RE = re.compile(r"[^\s@/,]+@([^\s@/,]+)")
 #: RFC 6749 section 3.3: what a scope is made of
 _SCOPE_RE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
@@ -128,6 +128,8 @@ _READ: dict[str, Callable[[str, str], str]] = {
     **dict.fromkeys(LISTED, _plain),
     "network": _network,
     "token": _scope,
+    "machine": _plain,
+    "certificate": _plain,
 }
 _EXAMPLES = {
     "email": "ann@example.com",
@@ -142,5 +144,7 @@ _EXAMPLES = {
     "role": "admin",
     "network": "10.0.0.0/8",
     "token": "read",
+    "machine": "deploy",
+    "certificate": "CN=builder,O=Example",
 }
 _KNOWN = "`public`, `anyone`, " + ", ".join(f"`{kind}:`" for kind in _READ)

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from vestibule.config.schema_app import App
 from vestibule.config.schema_branding import Branding
 from vestibule.config.schema_call import ApplyHeader, Auth, Call, Operation
 from vestibule.config.schema_caller import ApikeyAuth, Issuer, RequireJwt
 from vestibule.config.schema_client import AuthorizeParameter, OAuth, Provider
 from vestibule.config.schema_domain import Domain
-from vestibule.config.schema_host import EDGE, Access, Host, Route
+from vestibule.config.schema_host import CREDENTIAL, Access, Host, Route
 from vestibule.config.schema_log import Component, Log
+from vestibule.config.schema_machine import Machine
 from vestibule.config.schema_passage import Header, Passing
 from vestibule.config.schema_serving import Serving
+from vestibule.config.schema_tls import Acme
 from vestibule.config.schema_tracing import TraceHeader, Tracing
 from vestibule.config.schema_webhook import Audit, Webhook
 from vestibule.config.shape import Node
@@ -26,19 +29,23 @@ from vestibule.config.value import (
     Offered,
     Seconds,
     SecondsOrNone,
+    Size,
     StoreUrl,
 )
 from vestibule.core.lifetimes import USUAL
 from vestibule.core.listener import ListenAddress
 from vestibule.core.redis import Redis
 from vestibule.core.rule import Rule
+from vestibule.core.tls import Profile
 from vestibule.model import Secret
 
 __all__ = [
     "FETCH_TIMEOUT_S",
     "Access",
+    "Acme",
     "Admin",
     "ApikeyAuth",
+    "App",
     "ApplyHeader",
     "Audit",
     "Auth",
@@ -56,6 +63,7 @@ __all__ = [
     "Issuer",
     "Lifetimes",
     "Log",
+    "Machine",
     "Named",
     "OAuth",
     "Operation",
@@ -76,6 +84,11 @@ __all__ = [
 
 FETCH_TIMEOUT_S = Seconds(10.0)
 STORE_TIMEOUT_MOST_S = 5.0
+HSTS_S = 365 * 86_400.0
+DRAIN_S = 30.0
+CONNECTIONS = 0
+REQUESTS = 10_000
+BODY_RATE = 1_024
 
 
 class Gateway(Node, kw_only=True):
@@ -85,15 +98,37 @@ class Gateway(Node, kw_only=True):
     """
 
     EITHER: ClassVar[tuple[str, ...]] = ("forward_auth", "forward_auth_grpc")
-    LATER: ClassVar[Mapping[str, str]] = {
-        "https": EDGE,
-        "proxy_protocol": "",
-    }
 
     http: tuple[ListenAddress, ...] = ()
-    """Addresses to listen on, as in `["127.0.0.1:8000"]`. A port that is not on loopback takes plain
-    HTTP from other machines: then an edge proxy in front must speak TLS, and each host with sign-in
-    needs `public_url`."""
+    """Addresses to listen on for plain HTTP, as in `["127.0.0.1:8000"]`. Hosts with TLS lead from here to `https`; for
+    others a port that is not on loopback takes plain HTTP from other machines: then an edge proxy in front must
+    speak TLS, and each host with sign-in needs `public_url`."""
+    https: tuple[ListenAddress, ...] = ()
+    """Addresses to listen on for HTTPS, as in `["0.0.0.0:443", "[::]:443"]`: HTTP/2 and HTTP/1.1. The first is what
+    people see. Certificates come by themselves: see `tls` in `host`, and docs/tls.md."""
+    proxy_protocol: tuple[Network, ...] = ()
+    """Addresses or ranges of load balancers (`["10.0.0.0/8"]`; `unix`) that begin each connection with a PROXY header,
+    version 1 or 2, which tells who really comes. They must; and nobody else's is read."""
+    tls_profile: Profile = Profile.INTERMEDIATE
+    """Which clients can connect, by Mozilla's recommendations: `intermediate` (TLS 1.2 and 1.3, all browsers of the
+    last years), or `modern` (TLS 1.3 alone)."""
+    hsts: SecondsOrNone = SecondsOrNone(HSTS_S)
+    """How long browsers that were here come by https alone (`Strict-Transport-Security`; 365 days). `"0s"`: they are
+    told nothing. Hosts with a certificate of the local authority never tell it."""
+    drain: Seconds = Seconds(DRAIN_S)
+    """How long requests that are under way may take when the program ends (30 seconds)."""
+    drain_delay: SecondsOrNone = SecondsOrNone(0.0)
+    """How long it goes on as before when it is told to end, but for `/readyz`, so that a load balancer in front
+    notices first. Without it: not at all."""
+    connections: int = CONNECTIONS
+    """How many connections of clients may be open at once in each process. For more, idle ones make room; without any,
+    they are answered 503. 0 (without it): as many as half of the files that the process may have open."""
+    requests: int = REQUESTS
+    """How many requests may be under way at once in each process (10000), event streams among them; more are answered
+    503 with `Retry-After`."""
+    body_rate: Size = Size(BODY_RATE)
+    """How many bytes a second of a request's body have to come, after its first 10 seconds (`"1KiB"`): who is slower
+    only keeps a place from others. 0: any number."""
     forward_auth: tuple[ListenAddress, ...] = ()
     """Address (or list of addresses) where an edge proxy asks whether a request may go on: nginx at `/@/validate`,
     Traefik and Caddy at `/@/forward`, Envoy at `/@/ext_authz/`. As in `"127.0.0.1:4181"`, or `"unix:edge.sock"`, which
@@ -293,8 +328,7 @@ class Config(Node, kw_only=True):
         "service_account_key": "service_account",
     }
     LATER: ClassVar[Mapping[str, str]] = {
-        "acme": EDGE,
-        "credential": EDGE,
+        "credential": CREDENTIAL,
         "atproto": "",
     }
     IGNORED: ClassVar[Mapping[str, str]] = {
@@ -303,6 +337,7 @@ class Config(Node, kw_only=True):
     }
     SPLIT: ClassVar[tuple[str, ...]] = (
         "gateway",
+        "acme",
         "admin",
         "store",
         "lifetimes",
@@ -316,6 +351,7 @@ class Config(Node, kw_only=True):
     GENERAL: ClassVar[tuple[str, ...]] = ("ingress", "calling")
 
     gateway: Gateway | None = None
+    acme: Acme | None = None
     admin: Admin | None = None
     store: Store | None = None
     lifetimes: Lifetimes | None = None
@@ -326,6 +362,8 @@ class Config(Node, kw_only=True):
     issuer: tuple[Issuer, ...] = ()
     host: tuple[Host, ...] = ()
     domain: tuple[Domain, ...] = ()
+    app: tuple[App, ...] = ()
+    machine: tuple[Machine, ...] = ()
     call: tuple[Call, ...] = ()
     serving: tuple[Serving, ...] = ()
     secret: tuple[SecretValue, ...] = ()

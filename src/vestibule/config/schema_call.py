@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from vestibule.config.backend import Api, HttpVersion
 from vestibule.config.shape import Node
 from vestibule.config.value import (
-    Api,
     HeaderName,
     Method,
     Pattern,
@@ -86,7 +86,6 @@ class Call(Node, kw_only=True):
         "credentials": "",
         "apply_query": 'write auth { location = "query" … }',
     }
-    IGNORED: ClassVar[Mapping[str, str]] = {"protocol": "APIs are called by HTTP/1.1"}
     REQUIRED: ClassVar[tuple[str, ...]] = ("endpoint",)
 
     name: str = ""
@@ -97,7 +96,11 @@ class Call(Node, kw_only=True):
     """Loopback address (`127.0.0.1:4848`, `[::1]:4848`) or `unix:PATH`. This or `port`."""
     endpoint: Api | None = None
     """The API, also named `target`: `host` or `host:443` is https; any other port needs its scheme written
-    (`https://api.example.com:8443`), unless it is on loopback, which is plain http; `unix:PATH`."""
+    (`https://api.example.com:8443`), unless it is on loopback, which is plain http; `unix:PATH`. Of gRPC:
+    `grpcs://host` (TLS), `grpc://host:port`."""
+    protocol: HttpVersion | None = None
+    """`http2`: the API is called by HTTP/2 and nothing else, as those of gRPC are; over TLS agreed on by ALPN. The app
+    calls the port by HTTP/1.1 or by HTTP/2 without TLS. The same as `grpcs://` and `grpc://` in `endpoint`."""
     insecure: bool = False
     """True: the API's certificate is not checked. Only for testing: who stands between gets the
     credentials."""

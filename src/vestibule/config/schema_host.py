@@ -21,12 +21,13 @@ from vestibule.config.value import (
     Seconds,
     Size,
 )
+from vestibule.config.value_tls import Way
 from vestibule.core.route import Backend
 from vestibule.core.rule import Rule
 
 _ACCESS_LATER = {"rule": "write allow, all and deny", "policy": "write allow, all and deny"}
-EDGE = "let an edge proxy in front speak TLS, and write public_url into the host"
-"""What to do until certificates come by themselves."""
+CREDENTIAL = "write tls_certificate and tls_key, the paths of the two files, into the host"
+"""What stands for IO's block with the TLS credentials of a host."""
 
 
 class Access(Node, kw_only=True):
@@ -86,7 +87,7 @@ class Host(Passing, kw_only=True):
     LATER: ClassVar[Mapping[str, str]] = {
         "atproto": "",
         "atproto_client": "",
-        "credential": EDGE,
+        "credential": CREDENTIAL,
         "session": "lifetimes stand in a block `lifetimes`",
         "aliases": "write a host block for each name",
     }
@@ -95,7 +96,8 @@ class Host(Passing, kw_only=True):
     name: str = ""
     """For people; without it the host's name."""
     backend: tuple[Backend, ...] = ()
-    """Where requests go: `host:port` (http), `https://host:port`, `unix:PATH`, `static:DIR`,
+    """Where requests go: `host:port` (http), `https://host:port`, `unix:PATH`, `h2c://host:port` or `grpc://host:port`
+    (HTTP/2, as backends of gRPC speak), `grpcs://host:port` (the same over TLS), `static:DIR`,
     `internal:echo`, `internal:account` (no app at all: people sign in, and see their account), `internal:admin` (the
     admin pages: whoever gets in may do everything), `serving:ID`, or a list of servers, used in turn, a dead one left
     out. May be left out where edges ask (`forward_auth` in `gateway`): then nothing passes through here, and the edge
@@ -106,13 +108,35 @@ class Host(Passing, kw_only=True):
     """Largest request body, as in `"10MiB"`; a larger one is answered 413. Without it: no limit."""
     public_url: Origin = Origin("")
     """Scheme and host as people see them (`https://app.example.com`), where an edge proxy in front
-    speaks TLS."""
+    speaks TLS, or has another port than this gateway. Where the gateway itself speaks TLS it may be left out."""
+    tls: Way | None = None
+    """How the certificate is had, where `https` of `gateway` listens: `acme` orders one, `local` makes one of the
+    gateway's own authority, for development; `off`: this host speaks no TLS. Without it: `local` for `localhost`,
+    addresses, and names below `test`, `internal`, `local` and other tops that nobody can own; `acme` for all others."""
+    tls_certificate: FilePath = FilePath("")
+    """File of a certificate of your own (PEM), with all those between it and its authority, in order. It is read again
+    when it changes; one that can't be used leaves the last good one in force."""
+    tls_key: FilePath = FilePath("")
+    """File of its private key (PEM), not encrypted; without it the key stands in the certificate's file."""
+    client_ca: FilePath = FilePath("")
+    """File of authorities (PEM): who connects must show a certificate of one of these. It is asked for besides sign-in,
+    not instead of it, unless a rule of `access` says so."""
+    client_cert_header: bool = True
+    """False: backends aren't told of that certificate; else each request has it as `Client-Cert` (RFC 9440)."""
     sign_in: tuple[Offered, ...] | None = None
     """IDs of the providers people sign in with here, in the order of the buttons; `"*"` stands for every enabled
     provider of the database, after those named. Without it: those that stand inside this host."""
     app_tokens: bool = False
     """True: people make tokens on their account page for programs that can't sign in (scripts, Git, WebDAV), which are
     taken here as `Authorization: Bearer` and as the password of Basic, and act as whoever made them."""
+    mcp: bool = False
+    """True: behind it is an MCP server, or an API that programs find the way to by themselves: each 401 says where
+    tokens come from (`/.well-known/oauth-protected-resource`). It needs an `app`, or `register_apps`."""
+    register_apps: bool = False
+    """True: programs that nobody wrote down here may register themselves as apps for this host, at `/@/register`.
+    People are asked each time before such an app is let in."""
+    register_scopes: tuple[str, ...] = ()
+    """What apps that registered themselves may ask for, as in `["tools"]`."""
     htpasswd: FilePath = FilePath("")
     """File of people with passwords, as `htpasswd -B` writes it (bcrypt, argon2, SHA-512-crypt; apr1 and {SHA} are
     read, and warned of). They sign in by a form on the sign-in page, and programs show user name and password with

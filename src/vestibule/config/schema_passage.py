@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from vestibule.config.backend import HttpVersion
 from vestibule.config.shape import Node
 from vestibule.config.value import Family, FilePath, Origin, Seconds
 from vestibule.model import Secret
@@ -54,6 +55,9 @@ class Passing(Node, kw_only=True):
     host_header: str | None = None
     """What the backend gets as Host: `client` (as it was asked for; so without this attribute), `backend` (the
     backend's own name), or a name of your own."""
+    protocol: HttpVersion | None = None
+    """`http2`: the backend speaks HTTP/2 and nothing else, as those of gRPC do; without TLS by prior knowledge. The
+    same as `h2c://`, `grpc://` and `grpcs://` in `backend`, and the way to say it of a Unix socket."""
     backend_ca: FilePath | None = None
     """File of the authorities (PEM) that an https backend's certificate must come from, instead of the system's."""
     backend_certificate: FilePath | None = None

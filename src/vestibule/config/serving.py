@@ -63,7 +63,10 @@ def check_servings(
         believed = _leading(node.label, scopes)
         host = _as_host(node, believed)
         name = serving_name(node.label).decode()
-        scope = scope_of(host, name, clients, config.gateway, report, issuers=issuers)
+        takes_access = bool(config.app or config.machine)  # who comes by a host that leads here may show one
+        scope = scope_of(
+            host, name, clients, config.gateway, report, issuers=issuers, takes_access=takes_access
+        )
         check_backends(host, report)
         _check_ends_here(node, report)
         if listen is not None:

@@ -77,6 +77,7 @@ class Field(msgspec.Struct, frozen=True):
     """Of the attribute; None for a block."""
     listed: bool = False
     mapped: bool = False
+    """An object; of lists where it is `listed`, too, a single text being a list of one."""
     secret: bool = False
     node: type[Node] | None = None
     many: bool = False
@@ -114,7 +115,7 @@ def field_of(name: str, hint: Any) -> Field:
         if get_origin(hint) is tuple:
             many, hint = True, get_args(hint)[0]
         elif get_origin(hint) in (dict, Mapping):
-            return Field(name, KINDS[str], mapped=True)
+            return Field(name, KINDS[str], mapped=True, listed=get_origin(get_args(hint)[1]) is tuple)
     if isinstance(hint, type) and issubclass(hint, Node):
         return Field(name, node=hint, many=many)
     if hint not in KINDS:
@@ -140,7 +141,7 @@ def read(cls: type[N], block: hcl.Block, report: Report, *, label: str = "") -> 
             )
         written.add(field.name)
         value = value_of(field, attribute, report, either=field.name in cls.EITHER)
-        if field.listed and value is not None:
+        if field.listed and not field.mapped and value is not None:
             kept[field.name] = tuple(number for number, item in enumerate(value) if item is not None)
             value = tuple(item for item in value if item is not None)
         if value is not None:
@@ -242,8 +243,15 @@ def _mapping(field: Field, value: hcl.Value, report: Report) -> Any:
     if not isinstance(value.data, dict):
         report.fault(value.place, f'`{field.name}` is an object: {field.name} = {{ name = "value" }}')
         return None
-    items = {key: _single(field, item, report) for key, item in value.data.items() if item.data != hcl.BROKEN}
+    one = _texts if field.listed else _single
+    items = {key: one(field, item, report) for key, item in value.data.items() if item.data != hcl.BROKEN}
     return {key: item for key, item in items.items() if item is not None}
+
+
+def _texts(field: Field, value: hcl.Value, report: Report) -> tuple[Any, ...] | None:
+    items = value.data if isinstance(value.data, tuple) else (value,)
+    found = [_single(field, item, report) for item in items if item.data != hcl.BROKEN]
+    return tuple(item for item in found if item is not None) or None
 
 
 def _written(data: Any) -> str:

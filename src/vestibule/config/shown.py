@@ -121,7 +121,9 @@ def _block(block: hcl.Block, around: _Known, mark: Mark) -> Iterator[str]:
     if field is not None and field.node is not None:
         inside = _known(field.node, block)
     elif entries is not None and entries.mapped and not entries.secret:
-        inside = _Known(Node, dict.fromkeys(block.attributes, Field(block.type, entries.kind)), {})
+        inside = _Known(
+            Node, dict.fromkeys(block.attributes, Field(block.type, entries.kind, listed=entries.listed)), {}
+        )
     else:
         inside = _Known(Node, {}, {})  # nothing is known of it, so nothing of it is shown
     yield f"{block.type}{labels} {{"

@@ -13,6 +13,8 @@ from typing import Any, NewType
 
 import msgspec
 
+from vestibule.config import value_tls
+from vestibule.config.backend import Api, HttpVersion, api, backend, http_version
 from vestibule.config.place import Unfit, nearest
 from vestibule.config.rule import rule_of
 from vestibule.core import branding
@@ -23,12 +25,12 @@ from vestibule.core.postgres import Postgres
 from vestibule.core.postgres import parse as parse_postgres
 from vestibule.core.redis import Redis
 from vestibule.core.redis import parse as parse_redis
-from vestibule.core.route import Backend, Server
+from vestibule.core.route import Backend
 from vestibule.core.rule import Rule
 from vestibule.errors import BadRequest
 from vestibule.model import Secret
 from vestibule.protocol import url
-from vestibule.protocol.address import Endpoint, parse_backend, parse_listener, parse_network
+from vestibule.protocol.address import parse_listener, parse_network
 from vestibule.protocol.language import TAG_RE
 
 Seconds = NewType("Seconds", float)
@@ -74,7 +76,9 @@ _DURATION_RE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|min)")
 _SIZE_RE = re.compile(r"([0-9]+)\s*(KiB|MiB|GiB|KB|MB|GB|)")
 _TOKEN_RE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CLIENT_RE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._~-]{0,62}[A-Za-z0-9])?")
-_PORT_RE = re.compile(r":[0-9]+/?$")
+_MODE_RE = re.compile(r"0?[0-7]{3}")
+_GROUP_RE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
+_SYSTEMD_RE = re.compile(r"[A-Za-z0-9_.@-]{1,255}")
 
 
 def seconds(data: Any) -> Seconds:
@@ -203,14 +207,40 @@ def network(data: str) -> Network:
 
 
 def listener(data: Any) -> ListenAddress:
-    """An address to listen on: `127.0.0.1:8000`, `[::1]:8000`, `unix:/path`."""
+    """An address to listen on: `127.0.0.1:8000`, `[::1]:8000`, `unix:PATH?mode=0660&group=www-data`, `systemd:NAME`."""
     text = str(data)
+    if text.startswith("systemd:"):
+        if not _SYSTEMD_RE.fullmatch(name := text.removeprefix("systemd:")):
+            raise Unfit(f"`{data}` names no socket of systemd: systemd:web, as FileDescriptorName= has it")
+        return ListenAddress(systemd=name)
+    of_file: dict[str, Any] = {}
+    if text.startswith("unix:"):
+        text, _, written = text.partition("?")
+        of_file = _of_file(data, written)
     try:
         found = parse_listener(text)
         host = "127.0.0.1" if found.host == "localhost" else found.host
-        return ListenAddress(host=host and str(ip_address(host)), port=found.port, path=found.path)
+        return ListenAddress(host=host and str(ip_address(host)), port=found.port, path=found.path, **of_file)
     except ValueError:
-        raise Unfit(f'`{data}` is no address to listen on: "127.0.0.1:8000" or "[::1]:8000"') from None
+        raise Unfit(
+            f'`{data}` is no address to listen on: "127.0.0.1:8000", "[::1]:8000" or "unix:vestibule.sock"'
+        ) from None
+
+
+def _of_file(data: Any, written: str) -> dict[str, Any]:
+    """Mode and group of a Unix socket's file, as they stand behind its path."""
+    found: dict[str, Any] = {}
+    for part in filter(None, written.split("&")):
+        name, _, value = part.partition("=")
+        if name == "mode" and _MODE_RE.fullmatch(value) and int(value, 8):
+            found["mode"] = int(value, 8)
+        elif name == "group" and _GROUP_RE.fullmatch(value):
+            found["owner_group"] = value
+        else:
+            raise Unfit(
+                f"`{data}`: a Unix socket has a mode and a group, unix:vestibule.sock?mode=0660&group=www-data"
+            )
+    return found
 
 
 def port(data: Any) -> int:
@@ -220,70 +250,6 @@ def port(data: Any) -> int:
     if not isinstance(data, int) or isinstance(data, bool) or not 0 <= data <= 0xFFFF:
         raise Unfit(f"`{data}` is no port: 0 to 65535")
     return data
-
-
-class Api(msgspec.Struct, frozen=True, kw_only=True):
-    """The API a call leads to, and what was written of its scheme."""
-
-    server: Server
-    authority: str
-    """What goes into Host."""
-    is_loopback: bool
-    is_guessed: bool
-    """True: no scheme was written, and the port means plain http."""
-
-
-def api(data: str) -> Api:
-    """`host`, `host:port`, `http://…`, `https://…`, `unix:/path`: https where the port is 443 or absent."""
-    written = "://" in data or data.startswith("unix:")
-    found = _endpoint(data if written or _PORT_RE.search(data) else f"https://{data}")
-    tls = found.scheme == "https" or (not written and found.port == 443)
-    usual = 443 if tls else 80
-    host = f"[{found.host}]" if ":" in found.host else found.host
-    authority = "localhost" if found.path else host if found.port == usual else f"{host}:{found.port}"
-    return Api(
-        server=Server(host=found.host, port=found.port, path=found.path, tls=tls),
-        authority=authority,
-        is_loopback=found.is_loopback,
-        is_guessed=not written and not tls,
-    )
-
-
-def _endpoint(data: str) -> Endpoint:
-    if not data.startswith("unix:") and "/" in data.partition("://")[2].removesuffix("/"):
-        raise Unfit(f"`{data}`: only scheme, host and port, without a path; the path comes with each request")
-    try:
-        return parse_backend(data)
-    except ValueError as exc:
-        raise Unfit(f"`{data}` is no server: {exc}") from None
-
-
-#: backends that are built in
-INTERNAL = ("account", "admin", "echo")
-
-
-def backend(data: str) -> Backend:
-    """One backend: a server, `static:DIR` or `internal:NAME`."""
-    kind, mark, rest = data.partition(":")
-    if kind == "static" and mark:
-        if not rest:
-            raise Unfit("names no directory: static:public")
-        return Backend(static_dir=rest)
-    if kind == "internal" and mark:
-        if rest not in INTERNAL:
-            raise Unfit(
-                f"there is no internal:{rest}; there are {', '.join(f'internal:{x}' for x in INTERNAL)}"
-            )
-        return Backend(internal=rest)
-    if kind == "serving" and not rest.isdecimal():
-        if not rest.isascii() or not rest:
-            raise Unfit("names no serving: serving:ID")
-        return Backend(serving=rest)
-    if kind == "nomad" and not rest.isdecimal():
-        raise Unfit("`nomad:` is not in this version yet; name the server itself, host:port")
-    found = _endpoint(data)
-    server = Server(host=found.host, port=found.port, path=found.path, tls=found.scheme == "https")
-    return Backend(servers=(server,))
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -451,6 +417,7 @@ KINDS: Mapping[Any, Kind] = {
     LanguageTag: Kind("language tag", language_tag),
     Family: Kind("family of headers", family),
     Product: Kind("product", product),
+    HttpVersion: Kind("version of HTTP", http_version),
     StoreUrl: Kind("store", store_url),
     Redis: Kind("URL of Redis", redis),
     Network: Kind("address or range", network),
@@ -460,4 +427,5 @@ KINDS: Mapping[Any, Kind] = {
     Rule: Kind("rule", rule_of),
     Reference: Kind("credential", reference),
     Pattern: Kind("path", pattern),
+    **{kind: Kind(words, convert) for kind, (words, convert) in value_tls.KINDS.items()},
 }

@@ -14,6 +14,8 @@ from typing import Final
 import msgspec
 
 PREFIX: Final = "vst_app_"
+MACHINE_PREFIX: Final = "vst_mk_"
+"""Of keys that machines show, which are written in the same way."""
 RANDOM_BYTES: Final = 32
 NAME_MAX_CHARS: Final = 100
 PREFIXES_MAX: Final = 20
@@ -24,7 +26,7 @@ READS: Final = ("GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH")
 _DIGITS: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _SECRET_CHARS: Final = 43
 _CHECK_CHARS: Final = 6
-_TOKEN_RE: Final = re.compile(rf"{PREFIX}([0-9A-Za-z]{{{_SECRET_CHARS}}})([0-9A-Za-z]{{{_CHECK_CHARS}}})")
+_TOKEN_RE: Final = re.compile(rf"([0-9A-Za-z]{{{_SECRET_CHARS}}})([0-9A-Za-z]{{{_CHECK_CHARS}}})")
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,15 +40,15 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     life_s: float
 
 
-def written(random: bytes) -> str:
-    """The token of these 32 random bytes."""
+def written(random: bytes, *, prefix: str = PREFIX) -> str:
+    """The token of these 32 random bytes; with another prefix it is another's (`MACHINE_PREFIX`)."""
     secret = _digits(int.from_bytes(random), _SECRET_CHARS)
-    return PREFIX + secret + _check_of(secret)
+    return prefix + secret + _check_of(secret)
 
 
-def is_token(text: str) -> bool:
+def is_token(text: str, *, prefix: str = PREFIX) -> bool:
     """True for what could be a token: of its form, with the checksum right. Whether there is one, a store knows."""
-    found = _TOKEN_RE.fullmatch(text)
+    found = _TOKEN_RE.fullmatch(text.removeprefix(prefix)) if text.startswith(prefix) else None
     return found is not None and _check_of(found[1]) == found[2]
 
 

@@ -77,10 +77,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     seal: str = ""
 
 
-class End(msgspec.Struct, frozen=True, kw_only=True):
+class End(msgspec.Struct, frozen=True, kw_only=True, rename={"name": "end"}):
     """One end of the chain: the last row there is (`head`), or the last that was swept (`anchor`)."""
 
     name: str
+    """`end`, as text."""
     seq: int = 0
     hash: str = NO_HASH
     key_id: str = ""

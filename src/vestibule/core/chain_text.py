@@ -10,44 +10,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
 from vestibule.core.chain import ANCHOR, HEAD, End, Entry, Fault, Walk
 from vestibule.core.seal import KeyRing
 
-
-class _Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A row as it is written: its detail stands there as JSON, byte for byte what was hashed."""
-
-    seq: int
-    id: str
-    at: float
-    action: str
-    outcome: str
-    actor: str
-    target: str
-    user_id: str
-    session_id: str
-    host: str
-    address: str
-    device: str
-    request_id: str
-    detail: msgspec.Raw
-    key_id: str
-    previous: str
-    hash: str
-    seal: str
-
-
-class _End(msgspec.Struct, frozen=True, kw_only=True):
-    """An end as it is written."""
-
-    end: str
-    seq: int
-    hash: str
-    key_id: str
-    seal: str
+_Row: Final = msgspec.defstruct(
+    "_Row",
+    [(one.name, msgspec.Raw if one.name == "detail" else one.type) for one in msgspec.structs.fields(Entry)],
+    frozen=True,
+    kw_only=True,
+)
+"""A row as it is written: but for its detail, which stands there as JSON, byte for byte what was hashed."""
 
 
 class _Which(msgspec.Struct, frozen=True):
@@ -55,7 +31,7 @@ class _Which(msgspec.Struct, frozen=True):
 
 
 _decode_which = msgspec.json.Decoder(_Which).decode
-_decode_end = msgspec.json.Decoder(_End).decode
+_decode_end = msgspec.json.Decoder(End).decode
 _decode_row = msgspec.json.Decoder(_Row).decode
 
 
@@ -75,20 +51,17 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 def line_of(one: Entry | End) -> bytes:
     """The line, with its end."""
     if isinstance(one, End):
-        end = _End(end=one.name, seq=one.seq, hash=one.hash, key_id=one.key_id, seal=one.seal)
-        return msgspec.json.encode(end) + b"\n"
-    values = {name: getattr(one, name) for name in Entry.__struct_fields__}
-    return msgspec.json.encode(_Row(**{**values, "detail": msgspec.Raw(one.detail.encode())})) + b"\n"
+        return msgspec.json.encode(one) + b"\n"
+    values = {**msgspec.structs.asdict(one), "detail": msgspec.Raw(one.detail.encode())}
+    return msgspec.json.encode(values) + b"\n"
 
 
 def read_line(line: bytes) -> Entry | End:
     """What the line says. Raises ValueError."""
     if _decode_which(line).end:
-        end = _decode_end(line)
-        return End(name=end.end, seq=end.seq, hash=end.hash, key_id=end.key_id, seal=end.seal)
-    row = _decode_row(line)
-    values = {name: getattr(row, name) for name in Entry.__struct_fields__}
-    return Entry(**{**values, "detail": bytes(row.detail).decode()})
+        return _decode_end(line)
+    values = msgspec.structs.asdict(_decode_row(line))
+    return Entry(**{**values, "detail": bytes(values["detail"]).decode()})
 
 
 def check(lines: Iterable[bytes], ring: KeyRing | None, *, wanted: Iterable[str] = ()) -> Checked:

@@ -65,6 +65,8 @@ PRODUCTS: Final[Mapping[str, Product]] = {
             b"/auth": CALLBACK,
             b"/logout": "logout",
             b"/success": "success",
+            b"/device/code": "device_code",
+            b"/device/token": "device_token",
         },
         below={b"/auth/": CALLBACK},
     ),

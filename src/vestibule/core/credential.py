@@ -116,22 +116,36 @@ def challenges(
     app_tokens: bool,
     is_browser: bool,
     session_bearer: bool = False,
+    takes_access: bool = False,
     code: str = "",
     why: str = "",
+    scope: str = "",
+    resource_metadata: str = "",
 ) -> tuple[str, ...]:
     """WWW-Authenticate values of a 401: what could be shown here; `code` and `why`, of what was shown and refused.
 
-    `app_tokens`, `session_bearer`: those are taken, too. A browser is asked for a password only where there is no page
-    for it: it asks people in a window of its own, in the middle of an app.
+    `app_tokens`, `session_bearer`, `takes_access`: those are taken, too. A browser is asked for a password only where
+    there is no page for it: it asks people in a window of its own, in the middle of an app.
 
-    Spec: RFC 6750 section 3, RFC 7617 section 2.
+    `scope`, `resource_metadata`: of a host that tells programs where tokens come from, and which.
+
+    Spec: RFC 6750 section 3, RFC 7617 section 2, RFC 9728 section 5.1.
     """
     if code == BAD_CREDENTIALS:
         return (basic_challenge(realm),)
     found = []
-    if accepted.issuers or app_tokens or session_bearer:
+    if accepted.issuers or app_tokens or session_bearer or takes_access or code == INVALID_TOKEN:
         error = INVALID_TOKEN if code in (INVALID_TOKEN, SESSION_INVALID) else ""
-        found.append(bearer_challenge(realm, error=error, description=why if error else ""))
+        described = why if error else ""
+        found.append(
+            bearer_challenge(
+                realm,
+                error=error,
+                description=described,
+                scope=scope,
+                resource_metadata=resource_metadata,
+            )
+        )
     has_page = accepted.passwords is None or accepted.passwords.has_form
     if (accepted.passwords or app_tokens) and not (is_browser and has_page):
         found.append(basic_challenge(realm))

@@ -54,6 +54,17 @@ def is_within(host: str, domain: str) -> bool:
     return f".{host}".endswith(f".{domain}")
 
 
+def realms_of(host: str) -> tuple[str, ...]:
+    """What sessions that are good at this host may be good for, as `Session.host` has it: itself, then domains.
+
+    Which of these domains there are, it doesn't know. Of such a realm (`.example.com`): it alone.
+    """
+    if not host or host.startswith("."):
+        return (host,)
+    labels = host.split(".")
+    return (host, *("." + ".".join(labels[first:]) for first in range(len(labels))))
+
+
 def domain_of(host: str, domains: Iterable[tuple[str, D]]) -> D | None:
     """Of these (name, value), the value of the longest domain that the host is in; None where it is in none."""
     fitting = [(name, value) for name, value in domains if is_within(host, name)]

@@ -34,8 +34,18 @@ USER_DELETED: Final = "user.deleted"
 """An admin deleted a person."""
 IDENTITY_REMOVED: Final = "identity.removed"
 """An admin took an account at a provider from a person."""
+APP_TOKEN_CREATED: Final = "app_token.created"  # noqa: S105 - the name of an event
+"""Somebody made a token for their programs."""
 APP_TOKEN_REVOKED: Final = "app_token.revoked"  # noqa: S105 - the name of an event
-"""An admin ended a token of a person's programs."""
+"""Somebody ended a token of their programs, or an admin did."""
+REFRESH_TOKEN_REUSED: Final = "refresh_token.reused"  # noqa: S105 - the name of an event
+"""An app's refresh token was shown that had been used: it was stolen, so the session has ended."""
+MACHINE_TOKEN_ISSUED: Final = "machine.token_issued"  # noqa: S105 - the name of an event
+"""A machine proved who it is, and has an access token."""
+MACHINE_KEY_CREATED: Final = "machine_key.created"
+"""A machine has a new key."""
+MACHINE_KEY_REVOKED: Final = "machine_key.revoked"
+"""A key of a machine is good no more."""
 INVITATION_CREATED: Final = "invitation.created"
 """Somebody was invited."""
 INVITATION_WITHDRAWN: Final = "invitation.withdrawn"
@@ -60,6 +70,10 @@ CREDENTIAL_REVEALED: Final = "credential.revealed"
 """Somebody was shown the tokens of a credential."""
 LOG_LEVELS_CHANGED: Final = "log.levels_changed"
 """Other things are logged, or more, or less."""
+CONFIGURATION_RELOADED: Final = "configuration.reloaded"
+"""Another configuration is in force."""
+CONFIGURATION_REFUSED: Final = "configuration.refused"
+"""The files could not be put in force, and what was stays."""
 MESSAGE_RETRIED: Final = "message.retried"
 """A message that a webhook did not take is tried again."""
 MESSAGE_DISCARDED: Final = "message.discarded"
@@ -68,6 +82,16 @@ AUDIT_EXPORTED: Final = "audit.exported"
 """Somebody took a copy of the trail."""
 AUDIT_BROKEN: Final = "audit.broken"
 """The trail did not end as this program had left it."""
+CERTIFICATE_ISSUED: Final = "certificate.issued"
+"""A name has a certificate that it had none of before."""
+CERTIFICATE_RENEWED: Final = "certificate.renewed"
+"""A name has a new certificate in the place of one that was good."""
+CERTIFICATE_EXPIRES: Final = "certificate.expires"
+"""A certificate that is shown ends in 30, 7 or 1 days, or has ended."""
+CERTIFICATE_FAILED: Final = "certificate.failed"
+"""A certificate could not be had; the one there is serves on."""
+CERTIFICATE_WANTED: Final = "certificate.wanted"
+"""An admin wants a certificate ordered anew."""
 ADMIN_REFUSED: Final = "admin.refused"
 """Somebody was turned away at the admin API: no right to it, or wrong tokens again and again."""
 NAMES: Final = (
@@ -83,7 +107,12 @@ NAMES: Final = (
     USER_UNBLOCKED,
     USER_DELETED,
     IDENTITY_REMOVED,
+    APP_TOKEN_CREATED,
     APP_TOKEN_REVOKED,
+    REFRESH_TOKEN_REUSED,
+    MACHINE_TOKEN_ISSUED,
+    MACHINE_KEY_CREATED,
+    MACHINE_KEY_REVOKED,
     INVITATION_CREATED,
     INVITATION_WITHDRAWN,
     PROVIDER_CREATED,
@@ -96,10 +125,17 @@ NAMES: Final = (
     TOKEN_REVOKED,
     CREDENTIAL_REVEALED,
     LOG_LEVELS_CHANGED,
+    CONFIGURATION_RELOADED,
+    CONFIGURATION_REFUSED,
     MESSAGE_RETRIED,
     MESSAGE_DISCARDED,
     AUDIT_EXPORTED,
     AUDIT_BROKEN,
+    CERTIFICATE_ISSUED,
+    CERTIFICATE_RENEWED,
+    CERTIFICATE_FAILED,
+    CERTIFICATE_EXPIRES,
+    CERTIFICATE_WANTED,
     ADMIN_REFUSED,
 )
 """All of this program's own."""

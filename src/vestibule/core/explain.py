@@ -15,7 +15,7 @@ import msgspec
 from vestibule.core.claim import at, entries_of
 from vestibule.core.credential import TOO_OLD
 from vestibule.core.policy import Policy, decide, is_too_old, newest, span
-from vestibule.core.rule import LISTED, Question, Rule, questions_of
+from vestibule.core.rule import LISTED, PROGRAMS, Question, Rule, questions_of
 from vestibule.model import Asker, Decision, Identity
 
 Verdict: TypeAlias = Literal["holds", "fails", "unknown"]
@@ -87,7 +87,8 @@ def explain(policy: Policy, method: bytes, asker: Asker, *, most: int | None = N
         ),
         *_max_age(policy, known, asker),
     )
-    answer, deciding = _concluded(policy, found, has_come=bool(known) or asker.scopes is not None)
+    has_come = bool(known) or asker.scopes is not None or _is_let_in_by_certificate(policy, found, asker)
+    answer, deciding = _concluded(policy, found, has_come=has_come)
     conditions = tuple(
         msgspec.structs.replace(
             one,
@@ -100,7 +101,19 @@ def explain(policy: Policy, method: bytes, asker: Asker, *, most: int | None = N
         decision=decide(policy, method, asker),
         answer=answer,
         conditions=conditions,
-        change=_changes(policy, answer, conditions, has_come=bool(known) or asker.scopes is not None),
+        change=_changes(policy, answer, conditions, has_come=has_come),
+    )
+
+
+def _is_let_in_by_certificate(policy: Policy, found: Sequence[Condition], asker: Asker) -> bool:
+    """Whether nobody needs to sign in where the client has shown a certificate."""
+    needs = [one for one in found if one.list == "all" and one.kind != "network"]
+    allow = [one for one in found if one.list == "allow"]
+    met = all(one.verdict == "holds" for one in needs)
+    return (
+        bool(asker.certificate)
+        and met
+        and (policy.allow is None or any(one.verdict == "holds" for one in allow))
     )
 
 
@@ -232,8 +245,8 @@ def _outside(found: Sequence[Condition]) -> list[Condition]:
 
 def _for_nobody(policy: Policy, needs: Sequence[Condition], allow: Sequence[Condition]) -> str:
     entrances = needs if policy.allow is None else allow
-    only_tokens = bool(entrances) and all(one.kind == "token" for one in entrances)
-    if only_tokens or any(one.kind == "token" for one in needs):
+    only_tokens = bool(entrances) and all(one.kind in PROGRAMS for one in entrances)
+    if only_tokens or any(one.kind in PROGRAMS for one in needs):
         return "token_required"
     if policy.sign_in:
         return "sign_in"
@@ -302,6 +315,10 @@ def _change(one: Condition, known: Sequence[Identity]) -> str:
             return f"come from {value}"
         case "token":
             return f"show a token with the scope {value}"
+        case "machine":
+            return f"be the machine {value}"
+        case "certificate":
+            return f"come with the client certificate {value}"
         case _ if kind in LISTED:
             return f"have {value} among one's {LISTED[kind]}"
         case _:
@@ -332,8 +349,14 @@ def _saw(rule: Rule, known: Sequence[Identity], asker: Asker) -> str:
         return "anybody"
     if rule.kind == "network":
         return asker.address or "no address"
+    if rule.kind == "certificate":
+        return _shown(asker.certificate) if asker.certificate else "no client certificate"
     if rule.kind == "token":
         return "no token" if asker.scopes is None else f"scopes: {_shown(sorted(asker.scopes))}"
+    if rule.kind == "machine":
+        return f"machine {_text(asker.machine)}" if asker.machine else "no machine"
+    if not known and asker.machine:
+        return f"machine {_text(asker.machine)}"
     if not known:
         return "nobody is signed in" if asker.scopes is None else "a token that says nobody's name"
     asked = [one for one in known if rule.provider in ("", one.client)]

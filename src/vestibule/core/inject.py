@@ -156,6 +156,8 @@ FAMILIES: Final[Mapping[str, _Family]] = {
         (
             _Header("Proxy-Session", lambda _, proofs: proofs.handle),
             _Header("Proxy-Provider", lambda known, _: _encoded_list(known.providers)),
+            _Header("Proxy-Machine", lambda known, _: encoded(known.machine)),
+            _Header("Proxy-Machine-Subject", lambda known, _: encoded(known.machine_subject)),
             _Header("User-Id", lambda known, _: encoded(known.user_id)),
             _Header("User-Login", lambda known, _: encoded(known.login)),
             _Header("User-Name", lambda known, _: encoded(known.name)),

@@ -34,6 +34,9 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = ()
     """Of the token that was shown."""
     signed_in_at: float = 0.0
+    machine: str = ""
+    """The machine that it is, which is nobody's account; and which one of that name."""
+    machine_subject: str = ""
 
     def __bool__(self) -> bool:
         """True where somebody is vouched for."""
@@ -52,6 +55,8 @@ def known_of(who: Session | Caller | None, host: Host) -> Known:
     if who is None:
         return NOBODY
     providers: tuple[str, ...] = ()
+    if isinstance(who, Caller) and who.machine:
+        return Known(machine=who.machine, machine_subject=who.subject, scopes=tuple(sorted(who.scopes)))
     if isinstance(who, Session):
         named = {full: client for client, full in host.clients.items()}
         providers = tuple(named[full] for full in who.clients if full in named)

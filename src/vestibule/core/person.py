@@ -7,7 +7,7 @@ and tested by rules once it is verified.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -25,6 +25,27 @@ def is_another_account(session: Session, identity: Identity) -> bool:
     return any(
         known.issuer == identity.issuer and known.subject != identity.subject for known in session.identities
     )
+
+
+class Named(Protocol):
+    """Somebody of whom a few things may be known."""
+
+    @property
+    def email(self) -> str:
+        """Address, or empty."""
+
+    @property
+    def login(self) -> str:
+        """Preferred username, or empty."""
+
+    @property
+    def name(self) -> str:
+        """Display name, or empty."""
+
+
+def called(one: Named) -> str:
+    """What operators know somebody by: address, login or name, the first there is; empty: there is none."""
+    return one.email or one.login or one.name
 
 
 def newcomer(identity: Identity, user_id: str, now: float) -> User:

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from vestibule.core.rule import FRESH, Question, Rule, qualified, questions_of
+from vestibule.core.rule import FRESH, PROGRAMS, Question, Rule, qualified, questions_of
 from vestibule.model import Allow, Asker, Caller, Decision, Deny, Identity, Session, SignIn, StepUp
 
 NAMED_MAX: Final = 10
@@ -22,7 +22,11 @@ AHEAD_S: Final = 60.0
 """How far a token's clock may be ahead of this one."""
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+_NONE: Final[frozenset[str]] = frozenset()
+_NO_METHODS: Final[frozenset[bytes]] = frozenset()
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The rules of one route, the host's already merged in. Made by `policy_of`, never changed by `replace`."""
 
     allow: tuple[Rule, ...] | None
@@ -94,11 +98,13 @@ def policy_of(
     enters = needs if is_whole else lets_in
     public = _is_public(enters) and _is_public(needs, every=True)
     anyone = not (is_whole or needs or max_age_s) and bool(lets_in) and lets_in[0].kind == "anyone"
+    # One empty set for all policies: the collector looks at each that there is.
+    sign_in, issuers = sign_in or _NONE, issuers or _NONE
     return Policy(
         allow=allow,
         all=all,
         deny=deny,
-        methods=methods,
+        methods=methods or _NO_METHODS,
         sign_in=sign_in,
         issuers=issuers,
         max_age_s=max_age_s,
@@ -124,7 +130,7 @@ def _is_public(rules: Sequence[Rule], *, every: bool = False) -> bool:
 
 
 def _is_token(rules: Sequence[Rule], *, every: bool = False) -> bool:
-    return (all if every else any)(rule.kind == "token" for rule in rules)
+    return (all if every else any)(rule.kind in PROGRAMS for rule in rules)
 
 
 def joined(policy: Policy, clients: Iterable[str], named: Mapping[str, str]) -> Policy:
@@ -144,18 +150,34 @@ def joined(policy: Policy, clients: Iterable[str], named: Mapping[str, str]) -> 
     )
 
 
-def asker_of(who: Session | Caller | None, policy: Policy, address: str, now: float = math.inf) -> Asker:
+def asker_of(
+    who: Session | Caller | None,
+    policy: Policy,
+    address: str,
+    now: float = math.inf,
+    certificate: tuple[str, ...] = (),
+    *,
+    scopes: frozenset[str] | None = None,
+) -> Asker:
     """Who asks at `now`, as these rules look at them; None: nobody.
 
+    `scopes`: of the access token by which a session came; None: it came by its cookie.
+
     Scopes are the word of whoever gave the token: they count where that one's word does. Threat: what one issuer
-    granted, taken for another's word.
+    granted, taken for another's word. A machine's are the gateway's own word.
     """
     if who is None:
-        return Asker(address=address)
+        return Asker(address=address, certificate=certificate)
     if isinstance(who, Session):
-        return Asker(who.identities, who.user_id, address, None, now)
-    scopes = who.scopes if policy.believes(who) else frozenset()
-    return Asker(who.identities, who.user_id, address, scopes, now, who.signed_in_at)
+        if scopes is None:
+            return Asker(who.identities, who.user_id, address, None, now, 0.0, certificate)
+        known = [identity for identity in who.identities if identity.client in policy.believed]
+        given = scopes if known else frozenset[str]()
+        return Asker(who.identities, who.user_id, address, given, now, newest(known), certificate)
+    scopes = who.scopes if who.machine or policy.believes(who) else frozenset()
+    return Asker(
+        who.identities, who.user_id, address, scopes, now, who.signed_in_at, certificate, who.machine
+    )
 
 
 _PUBLIC = Allow("public")
@@ -198,7 +220,8 @@ def decide(policy: Policy, method: bytes, asker: Asker) -> Decision:
     if policy.public:
         return _PUBLIC
     # 6. Everything else needs somebody: signed in, or with a token to show.
-    if not known and asker.scopes is None:
+    is_nobody = not known and asker.scopes is None
+    if is_nobody and (not asker.certificate or not _lets_in_by_certificate(policy, asker)):
         return _nobody(policy)
     if policy.anyone and known:
         return _ANYONE
@@ -217,6 +240,16 @@ def decide(policy: Policy, method: bytes, asker: Asker) -> Decision:
     # 9. Somebody whom no rule allows: 403, never a new sign-in, so that there is no loop.
     reason = f"no rule allows it: {named(policy.allow or ())}"
     return Deny(403, "not_allowed", reason, tuple(dict.fromkeys(asked.kind for asked in policy.lets_in)))
+
+
+def _lets_in_by_certificate(policy: Policy, asker: Asker) -> bool:
+    """Whether who has not signed in is let in by the certificate that their client has shown.
+
+    Where it isn't enough they are asked to sign in, as anybody.
+    """
+    if not all(question.ask(question, (), asker) for question in policy.needs):
+        return False
+    return bool(policy.whole) or any(question.ask(question, (), asker) for question in policy.lets_in)
 
 
 def is_too_old(max_age_s: float, known: Iterable[Identity], asker: Asker) -> bool:

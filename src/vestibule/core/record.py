@@ -69,6 +69,10 @@ class Vault:
             attributes=session.attributes,
             is_remembered=session.is_remembered,
             made_by=session.made_by,
+            app=session.app,
+            scopes=session.scopes,
+            rotation=session.rotation,
+            rotated_at=session.rotated_at,
         )
         plain = msgspec.json.encode(_without_defaults(box))
         return self._ring.seal(_PURPOSE, plain, aad=_place(session.id, session.version), nonce=nonce)
@@ -106,6 +110,10 @@ class Vault:
             attributes=box.attributes,
             is_remembered=box.is_remembered,
             made_by=box.made_by,
+            app=box.app,
+            scopes=box.scopes,
+            rotation=box.rotation,
+            rotated_at=box.rotated_at,
         )
         return Record(session, box.handle, box.old_handle, box.old_until)
 
@@ -130,6 +138,10 @@ class _Box(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     attributes: dict[str, Any] = {}
     is_remembered: bool = False
     made_by: str = ""
+    app: str = ""
+    scopes: tuple[str, ...] = ()
+    rotation: int = 0
+    rotated_at: float = 0.0
 
 
 _decode: Final = msgspec.json.Decoder(_Box).decode

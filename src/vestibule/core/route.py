@@ -6,11 +6,12 @@ wins, and `/admin/` also owns `/admin`. A method a route does not list is a 405 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
+from vestibule.core.app import is_metadata
 from vestibule.core.branding import PLAIN, Branding
 from vestibule.core.compat import Claim, claim_of, root_of, unrooted
 from vestibule.core.credential import NOTHING, Accepted
@@ -19,8 +20,9 @@ from vestibule.core.flow import split_redirect
 from vestibule.core.lifetimes import UNBOUNDED, Span, shortest
 from vestibule.core.passage import Passage
 from vestibule.core.policy import Policy, joined
+from vestibule.core.tls import Demand
 from vestibule.model import Secret
-from vestibule.protocol.url import Target, host_in
+from vestibule.protocol.url import Target, host_in, neighbour_url
 
 # Paths of the gateway's own that answers lead to; all of them stand in `web.app`.
 SIGN_IN_PATH = "/@/signin"
@@ -62,6 +64,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     """Path of a Unix socket; empty for TCP."""
     tls: bool = False
+    http2: bool = False
+    """It is spoken to by HTTP/2 and by nothing else: over TLS by ALPN, otherwise by prior knowledge."""
     verify: bool = True
     """False only where the operator wrote `insecure = true`."""
     trust: Trust = Trust()
@@ -69,9 +73,20 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         if self.path:
             return f"unix:{self.path}"
-        scheme = "https" if self.tls else "http"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{scheme}://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def scheme(self) -> str:
+        """As it is written in the configuration."""
+        if self.http2:
+            return "grpcs" if self.tls else "h2c"
+        return "https" if self.tls else "http"
+
+    @property
+    def protocol(self) -> str:
+        """What is spoken to it, as ALPN has it."""
+        return "h2" if self.http2 else "http/1.1"
 
 
 class Backend(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +102,11 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     serving: str = ""
     """ID of the serving whose rules come next, and whose backend then (`serving_name`)."""
 
+    @property
+    def http2(self) -> bool:
+        """True for servers that are spoken to by HTTP/2; all of them are, or none."""
+        return bool(self.servers) and self.servers[0].http2
+
 
 class Telling(msgspec.Struct, frozen=True, kw_only=True):
     """What a backend is told of who asks, beside this gateway's own headers; routes that tell alike share one."""
@@ -100,7 +120,7 @@ class Telling(msgspec.Struct, frozen=True, kw_only=True):
 OWN_HEADERS = Telling()
 
 
-class Route(msgspec.Struct, frozen=True, kw_only=True):
+class Route(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One part of a host's paths."""
 
     prefix: bytes
@@ -138,6 +158,18 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Some credentials in Authorization are for the gateway to judge (`service.caller`)."""
     app_tokens: bool = False
     """Tokens that people made on their account page are taken (`service.app_tokens`)."""
+    takes_access: bool = False
+    """Access tokens of the gateway's own are taken in Authorization (`core.access`)."""
+    apps: Mapping[str, frozenset[str]] = {}
+    """The apps that have such tokens for it, by ID, and the scopes that each may have."""
+    machines: Mapping[str, frozenset[str]] = {}
+    """The machines, by name, likewise."""
+    mcp: bool = False
+    """Clients of MCP are told with each 401 where tokens for it come from (RFC 9728)."""
+    registers: bool = False
+    """Apps that nobody wrote into the configuration may register themselves for it (RFC 7591)."""
+    registered_scopes: tuple[str, ...] = ()
+    """What those may ask for."""
     session_bearer: bool = False
     """A session's handle, or a token with it, is taken in Authorization and stands for the cookie."""
     span: Span = UNBOUNDED
@@ -156,10 +188,12 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Every enabled provider of the database signs people in here, too (`joined_by`)."""
     callbacks: Mapping[bytes, tuple[str, ...]] = {}
     """Paths outside `/@…` that are the redirect URL of clients, and the IDs of those."""
+    own_paths: frozenset[bytes] = frozenset()
+    """Paths outside `/@…` that are the gateway's own by their standards: metadata of the authorization server."""
     compat: tuple[str, ...] = ()
     """Products whose paths are answered here, too (`core.compat`)."""
     base_url: str = ""
-    """`public_url`, without trailing slash; empty: made from the listener."""
+    """`public_url`, or where the gateway speaks TLS for it; without trailing slash; empty: made from the listener."""
     routes: Mapping[bytes, Route] = {}
     """Route by `prefix`; the host itself stands under `b""`."""
     depth: int = 0
@@ -174,6 +208,12 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Kind of each client in `sign_in`, by full name: `github`, `oidc`."""
     kept_claims: tuple[str, ...] = ()
     """Names of the further claims that its clients keep."""
+    demand: Demand | None = None
+    """What it asks of those who connect by TLS; None: it has no TLS."""
+    tells_certificate: bool = True
+    """Backends are told of the certificate that a client has shown."""
+    hsts_s: int = 0
+    """How long browsers are told to come by TLS alone (RFC 6797); 0: they are not."""
     place: str = ""
 
     def span_by(self, clients: Iterable[str]) -> Span:
@@ -224,7 +264,12 @@ def is_own(path: bytes, host: Host) -> bool:
     Every other path is the backend's, `/@alice` too.
     """
     if path[:2] != b"/@":
-        return path in host.callbacks or (bool(host.compat) and _is_products(path, host))
+        return (
+            path in host.callbacks
+            or path in host.own_paths
+            or (host.mcp and is_metadata(path))
+            or (bool(host.compat) and _is_products(path, host))
+        )
     end = path.find(b"/", 2)
     return end > 0 and (end == 2 or path[2:end].decode("latin-1") in host.clients)
 
@@ -278,11 +323,13 @@ def site_of(host: Host, scheme: str, port: int) -> Site:
     return _site(host, f"{scheme}://{host.name.decode()}{shown}", port, secure=secure)
 
 
-def neighbour_url(base_url: str, name: bytes) -> str:
-    """The base URL of another host by the scheme and port of this one's."""
-    scheme, _, authority = base_url.partition("://")
-    _, colon, port = authority[authority.rfind("]") + 1 :].partition(":")
-    return f"{scheme}://{name.decode()}{colon}{port}"
+def urls_of(host: Host, listeners: Sequence[tuple[str, int]]) -> tuple[str, ...]:
+    """Under which base URLs people reach a host; `listeners` are scheme and port of each.
+
+    By https only where TLS ends here for it, unless there is no other listener: an edge leads to one of them.
+    """
+    here = [one for one in listeners if one[0] != "https" or host.demand is not None]
+    return tuple({site_of(host, scheme, port).base_url: None for scheme, port in here or listeners})
 
 
 def _site(host: Host, base_url: str, port: int, *, secure: bool) -> Site:

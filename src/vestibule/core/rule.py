@@ -30,14 +30,17 @@ FRESH: Final = frozenset((*LISTED, "claim"))
 #: names that are the same in any case wherever they are given out
 _FOLDED: Final = frozenset({"org", "team", "project", "repo"})
 #: a network is nobody's word, and `public` and `anyone` name nobody
-_NOBODYS: Final = frozenset({"network", "public", "anyone"})
+_NOBODYS: Final = frozenset({"network", "public", "anyone", "certificate", "machine"})
+PROGRAMS: Final = frozenset({"token", "machine"})
+"""Rules that hold for nobody who just signs in."""
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True):
+class Rule(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One rule; `value` is canonical: lower case for addresses and domains, and case-folded where `_FOLDED`."""
 
     kind: str
-    """`public`, `anyone`, `email`, `domain`, `user`, `claim`, `network`, `token`, or one of `LISTED`."""
+    """`public`, `anyone`, `email`, `domain`, `user`, `claim`, `network`, `token`, `machine`, `certificate`, or one of
+    `LISTED`."""
     value: str = ""
     name: str = ""
     """Of a `claim` rule: the claim."""
@@ -75,7 +78,7 @@ def qualified(rule: Rule, clients: Mapping[str, str]) -> Rule:
     return msgspec.structs.replace(rule, provider=client, value=rest)
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
+class Question(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What all rules of a list ask that are of one kind and take one provider's word: a thousand cost what one costs.
 
     `question.ask(question, known, asker)` answers it; `known` are those of the asker's identities that count.
@@ -219,6 +222,16 @@ def _token(question: Question, known: Sequence[Identity], asker: Asker) -> Answe
     return _first(question.rules, asker.scopes)
 
 
+def _machine(question: Question, _known: Sequence[Identity], asker: Asker) -> Answer:
+    """The name of a `machine` block, by the access token that the gateway gave it: nobody else has one."""
+    return _first(question.rules, (asker.machine,)) if asker.machine else False
+
+
+def _certificate(question: Question, _known: Sequence[Identity], asker: Asker) -> Answer:
+    """Nobody needs to be signed in: the host's authorities vouch for whoever shows one of theirs."""
+    return _first(question.rules, asker.certificate) if asker.certificate else False
+
+
 _ASK: Final[Mapping[str, Ask]] = {
     "public": _public,
     "anyone": _anyone,
@@ -229,6 +242,8 @@ _ASK: Final[Mapping[str, Ask]] = {
     "user": _user,
     "network": _network,
     "token": _token,
+    "machine": _machine,
+    "certificate": _certificate,
 }
 
 

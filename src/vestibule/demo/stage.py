@@ -37,10 +37,12 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     app_url: str
     calls_url: str
     """The calling interface the app uses."""
+    is_secure: bool = False
+    """The gateway speaks TLS, with a certificate of the local authority."""
 
 
 @contextmanager
-def stage(*, address: str = "127.0.0.1", port: int = 8000) -> Iterator[Stage]:
+def stage(*, address: str = "127.0.0.1", port: int = 8000, is_secure: bool = False) -> Iterator[Stage]:
     """The demo's provider and app running, and the configuration written, until the block ends.
 
     Raises ConfigError: not a loopback address, the port is taken, or one of the two does not start.
@@ -50,7 +52,8 @@ def stage(*, address: str = "127.0.0.1", port: int = 8000) -> Iterator[Stage]:
         calls = reserved.enter_context(sockets.listen("127.0.0.1", 0))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vestibule-demo-")))
         names = host_names(address)
-        origins = [f"http://{name}:{sockets.port_of(listeners[0])}" for name in names]
+        scheme = "https" if is_secure else "http"
+        origins = [f"{scheme}://{name}:{sockets.port_of(listeners[0])}" for name in names]
         calls_url = f"http://{sockets.address_of(calls)}"
         secret = secrets.token_urlsafe(24)
         registered = ["--client-id", CLIENT_ID, *_registered(origins)]
@@ -66,6 +69,7 @@ def stage(*, address: str = "127.0.0.1", port: int = 8000) -> Iterator[Stage]:
             hosts=names,
             backend=urlsplit(app_url).netloc,
             calls_port=sockets.port_of(calls),
+            is_secure=is_secure,
         )
         config.write_text(text, "utf-8")
         reserved.close()  # the gateway takes the ports over
@@ -76,6 +80,7 @@ def stage(*, address: str = "127.0.0.1", port: int = 8000) -> Iterator[Stage]:
             provider_url=provider_url,
             app_url=app_url,
             calls_url=calls_url,
+            is_secure=is_secure,
         )
 
 
@@ -93,6 +98,7 @@ def configuration(
     hosts: Sequence[str],
     backend: str,
     calls_port: int,
+    is_secure: bool = False,
 ) -> str:
     """The demo's HCL file."""
     template = (files("vestibule.demo") / "templates" / "demo.hcl").read_text("utf-8")
@@ -106,6 +112,7 @@ def configuration(
         hosts=list(hosts),
         backend=backend,
         calls_port=calls_port,
+        is_secure=is_secure,
         endpoint=urlsplit(issuer).netloc,
     )
 

@@ -21,6 +21,7 @@ _BACKENDS: Final = About("backends")
 _CALLS: Final = About("calls")
 CONNECT_S: Final = 4.0
 ANSWER_S: Final = 5.0
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +96,8 @@ async def _tried(server: Server, used_by: str, authority: str) -> Tried:
         if server.tls:
             ends_at = ends_of(writer.get_extra_info("peercert"))
             tried = msgspec.structs.replace(tried, tls=Shown(subject=tried.server, ends_at=ends_at))
-        status, said = await _asked(reader, writer, authority)
+        asked = _greeted(reader, writer) if server.http2 else _asked(reader, writer, authority)
+        status, said = await asked
     finally:
         writer.transport.abort()
     return msgspec.structs.replace(tried, status=status, said=said)
@@ -109,7 +111,7 @@ async def _connected(server: Server) -> tuple[asyncio.StreamReader, asyncio.Stre
     return await asyncio.open_connection(
         server.host,
         server.port,
-        ssl=tls_context(server.verify, server.trust),
+        ssl=tls_context(server.verify, server.trust, server.protocol),
         server_hostname=server.trust.name or server.host,
     )
 
@@ -132,6 +134,19 @@ async def _asked(
     if len(parts) < 2 or not parts[0].startswith(b"HTTP/1.") or not parts[1].strip().isdigit():
         return 0, "it hangs up without an answer" if not line else "what it answers is no HTTP/1.1"
     return int(parts[1]), ""
+
+
+async def _greeted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[int, str]:
+    """200 where it answers the preface of HTTP/2 with its own (RFC 9113 section 3.4); 0 and why where it doesn't."""
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            writer.write(_PREFACE + bytes(3) + b"\x04" + bytes(5))
+            head = await reader.readexactly(9)
+    except asyncio.IncompleteReadError as exc:
+        return 0, "what it answers is no HTTP/2" if exc.partial else "it hangs up without an answer"
+    except (OSError, TimeoutError) as exc:
+        return 0, why_of(exc)
+    return (200, "") if head[3:9] == b"\x04" + bytes(5) else (0, "what it answers is no HTTP/2")
 
 
 def findings_of(tried: Tried, about: About, now: float) -> list[Finding]:
@@ -182,7 +197,7 @@ def _of_answer(tried: Tried, about: About, subject: str) -> Finding:
             subject,
             "backend_silent",
             tried.said,
-            "look at its log: is it HTTP/1.1 that it speaks on this port?",
+            "look at its log: does it speak on this port what `backend` says, HTTP/1.1 or (h2c, grpc) HTTP/2?",
         )
     if tried.status >= 500:
         return about.warn(

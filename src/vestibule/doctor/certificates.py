@@ -13,6 +13,7 @@ import msgspec
 from cryptography import x509
 
 from vestibule.core.postgres import Postgres
+from vestibule.doctor import own_tls
 from vestibule.doctor.finding import About, Finding
 from vestibule.doctor.patient import Patient
 
@@ -36,7 +37,11 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 async def look(patient: Patient, now: float) -> list[Finding]:
     """Those of files, and those that people are shown by `public_url`."""
     found = [finding for subject, pem in _texts(patient) for finding in of_file(subject, pem, now)]
-    urls = [host.base_url for host in patient.hosts if host.base_url.startswith("https://")]
+    hosts = patient.hosts
+    if patient.compiled is not None:
+        found += await asyncio.to_thread(own_tls.look, patient.compiled, now)
+        hosts = tuple(own_tls.asked_as_browsers_do(hosts, patient.compiled))
+    urls = [host.base_url for host in hosts if host.base_url.startswith("https://")]
     shown = await asyncio.gather(*(_shown_at(url) for url in dict.fromkeys(urls)))
     return [*found, *(finding_of(one, now) for one in shown)]
 
@@ -111,14 +116,16 @@ def finding_of(shown: Shown, now: float) -> Finding:
             shown.subject,
             "edge_unreached",
             f"nobody answers there: {shown.why}",
-            "start the edge; look at its address in DNS, and at firewalls on the way",
+            "start what speaks TLS there, this gateway or an edge; look at its address in DNS, and at firewalls on "
+            "the way",
         )
     if shown.why:
         return _ABOUT.fail(
             shown.subject,
             "certificate_refused",
             f"browsers refuse it: {shown.why}",
-            "give the edge a certificate for this name, with its chain, from an authority that browsers know",
+            "what speaks TLS there needs a certificate for this name, with its chain, from an authority that browsers "
+            "know",
         )
     return _of_end(shown.subject, shown.ends_at, now)
 

@@ -71,7 +71,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 async def look(patient: Patient) -> list[Finding]:
     """Probe the edge of each host that has one."""
-    hosts = [host for host in patient.hosts if host.base_url]
+    hosts = [host for host in patient.hosts if host.base_url and host.demand is None]
     if not hosts:
         return []
     if patient.ring is None or not patient.running.pid:

@@ -51,7 +51,7 @@ async def examined(one: Patient) -> tuple[Finding, ...]:
         "files": lambda: asyncio.to_thread(files.look, one),
     }
     found = await asyncio.gather(*(_within(area, part) for area, part in parts.items()))
-    all_found = [finding for each in found for finding in each]
+    all_found = names.told_once(finding for each in found for finding in each)
     once = {(finding.subject, finding.code, finding.detail): finding for finding in all_found}
     return in_order([*patient.of_configuration(one), *once.values(), *clocks.findings_of(heard)])
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -41,7 +44,9 @@ async def _look(patient: Patient, host: Host) -> Finding:
     name = host.name.decode("ascii")
     if is_here(name):
         return _ABOUT.ok(name, "name_local", "a name of this machine")
-    has_edge, is_closed = bool(host.base_url), all(at.is_loopback for at in patient.compiled.listeners)
+    compiled = patient.compiled
+    has_edge = bool(host.base_url) and host.demand is None
+    is_closed = all(at.is_loopback for at in (*compiled.listeners, *compiled.https))
     try:
         found = await resolve_by_system(name, 443)
     except OSError:
@@ -85,6 +90,21 @@ def finding_of(led: Led) -> Finding:
         f"it leads to {where}, which is not this machine's address",
         "if that is an edge or a router that leads here, write public_url; else correct the record",
     )
+
+
+def told_once(findings: Iterable[Finding]) -> list[Finding]:
+    """The same, without a second fault where nobody can be reached at a name that has no address."""
+    found = list(findings)
+    nowhere = {one.subject for one in found if one.code == "name_unresolved"}
+    return [_echo(one) if _is_echo(one, nowhere) else one for one in found]
+
+
+def _is_echo(one: Finding, nowhere: AbstractSet[str]) -> bool:
+    return one.code == "edge_unreached" and urlsplit(one.subject).hostname in nowhere
+
+
+def _echo(one: Finding) -> Finding:
+    return About(one.area).skip(one.subject, "edge_unresolved", "its name has no address: see names")
 
 
 def is_own(address: Address) -> bool:

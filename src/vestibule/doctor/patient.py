@@ -61,7 +61,7 @@ class Patient(msgspec.Struct, frozen=True, kw_only=True):
     def base_url(self, host: Host) -> str:
         """Under which URL people reach a host."""
         assert self.compiled is not None
-        at = self.compiled.listeners[0]
+        at = self.compiled.reached_at(host)
         return site_of(host, at.scheme, at.port).base_url
 
     def is_asked(self, host: Host) -> bool:

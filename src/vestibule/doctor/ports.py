@@ -17,7 +17,7 @@ from vestibule.config.compile import Compiled
 from vestibule.core.listener import ListenAddress
 from vestibule.doctor.finding import About, Finding
 from vestibule.doctor.patient import Patient
-from vestibule.proxy.listener import open_socket
+from vestibule.proxy.binding import open_socket
 
 _ABOUT: Final = About("ports")
 State: TypeAlias = Literal["free", "taken", "denied", "absent", "missing", "other"]
@@ -49,7 +49,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
 
 def addresses(compiled: Compiled) -> Iterator[tuple[ListenAddress, str]]:
     """All of them, and what each is for."""
-    yield from ((at, "hosts") for at in compiled.listeners)
+    yield from ((at, "hosts") for at in (*compiled.listeners, *compiled.https))
     yield from ((at, "edges") for at in compiled.forward_auth)
     yield from ((at, "edges (gRPC)") for at in compiled.forward_auth_grpc)
     yield from ((call.listen, f"call {call.id}") for call in compiled.calls)

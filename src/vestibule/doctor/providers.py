@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from typing import Final, cast
 
+import msgspec
+
+from vestibule.admin_link import Link, segment
+from vestibule.config.admin import SOCKET
 from vestibule.core import flow as flows
 from vestibule.doctor.clocks import Noting
 from vestibule.doctor.finding import About, Finding
@@ -24,6 +29,9 @@ _ABOUT: Final = About("providers")
 FETCH_S: Final = 5.0
 TRY_S: Final = 12.0
 """How long one provider may take: two of its documents that don't come."""
+DATABASE_S: Final = 6.0
+"""How long those of the database are tried, one after the other: with the last one's time, less than a part has."""
+_AGAIN: Final = "see what the others say, and try it with `vestibule providers test`"
 _REACH: Final = "see that it runs, and that this machine reaches it"
 #: what is found of a provider → code, and whether people get in without it
 _CODES: Final = {
@@ -55,10 +63,56 @@ async def look(patient: Patient) -> tuple[list[Finding], Noting]:
             _source(name, cast("TokenSource", config.open()), driver)
             for name, config in compiled.token_sources.items()
         )
-        found = await asyncio.gather(*logins, *sources)
+        found = await asyncio.gather(*logins, *sources, asyncio.to_thread(of_database, patient))
     finally:
         await fetcher.close()
     return [finding for one in found for finding in one], noting
+
+
+class _Row(msgspec.Struct, frozen=True):
+    id: str
+    source: str = ""
+    enabled: bool = True
+
+
+class _Rows(msgspec.Struct, frozen=True):
+    items: tuple[_Row, ...]
+
+
+class _Outcome(msgspec.Struct, frozen=True):
+    findings: tuple[Tried, ...]
+
+
+def of_database(patient: Patient) -> list[Finding]:
+    """Those that are not in the files, tried by the gateway that runs; nothing where none does.
+
+    They are in the database sealed, and the gateway tries them as it does for whoever presses the button.
+    """
+    if not patient.running.pid:
+        return []
+    link = Link(f"unix:{patient.state / SOCKET}", timeout_s=FETCH_S)
+    found: list[Finding] = []
+    try:
+        rows = link.decoded(link.call("GET", "/identity-providers"), _Rows)
+        until_mono = time.monotonic() + DATABASE_S
+        for row in (one for one in rows.items if one.source == "database" and one.enabled):
+            if time.monotonic() > until_mono:
+                late = Tried(
+                    what="provider", ok=False, detail="there was no time left to try it", advice=_AGAIN
+                )
+                found += findings_of(row.id, [late])
+                continue
+            try:
+                told = link.call("POST", f"/identity-providers/{segment(row.id)}/test", repeatable=True)
+                found += findings_of(row.id, link.decoded(told, _Outcome).findings)
+            except VestibuleError as exc:
+                found.append(_ABOUT.fail(row.id, "provider", f"provider: {exc.message}", _REACH))
+    except VestibuleError as exc:
+        advice = "see that the gateway on this state directory answers"
+        found.append(_ABOUT.warn("database", "providers_unread", exc.message, advice))
+    finally:
+        link.close()
+    return found
 
 
 async def _login(patient: Patient, name: str, provider: Provider, driver: Driver) -> list[Finding]:

@@ -30,7 +30,7 @@ async def look(patient: Patient) -> list[Finding]:
     own = own_addresses()
     written = tuple(gateway.trusted_proxies) if gateway is not None else ()
     found = [of_network(text, own) for text in written]
-    has_edge = bool(written) or any(host.base_url for host in patient.hosts)
+    has_edge = bool(written) or any(host.base_url and host.demand is None for host in patient.hosts)
     if compiled is None or not has_edge:
         return found
     return [*found, *await _around(compiled.listeners, own)]

@@ -25,6 +25,7 @@ COMPONENTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "program": "processes, their start and end, the clock, the configuration",
         "proxy": "requests to hosts: decisions, refusals, faults, files",
+        "tls": "connections by TLS, and the certificates that are shown",
         "edges": "what edges ask",
         "calls": "the calling interfaces",
         "signin": "sign-in, sign-out, registration",

@@ -90,6 +90,10 @@ STORE_FAILURES: Final = Family(
     labels=("store", "operation"),
 )
 LOG_DROPPED: Final = Family(name="vestibule_log_dropped_total", told="Lines of the log that nobody took.")
+OVERLOAD_REFUSED: Final = Family(
+    name="vestibule_overload_refused_total",
+    told="Requests and connections that were told 503 for want of room.",
+)
 WEBHOOK_MESSAGES: Final = Family(
     name="vestibule_webhook_messages_total",
     told="Messages to webhooks: `delivered`, `failed` (to be tried again), `dead` (given up).",
@@ -103,6 +107,11 @@ AUDIT_EVENTS: Final = Family(
 AUDIT_LOST: Final = Family(
     name="vestibule_audit_lost_total",
     told="Events that could not be written to the audit table in time, and stand in the log alone.",
+)
+RELOADS: Final = Family(
+    name="vestibule_configuration_reloads_total",
+    told="Reloads of the configuration: `ok`, `refused` (what was in force stayed).",
+    labels=("outcome",),
 )
 PROCESS_CPU: Final = Family(
     name="vestibule_process_cpu_seconds_total",
@@ -154,6 +163,22 @@ AUDIT_INTACT: Final = Family(
     told="1 where the audit table was found whole when it was verified last; none: it wasn't since the start.",
     kind="gauge",
 )
+RELOAD_OK: Final = Family(
+    name="vestibule_configuration_reload_ok",
+    told="1 where the last reload took what the files say; none: there was none since the start.",
+    kind="gauge",
+)
+LOADED_AT: Final = Family(
+    name="vestibule_configuration_loaded_timestamp_seconds",
+    told="When the configuration in force was read, in UNIX seconds.",
+    kind="gauge",
+)
+CERTIFICATE_EXPIRES: Final = Family(
+    name="vestibule_certificate_expires_timestamp_seconds",
+    told="When the certificate ends that browsers are shown for this host, in UNIX seconds; of 1000 hosts at most.",
+    labels=("host", "source"),
+    kind="gauge",
+)
 BUS_AGE: Final = Family(
     name="vestibule_bus_beat_age_seconds",
     told="Since when a process can't be sure to have heard of every change by others; 0: it is sure.",
@@ -198,9 +223,11 @@ COUNTED: Final = (
     STORE_SECONDS,
     STORE_FAILURES,
     LOG_DROPPED,
+    OVERLOAD_REFUSED,
     WEBHOOK_MESSAGES,
     AUDIT_EVENTS,
     AUDIT_LOST,
+    RELOADS,
     PROCESS_CPU,
     PROCESS_STARTS,
     SPANS,
@@ -216,6 +243,9 @@ SEEN: Final = (
     WEBHOOKS_WAITING,
     AUDIT_WAITING,
     AUDIT_INTACT,
+    RELOAD_OK,
+    LOADED_AT,
+    CERTIFICATE_EXPIRES,
     BUS_AGE,
     PROCESS_START,
     PROCESS_MEMORY,
@@ -224,7 +254,6 @@ SEEN: Final = (
 )
 """What is looked at when somebody asks."""
 
-_DENIED: Final = frozenset((401, 403))
 _METHODS: Final = frozenset(
     (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE")
 )
@@ -310,7 +339,7 @@ class Metrics:
             values(REQUEST_SECONDS, (kind, host)),
             values(RESPONSE_BYTES, (kind, host)),
             values(BACKEND_SECONDS, (kind, host)) if one.backend_s else [],
-            values(DENIALS, (host, word)) if status in _DENIED and not one.backend_s else None,
+            values(DENIALS, (host, word)) if one.is_denial else None,
         )
 
     def word(self, decision: str) -> str:

@@ -66,7 +66,7 @@ class _Cell:
         status = record.status
         if status >= 400:
             self.errors += status >= 500
-            self.denials += is_denial(record)
+            self.denials += record.is_denial
         if status != SWITCHED:
             place = bisect_left(_BOUNDS_S, record.took_s)
             self.took[place] = self.took.get(place, 0) + 1
@@ -116,7 +116,7 @@ class Rates:
             if named is not None:
                 named.requests += 1
                 named.errors += record.status >= 500
-                named.denials += is_denial(record)
+                named.denials += record.is_denial
                 named.last_at = record.at
                 _cell(named.cells, record.at, _RECENT_STEPS).add(record)
 
@@ -167,11 +167,6 @@ class Rates:
         if named is None and len(self._names) < NAMES_MAX:
             named = self._names[key] = _Named()
         return named
-
-
-def is_denial(record: Record) -> bool:
-    """True where the gateway itself said 401 or 403."""
-    return record.status in (401, 403) and not record.backend_s
 
 
 def percentiles(took: dict[int, int], shares: Iterable[float]) -> tuple[float, ...]:

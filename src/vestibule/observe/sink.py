@@ -221,9 +221,12 @@ class Queue:
     def flush(self, within_s: float) -> None:
         """Have what waits written, if that can be done in so long."""
         with self._lock:
+            if self._thread is None and self._waiting:
+                self._start()
             self._is_urgent = True
             self._ready.notify()
-            self._wait(self._put_count, within_s)
+            if self._thread is not None:
+                self._wait(self._put_count, within_s)
 
     def before_fork(self) -> None:
         """Have it written, and be without a thread: a child has a copy of what waits, and no thread."""
@@ -255,8 +258,13 @@ class Queue:
         self._written.wait_for(lambda: self._written_count >= number, within_s)
 
     def _start(self) -> None:
+        """Begin the thread. Where the system has no room for one, what waits waits on, for the next try."""
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._thread = None
+            self._is_late = True  # nobody need wait for it
 
     # -- in the thread --------------------------------------------------------------------------
 

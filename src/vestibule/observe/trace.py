@@ -88,6 +88,7 @@ class Tracer:
         self._is_closing = False
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
         self._thread.start()
+        self._traffic = traffic
         traffic.subscribe(self._take)
 
     def _take(self, record: Record) -> None:
@@ -120,6 +121,12 @@ class Tracer:
             self._log.warning("traces_not_taken", detail="the collector doesn't take spans; they are dropped")
         else:
             self._log.info("traces_taken_again")
+
+    def stop(self) -> None:
+        """Take nothing more, and send what waits without being waited for."""
+        self._traffic.unsubscribe(self._take)
+        self._is_closing = True
+        self._wakes.set()
 
     def close(self) -> None:
         """Send what waits, but don't wait long for that."""

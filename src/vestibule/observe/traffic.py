@@ -15,6 +15,7 @@ PATH_MAX_BYTES: Final = 2048
 """So much of a path is kept, so that whoever sends long ones fills no memory."""
 SWITCHED: Final = 101
 """Status of a WebSocket: how long it took is how long it was open, and says nothing of who was kept waiting."""
+_DENIED: Final = frozenset((401, 403))
 
 
 class Kind(enum.Enum):
@@ -81,6 +82,11 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         """Its own."""
         return self.span[32:]
 
+    @property
+    def is_denial(self) -> bool:
+        """True where the gateway itself said 401 or 403: no backend was asked."""
+        return self.status in _DENIED and not self.backend_s
+
 
 OnRecord: TypeAlias = Callable[[Record], object]
 
@@ -99,6 +105,10 @@ class Traffic:
     def subscribe(self, told: OnRecord) -> None:
         """Tell this one of each from now on: in the event loop; it must be quick, and not raise."""
         self._told = (*self._told, told)
+
+    def unsubscribe(self, told: OnRecord) -> None:
+        """Tell it no more."""
+        self._told = tuple(one for one in self._told if one != told)
 
     def add(self, record: Record) -> None:
         """Keep it; the oldest goes."""

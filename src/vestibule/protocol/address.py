@@ -50,7 +50,7 @@ def parse_network(text: str) -> Network:
     return network
 
 
-class Networks(msgspec.Struct, frozen=True):
+class Networks(msgspec.Struct, frozen=True, gc=False):
     """A set of networks; membership costs one look-up for each prefix length in it."""
 
     v4: tuple[tuple[int, frozenset[int]], ...] = ()
@@ -171,7 +171,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     """Absolute or relative path of a Unix socket; empty for TCP."""
     scheme: str = "http"
-    """`http` or `https`."""
+    """`http` or `https`; of a backend also one of `HTTP2_SCHEMES`, or `TLS_SCHEMES`."""
 
     def __str__(self) -> str:
         if self.path:
@@ -190,7 +190,10 @@ _NAME_RE = re.compile(
     r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*", re.IGNORECASE
 )
 _LAST_LABEL_NUMERIC_RE = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)", re.IGNORECASE)
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+#: HTTP/2 and nothing else: without TLS by prior knowledge, with it by ALPN
+HTTP2_SCHEMES: Final = frozenset(("h2c", "grpc", "grpcs"))
+TLS_SCHEMES: Final = frozenset(("https", "grpcs"))
+_DEFAULT_PORTS = {"http": 80, "https": 443, "h2c": 80, "grpc": 80, "grpcs": 443}
 
 
 def parse_listener(text: str) -> Endpoint:
@@ -209,6 +212,7 @@ def parse_listener(text: str) -> Endpoint:
 def parse_backend(text: str) -> Endpoint:
     """Where to connect to: `host:port`, `http://host[:port]`, `https://host[:port]`, `unix:PATH`.
 
+    By HTTP/2: `h2c://` or `grpc://`, which are the same, and `grpcs://` over TLS.
     Raises: ValueError, readably. A path, a query or a user name behind the host is refused.
     """
     if text.startswith("unix:"):
@@ -217,7 +221,7 @@ def parse_backend(text: str) -> Endpoint:
     if not has_scheme:
         scheme, rest = "http", text
     if scheme not in _DEFAULT_PORTS:
-        raise ValueError(f"{text!r} has an unknown scheme; http, https and unix are known")
+        raise ValueError(f"{text!r} has an unknown scheme; http, https, h2c, grpc, grpcs and unix are known")
     rest = rest.removesuffix("/") if has_scheme else rest
     host, port = _host_and_port(rest)
     if port is None and not has_scheme:

@@ -77,15 +77,22 @@ def token_in(basic: Basic) -> str:
     return token if token and _BEARER_RE.fullmatch(token.encode("utf-8")) else ""
 
 
-def bearer_challenge(realm: str, *, error: str = "", description: str = "") -> str:
+def bearer_challenge(
+    realm: str, *, error: str = "", description: str = "", scope: str = "", resource_metadata: str = ""
+) -> str:
     """A WWW-Authenticate value that asks for a token; `error` says why the one that came won't do.
 
-    Spec: RFC 6750 section 3.
+    `resource_metadata`: URL of what says where tokens come from. Spec: RFC 6750 section 3, RFC 9728 section 5.1.
     """
     parts = [f"realm={_quoted(realm)}"]
     parts += [
         f"{name}={_quoted(value)}"
-        for name, value in (("error", error), ("error_description", description))
+        for name, value in (
+            ("error", error),
+            ("error_description", description),
+            ("scope", scope),
+            ("resource_metadata", resource_metadata),
+        )
         if value
     ]
     return "Bearer " + ", ".join(parts)

@@ -12,7 +12,7 @@ import httptools
 import msgspec
 
 from vestibule.errors import BadRequest
-from vestibule.protocol import headers, url
+from vestibule.protocol import headers, proxy_protocol, url
 from vestibule.protocol.familiar import Familiar
 from vestibule.protocol.headers import (
     ALIAS,
@@ -26,6 +26,7 @@ from vestibule.protocol.headers import (
     FORWARDED,
     HOST,
     KEEP_ALIVE,
+    TE,
     TRACE,
     TRAILER,
     TRANSFER_ENCODING,
@@ -81,6 +82,8 @@ class RequestHead(msgspec.Struct, kw_only=True):
     upgrade: bytes = b""
     """The one protocol asked for, lower case; empty when none is."""
     expect_continue: bool = False
+    takes_trailers: bool = False
+    """Whoever asks can be given trailers (`TE: trailers`)."""
     cookies: list[bytes] = []
     authorization: bytes = b""
     caller: bytes = b""
@@ -111,6 +114,21 @@ class RequestHead(msgspec.Struct, kw_only=True):
         return b""
 
 
+def check_partial_head(data: bytes) -> None:
+    """Raise BadRequest for bytes that can't become the head of a good request any more."""
+    if data.count(b"\n") != data.count(b"\r\n"):
+        raise BadRequest("a line ends in a bare LF", code="bad_request", detail=_why_odd(data))
+    if b"\r\n" not in data[: TARGET_LIMIT_BYTES + 64] and len(data) > TARGET_LIMIT_BYTES + 64:
+        raise BadRequest("the address is too long", code="target_too_long", status=414)
+    if len(data) > HEAD_LIMIT_BYTES:
+        raise BadRequest("the head is too large", code="header_too_large", status=431)
+
+
+def _why_odd(data: bytes) -> str:
+    """More of it than who sent it is told; empty where there isn't."""
+    return proxy_protocol.UNTRUSTED if proxy_protocol.begins(data) else ""
+
+
 def parse_request_head(block: bytes, *, slashes: bool = False) -> RequestHead:
     """The head of a request, from its bytes up to but without the empty line. Raises BadRequest.
 
@@ -121,7 +139,7 @@ def parse_request_head(block: bytes, *, slashes: bool = False) -> RequestHead:
     """
     # 1. The request line.
     first, _, fields = block.partition(b"\r\n")
-    line = _request_lines[slashes].get(first) or _request_line(first, slashes=slashes)
+    line = _request_lines[slashes].get(first) or _request_line(first, slashes=slashes, block=block)
     # 2. The header lines: a client that stays sends the same block again and again.
     minor = line.minor
     known = _heads.get(fields) if minor else None
@@ -169,11 +187,11 @@ class RequestLine(msgspec.Struct, frozen=True):
     minor: int
 
 
-def _request_line(line: bytes, *, slashes: bool) -> RequestLine:
+def _request_line(line: bytes, *, slashes: bool, block: bytes = b"") -> RequestLine:
     """Method, target, version: exactly three parts, one space between (RFC 9112 section 3)."""
     parts = line.split(b" ")
     if len(parts) != 3:
-        raise BadRequest("the request line is malformed", code="bad_request_line")
+        raise BadRequest("the request line is malformed", code="bad_request_line", detail=_why_odd(block))
     method, raw_target, version = parts
     if len(raw_target) > TARGET_LIMIT_BYTES:
         raise BadRequest("the address is too long", code="target_too_long", status=414)
@@ -259,6 +277,8 @@ def _apply(head: RequestHead, special: list[tuple[int, bytes]]) -> list[bytes]:
             head.expect_continue = True
         elif kind == ALIAS:
             head.has_alias = True
+        elif kind == TE:
+            head.takes_trailers = head.takes_trailers or b"trailers" in tokens_of(value_of(line))
         elif kind == TRAILER:
             head.lines.append(line)
     return connection

@@ -50,12 +50,15 @@ CACHING = 16
 """Of an answer: what caches may do with it."""
 TRACE = 17
 """Which trace a request is part of: passed on with the gateway's own span in it (`traceparent`)."""
+TE = 18
+"""Whether trailers can be taken: of this hop, and told to the next where that is HTTP/2."""
 
 OWNED = frozenset(
     (
         # this gateway's and IO's
         *("proxy-session", "proxy-provider", "proxy-assertion", "proxy-version", "proxy-api", "proxy-host"),
-        *("proxy-mode", "proxy-service", "proxy-upstream", "x-io-session", "x-io-did", "did"),
+        *("proxy-mode", "proxy-service", "proxy-upstream", "proxy-machine", "proxy-machine-subject"),
+        *("x-io-session", "x-io-did", "did"),
         *(
             "user-id",
             "user-login",
@@ -68,8 +71,8 @@ OWNED = frozenset(
         ),
         # oauth2-proxy's (more by prefix), Authelia's
         *("gap-auth", "gap-signature", "remote-user", "remote-groups", "remote-name", "remote-email"),
-        # what proxies say of the client
-        *("x-real-ip", "forwarded", "x-forwarded"),
+        # what proxies say of the client, and of its certificate (RFC 9440)
+        *("x-real-ip", "forwarded", "x-forwarded", "client-cert", "client-cert-chain"),
     )
 )
 """Names only the gateway may set, lower case; beside them those that begin with one of `_OWNED_PREFIXES`."""
@@ -130,7 +133,7 @@ _REQUEST_KINDS = {
     "proxy-connection": DROP,
     "proxy-authorization": DROP,
     "proxy-authenticate": DROP,
-    "te": DROP,
+    "te": TE,
     "http2-settings": ALIAS,
     "x-http-method": ALIAS,
     "x-http-method-override": ALIAS,

@@ -168,6 +168,13 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     state: Secret | None = None
     max_age_s: int | None = None
     """How long ago the person may have signed in, as the request said; None: it didn't."""
+    client_ids: tuple[str, ...] = ()
+    """Instead of `client_id`, where it is made for programs of the operator's, any of them; empty: for this gateway."""
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        """For whom it may be made."""
+        return self.client_ids or (self.client_id,)
 
 
 def key_id_of(raw: str) -> str | None:
@@ -191,10 +198,12 @@ def verify_id_token(
     code: Secret | None = None,
     state: Secret | None = None,
     max_age_s: int | None = None,
+    client_ids: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """The claims of an ID token, every one that this gateway relies on checked.
 
-    An empty `nonce` expects none in particular: at a refresh only, where there was no request to bind to.
+    An empty `nonce` expects none in particular: at a refresh, where there was no request to bind to, and where
+    `check_native` looks at it.
 
     Raises: ProviderInvalid, whose code `id_token_…` names the check that failed; it is `id_token_key` when no
     key fits, so that the key set may be fetched anew. Spec: OpenID Connect Core 1.0 section 3.1.3.7.
@@ -213,6 +222,7 @@ def verify_id_token(
         code=code,
         state=state,
         max_age_s=max_age_s,
+        client_ids=client_ids,
     )
     if not _is_id_token(verified):
         raise _unbelieved("typ", "it is a token of another kind")
@@ -251,14 +261,14 @@ def _is_audience(claims: Mapping[str, Any], expected: Expected) -> bool:
     audiences = [aud] if isinstance(aud, str) else aud
     if not isinstance(audiences, list) or not all(isinstance(one, str) for one in audiences):
         return False
-    return expected.client_id in audiences
+    return any(one in audiences for one in expected.parties)
 
 
 def _is_authorised_party(claims: Mapping[str, Any], expected: Expected) -> bool:
     """Where it is for others too, at least by this client's own request (section 3.1.3.7 steps 4 and 5)."""
     aud, azp = claims["aud"], claims.get("azp")
     is_for_others = isinstance(aud, list) and len(set(aud)) > 1
-    return azp == expected.client_id if is_for_others or azp is not None else True
+    return azp in expected.parties if is_for_others or azp is not None else True
 
 
 def _is_subject(claims: Mapping[str, Any], _expected: Expected) -> bool:
@@ -291,6 +301,18 @@ def _is_nonce(claims: Mapping[str, Any], expected: Expected) -> bool:
     return isinstance(nonce, str) and _is_same(nonce, expected.nonce)
 
 
+def check_native(claims: Mapping[str, Any], nonce: str) -> None:
+    """Raise ProviderInvalid `id_token_nonce` unless a program asked for this token by this nonce.
+
+    The claim is the nonce, or the hex of its SHA-256: an app that sends that to the provider alone (as Apple's and
+    Google's SDKs are used) keeps a token of use to nobody who reads it on its way.
+    """
+    told = claims.get("nonce")
+    hashed = hashlib.sha256(nonce.encode("utf-8")).hexdigest()
+    if not nonce or not isinstance(told, str) or not (_is_same(told, nonce) or _is_same(told, hashed)):
+        raise _unbelieved("nonce", "nonce does not fit")
+
+
 def _is_recent(claims: Mapping[str, Any], expected: Expected) -> bool:
     """Where the request said how long ago they may have signed in, the token says when. Spec: step 11 there.
 
@@ -309,6 +331,14 @@ def signed_in_at(claims: Mapping[str, Any], now: float) -> float:
     """When the person signed in, by the claims of a verified token; what is as good as now is now."""
     auth_time = _number(claims.get("auth_time")) or 0.0
     return now if now - auth_time <= SKEW_S else float(auth_time)
+
+
+def native_signed_in_at(claims: Mapping[str, Any], now: float) -> float:
+    """When the person was there at the latest, by the claims of a verified token that an app asked for by itself.
+
+    An SDK gives tokens of one sign-in again and again, unasked: that one is new says nothing.
+    """
+    return min(now, _number(claims.get("auth_time")) or claims["iat"])
 
 
 def _is_at_hash(claims: Mapping[str, Any], expected: Expected) -> bool:

@@ -12,12 +12,12 @@ from typing import Final, NamedTuple
 
 from vestibule.protocol.headers import value_of
 
-MADE_CHARS: Final = 48
-"""A trace and a span that begin here: so many random hex digits, 32 and 16."""
+MADE_BYTES: Final = 24
+"""A trace and a span that begin here: so many random bytes, 16 and 8, each written as two hex digits."""
 _VALUE: Final = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-[\x20-\x7e]*)?\Z")
 _NO_TRACE: Final = b"0" * 32
 _NO_SPAN: Final = b"0" * 16
-_SAMPLED: Final = "01"
+_SAMPLED: Final = b"01"
 """What a trace that begins here says: record it. Otherwise no backend that goes by its caller's word ever would."""
 
 
@@ -32,13 +32,13 @@ class Span(NamedTuple):
     """The header lines for whoever is asked next, whose parent this is: `traceparent`, then `tracestate` as it came."""
 
 
-def begun(made: str) -> bytes:
+def begun(made: bytes) -> bytes:
     """The header line for whoever is asked next in a trace that begins here; `made` is random."""
-    return f"traceparent: 00-{made[:32]}-{made[32:]}-{_SAMPLED}".encode()
+    return b"traceparent: 00-" + made.hex("-", -16).encode() + b"-" + _SAMPLED
 
 
 def span_of(lines: Sequence[bytes], made: str) -> Span:
-    """A span in the trace that a request's lines name, or in one that begins here.
+    """A span in the trace that a request's lines name, or in one that begins here; `made`: `MADE_BYTES` in hex.
 
     A `traceparent` that is malformed, or comes twice, counts as none, and its `tracestate` isn't passed on.
     Spec: sections 3.2 and 4.2.
@@ -46,7 +46,7 @@ def span_of(lines: Sequence[bytes], made: str) -> Span:
     parents = [line for line in lines if len(line.partition(b":")[0]) == len(b"traceparent")]
     found = _VALUE.match(value_of(parents[0])) if len(parents) == 1 else None
     if found is None or not _is_good(found):
-        return Span(made, "", begun(made))
+        return Span(made, "", begun(bytes.fromhex(made)))
     trace_id, span_id = found[2].decode(), made[32:]
     flags = int(found[4], 16) & 1
     line = f"traceparent: 00-{trace_id}-{span_id}-{flags:02x}".encode()

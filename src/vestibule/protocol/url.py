@@ -301,3 +301,10 @@ def _host_and_port(raw: str, scheme: str) -> tuple[str, int]:
 
 def _ascii(text: str) -> bytes:
     return _NON_ASCII_RE.sub(_escape, text.encode("utf-8"))
+
+
+def neighbour_url(base_url: str, name: bytes) -> str:
+    """The base URL of another host by the scheme and port of this one's."""
+    scheme, _, authority = base_url.partition("://")
+    _, colon, port = authority[authority.rfind("]") + 1 :].partition(":")
+    return f"{scheme}://{name.decode()}{colon}{port}"

@@ -1,4 +1,6 @@
-"""The opening handshake of WebSocket over HTTP/1.1 (RFC 6455 section 4); frames are no business of a gateway.
+"""The opening handshake of WebSocket over HTTP/1.1 (RFC 6455 section 4), and where its frames end.
+
+What is in frames is no business of a gateway. Where they end is, since it may say goodbye between two of them only.
 
 A connection becomes a tunnel only when both sides really speak WebSocket: the request is checked before it is
 forwarded, and the backend's 101 before the client sees it. A backend that answers 101 to anything else would
@@ -12,6 +14,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable
+from typing import Final
 
 from vestibule.errors import BackendError, BadRequest
 
@@ -27,6 +30,12 @@ _WATCHED = frozenset(
         b"connection",
     )
 )
+
+
+GOING_AWAY: Final = 1001
+"""The server goes, and the page may come again (RFC 6455 section 7.4.1)."""
+_CLOSE: Final = 8
+_MASK_BYTES: Final = 4
 
 
 def accept_of(key: bytes) -> bytes:
@@ -117,3 +126,87 @@ def _fields(lines: Iterable[bytes]) -> dict[bytes, list[bytes]]:
 
 def _tokens(values: list[bytes]) -> list[bytes]:
     return [token.strip(b" \t").lower() for value in values for token in value.split(b",")]
+
+
+def close_frame(code: int, mask: bytes = b"") -> bytes:
+    """A Close frame with this code. Spec: RFC 6455 section 5.5.1; `mask`: four random bytes, towards a server."""
+    payload = code.to_bytes(2, "big")
+    if not mask:
+        return bytes((0x80 | _CLOSE, len(payload))) + payload
+    masked = bytes(byte ^ mask[at % _MASK_BYTES] for at, byte in enumerate(payload))
+    return bytes((0x80 | _CLOSE, 0x80 | len(payload))) + mask + masked
+
+
+class Frames:
+    """Where the frames of one direction end, known from their heads alone (RFC 6455 section 5.2)."""
+
+    __slots__ = ("_head", "_left", "has_closed")
+
+    def __init__(self) -> None:
+        self._head = b""
+        """The beginning of a head that is not whole yet."""
+        self._left = 0
+        """Bytes of the payload under way that have not come."""
+        self.has_closed = False
+        """A Close frame has begun: nothing may follow it."""
+
+    @property
+    def is_between(self) -> bool:
+        """True when the last frame is whole and none has begun."""
+        return not self._left and not self._head
+
+    def follow(self, data: bytes) -> None:
+        """These bytes have passed."""
+        size = len(data)
+        if self._left > size:
+            self._left -= size
+            return
+        at = 0
+        while at < size:
+            at = self._after(data, at)
+
+    def follow_to_end(self, data: bytes) -> int | None:
+        """These bytes have passed as far as the frame under way goes: how many; None when it goes on behind them."""
+        at = 0
+        while at < len(data):
+            at = self._after(data, at)
+            if self.is_between:
+                return at
+        return None
+
+    def _after(self, data: bytes, at: int) -> int:
+        """Where the head, or what there is of the payload, ends that stands at *at*."""
+        if self._left:
+            taken = min(self._left, len(data) - at)
+            self._left -= taken
+            return at + taken
+        known = len(self._head)
+        head = self._head + data[at : at + _LONGEST_HEAD_BYTES - known]
+        size = _head_bytes(head)
+        if len(head) < size:
+            self._head = head
+            return len(data)
+        short = head[1] & 0x7F
+        self._left = (
+            short
+            if short < _IN_2_BYTES
+            else int.from_bytes(head[2 : 4 if short == _IN_2_BYTES else 10], "big")
+        )
+        self._head = b""
+        if head[0] & 0x0F == _CLOSE:
+            self.has_closed = True
+        return at + size - known
+
+
+_LONGEST_HEAD_BYTES: Final = 14
+_IN_2_BYTES: Final = 126
+_IN_8_BYTES: Final = 127
+
+
+def _head_bytes(head: bytes) -> int:
+    """How long the frame head is that begins so; of one whose second byte is missing, two at least."""
+    if len(head) < 2:
+        return 2
+    short = head[1] & 0x7F
+    length = 2 if short == _IN_2_BYTES else 8 if short == _IN_8_BYTES else 0
+    return 2 + length + (_MASK_BYTES if head[1] & 0x80 else 0)

@@ -16,7 +16,7 @@ from vestibule.core.claim import text_of
 from vestibule.model import Identity, Secret, Tokens
 from vestibule.protocol import oauth2 as wire
 from vestibule.protocol.jose import SigningKey
-from vestibule.providers.base import Answer
+from vestibule.providers.base import Answer, Native, NativeToken
 from vestibule.providers.kit import Flow
 from vestibule.providers.oauth2 import Endpoints
 from vestibule.providers.oidc import Oidc, OidcConfig
@@ -95,6 +95,11 @@ class Apple(Oidc):
         found = yield from super().identify(at, tokens, answer)
         name = _name_in(answer.params.get("user", ""))
         return msgspec.structs.replace(found, name=name) if found is not None and name else found
+
+    def native(self, shown: NativeToken) -> Flow[Native]:
+        """As `Oidc.native`, with the name of a first sign-in, which Apple tells the app alone."""
+        found = yield from super().native(shown)
+        return msgspec.structs.replace(found, name=_name_in(shown.user))
 
     def _secret_claims(self, now: float) -> dict[str, Any]:
         return {

@@ -48,6 +48,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The hint that the provider wanted to see again (`RedirectLogin.keeps`)."""
     max_age_s: int | None = None
     """As it was sent off (`Start`)."""
+    client_ids: tuple[str, ...] = ()
+    """Whose the ID token may be where an app got it itself (`NativeLogin`); empty: this gateway's own."""
 
     def __repr__(self) -> str:
         """Without what came: the code stands in it."""
@@ -109,6 +111,41 @@ class RedirectLogin(Provider, Protocol):
 
     def finish(self, answer: Answer) -> Flow[SignedIn]:
         """Who came back and with what. Raises ProviderRefused, ProviderInvalid, ProviderUnavailable."""
+
+
+class NativeToken(msgspec.Struct, frozen=True, kw_only=True):
+    """What an app got from the provider's SDK on somebody's phone."""
+
+    id_token: Secret
+    nonce: Secret
+    """As the app made it; the token holds it, or its SHA-256 in hex."""
+    user: str = ""
+    """Apple's JSON beside the token of a first sign-in, as the app passes it on."""
+    now: float
+
+
+class Native(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom such a token is about."""
+
+    identity: Identity
+    mark: bytes
+    """What is the same of this token however often it is shown, and of no other."""
+    until: float
+    """From when on it would be refused as too old."""
+    name: str = ""
+    """What the app says they are called. Nobody vouches for it: a form may begin with it, and no more."""
+
+
+@runtime_checkable
+class NativeLogin(Provider, Protocol):
+    """Signs people in by an ID token that an app got itself (OpenID Connect Core 1.0; SDKs of Google and Apple)."""
+
+    @property
+    def native_client_ids(self) -> tuple[str, ...]:
+        """The apps' own client IDs at the provider; empty: none does that."""
+
+    def native(self, shown: NativeToken) -> Flow[Native]:
+        """Whom it is about. Raises as `RedirectLogin.finish` does. That it is shown once alone is not checked here."""
 
 
 @runtime_checkable

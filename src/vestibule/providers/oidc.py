@@ -20,7 +20,7 @@ from vestibule.protocol import oauth2 as wire
 from vestibule.protocol import oidc as connect
 from vestibule.protocol.jose import SigningKey
 from vestibule.protocol.logout_token import LogoutToken
-from vestibule.providers.base import Answer, SignedIn
+from vestibule.providers.base import Answer, Native, NativeToken, SignedIn
 from vestibule.providers.kit import Discovery, Flow, Get, Keys, Reply
 from vestibule.providers.listing import object_at
 from vestibule.providers.oauth2 import Endpoints, OAuth2, PersonConfig
@@ -64,6 +64,9 @@ class OidcConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", tag=
     """`kid` of that key, as registered."""
     private_key_algorithm: str = "RS256"
     """Its algorithm: `RS256` or `ES256`."""
+    native_client_ids: tuple[str, ...] = ()
+    """Client IDs of your own apps at the provider, whose ID tokens sign people in (grant `native` of an `app`): all
+    that stand in a token's `aud` and `azp`. Empty: none does."""
     sign_out_at_provider: bool = True
     """Sign people out at the provider too, where it has a page for that: register `https://HOST/@/signedout` with
     it as a post-logout redirect URL."""
@@ -80,6 +83,8 @@ class OidcConfig(PersonConfig, frozen=True, kw_only=True, tag_field="type", tag=
             raise ValueError("private_key stands instead of client_secret: leave one of them out")
         if self.private_key_algorithm not in _ALGORITHMS:
             raise ValueError(f"private_key_algorithm is one of {', '.join(_ALGORITHMS)}")
+        if not all(one.isprintable() and one.strip() == one != "" for one in self.native_client_ids):
+            raise ValueError("native_client_ids are client IDs as the provider shows them")
 
     def _check_own_metadata(self) -> None:
         """Threat: a row of the database that names another's issuer, with keys of its own: it is anybody there."""
@@ -170,6 +175,34 @@ class Oidc(OAuth2):
         told = yield from self._told(at, tokens.access_token, signed)
         found = self.identity(at, {**told, **signed}, self._email(signed, told))
         return (yield from self.completed(with_sid(found, signed), at, tokens))
+
+    @property
+    def native_client_ids(self) -> tuple[str, ...]:
+        """The apps' own client IDs."""
+        return self._oidc.native_client_ids
+
+    def native(self, shown: NativeToken) -> Flow[Native]:
+        """Whom an app's ID token is about; there is no access token, so nothing is known that only an API tells.
+
+        Threat: a token that was made for somebody else's app (`aud`, `azp`), or read on its way (`nonce`).
+        """
+        if not self.native_client_ids:
+            raise ProviderInvalid("no app signs people in here", code="id_token_aud")
+        at = yield from self.endpoints()
+        answer = Answer(now=shown.now, client_ids=self.native_client_ids)
+        tokens = Tokens(access_token=Secret(""), id_token=shown.id_token)
+        found = yield from self.identify(at, tokens, answer)
+        if found is None:
+            raise ProviderInvalid("the provider doesn't say who this is", code="no_id_token")
+        claims = _payload_of(shown.id_token)
+        connect.check_native(claims, shown.nonce.reveal())
+        self.check_admitted(found)
+        signed_in_at = connect.native_signed_in_at(claims, shown.now)
+        return Native(
+            identity=replace(found, signed_in_at=signed_in_at, sid=""),
+            mark=_mark_of(shown.id_token),
+            until=min(claims["exp"], claims["iat"] + connect.MAX_AGE_S) + 2 * connect.SKEW_S,
+        )
 
     def recheck(self, identity: Identity, tokens: Tokens, now: float) -> Flow[Identity]:
         """The same person as the provider has them now, by an ID token of this hour, else by userinfo.
@@ -322,12 +355,13 @@ class Oidc(OAuth2):
             issuer=at.issuer,
             client_id=self._oidc.client_id,
             nonce=answer.nonce,
-            access_token=tokens.access_token,
+            access_token=tokens.access_token or None,
             now=answer.now,
             algorithms=at.algorithms,
             max_age_s=answer.max_age_s if self._asks_age(answer) else None,
             code=_secret(answer.params.get("code")),
             state=_secret(answer.params.get("state")),
+            client_ids=answer.client_ids,
         )
 
     def _told(self, at: Endpoints, bearer: Secret, signed: Mapping[str, Any]) -> Flow[dict[str, Any]]:
@@ -335,7 +369,7 @@ class Oidc(OAuth2):
         # Hardly any token names organisations: they alone, unless the operator asked, are not worth the way.
         spared = {"email_verified"} | ({"orgs"} - self._oidc.claims.keys())
         wanted = [path for name, path in self.claims.items() if path and name not in spared]
-        if not at.userinfo_url or all(claim.at(signed, path) is not None for path in wanted):
+        if not at.userinfo_url or not bearer or all(claim.at(signed, path) is not None for path in wanted):
             return {}
         document = yield from object_at(at.userinfo_url, bearer, via=at.via)
         return connect.parse_userinfo(document, signed["sub"])
@@ -430,6 +464,11 @@ def _once(form: wire.Form, now: float) -> str:
 
 def _secret(value: str | None) -> Secret | None:
     return Secret(value) if value else None
+
+
+def _mark_of(raw: Secret) -> bytes:
+    """Of what is signed alone. Threat: another good signature of the same, which ECDSA has, as another token."""
+    return hashlib.sha256(raw.reveal().rpartition(".")[0].encode("ascii")).digest()
 
 
 def _payload_of(raw: Secret) -> dict[str, Any]:

@@ -16,15 +16,12 @@ from vestibule.errors import BadRequest
 from vestibule.proxy.exchange import Exchange, Responder
 from vestibule.proxy.gateway import OnFault
 from vestibule.proxy.task import Tasks
+from vestibule.service.asgi import Message, Receive, Send
 from vestibule.service.visit import Visit
 
 BODY_LIMIT_BYTES = 1 << 20
 
-Message = MutableMapping[str, Any]
-Application = Callable[
-    [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
-    Awaitable[None],
-]
+Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 
 

@@ -22,10 +22,12 @@ from vestibule.model import Secret, Session, Tokens
 from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Kind, Traffic
+from vestibule.protocol import grpc
 from vestibule.protocol.h1 import RequestHead, request_bytes
 from vestibule.protocol.h1_answer import AnswerHead
 from vestibule.protocol.headers import class_of
 from vestibule.proxy.exchange import Exchange, record_of_exchange
+from vestibule.proxy.grpc import CallRelay
 from vestibule.proxy.pool import Pool, Pools
 from vestibule.proxy.refusal import Answer, Answers, Refusals, id_of
 from vestibule.proxy.relay import IDEMPOTENT, Relay
@@ -78,8 +80,11 @@ class Calling:
         self._grants = grants
         self._tokens = tokens
         self._ring = ring
-        self._pool: Pool = pools.of(Backend(servers=(call.endpoint,)))
-        self._refusals = Refusals(answers, traffic, log.of("calls").bind(call=call.id), as_json=True, now=now)
+        self.backend = Backend(servers=(call.endpoint,))
+        self._pool: Pool = pools.of(self.backend)
+        self._refusals = Refusals(
+            answers, traffic, log.of("calls").bind(call=call.id), as_json=True, tells_calls=True, now=now
+        )
         self._log = log.of("credentials").bind(call=call.id)
         self._traffic = traffic
         self._now = now
@@ -116,6 +121,8 @@ class Calling:
         if head.host not in self._names:
             raise ClientError("this port answers to a loopback name only", code="foreign_host", status=403)
         if head.upgrade:
+            if self.backend.http2:
+                raise ClientError("no WebSocket is opened here", code="bad_websocket", status=501)
             head.upgrade = b""
         if head.fields in self._passed:
             return
@@ -240,11 +247,20 @@ class Calling:
             self._log.debug(
                 "credential_used", id=id_of(exchange), session=exchange.session_id, sources=sources
             )
-        relay = Relay(exchange, self._pool, request, self._refusals.by_error)
+        relay = self._relay(exchange, credentials, request)
+        relay.trailers_not_passed = self._replaced
         if not is_repeat:
             relay.on_answer = lambda answer: self._on_answer(exchange, credentials, answer)
         exchange.responder = relay
         relay.begin()
+
+    def _relay(self, exchange: Exchange, credentials: Sequence[Credential], request: bytes) -> Relay:
+        """What carries the call: one of gRPC has a deadline, and tells behind its answer what became of it."""
+        if not (self.backend.http2 and grpc.is_call(exchange.head)):
+            return Relay(exchange, self._pool, request, self._refusals.by_error)
+        relay = CallRelay(exchange, self._pool, request, self._refusals.by_error)
+        relay.on_status = lambda status: self._on_status(exchange, credentials, status)
+        return relay
 
     def _request(self, exchange: Exchange, credentials: Sequence[Credential]) -> bytes:
         """The call as the API gets it: its Host, the credential in its place, nothing of the gateway's."""
@@ -278,16 +294,24 @@ class Calling:
         Only a call without a body is repeated, by an idempotent method; for others the token is refreshed all the
         same, so that the caller's own next try succeeds.
         """
-        token = next(
-            (c.value for c in credentials if not isinstance(c.applied.credential, SecretCredential)), None
-        )
-        if answer.status != 401 or token is None:
+        if answer.status != 401:
+            if grpc.is_call(exchange.head):
+                self._on_status(exchange, credentials, grpc.status_in(answer.lines))
+            return False
+        token = _token_of(credentials)
+        if token is None:
             return False
         head = exchange.head
         is_safe = not head.has_body and head.method in IDEMPOTENT
         failed = partial(self._on_failure, exchange) if is_safe else None
         self._tasks.spawn(self._repeat(exchange, token, is_safe=is_safe), self._task_name, failed)
         return is_safe
+
+    def _on_status(self, exchange: Exchange, credentials: Sequence[Credential], status: int | None) -> None:
+        """Refresh the token of a call of gRPC that was refused for it; like any with a body it is not repeated."""
+        token = _token_of(credentials)
+        if status == grpc.Status.UNAUTHENTICATED and token is not None:
+            self._tasks.spawn(self._repeat(exchange, token, is_safe=False), self._task_name)
 
     async def _repeat(self, exchange: Exchange, rejected: Secret, *, is_safe: bool) -> None:
         try:
@@ -323,6 +347,12 @@ def _source(credential: SecretCredential | SessionCredential | TokenCredential) 
             return source
         case _:
             return "session"
+
+
+def _token_of(credentials: Sequence[Credential]) -> Secret | None:
+    """The one that can be had anew; None: there is none."""
+    tokens = (c.value for c in credentials if not isinstance(c.applied.credential, SecretCredential))
+    return next(tokens, None)
 
 
 def _unauthorized(code: str) -> ClientError:

@@ -7,35 +7,35 @@ A connection is always in one of these states, and every state has a deadline th
                           ▼ refused             ▼                                   │ pipelined bytes
                         LINGER ◀────────────────┘          ACTIVE ──101──▶ TUNNEL   │
 
-LINGER: the last answer is out and the connection will close; what still comes is read and thrown away for a
-moment, so that the answer is not lost in a reset.
+LINGER: the last answer is out and the connection closes; for a moment what still comes is thrown away: no reset.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from time import monotonic
-from typing import Protocol, cast
+from typing import cast
 
+from vestibule.core.listener import UNKNOWN, Met
 from vestibule.errors import BadRequest
 from vestibule.protocol.chunked import Chunked
-from vestibule.protocol.h1 import (
-    HEAD_LIMIT_BYTES,
-    TARGET_LIMIT_BYTES,
-    HeadCheck,
-    RequestHead,
-    parse_request_head,
-)
-from vestibule.proxy.exchange import Exchange, Listener, Responder
+from vestibule.protocol.h1 import HEAD_LIMIT_BYTES, RequestHead, check_partial_head, parse_request_head
+from vestibule.proxy.capacity import LAST_REFUSAL, REFUSAL, is_whole
+from vestibule.proxy.connection import Connections, gets_less, peer_of, reset
+from vestibule.proxy.exchange import Responder
 from vestibule.proxy.exchange_h1 import H1Exchange
 
 HEAD_DEADLINE_S = 10.0
 IDLE_DEADLINE_S = 75.0
 LINGER_S = 2.0
 LINGER_LIMIT_BYTES = 1 << 20
+BODY_WINDOW_S = 5.0
+"""The body of a request has to come at a rate, over windows of this length."""
+FIRST_WINDOW_S = 10.0
+"""The first one is longer: uploads begin slowly."""
 BODY_STALL_S = 30.0
-"""A body whose next byte takes longer is given up."""
+"""Where no rate is asked for, a body whose next byte takes longer is given up."""
 SEND_STALL_S = 60.0
 """A client that takes no byte of a waiting answer for longer is given up."""
 PENDING_LIMIT_BYTES = 64 * 1024
@@ -44,41 +44,17 @@ PENDING_LIMIT_BYTES = 64 * 1024
 IDLE, HEAD, ACTIVE, LINGER, TUNNEL, CLOSED = range(6)
 
 
-class Handler(Protocol):
-    """Takes exchanges: the gateway, or a calling interface."""
-
-    def handle(self, exchange: Exchange) -> None:
-        """Answer it, now or later; sets `exchange.responder` before any body is wanted."""
-
-    def refuse(
-        self, exchange: Exchange | None, error: BadRequest, peer: str
-    ) -> tuple[bytes, list[bytes], bytes]:
-        """Status line, header lines and body of the answer to a request that can't be served."""
-
-
-class Connections(Listener, Protocol):
-    """What a connection needs of the listener that accepted it."""
-
-    handler: Handler
-    check: HeadCheck
-    slashes: bool
-    """Paths keep their slashes as they come (`protocol.url.canonical`)."""
-    draining: bool
-    open: set[H1Connection]
-
-    tick: float
-    """The loop's clock as of the last sweep, a second ago at most: good enough for deadlines."""
-
-
 class H1Connection(asyncio.Protocol):
     """One client connection."""
 
     __slots__ = (
+        "_body_came",
         "_body_chunked",
         "_body_left",
         "_body_seen",
         "_body_wanted",
         "_buffer",
+        "_is_counted",
         "_limit",
         "_paused",
         "_send_paused",
@@ -87,16 +63,18 @@ class H1Connection(asyncio.Protocol):
         "exchange",
         "keep",
         "listener",
+        "met",
         "peer",
         "state",
         "transport",
     )
 
-    def __init__(self, listener: Connections) -> None:
+    def __init__(self, listener: Connections, met: Met = UNKNOWN) -> None:
         # per connection
         self.listener = listener
+        self.met = met
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
-        self.peer = ""
+        self.peer = met.peer
         self.state = IDLE
         self.deadline = 0.0
         self._buffer = b""
@@ -104,9 +82,13 @@ class H1Connection(asyncio.Protocol):
         self._send_paused = False
         self._unsent_bytes = 0
         """What waited to be sent when a deadline was last looked at."""
+        self._is_counted = False
+        """True while its request is one of those under way."""
         # per exchange
         self.exchange: H1Exchange | None = None
         self.keep = True
+        self._body_came = 0
+        """Bytes of the body since its window began."""
         self._body_left = 0
         self._body_chunked: Chunked | None = None
         self._body_wanted = False
@@ -117,9 +99,10 @@ class H1Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        peername = transport.get_extra_info("peername")
-        self.peer = peername[0] if isinstance(peername, tuple) else ""
+        self.peer = peer_of(transport, self.met)
         self.deadline = self.listener.tick + IDLE_DEADLINE_S
+        if not self.listener.capacity.opened():
+            self._turn_away(LAST_REFUSAL)
         self.listener.open.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -152,6 +135,8 @@ class H1Connection(asyncio.Protocol):
         self.state = CLOSED
         self._buffer = b""
         self.listener.open.discard(self)
+        self.listener.capacity.closed(self)
+        self._uncount()
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.gone()
@@ -179,8 +164,8 @@ class H1Connection(asyncio.Protocol):
 
     def _on_head_bytes(self, data: bytes) -> None:
         while data[0] == 13:  # empty lines before a request are forgiven (RFC 9112 section 2.2)
-            if len(data) < 3:
-                self._buffer = data
+            if data == b"\r\n":  # as some send behind a body: nothing has begun
+                self._buffer = b""
                 return
             if data[:2] != b"\r\n":
                 break
@@ -194,6 +179,10 @@ class H1Connection(asyncio.Protocol):
             self._check_partial(data)
             return
         self._buffer = b""
+        capacity = self.listener.capacity
+        if capacity.is_crowded and not capacity.takes(data):
+            self._turn_away(REFUSAL if is_whole(data, end) else LAST_REFUSAL)
+            return
         try:
             head = parse_request_head(data[:end], slashes=self.listener.slashes)
             self.listener.check.agree(head, data[: end + 4])
@@ -204,22 +193,39 @@ class H1Connection(asyncio.Protocol):
 
     def _check_partial(self, data: bytes) -> None:
         """Refuse early what can't become a good head."""
-        if data.count(b"\n") != data.count(b"\r\n"):
-            self._refuse(BadRequest("a line ends in a bare LF", code="bad_request"))
-            return
-        if b"\r\n" not in data[: TARGET_LIMIT_BYTES + 64] and len(data) > TARGET_LIMIT_BYTES + 64:
-            self._refuse(BadRequest("the address is too long", code="target_too_long", status=414))
-        elif len(data) > HEAD_LIMIT_BYTES:
-            self._refuse(BadRequest("the head is too large", code="header_too_large", status=431))
+        try:
+            check_partial_head(data)
+        except BadRequest as error:
+            self._refuse(error)
+
+    def _turn_away(self, answer: bytes) -> None:
+        """There is no room: say so, and go on where the answer does."""
+        self.send(answer)
+        if answer is REFUSAL:
+            self.state = IDLE
+            self.deadline = self.listener.tick + IDLE_DEADLINE_S
+        else:
+            self._linger()
+
+    def _uncount(self) -> None:
+        """Its request is under way no longer."""
+        if self._is_counted:
+            self._is_counted = False
+            self.listener.capacity.ended()
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
         listener = self.listener
+        listener.capacity.begun()
+        self._is_counted = True
         exchange = H1Exchange(self, head, monotonic())
+        if self.met.tls is not None:
+            exchange.tls = self.met.tls
         self.exchange = exchange
         self.state = ACTIVE
         self.deadline = 0.0
         self.keep = head.keep_alive
         self._body_seen = 0
+        self._body_came = 0
         self._limit = None
         self._body_wanted = False
         if head.chunked:
@@ -271,8 +277,8 @@ class H1Connection(asyncio.Protocol):
         if exchange is None:
             return
         responder = cast("Responder", exchange.responder)
+        self._body_came += len(data)
         if self._body_chunked is not None:
-            self._set_active_deadline()
             self._on_chunked(exchange, responder, data)
             return
         piece = data if len(data) <= self._body_left else data[: self._body_left]
@@ -340,6 +346,7 @@ class H1Connection(asyncio.Protocol):
 
     def exchange_ended(self, *, keep: bool) -> None:
         """The answer is whole: go on with the next request, or close."""
+        self._uncount()
         self.exchange = None
         self._body_chunked = None
         if not keep:
@@ -387,6 +394,7 @@ class H1Connection(asyncio.Protocol):
 
     def begin_tunnel(self) -> None:
         """From here bytes pass as they are."""
+        self._uncount()
         self.state = TUNNEL
         self.deadline = 0.0
         self.keep = False
@@ -413,10 +421,24 @@ class H1Connection(asyncio.Protocol):
                 self.transport.resume_reading()
 
     def _set_active_deadline(self) -> None:
-        """While a body is wanted and may come, its next byte has a deadline; waiting for a backend has none here."""
-        if self.state == ACTIVE and not self._send_paused:
-            waiting = self._body_wanted and self._body_open() and not self._paused
-            self.deadline = self.listener.tick + BODY_STALL_S if waiting else 0.0
+        """While a body is wanted and may come, it is watched; waiting for a backend has no deadline here."""
+        if self.state != ACTIVE or self._send_paused:
+            return
+        if not (self._body_wanted and self._body_open() and not self._paused):
+            self.deadline = 0.0
+        elif not self.deadline:
+            self._watch_body(FIRST_WINDOW_S)
+
+    def _watch_body(self, window_s: float) -> None:
+        """From now on what comes of the body counts."""
+        self._body_came = 0
+        has_rate = self.listener.capacity.body_bytes_per_s
+        self.deadline = self.listener.tick + (window_s if has_rate else BODY_STALL_S)
+
+    def _is_coming(self) -> bool:
+        """True when enough of the body came within its window."""
+        least = self.listener.capacity.body_bytes_per_s * BODY_WINDOW_S
+        return self._body_wanted and self._body_open() and self._body_came >= max(1.0, least)
 
     def expire(self) -> None:
         """The deadline of the state has passed (called by the listener's sweep)."""
@@ -427,26 +449,45 @@ class H1Connection(asyncio.Protocol):
         elif self.state == ACTIVE:
             self._expire_active()
         elif self.transport.get_write_buffer_size():
-            self.abort()
+            reset(self.transport)
         else:
             self.transport.close()
 
     def _is_sending(self) -> bool:
         """True when something waits to be sent, and less than the last time: slow, but not stuck."""
         before, self._unsent_bytes = self._unsent_bytes, self.transport.get_write_buffer_size()
-        return self._unsent_bytes > 0 and (not before or self._unsent_bytes < before)
+        return gets_less(before, self._unsent_bytes)
 
     def _expire_active(self) -> None:
         exchange = self.exchange
-        if exchange is None or self._send_paused or exchange.is_started:
+        if not self._send_paused and self._is_coming():
+            self._watch_body(BODY_WINDOW_S)
+        elif self._send_paused:
+            reset(self.transport)
+        elif exchange is None or exchange.is_started:
             self.abort()
         else:
             error = BadRequest("the body took too long", code="request_timeout", status=408)
             self._break_body(exchange, error)
 
+    @property
+    def is_idle(self) -> bool:
+        """True between requests."""
+        return self.state == IDLE and not self._buffer and not self.transport.is_closing()
+
     def drain(self) -> None:
-        """The program is going: close now when idle, after the answer otherwise."""
-        if self.state == IDLE and not self._buffer:
+        """The program is going: the next answer is the last, and what has no end of its own ends."""
+        if self.exchange is not None and self.exchange.responder is not None:
+            self.exchange.responder.on_drain()
+
+    def under_way(self) -> Iterator[H1Exchange]:
+        """What is being answered."""
+        if self.exchange is not None:
+            yield self.exchange
+
+    def close_idle(self) -> None:
+        """The program is going, and has waited for requests on their way: close, when there is none."""
+        if self.is_idle:
             self.transport.close()
 
     def abort(self) -> None:

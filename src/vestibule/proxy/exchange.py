@@ -17,14 +17,18 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from random import randbytes
+from random import getrandbits
 from typing import Protocol
 
+from vestibule.core.person import called
 from vestibule.core.route import Host, Site
+from vestibule.core.tls import Handshake
 from vestibule.model import Caller, Session
 from vestibule.observe.traffic import PATH_MAX_BYTES, Kind, Record
 from vestibule.protocol.h1 import RequestHead
-from vestibule.protocol.traceparent import MADE_CHARS, begun, span_of
+from vestibule.protocol.traceparent import MADE_BYTES, begun, span_of
+
+_HSTS = b"strict-transport-security:"
 
 
 class Listener(Protocol):
@@ -54,6 +58,9 @@ class Responder:
     def on_resume(self) -> None:
         """The client has caught up."""
 
+    def on_drain(self) -> None:
+        """The program is going: what has no end of its own ends now, as such things end; all else goes on."""
+
 
 class Exchange(ABC):
     """One request with its answer to be. `on_end` is called once, when the answer is out or can't be any more."""
@@ -74,7 +81,11 @@ class Exchange(ABC):
     span = ""
     """Its part of a trace, once somebody else is asked for its sake: the ids of trace and span (`traceparent.Span`)."""
     parent_id = ""
+    tls: Handshake | None = None
+    """None: it came unencrypted."""
     responder: Responder | None = None
+    talks = False
+    """Each side may be silent as long as it likes, as a call of gRPC may: no rate is asked of the body."""
     lasts = False
     """True once its answer has no known end: a tunnel, a stream."""
     on_last: Callable[[Exchange], None] | None = None
@@ -98,13 +109,25 @@ class Exchange(ABC):
 
     def begin_span(self) -> bytes:
         """The header lines that tell whoever is asked next which trace they are part of; its span stays the same."""
-        made = self.span or _made()
+        made = bytes.fromhex(self.span) if self.span else _made()
         lines = self.head.trace
         if not lines:
-            self.span = made
+            self.span = made.hex()
             return begun(made)
-        self.span, self.parent_id, told = span_of(lines, made)
+        self.span, self.parent_id, told = span_of(lines, made.hex())
         return told
+
+    def secured(self, lines: Sequence[bytes]) -> Sequence[bytes]:
+        """An answer's lines as they go out: over TLS, hosts tell browsers to come by it alone (RFC 6797).
+
+        What a backend says of it itself stays.
+        """
+        host = self.host
+        if self.tls is None or host is None or not host.hsts_s:
+            return lines
+        if any(line[:26].lower() == _HSTS for line in lines):
+            return lines
+        return [*lines, b"Strict-Transport-Security: max-age=%d" % host.hsts_s]
 
     # -- the answer ---------------------------------------------------------------------------
 
@@ -122,6 +145,13 @@ class Exchange(ABC):
     @abstractmethod
     def write(self, data: bytes) -> None:
         """A piece of the answer's body."""
+
+    def end_listening(self) -> None:
+        """End a stream of events: its page takes it as the end it is, and asks again; what it then gets is decided."""
+        responder, self.responder = self.responder, None
+        if responder is not None:
+            responder.on_gone()
+        self.finish()
 
     @abstractmethod
     def finish(self, trailers: Sequence[bytes] = ()) -> None:
@@ -199,13 +229,15 @@ def record_of(  # noqa: PLR0917 - made for each request: names would cost more t
     """The one record of what is over; `name` is one of the configuration, never a client's own."""
     head, asker, span, parent_id = case.head, case.asker, case.span, case.parent_id
     if head.trace and not span:
-        span, parent_id, _ = span_of(head.trace, _made())
+        span, parent_id, _ = span_of(head.trace, _made().hex())
     user_id = person = provider = ""
     if asker is not None:
         user_id = asker.user_id
         if asker.identities:
             identity = asker.identities[0]
-            person, provider = identity.email or identity.login or identity.name, identity.client
+            person, provider = called(identity), identity.client
+        elif isinstance(asker, Caller):
+            person = asker.machine
     return Record(
         at,
         kind,
@@ -236,6 +268,6 @@ def record_of_exchange(exchange: Exchange, kind: Kind, name: bytes, at: float) -
     return record_of(exchange, kind, name, at, exchange.status, took_s, exchange.bytes_out)
 
 
-def _made() -> str:
-    """A span's random digits: they tell one from another, and keep no secret."""
-    return randbytes(MADE_CHARS // 2).hex()  # noqa: S311 - see above
+def _made() -> bytes:
+    """A span's random bytes: they tell one from another, and keep no secret."""
+    return getrandbits(8 * MADE_BYTES).to_bytes(MADE_BYTES, "little")

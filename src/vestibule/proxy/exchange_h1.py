@@ -73,6 +73,9 @@ class H1Exchange(Exchange):
         self._started = True
         code = status_line[9:12]
         self.status = int(code)
+        if self.tls is not None:
+            came, lines = lines, self.secured(lines)
+            raw = raw if lines is came else b""
         if raw and self.head.minor and self.head.method != b"HEAD" and connection.may_keep():
             self.bytes_out = len(body)
             connection.transport.write(raw)
@@ -102,7 +105,7 @@ class H1Exchange(Exchange):
         self._started = True
         code = status_line[9:12]
         self.status = int(code)
-        parts = [status_line, *lines]
+        parts = [status_line, *(lines if self.tls is None else self.secured(lines))]
         bodiless = self.head.method == b"HEAD" or code in _NO_BODY
         self._left = length
         if length is not None:
@@ -172,11 +175,7 @@ class H1Exchange(Exchange):
         if not (self._is_event_stream and self._chunked):
             self.abort()
             return
-        # A page that listens takes it as the end it is, and asks again; what it then gets is the decision.
-        responder, self.responder = self.responder, None
-        if responder is not None:
-            responder.on_gone()
-        self.finish()
+        self.end_listening()
 
     def upgrade(self, status_line: bytes, lines: Sequence[bytes]) -> None:
         connection = self._connection

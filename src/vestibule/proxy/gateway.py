@@ -31,19 +31,23 @@ from vestibule.model import Allow, Session, SignIn
 from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Kind, Traffic
-from vestibule.protocol import cookie, websocket
+from vestibule.protocol import cookie, grpc, websocket
 from vestibule.protocol.h1 import RequestHead, fields_bytes
 from vestibule.protocol.headers import value_of
+from vestibule.proxy.challenge import Challenges, NoProofs, Proofs, is_challenge
 from vestibule.proxy.exchange import Exchange, record_of_exchange
 from vestibule.proxy.forward.compat import wanted
 from vestibule.proxy.forward.edges import Edges
+from vestibule.proxy.grpc import CallRelay
 from vestibule.proxy.health import METHODS, Health, tell_ok
-from vestibule.proxy.judge import Ask, Judge, Judged, check_origin
+from vestibule.proxy.judge import Ask, Judge, Judged
+from vestibule.proxy.origin import check_origin
 from vestibule.proxy.passing import Way
 from vestibule.proxy.pool import Pools
 from vestibule.proxy.probing import OWN
 from vestibule.proxy.refusal import Answer, Answers, Refusals, id_of
-from vestibule.proxy.relay import CLOSED, UNLESS_SAID, Relay
+from vestibule.proxy.relay import CLOSED, UNLESS_SAID, Relay, WebSocketRelay
+from vestibule.proxy.secured import ComeByTls, client_cert_line, redirect
 from vestibule.proxy.teller import Teller
 from vestibule.proxy.view import Kept
 from vestibule.service.visit import Visit
@@ -104,9 +108,13 @@ class Gateway:
         traffic: Traffic,
         log: Log,
         ready: Callable[[], Awaitable[None]] = _always,
+        proofs: Proofs | None = None,
         now: Callable[[], float] = clock.now,
     ) -> None:
-        """`ready` returns when the program can do all its work, and raises what is in the way otherwise."""
+        """`ready` returns when the program can do all its work, and raises what is in the way otherwise.
+
+        `proofs` are what certificate authorities are to see that ask for a token of ours; None: none is.
+        """
         self._health = Health(ready)
         self._judge = judge
         self._teller = teller
@@ -115,8 +123,9 @@ class Gateway:
         self._internal = internal
         self._edges = edges
         self._traffic = traffic
+        self._challenges = Challenges(proofs or NoProofs())
         self._now = now
-        self._refusals = Refusals(answers, traffic, log.of("proxy"), now=now)
+        self._refusals = Refusals(answers, traffic, log.of("proxy"), tells_calls=True, now=now)
         self._prepare_for(table)
 
     def use(self, table: RouteTable) -> None:
@@ -131,6 +140,7 @@ class Gateway:
 
     def _prepare_for(self, table: RouteTable) -> None:
         """Edges ask as these hosts have it, and each backend has its connections."""
+        self._table = table
         self._edges.use(table)
         theirs = {
             path: what
@@ -159,12 +169,23 @@ class Gateway:
             self._edges.handle(exchange, exchange.listener)
             return
         exchange.on_end = self._record
+        if target.path[:2] == b"/." and is_challenge(target.path) and head.method in METHODS:
+            exchange.host = self._table.host(head.host)
+            if exchange.host is not None:
+                self._challenges.begin(exchange, self._judged, self.fail)
+                return
+        self._judged(exchange)
+
+    def _judged(self, exchange: Exchange) -> None:
         # 1 to 4. Client, route, who asks, decision.
         self._judge.judge(exchange, self._act, self.fail)
 
     def fail(self, exchange: Exchange, error: Exception) -> None:
         """Answer with what went wrong before anything was decided."""
         exchange.on_end = self._record
+        if isinstance(error, ComeByTls):
+            redirect(exchange, error.url)
+            return
         match self._health_check(exchange, error):
             case "":
                 self._refusals.by_failure(exchange, error)
@@ -218,9 +239,9 @@ class Gateway:
             exchange.limit_body(limit)
             if head.content_length is not None and head.content_length > limit:
                 raise BadRequest("the body is too large", code="body_too_large", status=413)
+        passage, backend = ask.route.passage, ask.route.backend
         if head.upgrade:
             self._check_websocket(head, ask, judged.session)
-        passage, backend = ask.route.passage, ask.route.backend
         way = None
         if passage is not None:
             try:
@@ -242,7 +263,7 @@ class Gateway:
         fields = self._fields(exchange, judged, way)
         told = head.method, target.full, fields, exchange.begin_span()
         request = b"%b %b HTTP/1.1\r\n%b%b\r\n\r\n" % told
-        relay = Relay(exchange, self._pools.of(backend), request, self._refusals.by_error)
+        relay = _carrier(head, backend)(exchange, self._pools.of(backend), request, self._refusals.by_error)
         if not ask.route.policy.public:
             relay.privacy = CLOSED
         elif judged.session is not None or judged.caller is not None:
@@ -269,8 +290,10 @@ class Gateway:
         ask = judged.ask
         passage = None if way is None else way.passage
         kept, who = ask.kept, judged.caller or judged.session
+        client = exchange.tls.client if exchange.tls is not None else None
         if (
             kept is not None
+            and client is None
             and kept.who is who
             and kept.telling is ask.route.telling
             and kept.passage is passage
@@ -279,9 +302,11 @@ class Gateway:
             return kept.block
         head = exchange.head
         lines, good_until = self._lines(head, judged, way)
+        if client is not None and ask.view.host.tells_certificate:
+            lines.append(client_cert_line(client))
         block = fields_bytes(head, lines, b"" if passage is None else passage.host_line)[:-2]
         telling = ask.route.telling
-        if not judged.is_preflight and (passage is None or not passage.is_of_request):
+        if client is None and not judged.is_preflight and (passage is None or not passage.is_of_request):
             kept = Kept(exchange.peer, ask.told, ask.taken, who, telling, good_until, block, passage)
             ask.view.keep(head, kept)
         return block
@@ -352,3 +377,12 @@ class Gateway:
         host = exchange.host.name if exchange.host is not None else b""
         kind = self._kinds.get(host, Kind.HOST)
         self._traffic.add(record_of_exchange(exchange, kind, host, self._now()))
+
+
+def _carrier(head: RequestHead, backend: Backend) -> type[Relay]:
+    """What carries such a request to servers of such a kind."""
+    if not backend.http2:
+        return Relay
+    if head.upgrade:
+        return WebSocketRelay
+    return CallRelay if grpc.is_call(head) else Relay

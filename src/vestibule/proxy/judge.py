@@ -11,34 +11,31 @@ import asyncio
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from vestibule.core.credential import SESSION_INVALID, is_good_for
+from vestibule.core import access
+from vestibule.core.credential import SESSION_INVALID
 from vestibule.core.passage import is_preflight
 from vestibule.core.policy import Policy, asker_of, decide, decide_on
-from vestibule.core.route import Host, Route, RouteTable, Site, has_one_meaning, is_own, serving_name
+from vestibule.core.route import Host, Route, RouteTable, has_one_meaning, is_own
 from vestibule.core.seal import KeyRing
-from vestibule.errors import BadRequest, ClientError, CredentialRefused, ProviderUnavailable, StoreError
-from vestibule.model import (
-    Allow,
-    Caller,
-    Decision,
-    Deny,
-    Session,
-    Unavailable,
-)
+from vestibule.errors import BadRequest, CredentialRefused, ProviderUnavailable, StoreError
+from vestibule.model import Allow, Caller, Decision, Deny, Session, Unavailable
 from vestibule.observe import clock
 from vestibule.observe.log import Log
-from vestibule.protocol import cookie, websocket
+from vestibule.protocol import cookie
 from vestibule.protocol.address import Networks
-from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.headers import value_of
-from vestibule.proxy.exchange import Exchange, Listener
+from vestibule.proxy.accessing import REFUSED, Shown, takes_none
+from vestibule.proxy.case import Callers, Case, decided_by_rules, decided_for
+from vestibule.proxy.exchange import Exchange
 from vestibule.proxy.lasting import Lasting
 from vestibule.proxy.probing import OPEN, THROUGH, Probing
+from vestibule.proxy.secured import check_connection, names_on, shown_by
+from vestibule.proxy.still import Still
 from vestibule.proxy.task import Tasks
 from vestibule.proxy.view import NO_COOKIE, Kept, NotYetKnown, Told, View, Views
 from vestibule.service.recheck import Rechecks
@@ -50,39 +47,6 @@ _NO_SESSION = "this is no session's, or it has ended"
 _TOKEN_REQUIRED = Deny(401, "token_required", "this address takes a token only")
 
 
-class Case(Protocol):
-    """What is judged: an exchange, or a question about one that an edge holds."""
-
-    head: RequestHead
-    listener: Listener
-    peer: str
-    address: str
-    host: Host | None
-    site: Site | None
-    session_id: str
-    asker: Session | Caller | None
-    route: bytes
-    on_last: Callable[[Exchange], None] | None
-    """Told when the answer turns out to have no known end; one that only lets pass never has."""
-
-    @property
-    def is_over(self) -> bool:
-        """True when nobody waits for the answer any more."""
-
-
-class Callers(Protocol):
-    """Who shows a credential of their own (`service.caller`)."""
-
-    def takes(self, host: Host, authorization: bytes) -> bool:
-        """True where this value of Authorization is for the gateway to judge; else it is the backend's."""
-
-    def peek(self, host: Host, authorization: bytes) -> Caller | None:
-        """Whose it is, if that is known already; None says nothing but: ask `load`."""
-
-    async def load(self, host: Host, authorization: bytes, address: str, now: float) -> Caller:
-        """Whose it is. Raises ClientError (401, 429), StoreError, ProviderUnavailable."""
-
-
 class Ask(msgspec.Struct, frozen=True, gc=False):
     """What is known of a request before the decision."""
 
@@ -92,7 +56,9 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     told: Told
     kept: Kept | None
     bears: bool = False
-    """The session's handle came in Authorization, which doesn't go on; it stands in `taken`, too."""
+    """The session came by Authorization, which doesn't go on: its handle, which stands in `taken`, too, or `access`."""
+    access: Shown | None = None
+    """The access token that it came by."""
 
 
 class Judged(msgspec.Struct, frozen=True, gc=False):
@@ -109,6 +75,11 @@ class Judged(msgspec.Struct, frozen=True, gc=False):
     """When that was, where it was looked at; else 0."""
     is_probe: bool = False
     """It is the doctor's, let through this once."""
+
+    @property
+    def scopes(self) -> frozenset[str] | None:
+        """Of the access token by which the session came; None: there is none."""
+        return _scopes(self.ask, self.session)
 
 
 C = TypeVar("C", bound=Case)
@@ -134,8 +105,9 @@ class Judge:
         self._rechecks = rechecks
         self._callers = callers
         self._lasting = lasting
-        lasting.allows = self._may_last
-        lasting.allows_credential = self._may_still_last
+        self._still = Still(sessions, callers, ring, now=now)
+        lasting.allows = self._still.allows
+        lasting.allows_credential = self._still.allows_credential
         self.trusted = trusted
         """The peers that are believed about who stands behind them."""
         self._ring = ring
@@ -150,6 +122,7 @@ class Judge:
         """Judge by this table from now on; what lasts of those it lets in no more is broken off."""
         self._table = table
         self._views = Views(table, self.trusted, self._ring)
+        self._still.use(table, self._views)
         if table.is_whole:
             self._whole.set()
         self._lasting.look()
@@ -207,6 +180,8 @@ class Judge:
         kept = view.kept(head, case.peer)
         told = view.told(case.peer, head) if kept is None else kept.told
         case.address = told.address
+        if host.demand is not None or case.tls is not None:
+            check_connection(case, host, is_trusted=told.is_trusted, now=self._now())
         # 2. Which route.
         target = head.target
         route = host.route(target.path)
@@ -223,6 +198,9 @@ class Judge:
             return
         if head.authorization:
             authorization = value_of(head.authorization)
+            if token := access.shown_in(authorization):
+                self._by_access(case, ask, token, then, failed)
+                return
             if host.session_bearer and view.is_bearer(authorization):
                 ask = _bearing(ask, authorization)
                 taken = ask.taken
@@ -243,6 +221,69 @@ class Judge:
         else:
             self._tasks.spawn(self._load(case, ask, handle, then), "load session", partial(failed, case))
 
+    def _by_access(
+        self,
+        case: C,
+        ask: Ask,
+        token: bytes,
+        then: Callable[[C, Judged], None],
+        failed: Callable[[C, Exception], None],
+    ) -> None:
+        """By an access token of an app or a machine, or what looks like one, which never goes on to a backend.
+
+        A refused one is never followed by a look at the cookie. Raises CredentialRefused.
+        """
+        head, view = case.head, ask.view
+        taken = ask.taken if ask.taken.value is None else ask.taken._replace(value=None)
+        is_ours = is_own(head.target.path, view.host)
+        if is_ours and takes_none(head):
+            self._decide(case, replace(ask, taken=taken), None, then, math.inf)
+            return
+        now = self._now()
+        shown = view.shown(token, now)
+        if is_ours and takes_none(head, shown.access.app):
+            self._decide(case, replace(ask, taken=taken), None, then, math.inf)
+            return
+        ask = Ask(view, ask.route, taken, ask.told, ask.kept, bears=True, access=shown)
+        if shown.caller is not None:
+            self._by_machine(case, ask, shown.caller, then, failed)
+            return
+        session = self._sessions.peek_id(shown.access.session_id)
+        if session is not None and not self._rechecks.is_due(session, now):
+            self._decide(case, ask, session, then, now)
+        else:
+            self._tasks.spawn(self._load(case, ask, "", then), "load session", partial(failed, case))
+
+    def _by_machine(
+        self,
+        case: C,
+        ask: Ask,
+        caller: Caller,
+        then: Callable[[C, Judged], None],
+        failed: Callable[[C, Exception], None],
+    ) -> None:
+        """By a machine's: on the gateway's own paths it is nobody, and its key must live still."""
+        key = ask.access.access.key if ask.access is not None else ""
+        if is_own(case.head.target.path, ask.view.host):
+            self._decide(case, replace(ask, bears=False, access=None), None, then, math.inf)
+        elif not key or self._callers.peek_key(key):
+            self._decide_for(case, ask, caller, then)
+        else:
+            self._tasks.spawn(self._load_key(case, ask, caller, key, then), "load key", partial(failed, case))
+
+    async def _load_key(
+        self, case: C, ask: Ask, caller: Caller, key: str, then: Callable[[C, Judged], None]
+    ) -> None:
+        """Threat: what was given for a key that was revoked since. Raises CredentialRefused."""
+        try:
+            is_live = await self._callers.load_key(key, self._now())
+        except StoreError as error:
+            then(case, Judged(ask, None, None, self._unavailable(error)))
+            return
+        if not is_live:
+            raise CredentialRefused(REFUSED)
+        self._decide_for(case, ask, caller, then)
+
     # -- once more -----------------------------------------------------------------------------
 
     def judge_within(
@@ -260,7 +301,8 @@ class Judge:
         view = self._views.within(outer.ask.view, serving, case.listener)
         host, head = view.host, case.head
         bears = outer.ask.bears
-        ask = Ask(view, host.route(head.target.path), outer.ask.taken, outer.ask.told, None, bears=bears)
+        route, access_ = host.route(head.target.path), outer.ask.access
+        ask = Ask(view, route, outer.ask.taken, outer.ask.told, None, bears=bears, access=access_)
         if host.takes_callers and outer.caller is None and head.authorization and not bears:
             authorization = value_of(head.authorization)
             if self._callers.takes(host, authorization):
@@ -269,12 +311,14 @@ class Judge:
         decision: Decision
         if outer.caller is not None:
             # Where it is good for, the host has looked.
-            decision = _by_rules(outer.caller, ask.route, case, self._now())
+            decision = decided_by_rules(outer.caller, ask.route, case, self._now())
         elif ask.route.needs_caller:
             decision = _TOKEN_REQUIRED
         else:
             policy = ask.route.policy
-            decision = decide(policy, head.method, asker_of(outer.session, policy, case.address, self._now()))
+            now, scopes = self._now(), outer.scopes
+            asker = asker_of(outer.session, policy, case.address, now, names_on(case), scopes=scopes)
+            decision = decide(policy, head.method, asker)
         if not isinstance(decision, Allow):
             case.host = host
         then(case, Judged(ask, outer.session, outer.caller, decision, is_preflight=outer.is_preflight))
@@ -284,13 +328,20 @@ class Judge:
     async def _load(self, case: C, ask: Ask, handle: str, then: Callable[[C, Judged], None]) -> None:
         """The session, where the cache can't answer, or the provider must be asked first."""
         try:
-            known = self._sessions.peek(handle) or await self._sessions.load(handle)
+            known = await self._known(ask, handle)
             session = known and await self._checked(case, ask, known)
         except (StoreError, ProviderUnavailable) as error:
             then(case, Judged(ask, None, None, self._unavailable(error)))
         else:
             if not case.is_over:
                 self._decide(case, ask, session, then, self._now())
+
+    async def _known(self, ask: Ask, handle: str) -> Session | None:
+        """The session by the access token, else by its handle. Raises StoreError."""
+        if ask.access is None:
+            return self._sessions.peek(handle) or await self._sessions.load(handle)
+        session_id = ask.access.access.session_id
+        return self._sessions.peek_id(session_id) or await self._sessions.load_id(session_id)
 
     async def _checked(self, case: Case, ask: Ask, session: Session) -> Session | None:
         """The session as its provider has it now.
@@ -346,23 +397,35 @@ class Judge:
         """For a session as it is at `now`, or nobody."""
         head = case.head
         if session is not None:
-            if session.host != ask.view.realm:
-                session = None  # a handle is good in its own realm only
+            # A handle is good in its own realm only; and an app's session is good by its tokens alone.
+            is_other = session.host != ask.view.realm or session.app or ask.access is not None
+            if is_other and not _is_by_access(ask, session):
+                session = None
             else:
                 case.session_id, case.asker = session.id, session
                 case.on_last = self._lasting.add
                 self._sessions.touch(session, now)
+        if session is None:
+            case.on_last = self._lasting.add_by_nobody
         if session is None and ask.bears:
-            raise CredentialRefused(_NO_SESSION, code=SESSION_INVALID)
+            raise _no_session(ask)
         path, host = head.target.path, ask.view.host
-        if (path[:2] == b"/@" or host.callbacks or host.compat) and is_own(path, host):
+        if (path[:2] == b"/@" or host.callbacks or host.own_paths or host.compat) and is_own(path, host):
             then(case, Judged(ask, session, None, None))
             return
         if ask.route.needs_caller:
             then(case, Judged(ask, None, None, _TOKEN_REQUIRED))
             return
         policy = ask.route.policy
-        decision = decide_on(policy, head.method, session, case.address, now)
+        shown = case.tls.client if case.tls is not None else None
+        if shown is None and ask.access is None:
+            decision = decide_on(policy, head.method, session, case.address, now)
+        else:
+            scopes = _scopes(ask, session)
+            asker = asker_of(session, policy, case.address, now, names_on(case), scopes=scopes)
+            decision = decide(policy, head.method, asker)
+            if shown is not None:
+                case.asker = session or shown_by(shown)
         if path == THROUGH and self._is_probe(case, session, decision, host):
             # Only an edge that asks lets it through: of what goes by here, the gateway knows what it sends on.
             decision = decide_on(OPEN, head.method, None, case.address, now)
@@ -390,84 +453,26 @@ class Judge:
             return
         case.session_id, case.asker = f"{caller.kind}:{caller.id}", caller
         case.on_last = self._lasting.add_by_credential
-        decision = _decided_for(caller, ask.view.name, ask.route, case, self._now())
+        decision = decided_for(caller, ask.view.name, ask.route, case, self._now())
         then(case, Judged(ask, None, caller, decision))
 
     def forget(self, exchange: Exchange) -> None:
         """An exchange that lasted is over."""
         self._lasting.discard(exchange)
 
-    def _may_last(self, exchange: Exchange, session: Session) -> bool:
-        """Whether an exchange under way would be let through now."""
-        host = self._table.host(exchange.head.host)
-        path, method = exchange.head.target.path, exchange.head.method
-        if host is None or is_own(path, host):
-            return host is not None
-        policies, now = [route.policy for route in self._way(host, path)], self._now()
-        decisions = [
-            decide(policy, method, asker_of(session, policy, exchange.address, now)) for policy in policies
-        ]
-        return all(isinstance(decision, Allow) for decision in decisions)
 
-    def _way(self, host: Host, path: bytes) -> tuple[Route, ...]:
-        """The routes by whose rules a request goes: the host's, and that of a serving it leads to."""
-        route = host.route(path)
-        serving = self._table.host(serving_name(route.backend.serving)) if route.backend.serving else None
-        return (route,) if serving is None else (route, serving.route(path))
-
-    async def _may_still_last(self, exchange: Exchange) -> bool:
-        """The same for one with a credential of its own. Raises StoreError, ProviderUnavailable."""
-        head = exchange.head
-        authorization = value_of(head.authorization)
-        host = self._taker(head, authorization)
-        if host is None:
-            return False
-        try:
-            caller = await self._callers.load(host, authorization, exchange.address, self._now())
-        except ClientError:
-            return False
-        (route, *inner), now = self._way(host, head.target.path), self._now()
-        decision = _decided_for(caller, head.host.decode("ascii"), route, exchange, now)
-        decisions = [decision, *(_by_rules(caller, one, exchange, now) for one in inner)]
-        if not all(isinstance(one, Allow) for one in decisions):
-            return False
-        outer = self._table.host(head.host)
-        return outer is host or outer is None or await self._lets_by_session(exchange, outer)
-
-    async def _lets_by_session(self, exchange: Exchange, host: Host) -> bool:
-        """Whether a host lets in who shows its serving a credential: by their session. Raises StoreError."""
-        view = self._views.of(host.name, exchange.listener)
-        handle = (view.taken(exchange.head).value or b"").decode("latin-1")
-        known = self._sessions.peek(handle) or await self._sessions.load(handle)
-        session = known if known is not None and known.host == view.realm else None
-        policy = host.route(exchange.head.target.path).policy
-        asker = asker_of(session, policy, exchange.address, self._now())
-        return isinstance(decide(policy, exchange.head.method, asker), Allow)
-
-    def _taker(self, head: RequestHead, authorization: bytes) -> Host | None:
-        """Who takes this credential: the host, or the serving it leads to; None: nobody."""
-        host = self._table.host(head.host)
-        serving = host.route(head.target.path).backend.serving if host is not None else ""
-        for one in (host, self._table.host(serving_name(serving)) if serving else None):
-            if one is not None and one.takes_callers and self._callers.takes(one, authorization):
-                return one
-        return None
+def _is_by_access(ask: Ask, session: Session) -> bool:
+    return ask.access is not None and ask.access.is_of(session, ask.view.host)
 
 
-def _decided_for(caller: Caller, host: str, route: Route, case: Case, now: float) -> Decision:
-    """What a caller may: no more than the credential is good for, whatever the rules say."""
-    head = case.head
-    is_upgrade = bool(head.upgrade)
-    if not is_good_for(caller.bounds, host, head.target.path, head.method, is_upgrade=is_upgrade):
-        return Deny(403, "out_of_bounds", f"this {caller.kind} is not good for this address")
-    return _by_rules(caller, route, case, now)
+def _scopes(ask: Ask, session: Session | None) -> frozenset[str] | None:
+    return ask.access.scopes_in(session) if ask.access is not None and session is not None else None
 
 
-def _by_rules(caller: Caller, route: Route, case: Case, now: float) -> Decision:
-    """What the rules say of a caller."""
-    if route.needs_caller and not route.policy.believes(caller):
-        return Deny(401, "token_required", f"this address takes another token than this {caller.kind}")
-    return decide(route.policy, case.head.method, asker_of(caller, route.policy, case.address, now))
+def _no_session(ask: Ask) -> CredentialRefused:
+    if ask.access is not None:
+        return CredentialRefused(REFUSED)
+    return CredentialRefused(_NO_SESSION, code=SESSION_INVALID)
 
 
 def _bearing(ask: Ask, authorization: bytes) -> Ask:
@@ -479,17 +484,3 @@ def _bearing(ask: Ask, authorization: bytes) -> Ask:
     if shown is None:
         raise CredentialRefused(_NO_SESSION, code=SESSION_INVALID)
     return replace(ask, taken=ask.taken._replace(value=shown), bears=True)
-
-
-def check_origin(head: RequestHead, ask: Ask, session: Session | None) -> None:
-    """Nothing, where no page of another site is behind a WebSocket, or one that is listed. Raises BadRequest.
-
-    Spec: RFC 6455 section 10.2. Threat: cross-site WebSocket hijacking: browsers send cookies with it, the app's own
-    too, and ask no CORS. Who sends no Origin is no browser.
-    """
-    origin = head.value(b"origin")
-    carries = session is not None or head.cookies or head.authorization
-    passage = ask.route.passage
-    listed = passage.origins if passage is not None else frozenset[str]()
-    if carries and origin and not websocket.is_own_origin(origin, ask.view.site.base_url, listed):
-        raise BadRequest("a page of another site may not open this", code="foreign_origin", status=403)

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
-import os
+import importlib
 import socket
-from collections.abc import Callable, Collection
-from pathlib import Path
-from typing import Protocol
+import traceback
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, MutableSet, Sequence
+from typing import Any, Final, Protocol, cast
 
-import msgspec
-
-from vestibule.core.listener import ListenAddress
-from vestibule.errors import ConfigError
+from vestibule.core.listener import UNKNOWN, ListenAddress, Met
+from vestibule.observe.log import Log
 from vestibule.protocol.h1 import HeadCheck
-from vestibule.proxy.downstream_h1 import H1Connection, Handler
+from vestibule.proxy.binding import Bound, Handed, Taken
+from vestibule.proxy.capacity import Capacity
+from vestibule.proxy.connection import Handler
+from vestibule.proxy.downstream_h1 import H1Connection
+from vestibule.proxy.greeting import Greeting
 
 BACKLOG = 1024
-_ADVICE = {
-    errno.EADDRINUSE: "another program listens there; stop it, or choose another port",
-    errno.EADDRNOTAVAIL: "this machine has no such address",
-    errno.EACCES: "this user may not; below 1024 that takes root or CAP_NET_BIND_SERVICE, so choose a higher port",
-}
-_SOCKET_ADVICE = {
-    0: "the path is longer than a Unix socket's may be; choose a shorter directory",  # Python's own, without a number
-    errno.EADDRINUSE: "another program listens there, perhaps another vestibule on this state directory; stop it, "
-    "or choose another directory",
-    errno.EACCES: "this user may not write there",
-    errno.ENOENT: "there is no such directory",
-}
+AT_ONCE: Final = 16
+"""So many connections that are past their deadline are ended in one turn of the loop."""
+HTTP2: Final = "vestibule.proxy.downstream_h2"
+"""Loaded after the listeners are up, or by the first connection that wants it."""
+
+
+class UnderWay(Protocol):
+    """What is being answered."""
+
+    @property
+    def is_over(self) -> bool:
+        """True when the answer is out, or can't be any more."""
+
+    @property
+    def lasts(self) -> bool:
+        """True when it has no end of its own."""
 
 
 class Listening(Protocol):
@@ -38,27 +43,118 @@ class Listening(Protocol):
 
     port: int
     address: ListenAddress
-    bound: socket.socket | None
-    """The socket, where somebody else has bound it, and will unlink it."""
+    taken: Taken | None
+    """Its sockets, where somebody else has bound them."""
 
     @property
-    def open(self) -> Collection[object]:
+    def open(self) -> Collection[Any]:
         """Its connections."""
+
+    def bind(self, *, is_shared: bool = False) -> Sequence[socket.socket]:
+        """Have the address, if that is still to be done. Raises ConfigError when it can't be had."""
+
+    def succeed(self, other: Any) -> None:
+        """Go on with the socket of another that is about to stop."""
+
+    def give_back(self, other: Any) -> None:
+        """The other goes on after all."""
+
+    def share_port(self) -> None:
+        """Let another bind the same port beside this one."""
+
+    def handed(self) -> Handed:
+        """What another program needs to go on with its sockets."""
+
+    def hand_over(self) -> None:
+        """Another program has its sockets, and sees to their file."""
+
+    def drop(self) -> None:
+        """Let go of an address where nobody listened."""
 
     async def start(self) -> None:
         """Listen. Raises ConfigError when the address can't be had."""
 
+    def under_way(self) -> Iterator[UnderWay]:
+        """What is being answered."""
+
     def sweep(self, now: float) -> None:
         """End what has waited past its deadline."""
 
+    @property
+    def is_empty(self) -> bool:
+        """True when it has no connection, and none is on its way through a handshake."""
+
+    @property
+    def is_busy(self) -> bool:
+        """True while something is under way on one of its connections, or a handshake."""
+
     def stop(self) -> None:
-        """Accept nothing more."""
+        """Accept nothing more; the next answer of each connection is its last."""
+
+    def close_idle(self) -> None:
+        """Close the connections on which nothing is under way."""
 
     def abort(self) -> None:
         """Close what is still open."""
 
 
-class Listener:
+class Spoken(Protocol):
+    """The module of HTTP/2, which only who speaks it loads."""
+
+    H2Connection: Callable[[Listener, Met], asyncio.Protocol]
+
+
+class Acceptor(Protocol):
+    """How the connections of a listening socket are taken: as they come, or after what stands before them is read."""
+
+    async def start(self, bound: socket.socket, opened: Callable[[Met], asyncio.Protocol]) -> None:
+        """Accept; each connection is given what `opened` makes of what is known of it. Once for each socket."""
+
+    @property
+    def is_empty(self) -> bool:
+        """True when what it has taken has all come to a connection, or to nothing."""
+
+    @property
+    def is_busy(self) -> bool:
+        """True while one that it has taken, and that has said something, has not."""
+
+    def stop(self) -> None:
+        """Accept nothing more; what it has taken goes on."""
+
+    def close_idle(self) -> None:
+        """Let go of what has said nothing."""
+
+    def abort(self) -> None:
+        """Let go of all that has not come to a connection."""
+
+
+class Plain:
+    """The event loop's own: nothing stands before a request."""
+
+    is_empty = True
+    is_busy = False
+
+    def __init__(self) -> None:
+        self._servers: list[asyncio.Server] = []
+
+    async def start(self, bound: socket.socket, opened: Callable[[Met], asyncio.Protocol]) -> None:
+        """Accept."""
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_server(lambda: opened(UNKNOWN), sock=bound, backlog=BACKLOG))
+
+    def stop(self) -> None:
+        """Accept nothing more."""
+        for server in self._servers:
+            server.close()
+
+    def close_idle(self) -> None:
+        """Nobody waits here."""
+
+    def abort(self) -> None:
+        """Nobody waits here."""
+
+
+class Listener(Bound):
     """One address, one handler."""
 
     def __init__(
@@ -68,116 +164,112 @@ class Listener:
         *,
         clock: Callable[[], float],
         slashes: bool = False,
+        greets: bool = False,
+        acceptor: Acceptor | None = None,
+        capacity: Capacity | None = None,
+        log: Log | None = None,
     ) -> None:
-        self.address = address
+        """Without an `acceptor` connections are taken as they come; without a `capacity` any number.
+
+        `log`: told of a connection that could not be ended as it should.
+        """
+        super().__init__(address)
+        self.capacity = capacity or Capacity()
         self.handler = handler
+        self._log = log
+        self._acceptor = acceptor or Plain()
         self.scheme = address.scheme
         self.slashes = slashes
-        self.port = address.port
+        self.greets = greets
+        """Connections without TLS may begin as those of HTTP/2 do."""
         self.check = HeadCheck()
         self.draining = False
-        self.bound: socket.socket | None = None
-        self.open: set[H1Connection] = set()
+        self.open: MutableSet[Any] = set()
+        """All connections, of whatever protocol (`Connection`)."""
         self.tick = clock()
-        self._server: asyncio.Server | None = None
-        self._is_bound = False
+        self._late: deque[Any] = deque()
+        """Those of `open` that are past their deadline, and not yet ended."""
 
     async def start(self) -> None:
         """Listen. Raises ConfigError when the address can't be had."""
-        loop = asyncio.get_running_loop()
-        bound = self.bound or bound_socket(self.address)
-        self._is_bound = self.bound is None
-        if not self.address.path:
-            self.port = bound.getsockname()[1]
-        self._server = await loop.create_server(lambda: H1Connection(self), sock=bound, backlog=BACKLOG)
+        for bound in self.bind():
+            await self._acceptor.start(bound, self.opened)
+
+    def under_way(self) -> Iterator[UnderWay]:
+        """What is being answered."""
+        for connection in self.open:
+            yield from connection.under_way()
+
+    def opened(self, met: Met) -> asyncio.Protocol:
+        """What speaks the protocol of a connection that was just accepted.
+
+        HTTP/2 where TLS agreed on it; without TLS, at a port that takes both, by what comes first.
+        """
+        if met.tls is not None and met.tls.alpn == "h2":
+            return self._http2(met)
+        if self.greets and met.tls is None:
+            return Greeting(self, met, self._http2)
+        return H1Connection(self, met)
+
+    def _http2(self, met: Met) -> asyncio.Protocol:
+        return cast("Spoken", importlib.import_module(HTTP2)).H2Connection(self, met)
 
     def sweep(self, now: float) -> None:
-        """End what has waited past its deadline."""
+        """End what has waited past its deadline.
+
+        A few in each turn of the loop. Threat: thousands who are slow together, and whose ends all at once would have
+        everybody else wait.
+        """
+        is_ending = bool(self._late)
         self.tick = now
-        for connection in [c for c in self.open if c.deadline and c.deadline < now]:
+        self._late = deque(c for c in self.open if c.deadline and c.deadline < now)
+        if not is_ending:
+            self._end_late()
+
+    def _end_late(self) -> None:
+        for _ in range(min(AT_ONCE, len(self._late))):
+            connection = self._late.popleft()
+            if connection in self.open and connection.deadline and connection.deadline < self.tick:
+                self._end(connection)
+        if self._late:
+            asyncio.get_running_loop().call_soon(self._end_late)
+
+    def _end(self, connection: Any) -> None:
+        """A defect in the end of one connection is not the others', whose deadlines have to hold."""
+        try:
             connection.expire()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the log, and the connection goes
+            if self._log is not None:
+                trace = "".join(traceback.format_exception(error)[-4:])
+                self._log.error("fault", task="deadline", error=repr(error), trace=trace)
+            connection.abort()
+
+    @property
+    def is_empty(self) -> bool:
+        """True when it has no connection, and none is on its way through a handshake."""
+        return not self.open and self._acceptor.is_empty
+
+    @property
+    def is_busy(self) -> bool:
+        """True while something is under way on one of its connections, or a handshake."""
+        return self._acceptor.is_busy or any(not connection.is_idle for connection in self.open)
 
     def stop(self) -> None:
-        """Accept nothing more; idle connections close, busy ones after their answer."""
+        """Accept nothing more; the next answer of each connection is its last."""
         self.draining = True
-        if self._server is not None:
-            self._server.close()
+        self._acceptor.stop()
         for connection in list(self.open):
             connection.drain()
-        # What stands there without having been bound here is another program's, or no socket at all.
-        if self.address.path and self._is_bound:
-            with contextlib.suppress(OSError):
-                Path(self.address.path).unlink()
+        self.let_go()
+
+    def close_idle(self) -> None:
+        """Close the connections on which nothing is under way."""
+        self._acceptor.close_idle()
+        for connection in list(self.open):
+            connection.close_idle()
 
     def abort(self) -> None:
         """Close what is still open."""
+        self._acceptor.abort()
         for connection in list(self.open):
             connection.abort()
-
-
-def bound_socket(address: ListenAddress, *, is_shared: bool = False) -> socket.socket:
-    """The bound socket; `is_shared`: others may be bound to the same port. Raises ConfigError, with what to do."""
-    try:
-        return open_socket(address, is_shared=is_shared)
-    except OSError as exc:
-        advice = _SOCKET_ADVICE if address.path else _ADVICE
-        why = advice.get(exc.errno or 0) or exc.strerror or str(exc)
-        raise ConfigError((f"can't listen on {address}: {why}",)) from exc
-
-
-def bound_sockets(address: ListenAddress, number: int) -> tuple[socket.socket, ...]:
-    """So many sockets for one address, over which the system spreads connections; of a Unix socket one for all.
-
-    Raises ConfigError where another program listens there, which SO_REUSEPORT alone would not tell.
-    """
-    first = bound_socket(address)
-    if address.path:
-        return (first,) * number
-    host, port = first.getsockname()[:2]
-    first.close()
-    exact = msgspec.structs.replace(address, host=host, port=port)
-    return tuple(bound_socket(exact, is_shared=True) for _ in range(number))
-
-
-def open_socket(address: ListenAddress, *, is_shared: bool = False) -> socket.socket:
-    """The bound socket. Raises OSError. A stale Unix socket of the same path is replaced, another file never."""
-    family = socket.AF_UNIX if address.path else socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if is_shared:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        _bind(bound, address)
-    except BaseException:
-        bound.close()
-        raise
-    bound.setblocking(False)
-    return bound
-
-
-def _bind(bound: socket.socket, address: ListenAddress) -> None:
-    if address.path:
-        path = Path(address.path)
-        if path.is_socket():
-            if not _is_stale(path):
-                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-            path.unlink()
-        bound.bind(address.path)
-        path.chmod(0o660 if address.group else 0o600)
-        return
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if bound.family == socket.AF_INET6:
-        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    bound.bind((address.host, address.port))
-
-
-def _is_stale(path: Path) -> bool:
-    """True for a Unix socket that nobody listens on any more."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            return True
-        except OSError:
-            return False
-    return False

@@ -2,135 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from vestibule.core.route import Backend, Server
 from vestibule.errors import BackendError
+from vestibule.proxy.server_pool import ServerPool
 from vestibule.proxy.task import Tasks
-from vestibule.proxy.trust import tls_context
-from vestibule.proxy.upstream import UpstreamConnection
+from vestibule.proxy.upstream import Upstream
 
 CONNECT_DEADLINE_S = 5.0
-IDLE_S = 30.0
-IDLE_LIMIT = 256
-DOWN_FIRST_S = 1.0
-DOWN_LIMIT_S = 10.0
 
 
 class Waiter(Protocol):
     """Who wants a connection."""
 
-    def on_connected(self, connection: UpstreamConnection) -> None:
+    def on_connected(self, connection: Upstream) -> None:
         """Here it is."""
 
     def on_refused(self, error: BackendError) -> None:
         """There is none."""
-
-
-class ServerPool:
-    """One server: its idle connections, and whether it answers."""
-
-    __slots__ = ("_clock", "_fails", "_tick", "all", "down_until", "idle", "server")
-
-    def __init__(self, server: Server, clock: Callable[[], float]) -> None:
-        if server.tls:
-            tls_context(server.verify, server.trust)  # made now, at start: it takes some 30 ms
-        self.server = server
-        self._clock = clock
-        self._tick = clock()
-        self.idle: deque[UpstreamConnection] = deque()
-        self.all: set[UpstreamConnection] = set()
-        self.down_until = 0.0
-        self._fails = 0
-
-    def now(self) -> float:
-        """The loop's clock as of the last sweep, a second ago at most: good enough for deadlines."""
-        return self._tick
-
-    @property
-    def is_down(self) -> bool:
-        """True while it is left out."""
-        return bool(self.down_until) and self.down_until > self._clock()
-
-    def take(self) -> UpstreamConnection | None:
-        """The idle connection used last, or None."""
-        idle = self.idle
-        while idle:
-            connection = idle.pop()
-            if not connection.is_closed and not connection.transport.is_closing():
-                return connection
-        return None
-
-    def release(self, connection: UpstreamConnection) -> None:
-        """Keep it for the next request."""
-        if len(self.idle) >= IDLE_LIMIT:
-            connection.close()
-            return
-        connection.idle_since = self._tick
-        self.idle.append(connection)
-
-    def forget(self, connection: UpstreamConnection) -> None:
-        """It is closed; the idle row drops it when it comes to it."""
-        self.all.discard(connection)
-
-    async def connect(self, connect_s: float) -> UpstreamConnection:
-        """A fresh connection. Raises BackendError, and leaves the server out for a while."""
-        try:
-            async with asyncio.timeout(connect_s):
-                connection = await self._open()
-        except TimeoutError as exc:
-            self._leave_out()
-            detail = f"{self.server}: no connection within {connect_s:g} s"
-            raise BackendError(
-                "the backend did not answer in time", code="backend_timeout", status=504, detail=detail
-            ) from exc
-        except (OSError, ValueError) as exc:  # ValueError: a name that can't be one
-            self._leave_out()
-            detail = f"{self.server}: {str(exc) or type(exc).__name__}"
-            raise BackendError("the backend can't be reached", detail=detail) from exc
-        self._fails = 0
-        self.down_until = 0.0
-        self.all.add(connection)
-        return connection
-
-    def _leave_out(self) -> None:
-        """For a while, and longer each time."""
-        self._fails += 1
-        self.down_until = self._clock() + min(DOWN_FIRST_S * 2 ** (self._fails - 1), DOWN_LIMIT_S)
-
-    async def _open(self) -> UpstreamConnection:
-        loop = asyncio.get_running_loop()
-        server = self.server
-        context = tls_context(server.verify, server.trust) if server.tls else None
-        name = (server.trust.name or server.host) if server.tls else None
-        if server.path:
-            _, protocol = await loop.create_unix_connection(
-                lambda: UpstreamConnection(self), server.path, ssl=context, server_hostname=name
-            )
-        else:
-            _, protocol = await loop.create_connection(
-                lambda: UpstreamConnection(self), server.host, server.port, ssl=context, server_hostname=name
-            )
-        return protocol
-
-    def sweep(self, now: float) -> None:
-        """Close what was idle for long, and what waits past its deadline."""
-        self._tick = now
-        while self.idle and (self.idle[0].is_closed or now - self.idle[0].idle_since > IDLE_S):
-            connection = self.idle.popleft()
-            if not connection.is_closed:
-                connection.close()
-        for connection in [c for c in self.all if c.deadline and c.deadline < now]:
-            connection.expire()
-
-    def close(self) -> None:
-        """Close all connections."""
-        for connection in list(self.all):
-            connection.close()
-        self.idle.clear()
 
 
 class Pool:
@@ -139,27 +30,38 @@ class Pool:
     __slots__ = ("_next", "_tasks", "servers")
 
     def __init__(self, backend: Backend, clock: Callable[[], float]) -> None:
-        self.servers = tuple(ServerPool(server, clock) for server in backend.servers)
+        self.servers = tuple(_server_pool(server, clock) for server in backend.servers)
         self._next = 0
         self._tasks = Tasks()
 
-    def take(self) -> UpstreamConnection | None:
+    def take(self) -> Upstream | None:
         """An idle connection to the server whose turn it is; None when one must be made."""
         if len(self.servers) == 1:
             return self.servers[0].take()
         self._next = (self._next + 1) % len(self.servers)
         return self._pick(()).take()
 
-    def connect(self, waiter: Waiter, connect_s: float = CONNECT_DEADLINE_S) -> None:
-        """Make a connection for *waiter*; each server is tried once, for so long, the ones believed dead last."""
-        self._tasks.spawn(self._connect(waiter, self._pick(()), connect_s), "upstream connect")
+    def take_for_websocket(self) -> Upstream | None:
+        """The same for a request that asks for a WebSocket."""
+        self._next = (self._next + 1) % len(self.servers)
+        return self._pick(()).take_for_websocket()
 
-    async def _connect(self, waiter: Waiter, server: ServerPool, connect_s: float) -> None:
+    def connect(
+        self, waiter: Waiter, connect_s: float = CONNECT_DEADLINE_S, *, for_websocket: bool = False
+    ) -> None:
+        """Make a connection for *waiter*; each server is tried once, for so long, the ones believed dead last."""
+        work = self._connect(waiter, self._pick(()), connect_s, for_websocket=for_websocket)
+        self._tasks.spawn(work, "upstream connect")
+
+    async def _connect(
+        self, waiter: Waiter, server: ServerPool, connect_s: float, *, for_websocket: bool
+    ) -> None:
         tried: tuple[ServerPool, ...] = ()
         while True:
             tried = (*tried, server)
             try:
-                connection = await server.connect(connect_s)
+                connect = server.connect_for_websocket if for_websocket else server.connect
+                connection = await connect(connect_s)
             except BackendError as error:
                 if len(tried) == len(self.servers):
                     waiter.on_refused(error)
@@ -170,7 +72,7 @@ class Pool:
                 return
 
     @staticmethod
-    def _hand_over(waiter: Waiter, connection: UpstreamConnection) -> None:
+    def _hand_over(waiter: Waiter, connection: Upstream) -> None:
         try:
             waiter.on_connected(connection)
         except Exception:
@@ -194,11 +96,24 @@ class Pool:
         for server in self.servers:
             server.sweep(now)
 
+    def close_idle(self) -> None:
+        """Close the connections that nobody uses."""
+        for server in self.servers:
+            server.close_idle()
+
     def close(self) -> None:
         """Close everything."""
         self._tasks.cancel()
         for server in self.servers:
             server.close()
+
+
+def _server_pool(server: Server, clock: Callable[[], float]) -> ServerPool:
+    if not server.http2:
+        return ServerPool(server, clock)
+    from vestibule.proxy.pool_h2 import H2ServerPool  # noqa: PLC0415 - HTTP/2 costs a tenth of a second at the start
+
+    return H2ServerPool(server, clock)
 
 
 class Pools:
@@ -209,6 +124,8 @@ class Pools:
         self._pools: dict[tuple[Server, ...], Pool] = {}
         self._known: dict[int, tuple[Backend, Pool]] = {}
         """By identity: a route's backend is one value that lives as long as its table."""
+        self._leaving: list[Pool] = []
+        """Those that no route leads to any more, until their last connection is closed."""
 
     def of(self, backend: Backend) -> Pool:
         """The pool of this backend."""
@@ -221,12 +138,24 @@ class Pools:
         self._known[id(backend)] = backend, pool
         return pool
 
+    def keep(self, backends: Iterable[Backend]) -> None:
+        """Routes lead to these alone from now on: what is idle towards others is closed, what is busy ends first."""
+        kept = {id(backend): backend for backend in backends}
+        servers = {backend.servers for backend in kept.values()}
+        self._known = {key: known for key, known in self._known.items() if key in kept}
+        self._leaving += [pool for key, pool in self._pools.items() if key not in servers]
+        self._pools = {key: pool for key, pool in self._pools.items() if key in servers}
+
     def sweep(self, now: float) -> None:
         """Look at all deadlines."""
+        for pool in self._leaving:
+            pool.sweep(now)
+            pool.close_idle()
+        self._leaving = [pool for pool in self._leaving if any(server.is_open for server in pool.servers)]
         for pool in self._pools.values():
             pool.sweep(now)
 
     def close(self) -> None:
         """Close everything."""
-        for pool in self._pools.values():
+        for pool in (*self._pools.values(), *self._leaving):
             pool.close()

@@ -13,6 +13,7 @@ from vestibule.core.credential import TOO_OLD, challenges
 from vestibule.core.explain import CONDITIONS_LOGGED_MAX, explain
 from vestibule.core.policy import asker_of
 from vestibule.core.route import SIGN_IN_PATH, Host, Site
+from vestibule.core.tls import Handshake
 from vestibule.errors import (
     BadRequest,
     ClientError,
@@ -32,11 +33,14 @@ from vestibule.model import (
 from vestibule.observe import clock
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Kind, Record, Traffic
+from vestibule.protocol import grpc
 from vestibule.protocol.authorization import step_up_challenge
 from vestibule.protocol.caching import NOT_KEPT
 from vestibule.protocol.h1 import RequestHead
-from vestibule.proxy.exchange import Responder
+from vestibule.proxy import mcp
+from vestibule.proxy.exchange import Listener, Responder
 from vestibule.proxy.judge import Judged
+from vestibule.proxy.secured import names_on
 from vestibule.service.cookies import without_session
 
 Answer = tuple[bytes, list[bytes], bytes]
@@ -81,6 +85,8 @@ class Refusable(Protocol):
 
     head: RequestHead
     host: Host | None
+    listener: Listener
+    tls: Handshake | None
     address: str
     session_id: str
     decision: str
@@ -105,12 +111,15 @@ class Refusals:
         log: Log,
         *,
         as_json: bool = False,
+        tells_calls: bool = False,
         now: Callable[[], float] = clock.now,
     ) -> None:
+        """`tells_calls`: a call of gRPC is answered with a status of gRPC, for its client is who reads it."""
         self._answers = answers
         self._traffic = traffic
         self._log = log
         self._as_json = as_json
+        self._tells_calls = tells_calls
         self._now = now
 
     def none(self, exchange: Refusable, judged: Judged) -> None:
@@ -138,7 +147,8 @@ class Refusals:
             case Deny():
                 exchange.decision = decision.code
                 methods, why = ask.route.policy.methods, _why(exchange, judged, decision, self._now())
-                self.by_decision(exchange, decision, session, methods=methods, why=why)
+                more = mcp.insufficient(judged, decision, exchange.listener, exchange.head.target.path)
+                self.by_decision(exchange, decision, session, methods=methods, why=why, more=more)
             case Unavailable():
                 exchange.decision = "unavailable"
                 self.by_decision(exchange, decision, session)
@@ -153,21 +163,23 @@ class Refusals:
         *,
         methods: frozenset[bytes] = frozenset(),
         why: Mapping[str, Any] = {},
+        more: Sequence[bytes] = (),
     ) -> None:
         """Answer with a decision against the request; `methods` are those that a 405 says are taken.
 
-        `why`: what the log says of it, and nobody else is told.
+        `why`: what the log says of it, and nobody else is told; `more`: further header lines.
         """
-        more: list[bytes] = []
+        lines = list(more)
         kinds: tuple[str, ...] = ()
         if isinstance(decision, Deny):
             status, code, kinds = decision.status, decision.code, decision.kinds
             if status == 405:
-                more = [_allow(methods)]
+                lines.append(_allow(methods))
         else:
-            status, code, more = 503, decision.code, [b"Retry-After: %d" % decision.retry_after_s]
+            status, code = 503, decision.code
+            lines.append(b"Retry-After: %d" % decision.retry_after_s)
         self._log.info("refused", status=status, code=code, reason=decision.reason, **_of(exchange), **why)
-        self._answer(exchange, status, code, session=session, decided_by=kinds, more=more)
+        self._answer(exchange, status, code, session=session, decided_by=kinds, more=lines)
 
     def by_failure(self, exchange: Refusable, error: Exception) -> None:
         """Answer with whatever was raised: an error of ours, or something nobody meant."""
@@ -213,6 +225,8 @@ class Refusals:
                 self._now(), Kind.UNREAD, b"", b"", b"", error.status, 0.0, peer, "", code, request_id
             )
             self._traffic.add(record)
+        if exchange is not None and self._is_call(exchange):
+            return _refused_call(error.status, error.code, error.message, request_id)
         status_line, lines, body = self._answers.make(
             exchange.head if exchange is not None else None,
             status=error.status,
@@ -281,6 +295,9 @@ class Refusals:
             # Part of another answer is out already: only a broken connection tells that it is not all.
             exchange.abort()
             return
+        if self._is_call(exchange):
+            exchange.answer(*_refused_call(status, code, reason, id_of(exchange)))
+            return
         status_line, lines, body = self._answers.make(
             exchange.head,
             status=status,
@@ -293,12 +310,21 @@ class Refusals:
             decided_by=decided_by,
             as_json=self._as_json or _is_caller(exchange.head),
         )
-        if code == TOO_OLD:
+        if code == TOO_OLD or (status == 401 and exchange.host is not None and exchange.host.mcp):
             # The one challenge says all; some clients and edges look at the first alone.
             lines = [line for line in lines if not line.lower().startswith(b"www-authenticate:")]
-        elif status == 401 and exchange.host is not None:
-            lines = [*lines, *_challenges(exchange.host, exchange.head, code, reason)]
+        if code != TOO_OLD and status == 401 and exchange.host is not None:
+            lines = [*lines, *_challenges(exchange.host, exchange, code, reason)]
         exchange.answer(status_line, [*lines, *(more or ())], body)
+
+    def _is_call(self, exchange: Refusable) -> bool:
+        return self._tells_calls and grpc.is_call(exchange.head)
+
+
+def _refused_call(status: int, code: str, reason: str, request_id: str) -> Answer:
+    """What a client of gRPC takes for a refusal: a status of its own, and no page."""
+    told = f"{code}: {reason} [{request_id}]" if reason else f"{code} [{request_id}]"
+    return grpc.STATUS_LINE, [*grpc.refusal_lines(grpc.status_of(status, code), told), *NOT_KEPT], b""
 
 
 def _is_caller(head: RequestHead) -> bool:
@@ -306,16 +332,20 @@ def _is_caller(head: RequestHead) -> bool:
     return bool(head.authorization) and b"text/html" not in head.value(b"accept")
 
 
-def _challenges(host: Host, head: RequestHead, code: str, why: str) -> list[bytes]:
+def _challenges(host: Host, exchange: Refusable, code: str, why: str) -> list[bytes]:
     """What a 401 owes: which credentials the host takes in Authorization (RFC 9110 section 11.6.1)."""
+    head, path = exchange.head, exchange.head.target.path
     found = challenges(
         host.accepts,
         host.name.decode("ascii"),
         app_tokens=host.app_tokens,
         session_bearer=host.session_bearer,
+        takes_access=host.takes_access,
         is_browser=bool(head.value(b"sec-fetch-mode")),
         code=code,
         why=why,
+        scope=mcp.scope_for(host, host.route(path).policy) if host.mcp else "",
+        resource_metadata=mcp.metadata_url(host, exchange.listener, path),
     )
     return [b"WWW-Authenticate: " + value.encode("ascii") for value in found]
 
@@ -346,7 +376,8 @@ def _why(exchange: Refusable, judged: Judged, decision: Deny, now: float) -> dic
     why: dict[str, Any] = {"route": route.prefix or b"/", "place": route.place}
     policy = route.preflight if judged.is_preflight else route.policy
     if policy is not None:
-        asker = asker_of(judged.caller or judged.session, policy, exchange.address, now)
+        who = judged.caller or judged.session
+        asker = asker_of(who, policy, exchange.address, now, names_on(exchange), scopes=judged.scopes)
         found = explain(policy, exchange.head.method, asker, most=CONDITIONS_LOGGED_MAX)
         if found.decision == decision:
             why["conditions"] = found.brief()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -27,10 +27,12 @@ from vestibule.observe.meter import Figures, Meter
 from vestibule.observe.metrics import Metrics
 from vestibule.observe.traffic import Record, Traffic
 from vestibule.proxy import frame
-from vestibule.proxy.asgi import Application, Message
+from vestibule.proxy.asgi import Application
+from vestibule.proxy.binding import bound_socket
 from vestibule.proxy.frame import Answer, Begin, Body, Fault, Gone, Question, Report, Start, Taken
-from vestibule.proxy.listener import bound_socket
+from vestibule.proxy.listener import UnderWay
 from vestibule.proxy.task import Tasks
+from vestibule.service.asgi import Message, Receive, Send, receiving
 from vestibule.service.visit import Visit
 
 WAIT_S: Final = 5.0
@@ -82,8 +84,8 @@ class Remote:
     async def __call__(
         self,
         scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Answer the call. Raises StoreError when the control process isn't there, or went away meanwhile.
 
@@ -105,7 +107,7 @@ class Remote:
         scope: MutableMapping[str, Any],
         message: Message,
         left: asyncio.Future[Message],
-        send: Callable[[Message], Awaitable[None]],
+        send: Send,
         *,
         is_last: bool,
     ) -> bool:
@@ -159,7 +161,7 @@ class Remote:
         self,
         call_id: int,
         left: asyncio.Future[Message],
-        send: Callable[[Message], Awaitable[None]],
+        send: Send,
         *,
         is_last: bool,
     ) -> bool:
@@ -239,9 +241,12 @@ class Reporter:
 class _Call:
     """One call that is being answered."""
 
-    __slots__ = ("gone", "room")
+    __slots__ = ("gone", "is_over", "room")
+
+    lasts = False
 
     def __init__(self) -> None:
+        self.is_over = False
         self.gone = asyncio.Event()
         """Nobody waits for the answer any more."""
         self.room = asyncio.Semaphore(WINDOW)
@@ -273,12 +278,17 @@ class Office:
         self._metrics = metrics
         self._log = log
         self._tasks = Tasks()
+        self._under_way: set[_Call] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
     def connected(self) -> int:
         """How many workers are there."""
         return len(self._writers)
+
+    def under_way(self) -> Iterator[UnderWay]:
+        """What is being answered."""
+        return iter(tuple(self._under_way))
 
     async def start(self, bound: socket.socket | None = None) -> None:
         """Listen. Raises ConfigError when the socket can't be made."""
@@ -327,12 +337,9 @@ class Office:
 
     async def _run(self, begin: Begin, writer: asyncio.StreamWriter, calls: dict[int, _Call]) -> None:
         """One call of the application."""
-        body: list[bytes] = [begin.body]
         call = calls[begin.id]
 
-        async def receive() -> Message:
-            if body:
-                return {"type": "http.request", "body": body.pop(), "more_body": False}
+        async def left() -> Message:
             await call.gone.wait()
             return {"type": "http.disconnect"}
 
@@ -349,10 +356,12 @@ class Office:
 
         try:
             application = await self._application()
-            await application(self._scope(begin), receive, send)
+            await application(self._scope(begin), receiving(begin.body, left), send)
         except Exception as error:  # noqa: BLE001 - the boundary of the application; the worker logs it with the request's id
             frame.write(writer, Fault(begin.id, repr(error)))
         finally:
+            call.is_over = True
+            self._under_way.discard(call)
             calls.pop(begin.id, None)
 
     def _scope(self, begin: Begin) -> dict[str, Any]:

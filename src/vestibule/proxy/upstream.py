@@ -14,6 +14,7 @@ from vestibule.errors import BackendError, BadRequest
 from vestibule.protocol.chunked import Chunked
 from vestibule.protocol.h1 import HEAD_LIMIT_BYTES
 from vestibule.protocol.h1_answer import AnswerHead, parse_answer_head
+from vestibule.proxy.connection import gets_less
 
 ANSWER_DEADLINE_S = 60.0
 """From the request sent to the answer's head."""
@@ -54,6 +55,74 @@ class Client(Protocol):
     def on_resume_body(self) -> None:
         """It has caught up."""
 
+    def on_unprocessed(self, error: BackendError, sent: Sent | None) -> None:
+        """The backend says that it has done nothing of this request; `sent`: what it has got of its body, if kept."""
+
+
+class Sent:
+    """The beginning of a request's body, kept as long as it may have to be sent again."""
+
+    __slots__ = ("is_whole", "pieces", "size_bytes", "trailers")
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.size_bytes = 0
+        self.is_whole = False
+        self.trailers: Sequence[bytes] = ()
+
+    def add(self, data: bytes) -> None:
+        """One more piece of it."""
+        self.pieces.append(data)
+        self.size_bytes += len(data)
+
+    def end(self, trailers: Sequence[bytes]) -> None:
+        """That was all."""
+        self.is_whole = True
+        self.trailers = trailers
+
+
+class Upstream(Protocol):
+    """By what a relay asks one server: a connection, or a stream of one."""
+
+    is_closed: bool
+
+    def send(
+        self,
+        client: Client,
+        data: bytes,
+        *,
+        is_head: bool,
+        body_follows: bool,
+        is_chunked: bool = False,
+        takes_trailers: bool = False,
+        answer_s: float = ANSWER_DEADLINE_S,
+    ) -> None:
+        """Send a request's head, with all of a body that is there already; its answer begins within `answer_s`.
+
+        `is_chunked`: the length of its body is not known. `takes_trailers`: whoever asked can be given trailers.
+        """
+
+    def send_body(self, data: bytes) -> None:
+        """Send a piece of the body."""
+
+    def end_body(self, trailers: Sequence[bytes] = ()) -> None:
+        """The request is whole."""
+
+    def end_raw(self) -> None:
+        """A switched connection: nothing more will be sent."""
+
+    def close(self) -> None:
+        """Leave it: what is under way is broken off. No call of the client follows."""
+
+    def give_back(self) -> None:
+        """Nothing was sent, and nothing will be."""
+
+    def pause(self) -> None:
+        """Let no more of the answer come for now."""
+
+    def resume(self) -> None:
+        """Let it come."""
+
 
 class Origin(Protocol):
     """What a connection needs of the server it leads to."""
@@ -76,6 +145,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_body",
         "_buffer",
         "_head",
+        "_is_chunked",
         "_left",
         "_paused",
         "_raw",
@@ -106,6 +176,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.keep = True
         self.is_head_request = False
         self._request_open = False
+        self._is_chunked = False
         self._answered = False
         self._buffer = b""
         self._head: AnswerHead | None = None
@@ -126,28 +197,32 @@ class UpstreamConnection(asyncio.Protocol):
         *,
         is_head: bool,
         body_follows: bool,
+        is_chunked: bool = False,
+        takes_trailers: bool = False,
         answer_s: float = ANSWER_DEADLINE_S,
     ) -> None:
-        """Send a request's head, with all of a body that is there already; its answer begins within `answer_s`."""
+        """As `Upstream`."""
         self.client = client
         self.answer_s = answer_s
         self.is_head_request = is_head
         self._request_open = body_follows
+        self._is_chunked = is_chunked
         self._answered = False
         self._head = None
         self.deadline = 0.0 if body_follows else self.origin.now() + answer_s
         self.transport.write(data)
 
     def send_body(self, data: bytes) -> None:
-        """Send a piece of the body, framed already."""
-        self.transport.write(data)
+        """Send a piece of the body, or of what a switched connection carries."""
+        if self._is_chunked:
+            self.transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
+        else:
+            self.transport.write(data)
 
-    def send_parts(self, parts: Sequence[bytes]) -> None:
-        """Send pieces of the body, framed already."""
-        self.transport.writelines(parts)
-
-    def end_body(self) -> None:
+    def end_body(self, trailers: Sequence[bytes] = ()) -> None:
         """The request is whole."""
+        if self._is_chunked:
+            self.transport.write(b"\r\n".join((b"0", *trailers, b"", b"")))
         self._request_open = False
         if self._head is None:
             self.deadline = self.origin.now() + self.answer_s
@@ -162,6 +237,10 @@ class UpstreamConnection(asyncio.Protocol):
         self.client = None
         self.is_closed = True
         self.transport.abort()
+
+    def give_back(self) -> None:
+        """Nothing was sent, and nothing will be: the next request may have it."""
+        self.origin.release(self)
 
     def pause(self) -> None:
         """Read no more of the answer for now."""
@@ -351,7 +430,7 @@ class UpstreamConnection(asyncio.Protocol):
         """The deadline for the answer's head, or for taking the body, has passed."""
         if self._send_paused:
             before, self._unsent_bytes = self._unsent_bytes, self.transport.get_write_buffer_size()
-            if not before or self._unsent_bytes < before:
+            if gets_less(before, self._unsent_bytes):
                 self.deadline = self.origin.now() + SEND_STALL_S  # slow, but not stuck
                 return
         self._fail(BackendError("the backend did not answer in time", code="backend_timeout", status=504))

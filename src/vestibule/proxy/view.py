@@ -22,6 +22,7 @@ from vestibule.protocol.address import Networks
 from vestibule.protocol.authorization import bearer_of
 from vestibule.protocol.h1 import RequestHead
 from vestibule.protocol.headers import value_of
+from vestibule.proxy.accessing import Shown, checked_age, opened
 from vestibule.proxy.exchange import Listener
 
 KEPT_LIMIT_BYTES = 48 << 20
@@ -85,8 +86,10 @@ class View:
         "_clients",
         "_cookies",
         "_fields",
+        "_keys",
         "_ring",
         "_scheme",
+        "_shown",
         "_trusted",
         "host",
         "name",
@@ -111,12 +114,15 @@ class View:
         self._cookies: dict[bytes, cookie.Taken] = {}
         self._clients: dict[tuple[str, bytes], Told] = {}
         self._fields: dict[bytes, Kept] = {}
+        self._shown: dict[bytes, Shown] = {}
+        self._keys = ring.keys
 
     def forget(self) -> None:
         """Keep nothing of what came before."""
         self._cookies.clear()
         self._clients.clear()
         self._fields.clear()
+        self._shown.clear()
 
     def told(self, peer: str, head: RequestHead) -> Told:
         """Who the client is, and what the backend is told of it."""
@@ -167,6 +173,20 @@ class View:
         audience = session_token.audience_of(self.realm)
         handle = session_token.read(self._ring, found.encode("ascii"), domain=audience)
         return handle.encode("ascii") if handle else None
+
+    def shown(self, token: bytes, now: float) -> Shown:
+        """What an access token says here. Raises CredentialRefused."""
+        if self._ring.keys is not self._keys:
+            # Threat: tokens under a key that was taken off the ring because somebody got hold of it.
+            self._shown.clear()
+            self._keys = self._ring.keys
+        known = self._shown.get(token)
+        if known is not None:
+            return checked_age(known, now)
+        shown = opened(self._ring, self.host, token, now)
+        self._budget.spend(2 * len(token))
+        self._shown[token] = shown
+        return shown
 
     def kept(self, head: RequestHead, peer: str) -> Kept | None:
         """What was made when these header lines came from this peer before; None when it must be made.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -31,6 +31,7 @@ from vestibule.service.sessions import USER
 from vestibule.service.tries import SharedTries
 from vestibule.service.unchanged import Unchanged
 from vestibule.store import base
+from vestibule.store.base import Bearer, Page
 
 KIND: Final = "app_token"
 """Of a `Caller`."""
@@ -106,6 +107,10 @@ class AppTokens:
     async def of_user(self, user_id: str) -> tuple[AppToken, ...]:
         """A user's tokens, the oldest first, those that have expired lately too."""
         return await self._store.of_user(user_id)
+
+    async def list(self, page: Page) -> tuple[Bearer, ...]:
+        """One page of all tokens, the oldest first, each with whose it is."""
+        return await self._store.list(page)
 
     async def revoke(self, user_id: str, token_id: str) -> None:
         """End a user's token at once and everywhere. Raises NotFound."""
@@ -331,3 +336,8 @@ def _token_in(authorization: bytes) -> str:
     """
     text = bearer_of(authorization)
     return text if text.startswith(app_token.PREFIX) else ""
+
+
+def told_of(token: AppToken) -> dict[str, Any]:
+    """What the trail says of a token."""
+    return {"name": token.name, "host": token.host, "paths": token.prefixes}

@@ -25,6 +25,7 @@ from vestibule.core.session import lived, with_client
 from vestibule.errors import ClientError, FlowError
 from vestibule.model import Device, Identity, Secret, Session, Tokens, User
 from vestibule.providers.base import SignedIn
+from vestibule.service.crowd import Crowd
 from vestibule.service.events import because
 from vestibule.service.grants import Grants
 from vestibule.service.people import People
@@ -120,7 +121,7 @@ class Arrivals:
         *,
         memory_s: float = LIFE_S,
         is_over: IsOver = _never,
-        before_end: Callable[[Session, float], Awaitable[None]] = _leave,
+        before_end: Callable[[Session, float], Awaitable[object]] = _leave,
     ) -> None:
         """`is_over`: whether the provider has ended its session meanwhile (`service.logout`).
 
@@ -132,6 +133,8 @@ class Arrivals:
         self._sessions = sessions
         self._grants = grants
         self._people = people
+        self.crowd = Crowd()
+        """Of those who sign in."""
         self._turns = _Turns()
         self._done: dict[str, Done] = {}
         self._given: dict[str, _Given] = {}
@@ -152,25 +155,32 @@ class Arrivals:
         FlowError where the provider has ended its session meanwhile, StoreError.
         """
         async with self._turns.of(arrival.siblings | {arrival.flow.id}):
-            while True:
-                session = await self._session_here(arrival)
-                step = rules.next_step(
-                    session,
-                    arrival.result.identity,
-                    signs_in=arrival.signs_in,
-                    is_wanted=arrival.flow.purpose == WANTED,
-                )
-                user = None
-                if isinstance(step, _PERSONAL) and step.identity is not None:
-                    user = await self._admit(step.identity, arrival)
-                    if user is None:
-                        return None
-                taken = await self._take(step, session, user, arrival)
-                if taken is not None:  # None: the session ended in between, so once more without it
-                    await self._check_lasting(arrival, taken[0])
-                    self._remember(arrival, *taken)
-                    await self._end_surplus(taken[0], arrival.now)
-                    return taken
+            with self.crowd.entering() as got_in:  # who waits for a sibling says nothing of how many come
+                settled = await self._settle(arrival)
+                if settled is not None:
+                    got_in()
+                return settled
+
+    async def _settle(self, arrival: Arrival) -> tuple[Session, str] | None:
+        while True:
+            session = await self._session_here(arrival)
+            step = rules.next_step(
+                session,
+                arrival.result.identity,
+                signs_in=arrival.signs_in,
+                is_wanted=arrival.flow.purpose == WANTED,
+            )
+            user = None
+            if isinstance(step, _PERSONAL) and step.identity is not None:
+                user = await self._admit(step.identity, arrival)
+                if user is None:
+                    return None
+            taken = await self._take(step, session, user, arrival)
+            if taken is not None:  # None: the session ended in between, so once more without it
+                await self._check_lasting(arrival, taken[0])
+                self._remember(arrival, *taken)
+                await self._end_surplus(taken[0], arrival.now)
+                return taken
 
     async def _check_lasting(self, arrival: Arrival, session: Session) -> None:
         """Raise FlowError where the provider has ended meanwhile what this session would rest on; it is over then."""

@@ -16,6 +16,7 @@ from vestibule.core.route import Host
 from vestibule.errors import CredentialRefused
 from vestibule.model import Caller, Identity
 from vestibule.protocol.authorization import basic_of, scheme_of, token_in
+from vestibule.service.machine_keys import LiveKeys
 
 
 class Authenticator(Protocol):
@@ -42,8 +43,13 @@ class Callers:
         opaque: Authenticator | None = None,
         passwords: Authenticator | None = None,
         is_known: Callable[[Identity], bool] = lambda _identity: True,
+        keys: LiveKeys | None = None,
     ) -> None:
-        """`is_known`: False for somebody of a password file who is no longer in it (`service.htpasswd`)."""
+        """`is_known`: False for somebody of a password file who is no longer in it (`service.htpasswd`).
+
+        `keys`: which keys of machines live; None: none does.
+        """
+        self._keys = keys
         self._named = tuple(one for one in (app_tokens, signed) if one is not None)
         """Those who know a token of theirs by its form."""
         self._bearer = tuple(one for one in (*self._named, opaque) if one is not None)
@@ -74,6 +80,14 @@ class Callers:
             raise CredentialRefused("it is nobody's credential here")
         judge, shown = chosen
         return self._still(await judge.load(host, shown, address, now))
+
+    def peek_key(self, key_id: str) -> bool | None:
+        """Whether this key of a machine lives; None says nothing but: ask `load_key`."""
+        return self._keys.peek(key_id) if self._keys is not None else False
+
+    async def load_key(self, key_id: str, now: float) -> bool:
+        """Whether it lives. Raises StoreError."""
+        return self._keys is not None and await self._keys.load(key_id, now)
 
     def _still(self, caller: Caller) -> Caller:
         """The caller without those whom a password file no longer has.

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from vestibule.admin_model import CertificateState, Concern, ProviderState, StoreState
 from vestibule.config.compile import Compiled
+from vestibule.core.certificate import Alarm, alarm_of
 from vestibule.core.event import AUDIT_BROKEN
 from vestibule.core.seal import KeyRing
 from vestibule.errors import StoreError
 from vestibule.observe import clock
 from vestibule.observe.meter import Figures
+from vestibule.service.acme_states import NameState
+from vestibule.service.certificate_alarms import ADVICE, shown_once
+from vestibule.service.certificate_keeper import CertificateKeeper
 from vestibule.service.events import Events
 from vestibule.service.in_force import InForce
 from vestibule.store.base_events import Audit, AuditFilter, DeadLetters
@@ -23,6 +27,9 @@ SILENT_S: Final = 5.0
 KEY_OLD_S: Final = 400 * 86_400.0
 CERTIFICATE_S: Final = 21 * 86_400.0
 LISTED_MAX: Final = 100
+FAILED_MAX: Final = 10
+"""So many names whose certificate could not be had are told of."""
+SAID_MAX: Final = 300
 
 
 class Concerns:
@@ -39,9 +46,17 @@ class Concerns:
         in_force: InForce,
         providers: Callable[[], Awaitable[tuple[ProviderState, ...]]],
         certificates: Callable[[], tuple[CertificateState, ...]],
+        keeper: CertificateKeeper | None = None,
+        orders: Callable[[], Awaitable[tuple[NameState, ...]]] | None = None,
         now: Callable[[], float] = clock.now,
     ) -> None:
-        """`providers`: how each does; `certificates`: those in use."""
+        """All that is looked at is handed over.
+
+        `providers`: how each does; `certificates`: those in use; `keeper`: of those that browsers are shown;
+        `orders`: how it is with those that are ordered, None: none are.
+        """
+        self._keeper = keeper
+        self._orders = orders
         self._compiled = compiled
         self._ring = ring
         self._events = events
@@ -57,6 +72,7 @@ class Concerns:
         found = [*_of_stores(stores), *self._of_processes(processes)]
         found += await self._of_records() if all(store.ok for store in stores) else ()
         found += _of_providers(await self._providers())
+        found += await self._of_certificates_shown()
         found += await asyncio.to_thread(self._of_files)
         found += self._of_keys()
         found += _of_events(self._events)
@@ -87,6 +103,15 @@ class Concerns:
                 )
             )
         return found
+
+    async def _of_certificates_shown(self) -> list[Concern]:
+        if self._keeper is None:
+            return []
+        try:
+            orders = () if self._orders is None else await self._orders()
+        except StoreError:
+            orders = ()  # that the store is away is told already
+        return of_shown(self._keeper, self._now(), orders)
 
     async def _of_records(self) -> list[Concern]:
         """What stands in tables."""
@@ -138,7 +163,7 @@ class Concerns:
                 Concern(
                     what="the files are newer than what is in force",
                     detail=", ".join(newer),
-                    advice="look at the difference, then restart",
+                    advice="look at the difference, then reload",
                 )
             )
         return [*found, *self._of_certificates()]
@@ -154,7 +179,9 @@ class Concerns:
                 advice=f"put another one in place: {one.source}",
             )
             for one in self._certificates()
-            if one.expires_at.timestamp() < now + CERTIFICATE_S
+            if one.expires_at is not None
+            and not one.detail.startswith("shown for ")
+            and one.expires_at.timestamp() < now + CERTIFICATE_S
         ]
 
     def _of_keys(self) -> list[Concern]:
@@ -169,6 +196,53 @@ class Concerns:
                 advice="vestibule keys rotate",
             )
         ]
+
+
+def of_shown(keeper: CertificateKeeper, now: float, orders: Iterable[NameState] = ()) -> list[Concern]:
+    """Of what browsers are shown: what can't be used, ends or can't be had, and hosts that nobody can reach."""
+    found = [
+        Concern(
+            what="a certificate can't be used",
+            detail=f"{where}: {why}",
+            advice="mend it: it is looked at again by itself, and the one before serves on",
+        )
+        for where, why in keeper.troubles.items()
+    ]
+    for hosts, certificate in shown_once(keeper.shelf):
+        alarm = alarm_of(certificate, now)
+        if alarm is not None:
+            found.append(
+                Concern(
+                    what="a certificate has expired" if alarm is Alarm.ENDED else "a certificate expires",
+                    detail=f"{', '.join(hosts)[:200]} on {_day(certificate.not_after_at)}",
+                    advice=ADVICE[certificate.source],
+                )
+            )
+    failed = [one for one in orders if one.failure is not None]
+    told = {one.name for one in failed if one.not_after_at is None}
+    missing = [one.name for one in keeper.wanted if keeper.shelf.find(one.name) is None]
+    missing = [name for name in missing if told.isdisjoint((name, f"*.{name.partition('.')[2]}"))]
+    if missing:
+        found.append(
+            Concern(
+                what="a host has no certificate",
+                detail=f"nobody can reach {', '.join(missing)[:200]} by https",
+                advice="one that was just ordered comes within a minute; the log says why it doesn't",
+            )
+        )
+    return [*found, *map(_of_order, failed[:FAILED_MAX])]
+
+
+def _of_order(one: NameState) -> Concern:
+    failure = one.failure
+    assert failure is not None  # the caller has looked
+    again = "" if one.next_at is None else f"; tried again at {_day(one.next_at)}"
+    none = "" if one.not_after_at is not None else ", and nobody can reach it by https"
+    return Concern(
+        what=f"a certificate could not be ordered{none}",
+        detail=f"{one.name}: {failure.said[:SAID_MAX] or failure.code}{again}",
+        advice=failure.advice,
+    )
 
 
 def _of_stores(stores: Sequence[StoreState]) -> list[Concern]:

@@ -53,10 +53,14 @@ _NOT_LOGGED: Final = ("before", "after")
 
 _COMPONENTS: Final = {
     "session": "sessions",
+    "refresh_token": "sessions",
+    "machine": "sessions",
     "sign_in": "signin",
     "keys": "credentials",
     "credential": "credentials",
     "audit": "store",
+    "configuration": "program",
+    "certificate": "tls",
 }
 """By the beginning of an event's name; all others are what admins and applications do."""
 

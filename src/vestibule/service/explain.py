@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from vestibule.core.person import called
 from vestibule.core.route import Host
 from vestibule.errors import Conflict, NotFound
 from vestibule.model import Asker, User
@@ -37,7 +38,7 @@ async def subject_of(people: People, who: str, host: Host, address: str, now: fl
     if not who:
         return Subject(asker=Asker(address=address), who="nobody", known_by="nobody is signed in")
     user = await _user(people, who)
-    shown = user.email or user.name or user.login or user.id
+    shown = called(user) or user.id
     if user.disabled:
         known_by = "blocked: nobody can be signed in as them"
         return Subject(asker=Asker(address=address), user_id=user.id, who=shown, known_by=known_by)

@@ -28,13 +28,13 @@ import msgspec
 from vestibule.core import flow as flows
 from vestibule.core.flow import Flow, State
 from vestibule.core.limit import Limit
-from vestibule.core.route import ENTER_PATH, SIGN_IN_PATH, Host, RouteTable, neighbour_url
+from vestibule.core.route import ENTER_PATH, SIGN_IN_PATH, Host, RouteTable
 from vestibule.core.seal import KeyRing
 from vestibule.core.session import is_handle, is_top, joined_to
 from vestibule.errors import BadRequest, FlowError, TooManyTries
 from vestibule.model import Device, Secret, Session
 from vestibule.protocol import base64url
-from vestibule.protocol.url import authority
+from vestibule.protocol.url import authority, neighbour_url
 from vestibule.service.cookies import Cookies, without_flow
 from vestibule.service.flight import Flights
 from vestibule.service.locker import Locker

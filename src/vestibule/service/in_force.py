@@ -19,8 +19,9 @@ import msgspec
 
 from vestibule.admin_model import Configuration, Difference, Part
 from vestibule.config import hcl
-from vestibule.config.compile import Compiled
+from vestibule.config.compile import Compiled, compile_config
 from vestibule.config.environment import SESSION_KEY
+from vestibule.config.fixed import fixed_faults
 from vestibule.config.load import Loaded, load
 from vestibule.config.shown import blocks_of, marked_blocks, masked_text, variables_of
 from vestibule.errors import ConfigError
@@ -34,8 +35,18 @@ Blocks = list[tuple[tuple[str, str], list[str]]]
 """Lines by (kind, name)."""
 
 
+class Read(msgspec.Struct, frozen=True, kw_only=True):
+    """What the files say now."""
+
+    difference: Difference
+    compiled: Compiled | None = None
+    """None where it can't be loaded."""
+    changed: Mapping[str, tuple[str, ...]] = {}
+    """Blocks by what became of them (`added`, `changed`, `removed`), as `host app.example.com`."""
+
+
 class InForce:
-    """What one program was started with."""
+    """One configuration that is in force."""
 
     def __init__(
         self,
@@ -46,6 +57,7 @@ class InForce:
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """`rehearse` raises ConfigError for what only shows when pages are made."""
+        self._compiled = compiled
         self._files = compiled.files
         self._document = compiled.document
         self._loaded_at = compiled.loaded_at
@@ -74,25 +86,41 @@ class InForce:
         return tuple(file for file in self._files if _is_newer(file, self._loaded_at))
 
     async def difference(self) -> Difference:
-        """What the files say now; one reads them at a time."""
-        async with self._turn:
-            return await asyncio.to_thread(self._difference)
+        """What the files say now that isn't in force."""
+        return (await self.read()).difference
 
-    def _difference(self) -> Difference:
+    async def read(self) -> Read:
+        """The files as they are now; one reads them at a time."""
+        async with self._turn:
+            return await asyncio.to_thread(self._read)
+
+    def _read(self) -> Read:
         try:
             loaded = load(tuple(map(Path, self._files)), self._environ)
             self._rehearse(loaded)
+            compiled = compile_config(loaded)
         except ConfigError as exc:
             faults = tuple(map(masked_text, exc.faults))[:_TOLD_MAX]
-            return Difference(is_changed=True, diff="", faults=faults, warnings=(), restart=())
+            return Read(
+                difference=Difference(
+                    is_changed=True,
+                    diff="",
+                    faults=faults,
+                    warnings=(),
+                    restart=(),
+                    fingerprint=self._mark(faults).strip("\0"),
+                )
+            )
         before, after = self._lines(self._document), self._lines(loaded.document)
-        return Difference(
+        difference = Difference(
             is_changed=before != after,
             diff=_diff(_whole(before), _whole(after)),
             faults=(),
             warnings=tuple(map(masked_text, loaded.warnings))[:_TOLD_MAX],
-            restart=_restarts(before, after),
+            restart=tuple(map(masked_text, fixed_faults(self._compiled, compiled))),
+            fingerprint=self._mark(_whole(after)).strip("\0"),
         )
+        return Read(difference=difference, compiled=compiled, changed=_changed(before, after))
 
     def _lines(self, document: hcl.Block) -> Blocks:
         found = marked_blocks(document, self._mark)
@@ -128,17 +156,15 @@ def _seen(line: str) -> str:
     return _MARK_RE.sub("", line)
 
 
-def _restarts(before: Blocks, after: Blocks) -> tuple[str, ...]:
-    """A sentence for each block that is other, new or gone: this version applies none of it while it runs."""
+def _changed(before: Blocks, after: Blocks) -> Mapping[str, tuple[str, ...]]:
+    """The names of blocks that are new, other, or gone."""
     old, new = _by_name(before), _by_name(after)
-    told = []
+    found: dict[str, list[str]] = {"added": [], "changed": [], "removed": []}
     for key in dict.fromkeys((*old, *new)):
-        if old.get(key) == new.get(key):
-            continue
-        kind, name = key
-        what = "is new" if key not in old else "is gone" if key not in new else "is other than in the files"
-        told.append(f"{kind}{f' {name}' if name else ''} {what}: it takes a restart.")
-    return tuple(told[:_TOLD_MAX])
+        if old.get(key) != new.get(key):
+            became = "added" if key not in old else "removed" if key not in new else "changed"
+            found[became].append(" ".join(filter(None, key)))
+    return {became: tuple(names[:_TOLD_MAX]) for became, names in found.items() if names}
 
 
 def _by_name(blocks: Blocks) -> dict[tuple[str, str], list[str]]:

@@ -5,7 +5,8 @@ All of it is made when somebody asks, of the tables that requests go by: what is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, Literal, TypeAlias
 
 from vestibule import admin_model as model
@@ -13,10 +14,13 @@ from vestibule.config.compile import Compiled
 from vestibule.core.call import Applied, Call, SecretCredential, SessionCredential
 from vestibule.core.policy import Policy
 from vestibule.core.route import Backend, Host, Route, RouteTable, is_serving
+from vestibule.errors import StoreError
 from vestibule.observe import clock
 from vestibule.observe.rates import Rates
 from vestibule.observe.traffic import Kind
-from vestibule.service.certificates import certificates_of
+from vestibule.service.acme_states import NameState
+from vestibule.service.certificate_keeper import CertificateKeeper
+from vestibule.service.certificates import NOTHING, Sought, certificates_of
 from vestibule.service.figures import counts_of
 from vestibule.service.offer import Offer
 
@@ -40,9 +44,16 @@ class Inventory:
         *,
         offer: Callable[[], Offer],
         base_urls: Callable[[Host], tuple[str, ...]],
+        keeper: CertificateKeeper | None = None,
+        orders: Callable[[], Awaitable[tuple[NameState, ...]]] | None = None,
         now: Callable[[], float] = clock.now,
     ) -> None:
-        """`offer`: hosts and providers in force; `base_urls`: under which URLs people reach a host."""
+        """`offer`: hosts and providers in force; `base_urls`: under which URLs people reach a host.
+
+        `keeper`: of certificates that browsers are shown; `orders`: how it is with those that are ordered.
+        """
+        self._keeper = keeper
+        self._orders = orders
         self._compiled = compiled
         self._rates = rates
         self._offer = offer
@@ -72,8 +83,25 @@ class Inventory:
         return tuple(found)
 
     def certificates(self) -> tuple[model.CertificateState, ...]:
-        """Those that are trusted or shown by this program; it ends no TLS itself."""
-        return certificates_of(self._compiled)
+        """Those that are trusted or shown by this program."""
+        return self._certificates(NOTHING)
+
+    async def certificates_sought(self) -> tuple[model.CertificateState, ...]:
+        """The same, with those that have to be had: names without one, and what is wrong with getting the next."""
+        if self._keeper is None:
+            return await asyncio.to_thread(self._certificates, NOTHING)
+        try:
+            orders = () if self._orders is None else await self._orders()
+        except StoreError:
+            orders = ()  # names are told of all the same
+        sought = Sought(
+            wanted=self._keeper.wanted, troubles=self._keeper.troubles, orders=orders, now=self._now()
+        )
+        return await asyncio.to_thread(self._certificates, sought)
+
+    def _certificates(self, sought: Sought) -> tuple[model.CertificateState, ...]:
+        shelf = () if self._keeper is None else self._keeper.shelf
+        return certificates_of(self._compiled, shelf, sought)
 
     def _host(self, host: Host) -> model.HostState:
         name = host.name.decode("ascii")

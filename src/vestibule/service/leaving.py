@@ -1,10 +1,15 @@
-"""What providers are told of people who leave: tokens revoked in the background, their own sign-out page."""
+"""What providers are told of people who leave: tokens revoked, their own sign-out page.
+
+Tokens are revoked in the background. But who leaves waits a moment for it, since many providers end a whole grant with
+one token of it, and give the same grant to who signs in again in that browser: a code that they gave just before would
+be refused (RFC 7009 section 2.1, oidc-provider's `revokeByGrantId`).
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
-from typing import Any, Final
+from collections.abc import Collection, Coroutine, Mapping
+from typing import Any, Final, TypeAlias
 
 from vestibule.core.session import owner_of
 from vestibule.errors import ProviderError
@@ -15,6 +20,10 @@ from vestibule.service.grants import Grants
 
 SIGN_OUT_URL_S: Final = 3.0
 """Longest that a sign-out waits for the provider's metadata."""
+HEARD_S: Final = 1.0
+"""Longest that whoever leaves waits until their tokens are revoked."""
+Telling: TypeAlias = Collection[asyncio.Future[None]]
+"""What providers are being told."""
 
 
 class Leaving:
@@ -56,13 +65,20 @@ class Leaving:
                 return found
         return None
 
-    def revoke(self, tokens: Mapping[str, Tokens | None], now: float, *, for_good: bool = False) -> None:
-        """Have the tokens, by client, revoked in the background where the provider can; `for_good`, consent too."""
+    def revoke(self, tokens: Mapping[str, Tokens | None], now: float, *, for_good: bool = False) -> Telling:
+        """Have the tokens, by client, revoked in the background where the provider can; `for_good`, consent too.
+
+        What has been begun, for `heard`.
+        """
+        begun = []
         for name, held in tokens.items():
             provider = self._providers.get(name)
             if provider is not None and held is not None:
                 flow = provider.revoke(held, now, for_good=for_good)
-                self._spawn(self._try(flow, name, trusted=provider.is_trusted), f"revoke at {name}")
+                begun.append(
+                    self._spawn(self._try(flow, name, trusted=provider.is_trusted), f"revoke at {name}")
+                )
+        return tuple(begun)
 
     async def close(self) -> None:
         """Wait for revocations under way; each has the fetcher's deadline."""
@@ -75,7 +91,14 @@ class Leaving:
         except ProviderError:
             return
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def heard(begun: Telling) -> None:
+    """Wait until providers have heard it all, but no longer than `HEARD_S`; what takes longer goes on."""
+    if begun:
+        await asyncio.wait(begun, timeout=HEARD_S)

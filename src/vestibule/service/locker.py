@@ -38,11 +38,15 @@ class Locker:
         Threat: a key that leaked, guessed or planted elsewhere: `bound` names host, session or flow.
         """
         key = base64url.encode(self._random(HANDLE_BYTES))
+        await self.keep(kind, key, value, bound=bound, until=until)
+        return key
+
+    async def keep(self, kind: str, key: str, value: msgspec.Struct, *, bound: str, until: float) -> None:
+        """Under a key of ours, what stood there is replaced. Durable."""
         plain = msgspec.json.encode(value, enc_hook=_revealed)
         place = _place(kind, hash_of(key), bound)
         sealed = self._keys.seal(_PURPOSE, plain, aad=place, nonce=self._random(NONCE_BYTES))
         await self._store.park(kind, hash_of(key), sealed, until)
-        return key
 
     async def look(self, kind: str, key: str, wanted: type[T], *, bound: str, now: float) -> T | None:
         """What waits there, and goes on waiting; None for an unknown key, too late, or another `bound`."""

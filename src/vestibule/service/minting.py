@@ -6,11 +6,14 @@ from typing import Final
 
 import msgspec
 
+from vestibule.core import event as names
 from vestibule.core.app_token import Wish
+from vestibule.core.event import Event
 from vestibule.core.route import Host, RouteTable
 from vestibule.errors import ClientError, Invalid
 from vestibule.model import AppToken, Secret, Session
-from vestibule.service.app_tokens import AppTokens
+from vestibule.service.app_tokens import AppTokens, told_of
+from vestibule.service.events import Events
 from vestibule.service.linking import bond
 from vestibule.service.locker import Locker
 from vestibule.service.visit import Visit
@@ -28,8 +31,9 @@ class _Form(msgspec.Struct, frozen=True):
 class Minting:
     """Forms for app tokens. That the person came back from a provider lately, the caller has checked."""
 
-    def __init__(self, locker: Locker, tokens: AppTokens, table: RouteTable) -> None:
+    def __init__(self, locker: Locker, tokens: AppTokens, table: RouteTable, events: Events) -> None:
         self._locker = locker
+        self._events = events
         self.tokens = tokens
         self._table = table
 
@@ -70,7 +74,30 @@ class Minting:
         form = await self._locker.take(_KIND, key, _Form, bound=bond(session), now=visit.now)
         if form is None or form.user_id != session.user_id:
             raise _expired()
-        return await self.tokens.mint(session.user_id, wish, visit.now)
+        token, text = await self.tokens.mint(session.user_id, wish, visit.now)
+        await self._tell(names.APP_TOKEN_CREATED, token, session, "after")
+        return token, text
+
+    async def revoke(self, session: Session, token_id: str) -> None:
+        """End a token of the person's own, at once and everywhere. Raises NotFound."""
+        gone = next((one for one in await self.tokens.of_user(session.user_id) if one.id == token_id), None)
+        await self.tokens.revoke(session.user_id, token_id)
+        if gone is not None:
+            await self._tell(names.APP_TOKEN_REVOKED, gone, session, "before")
+
+    async def _tell(self, action: str, token: AppToken, session: Session, when: str) -> None:
+        """`when`: whether the token was there `before`, or is `after`."""
+        await self._events.tell(
+            Event(
+                id="",
+                at=0.0,
+                action=action,
+                target=f"app token {token.id}",
+                user_id=session.user_id,
+                session_id=session.id,
+                detail={when: told_of(token)},
+            )
+        )
 
 
 def _person(visit: Visit) -> Session:

@@ -167,7 +167,10 @@ class Overview:
 
 def listeners_of(compiled: Compiled) -> tuple[model.ListenerState, ...]:
     """All addresses of the configuration, with what each is for."""
-    hosts = [model.ListenerState(address=str(at), purpose="hosts") for at in compiled.listeners]
+    hosts = [
+        model.ListenerState(address=str(at), purpose="hosts", name=at.scheme if compiled.https else "")
+        for at in (*compiled.listeners, *compiled.https)
+    ]
     edges = [
         model.ListenerState(address=str(at), purpose="edges", name=name)
         for name, listed in (("http", compiled.forward_auth), ("grpc", compiled.forward_auth_grpc))

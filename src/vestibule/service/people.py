@@ -9,7 +9,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
@@ -25,6 +25,7 @@ from vestibule.model import Account, Identity, Invitation, Session, User, Vouche
 from vestibule.protocol import base64url
 from vestibule.protocol.oidc import parse_email
 from vestibule.service.events import because
+from vestibule.service.leaving import Telling, heard
 from vestibule.service.sessions import USER, Sessions
 from vestibule.store import base
 
@@ -37,8 +38,15 @@ _TEXT_MAX_CHARS: Final = 500
 class BeforeEnd(Protocol):
     """Told of a session that is about to end with its user."""
 
-    async def __call__(self, session: Session, now: float, *, for_good: bool) -> None:
-        """Do what is still to be done with it; `for_good`: its user is being deleted."""
+    async def __call__(self, session: Session, now: float, *, for_good: bool) -> Telling:
+        """Do what is still to be done with it; what of that goes on. `for_good`: its user is being deleted."""
+
+
+class Changed(NamedTuple):
+    """A user as they were in the moment of a change, and as they are."""
+
+    before: User
+    after: User
 
 
 class People:
@@ -79,7 +87,10 @@ class People:
         self._standing = standing
 
     def before_end(self, listener: BeforeEnd) -> None:
-        """Have each session given to `listener` that is about to end with its user: its tokens may be revoked."""
+        """Have each session given to `listener` that is about to end with its user: its tokens may be revoked.
+
+        Whoever ends them waits a moment for it (`service.leaving`).
+        """
         self._before_end = listener
 
     # Coming in
@@ -235,13 +246,14 @@ class People:
         name: str | None = None,
         login: str | None = None,
         profile: dict[str, str] | None = None,
-    ) -> User:
+    ) -> Changed:
         """The user with these fields replaced, None leaving one; sign-ins don't overwrite them from then on.
 
         An empty name or login is the provider's again, from the next sign-in. Raises NotFound, Invalid.
         """
         async with self._turn:
-            return await self._update(await self.user(user_id), name, login, profile)
+            before = await self.user(user_id)
+            return Changed(before, await self._update(before, name, login, profile))
 
     async def _update(
         self, user: User, name: str | None, login: str | None, profile: dict[str, str] | None
@@ -261,24 +273,26 @@ class People:
         )
         return await self._save(changed)
 
-    async def set_disabled(self, user_id: str, disabled: bool, now: float) -> User:  # noqa: FBT001 - says which it is in its name
+    async def set_disabled(self, user_id: str, disabled: bool, now: float) -> Changed:  # noqa: FBT001 - says which it is in its name
         """Block or unblock: sessions of before are over either way, at once and everywhere. Raises NotFound."""
-        known = await self._give_up(user_id, now)
+        known, begun = await self._give_up(user_id, now)
         async with self._turn:
             user = await self.user(user_id)
-            saved = await self._save(replace(user, disabled=disabled, valid_from=now))
+            changed = Changed(user, await self._save(replace(user, disabled=disabled, valid_from=now)))
         with because("user_disabled" if disabled else "user_enabled"):
             await self._sessions.end_of(user_id, known)
-        return saved
+        await heard(begun)
+        return changed
 
     async def delete(self, user_id: str, now: float) -> None:
         """Delete user, accounts, sessions and credentials; durable on return. Raises NotFound."""
-        known = await self._give_up(user_id, now, for_good=True)
+        known, begun = await self._give_up(user_id, now, for_good=True)
         # The user first: a sign-in under way then finds nobody to make a session for.
         was_there = await self._store.delete(user_id)
         self._changes.publish(USER, user_id)
         with because("user_deleted"):
             await self._sessions.end_of(user_id, known)
+        await heard(begun)
         if not was_there:
             raise NotFound(f"There is no user {user_id}.")
 
@@ -288,27 +302,33 @@ class People:
 
     async def end_sessions(self, user_id: str, now: float) -> int:
         """Sign the user out everywhere; how many sessions ended."""
-        known = await self._give_up(user_id, now)
+        known, begun = await self._give_up(user_id, now)
         # Also those this store of sessions doesn't have: another cluster's, one that a failed-over Redis brings back.
         async with self._turn:
             user = await self._store.user(user_id)
             if user is not None:
                 await self._save(replace(user, sessions_from=now))
-        return len(await self._sessions.end_of(user_id, known))
+        ended = await self._sessions.end_of(user_id, known)
+        await heard(begun)
+        return len(ended)
 
     async def end_session(self, session: Session, now: float) -> bool:
         """Sign the user out of this one; False when it was over."""
-        if self._before_end is not None:
-            await self._before_end(session, now, for_good=False)
-        return await self._sessions.end(session.id)
+        begun = () if self._before_end is None else await self._before_end(session, now, for_good=False)
+        was_there = await self._sessions.end(session.id)
+        await heard(begun)
+        return was_there
 
-    async def _give_up(self, user_id: str, now: float, *, for_good: bool = False) -> tuple[Session, ...]:
-        """Have it known which sessions are about to end; they."""
+    async def _give_up(
+        self, user_id: str, now: float, *, for_good: bool = False
+    ) -> tuple[tuple[Session, ...], list[asyncio.Future[None]]]:
+        """Have it known which sessions are about to end; they, and what goes on."""
         known = await self._sessions.of_user(user_id)
+        begun: list[asyncio.Future[None]] = []
         if self._before_end is not None:
             for session in known:
-                await self._before_end(session, now, for_good=for_good)
-        return known
+                begun += await self._before_end(session, now, for_good=for_good)
+        return known, begun
 
     async def _save(self, user: User) -> User:
         if not await self._store.save(user):

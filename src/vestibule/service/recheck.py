@@ -189,7 +189,7 @@ class Rechecks:
         own = [one for one in session.identities if owner_of(session, one.client) == session_id]
         if session.parent_id and not own:
             return session
-        if session.made_by and not any(one.client in session.clients for one in own):
+        if session.app or (session.made_by and not any(one.client in session.clients for one in own)):
             return await self._by_word(session)
         try:
             async with asyncio.timeout(HARD_S):
@@ -213,7 +213,7 @@ class Rechecks:
             return await self._failed(session, error)
 
     async def _by_word(self, session: Session) -> Session | None:
-        """What a service made has no credentials to ask with: what was said of the person counts, as for app tokens.
+        """An app's, or what a service made, has no credentials to ask with: what was said of the person counts.
 
         It ends where nobody vouches for the person any more.
         """
@@ -222,7 +222,7 @@ class Rechecks:
         now = self._now()
         clients = {identity.client for identity in session.identities}
         known = await self._listener.known_now(session.user_id, now)
-        found = tuple(replace(one, sid="") for one in known if one.client in clients)
+        found = tuple(_as_came(one, session) for one in known if one.client in clients)
         if not found:
             await self._end(session, ClientError("nobody vouches for them any more", code="not_vouched"))
             return None
@@ -300,6 +300,19 @@ def _looked_at(host: Host) -> tuple[str, ...]:
 def _is_fresh(host: Host) -> bool:
     """Whether a rule of the host looks at what may change without the person."""
     return any(route.policy.is_fresh for route in host.routes.values())
+
+
+def _as_came(identity: Identity, session: Session) -> Identity:
+    """What was said of somebody elsewhere, as this session has it.
+
+    Threat: who signed in elsewhere just now, and by that counts as fresh here, where a fresh sign-in is asked for.
+    """
+    same = (
+        old.signed_in_at
+        for old in session.identities
+        if old.client == identity.client and is_same_person(old, identity)
+    )
+    return replace(identity, sid="", signed_in_at=max(same, default=0.0))
 
 
 def _told(session: Session, *, found: list[Identity], check_at: float) -> Session:

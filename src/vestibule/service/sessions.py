@@ -9,11 +9,13 @@ change returns; a change made elsewhere comes the same way.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
+from typing import Any
 
 from vestibule.core import session as rules
 from vestibule.core.lifetimes import UNBOUNDED, USUAL, Lifetimes, Span, shortest
@@ -26,6 +28,7 @@ from vestibule.service.session_cache import SessionCache
 from vestibule.service.unchanged import UNCONFIRMED_S
 from vestibule.service.witness import Watch, Witness
 from vestibule.store import base
+from vestibule.store.base import Page
 
 SESSION = "session"
 """Kind of change: the session of this permanent id was changed or ended."""
@@ -82,12 +85,22 @@ class Sessions:
         """
         if not rules.is_handle(handle):
             return None
-        # Many requests of one browser at once make one look-up. Who comes after a change was told shares none of before
-        # it; nor, where changes may go untold, one that is old.
+        return await self._shared(("handle", handle), partial(self._load, handle))
+
+    async def load_id(self, session_id: str) -> Session | None:
+        """Like `load`, by permanent id, for who came by something else that stands for the session."""
+        return await self._shared(("id", session_id), partial(self.by_id, session_id))
+
+    async def _shared(
+        self, name: tuple[str, str], look: Callable[[], Coroutine[Any, Any, Session | None]]
+    ) -> Session | None:
+        """What comes of looking, once for many requests of one client at once. `name`: by what, and that itself.
+
+        Who comes after a change was told shares none of before it; nor, where changes may go untold, one that is old.
+        """
         mono = self._mono()
         age = None if self._changes.is_current(mono) else mono // UNCONFIRMED_S
-        key = (handle, self._cache.forgotten, age)
-        return await self._looks.share(key, partial(self._load, handle), name="look session up")
+        return await self._looks.share((name, self._cache.forgotten, age), look, name="look session up")
 
     async def _load(self, handle: str) -> Session | None:
         forgotten, mono = self._cache.forgotten, self._mono()
@@ -245,6 +258,19 @@ class Sessions:
         return tuple(
             children.get(one.id, one) for one in found.values() if not one.parent_id or one.id in children
         )
+
+    async def of_host(self, host: str, page: Page) -> tuple[Session, ...]:
+        """One page of the live sessions that are good for this host, the newest first; as the store has them."""
+        found: list[Session] = []
+        after = page.after
+        while len(found) < page.limit:
+            some = await self._store.of_host(host, Page(after, page.limit), self._now())
+            whole = await asyncio.gather(*map(self._whole, some))
+            found += (one for one in whole if one is not None)
+            if len(some) < page.limit:
+                break
+            after = some[-1].created_at, some[-1].id
+        return tuple(found[: page.limit])
 
     async def beyond(self, user_id: str, keep: str) -> tuple[Session, ...]:
         """The sessions that this person has too many, the longest unseen first; never `keep`, which has just begun.

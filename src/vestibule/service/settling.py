@@ -40,6 +40,10 @@ class Settling:
         self._clients = clients
         self._return_to = return_to
 
+    def begin(self) -> None:
+        """Nothing, where one more sign-in may begin. Raises Crowded."""
+        self._arrivals.crowd.begin()
+
     async def finish(self, visit: Visit, flow: Flow, result: SignedIn, kind: str) -> Finished:
         """Where the browser goes on, with its session. Raises as `Arrivals.settle` does."""
         arrival = Arrival(

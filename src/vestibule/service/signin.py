@@ -32,7 +32,7 @@ from vestibule.service.cookies import Cookies, without_flow, without_session
 from vestibule.service.grants import Grants
 from vestibule.service.handoff import FLOW_TEXTS, Handoffs, leads_away, suffices
 from vestibule.service.hints import passed_on, wants_to_be_kept
-from vestibule.service.leaving import Leaving
+from vestibule.service.leaving import Leaving, Telling, heard
 from vestibule.service.linking import Links
 from vestibule.service.locker import Locker
 from vestibule.service.logout import Logouts
@@ -251,6 +251,7 @@ class SignIn:
         bound: str = "",
     ) -> Begun:
         name, provider = self._login(visit, client)
+        self._settling.begin()
         if provider.keeps and hints.get(provider.keeps):
             self._count_start(network_of(visit.address), visit.now)
         usual_s = freshness.ANY_AGE_S if visit.host.asks_when else None
@@ -402,10 +403,11 @@ class SignIn:
             tokens |= await self._leaving.tokens_of(one)
         await self._arrivals.end(root)
         return_to = f"{visit.site.auth_url or visit.site.base_url + visit.root}{SIGNED_OUT_PATH}"
+        begun = self._leaving.revoke(tokens, visit.now)
         page = await self._leaving.sign_out_url(session, tokens, return_to)
-        self._leaving.revoke(tokens, visit.now)
         if page is not None:
             await self.logouts.along(session, visit.now)
+        await heard(begun)
         return page
 
     def return_to(self, visit: Visit, rd: str) -> str:
@@ -468,13 +470,10 @@ class SignIn:
         tokens = {name: await self._grants.tokens_of(holder, name)}
         if holder == session.parent_id:
             session = await self._sessions.by_id(holder) or session
-        if await self._is_left(session, name):
-            await self._grants.drop(holder, name)
-            self._leaving.revoke(tokens, now)
-            return True
-        await self._arrivals.end(session.id)
-        self._leaving.revoke(tokens, now)
-        return False
+        is_left = await self._is_left(session, name)
+        await (self._grants.drop(holder, name) if is_left else self._arrivals.end(session.id))
+        await heard(self._leaving.revoke(tokens, now))
+        return is_left
 
     async def _is_left(self, session: Session, name: str) -> bool:
         """Take the client out of the session; False where it was the last one."""
@@ -485,9 +484,9 @@ class SignIn:
         left = await self._sessions.update(session.id, lambda s: rules.signed_out_of(s, name) or s)
         return left is not None and rules.signed_out_of(left, name) == left
 
-    async def _give_up(self, session: Session, now: float, *, for_good: bool) -> None:
-        """A session is about to end with its user: no token of it is to stay good."""
-        self._leaving.revoke(await self._leaving.tokens_of(session), now, for_good=for_good)
+    async def _give_up(self, session: Session, now: float, *, for_good: bool) -> Telling:
+        """A session is about to end with its user: no token of it is to stay good. What has been begun."""
+        return self._leaving.revoke(await self._leaving.tokens_of(session), now, for_good=for_good)
 
 
 def _host(visit: Visit) -> str:

@@ -29,6 +29,7 @@ from vestibule.service.events import because
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
 from vestibule.service.sessions import Sessions
+from vestibule.store.base import Page
 
 WRONG_MAX: Final = 600
 """Handles that are none which one service may ask about in a window."""
@@ -130,13 +131,22 @@ class Steward:
         found = await self._sessions.of_user(user_id)
         return tuple(sorted(found, key=place_of, reverse=True))
 
-    async def update(self, session_id: str, change: Change, *, version: int | None, now: float) -> Session:
-        """The session after the change; durable. `version`: the one it must have, None: any.
+    async def of_host(self, host: str, page: Page) -> tuple[Session, ...]:
+        """One page of the live sessions that are good for this, as `Session.host` has it, the newest first."""
+        return await self._sessions.of_host(host, page)
+
+    async def update(
+        self, session_id: str, change: Change, *, version: int | None, now: float
+    ) -> tuple[Session, Session]:
+        """The session as it was when it was changed, and as it is; durable. `version`: that it must have, None: any.
 
         Raises NotFound; Invalid; ClientError 412 `changed` where somebody was faster.
         """
+        before: Session | None = None
 
         def changed(session: Session) -> Session:
+            nonlocal before
+            before = session
             if version is not None and session.version != version:
                 raise ClientError(
                     "the session was changed meanwhile: read it again", code="changed", status=412
@@ -148,10 +158,10 @@ class Steward:
                 session = replace(session, expires_at=change.expires_at)
             return session
 
-        session = await self._sessions.update(session_id, changed)
-        if session is None:
+        after = await self._sessions.update(session_id, changed)
+        if before is None or after is None:
             raise _gone(session_id)
-        return session
+        return before, after
 
     async def end(self, session_id: str, now: float) -> None:
         """End the sign-in it belongs to, everywhere; durable. Raises NotFound.

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, delete, func, insert, or_, select, update
+from sqlalchemy import Row, Select, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from vestibule.errors import StoreError
 from vestibule.model import AppToken
-from vestibule.store.base import Bearer
-from vestibule.store.engine import Engine, changed, store_error
+from vestibule.store.base import Bearer, Page
+from vestibule.store.engine import Engine, changed, paged, store_error
 from vestibule.store.people import USER_COLUMNS, held, user_of_row
 from vestibule.store.tables import APP_TOKENS as TABLE
 from vestibule.store.tables import USERS
@@ -22,6 +22,9 @@ _LISTS: Final = ("prefixes", "methods", "scopes")
 _COLUMNS: Final = tuple(TABLE.c[name] for name in AppToken.__struct_fields__)
 _PREFIX: Final = "token_"
 """Of the token's columns where the user's stand beside them."""
+_WITH_USER: Final[Select[Any]] = select(
+    *(column.label(_PREFIX + column.name) for column in _COLUMNS), *USER_COLUMNS
+).join(USERS, USERS.c.id == TABLE.c.user_id)
 _decode: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
@@ -46,29 +49,25 @@ class AppTokens:
 
     async def by_hash(self, token_hash: bytes, now: float) -> Bearer | None:
         """Ask by the hash's index, with the user."""
-        columns = (column.label(_PREFIX + column.name) for column in _COLUMNS)
-        query = (
-            select(*columns, *USER_COLUMNS)
-            .join(USERS, USERS.c.id == TABLE.c.user_id)
-            .where(
-                TABLE.c.hash == token_hash,
-                TABLE.c.expires_at > now,
-                USERS.c.disabled.is_(False),
-                USERS.c.valid_from <= TABLE.c.created_at,
-            )
+        query = _WITH_USER.where(
+            TABLE.c.hash == token_hash,
+            TABLE.c.expires_at > now,
+            USERS.c.disabled.is_(False),
+            USERS.c.valid_from <= TABLE.c.created_at,
         )
         row = await self._engine.row(query)
-        if row is None:
-            return None
-        values = row._asdict()
-        of_token = {name: values.pop(_PREFIX + name) for name in AppToken.__struct_fields__}
-        return Bearer(_token(of_token), user_of_row(values))
+        return None if row is None else _bearer(row)
 
     async def of_user(self, user_id: str) -> tuple[AppToken, ...]:
         """Ask by the user's index."""
         query = select(*_COLUMNS).where(TABLE.c.user_id == user_id).order_by(TABLE.c.created_at, TABLE.c.id)
         rows: Sequence[Row[Any]] = await self._engine.rows(query)
         return tuple(_token(row._asdict()) for row in rows)
+
+    async def list(self, page: Page) -> tuple[Bearer, ...]:
+        """Read one page by the index of its order, with the users."""
+        query = paged(_WITH_USER, page, TABLE.c.created_at, TABLE.c.id, after=page.after)
+        return tuple(map(_bearer, await self._engine.rows(query)))
 
     async def seen(self, seen: Sequence[tuple[str, float]]) -> None:
         """Update each by the primary key, all in one transaction."""
@@ -96,6 +95,12 @@ class AppTokens:
 def _values(token: AppToken) -> dict[str, Any]:
     values = msgspec.structs.asdict(token)
     return {**values, **{name: msgspec.json.encode(values[name]).decode() for name in _LISTS}}
+
+
+def _bearer(row: Row[Any]) -> Bearer:
+    values = row._asdict()
+    of_token = {name: values.pop(_PREFIX + name) for name in AppToken.__struct_fields__}
+    return Bearer(_token(of_token), user_of_row(values))
 
 
 def _token(values: dict[str, Any]) -> AppToken:

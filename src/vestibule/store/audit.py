@@ -89,6 +89,11 @@ class Audit:
             query = query.where(tuple_(AUDIT.c.at, AUDIT.c.id) < wanted.after)
         return tuple(map(_event, await self._engine.rows(query)))
 
+    async def get(self, event_id: str) -> Event | None:
+        """Ask by the primary key."""
+        row = await self._engine.row(_EVENT.where(AUDIT.c.id == event_id))
+        return None if row is None else _event(row)
+
     async def rows(self, after: int, limit: int, wanted: AuditFilter | None = None) -> tuple[Entry, ...]:
         """Ask by the index of places."""
         query = _ENTRY.where(AUDIT.c.seq > after).order_by(AUDIT.c.seq).limit(limit)

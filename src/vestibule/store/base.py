@@ -83,6 +83,12 @@ class Sessions(Protocol):
     async def by_sid(self, issuer: str, sid: str, now: float) -> tuple[Session, ...]:
         """The live sessions with an identity of this issuer whose `sid` is this one; at most a thousand."""
 
+    async def of_host(self, host: str, page: Page, now: float) -> tuple[Session, ...]:
+        """One page of the live sessions that are good for this host, the newest first: by (created_at, id), backwards.
+
+        Those that were last written by a version without this list aren't in it.
+        """
+
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Set last-seen of many (id, seen_at), never backwards; may be lost in a crash."""
 
@@ -423,6 +429,9 @@ class AppTokens(Protocol):
     async def of_user(self, user_id: str) -> tuple[AppToken, ...]:
         """A user's tokens, the oldest first, those that are good no more, too."""
 
+    async def list(self, page: Page) -> tuple[Bearer, ...]:
+        """One page of all tokens, the oldest first, each with whose it is; those that are good no more, too."""
+
     async def seen(self, seen: Sequence[tuple[str, float]]) -> None:
         """Set last-used of many (id, seen_at), never backwards."""
 
@@ -455,6 +464,9 @@ class Changes(Protocol):
 
         The latter where changes may have been missed: a connection was lost, a process vanished.
         """
+
+    def unsubscribe(self, kind: str, listener: ChangeListener) -> None:
+        """Call it no more; nothing where it was not subscribed."""
 
     def is_current(self, now_mono: float) -> bool:
         """True while a heartbeat arrived within the last second, so that caches are good."""

@@ -81,6 +81,9 @@ class Audit(Protocol):
     async def list(self, wanted: AuditFilter) -> tuple[Event, ...]:
         """One page of the events, the latest first, all filters applied."""
 
+    async def get(self, event_id: str) -> Event | None:
+        """The event of this id, or None."""
+
     async def rows(self, after: int, limit: int, wanted: AuditFilter | None = None) -> tuple[Entry, ...]:
         """At most so many rows behind the one of this number, in the order of the chain; its page is not looked at."""
 

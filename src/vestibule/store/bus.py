@@ -36,6 +36,7 @@ from vestibule.core.seal import KeyRing
 from vestibule.errors import StoreError
 from vestibule.observe.log import Log
 from vestibule.store.base import EVERYTHING, ChangeListener
+from vestibule.store.changes import without
 from vestibule.store.frame import Change, Goodbye, Message, packed, read, written
 from vestibule.store.hearing import Hearing
 
@@ -191,6 +192,10 @@ class Bus:
     def subscribe(self, kind: str, listener: ChangeListener) -> None:
         """Call `listener(key)` for every change of this kind, from now on."""
         self._listeners.setdefault(kind, []).append(listener)
+
+    def unsubscribe(self, kind: str, listener: ChangeListener) -> None:
+        """Call it no more."""
+        without(self._listeners, kind, listener)
 
     def is_current(self, now_mono: float) -> bool:
         """True while a beat was sent less than a second ago that came back, and the stamp was read so lately."""

@@ -14,11 +14,13 @@ import contextlib
 import functools
 import importlib
 import logging
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import aiosqlite
 from sqlalchemy import URL, Column, Connection, Executable, Row, Select, event, literal, select, tuple_
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -156,10 +158,40 @@ def on_postgres(postgres: Postgres, log: Log) -> Engine:
 def on_sqlite(path: Path) -> Engine:
     """The records in this SQLite file, whose tables exist. Opens it at the first use."""
     url = URL.create("sqlite+aiosqlite", database=str(path.absolute()))
-    engine = create_async_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=2, hide_parameters=True)
+    # One writes at a time, the others read. No more than these are ever opened: each is a thread.
+    engine = create_async_engine(
+        url,
+        async_creator=functools.partial(_opened, path),
+        pool_size=3,
+        max_overflow=0,
+        pool_timeout=_BUSY_S,
+        hide_parameters=True,
+    )
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
     return Engine(engine, one_writer=True)
+
+
+class _File(aiosqlite.Connection):
+    """An open file that may be stopped more than once.
+
+    The library's own thread ends at the first stop, and who waits for a second one waits for ever: a task that was
+    cancelled twice while it asked (once by who began it, once by the loop's end) kept the program from ending.
+    """
+
+    _stopping: asyncio.Future[Any] | None = None
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        """Have the thread end; done when it has let go of the file."""
+        if self._stopping is None:
+            self._stopping = super().stop()
+        return self._stopping
+
+
+async def _opened(path: Path) -> aiosqlite.Connection:
+    file = _File(lambda: sqlite3.connect(path.absolute(), timeout=_BUSY_S), iter_chunk_size=64)
+    file._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does it: what hangs must not keep the program
+    return await file
 
 
 def changed(result: Any) -> int:

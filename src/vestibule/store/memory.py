@@ -17,12 +17,20 @@ from vestibule.core.record import Record, Vault
 from vestibule.core.seal import SECRET_BYTES, Key, KeyRing
 from vestibule.errors import StoreError
 from vestibule.model import Session
-from vestibule.store.base import Held, SealedGrant, SigningKeyRow
+from vestibule.store import memory_acme
+from vestibule.store.base import Held, Page, SealedGrant, SigningKeyRow
 from vestibule.store.memory_events import Audit, DeadLetters, Devices, Outbox
-from vestibule.store.memory_records import AdminTokens, AppTokens, IdentityProviders, Invitations, People
+from vestibule.store.memory_records import (
+    AdminTokens,
+    AppTokens,
+    IdentityProviders,
+    Invitations,
+    MachineKeys,
+    People,
+)
 from vestibule.store.revocations import InMemory
 from vestibule.store.rows import all_live_of, held_of, live_of, record_of, renewed, saved, values_of
-from vestibule.store.sealing import Sealing, client_digest, digests_of, is_of, sid_digest, untold
+from vestibule.store.sealing import Sealing, client_digest, digests_of, host_digest, is_of, sid_digest, untold
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -40,6 +48,7 @@ _COLUMNS: Final = (
     "handle",
     "old_handle",
     "old_until",
+    "host_digest",
     "ends_at",
 )
 
@@ -59,6 +68,7 @@ class _Kept(msgspec.Struct):
     handle: bytes
     old_handle: bytes | None
     old_until: float
+    host_digest: bytes
     ends_at: float
     digests: frozenset[bytes]
 
@@ -133,6 +143,14 @@ class Sessions:
         found = [_row(kept) for kept in self._live(now) if digest in kept.digests]
         return tuple(one for one in all_live_of(found, self._sealing, now)[:1000] if is_of(one, issuer, sid))
 
+    async def of_host(self, host: str, page: Page, now: float) -> tuple[Session, ...]:
+        """Look at each."""
+        digest = host_digest(host)
+        found = [_row(kept) for kept in self._live(now) if kept.host_digest == digest]
+        live = sorted(all_live_of(found, self._sealing, now), key=_place, reverse=True)
+        left = [one for one in live if page.after is None or _place(one) < page.after]
+        return tuple(left[: page.limit])
+
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Set last-seen of each, never backwards."""
         for session_id, seen_at in seen:
@@ -185,6 +203,10 @@ class Sessions:
             return True
         user = self._people.kept.get(kept.user_id)
         return user is not None and user.lets_live(kept.created_at)
+
+
+def _place(session: Session) -> tuple[float, str]:
+    return session.created_at, session.id
 
 
 def _row(kept: _Kept) -> tuple[Any, ...]:
@@ -369,6 +391,7 @@ class Store:
         self.app_tokens = AppTokens(self.people)
         self.identity_providers = IdentityProviders()
         self.admin_tokens = AdminTokens()
+        self.machine_keys = MachineKeys()
         self.grants = Grants()
         self.sessions = Sessions(self.grants, self.people, Sealing(vault, unreadable=unreadable))
         self.marks = Marks()
@@ -380,6 +403,10 @@ class Store:
         self.audit = Audit(self.outbox, ring)
         self.dead_letters = DeadLetters(self.outbox)
         self.devices = Devices(self.people)
+        self.acme_accounts = memory_acme.Accounts()
+        self.acme_orders = memory_acme.Orders()
+        self.acme_proofs = memory_acme.Proofs()
+        self.certificates = memory_acme.Certificates()
         self.revocations = InMemory(self.people)
 
     async def close(self) -> None:

@@ -98,6 +98,10 @@ class Audit:
         found = [event for event in map(_event, self.kept) if _is_wanted(event, wanted)]
         return tuple(sorted(found, key=lambda event: (event.at, event.id), reverse=True)[: wanted.limit])
 
+    async def get(self, event_id: str) -> Event | None:
+        """Look at each."""
+        return next((_event(entry) for entry in self.kept if entry.id == event_id), None)
+
     async def rows(self, after: int, limit: int, wanted: AuditFilter | None = None) -> tuple[Entry, ...]:
         """Look at each."""
         behind = (entry for entry in self.kept if entry.seq > after)

@@ -9,7 +9,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from vestibule.errors import StoreError
-from vestibule.model import Account, AdminToken, AppToken, Identity, Invitation, User, Vouched
+from vestibule.model import Account, AdminToken, AppToken, Identity, Invitation, MachineKey, User, Vouched
 from vestibule.store.base import Bearer, Page, ProviderRow
 
 V = TypeVar("V")
@@ -315,6 +315,55 @@ class AdminTokens:
         return self._kept.pop(token_id, None) is not None
 
 
+class MachineKeys:
+    """`store.base.MachineKeys`."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[bytes, MachineKey]] = {}
+
+    async def create(self, key: MachineKey, key_hash: bytes, *, at_most: int) -> bool:
+        """Keep it, unless there are enough."""
+        if key.id in self._kept or any(key_hash == known for known, _ in self._kept.values()):
+            raise _taken(f"machine key {key.id}")
+        theirs = [one for _, one in self._kept.values() if one.machine == key.machine]
+        ended = [one for one in theirs if one.expires_at is not None and one.expires_at <= key.created_at]
+        for one in ended:
+            del self._kept[one.id]
+        if len(theirs) - len(ended) >= at_most:
+            return False
+        self._kept[key.id] = key_hash, key
+        return True
+
+    async def by_hash(self, key_hash: bytes, now: float) -> MachineKey | None:
+        """Look at each."""
+        found = next((key for known, key in self._kept.values() if known == key_hash), None)
+        return found if found is not None and _is_live(found, now) else None
+
+    async def by_id(self, key_id: str, now: float) -> MachineKey | None:
+        """Look it up."""
+        _, found = self._kept.get(key_id, (b"", None))
+        return found if found is not None and _is_live(found, now) else None
+
+    async def list(self) -> tuple[MachineKey, ...]:
+        """Sort them."""
+        keys = (key for _, key in self._kept.values())
+        return tuple(sorted(keys, key=lambda key: (key.created_at, key.id)))
+
+    async def seen(self, key_id: str, now: float) -> None:
+        """Replace it."""
+        if key_id in self._kept:
+            key_hash, key = self._kept[key_id]
+            self._kept[key_id] = key_hash, replace(key, seen_at=now)
+
+    async def delete(self, key_id: str) -> bool:
+        """Forget it."""
+        return self._kept.pop(key_id, None) is not None
+
+
+def _is_live(key: MachineKey, now: float) -> bool:
+    return key.expires_at is None or key.expires_at > now
+
+
 class AppTokens:
     """`store.base.AppTokens`."""
 
@@ -346,6 +395,14 @@ class AppTokens:
         """Sort them."""
         theirs = (token for _, token in self._kept.values() if token.user_id == user_id)
         return tuple(sorted(theirs, key=lambda token: (token.created_at, token.id)))
+
+    async def list(self, page: Page) -> tuple[Bearer, ...]:
+        """Sort them."""
+        by_age = sorted(
+            (token for _, token in self._kept.values()), key=lambda token: (token.created_at, token.id)
+        )
+        left = [one for one in by_age if page.after is None or (one.created_at, one.id) > page.after]
+        return tuple(Bearer(token, self._people.kept[token.user_id]) for token in left[: page.limit])
 
     async def seen(self, seen: Sequence[tuple[str, float]]) -> None:
         """Replace each."""

@@ -8,30 +8,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from vestibule.core.postgres import Postgres
 from vestibule.core.record import Record, Vault
 from vestibule.model import Session
-from vestibule.store.base import Held, SealedGrant, SigningKeyRow
+from vestibule.store.base import Held, Page, SealedGrant, SigningKeyRow
 from vestibule.store.migrations import remote
 from vestibule.store.revocations import InServer
 from vestibule.store.rows import (
     COLUMNS,
     SIGNING_KEYS,
+    Place,
     all_live_of,
     grant_of,
     held_of,
     live_of,
+    page_of_host,
     record_of,
     renewed,
     saved,
     signing_key_of,
     values_of,
 )
-from vestibule.store.sealing import Sealing, client_digest, digests_of, is_of, sid_digest, untold
+from vestibule.store.sealing import Sealing, client_digest, digests_of, host_digest, is_of, sid_digest, untold
 from vestibule.store.server import Server
 
 _STEP: Final = 500
@@ -51,22 +53,27 @@ _BY_HANDLE: Final = f"""
 _OF_DIGEST: Final = "(SELECT session_id FROM session_digests WHERE digest = $1)"
 _BY_DIGEST: Final = f"{_SESSION} AND s.id IN {_OF_DIGEST} LIMIT 1000"
 _OF_USER: Final = _SESSION + "AND s.user_id = $1 ORDER BY s.created_at DESC, s.id LIMIT 1000"
+_OF_HOST: Final = f"""
+    {_SESSION} AND s.host_digest = $1 AND (s.created_at, s.id) < ($3, $4)
+    ORDER BY s.created_at DESC, s.id DESC LIMIT $5
+"""
 _KEPT: Final = f"SELECT {COLUMNS} FROM sessions AS s WHERE id = $1 AND version = $2"  # noqa: S608 - our own names
 _CREATE: Final = """
     WITH made AS (
         INSERT INTO sessions (id, version, seen_at, sealed, user_id, parent_id, created_at, expires_at, idle_s,
-                              handle, old_handle, old_until, ends_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id)
-    INSERT INTO session_digests (digest, session_id) SELECT unnest($14::bytea[]), id FROM made
+                              handle, old_handle, old_until, host_digest, ends_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id)
+    INSERT INTO session_digests (digest, session_id) SELECT unnest($15::bytea[]), id FROM made
 """
 _SAVE: Final = """
     WITH saved AS (
         UPDATE sessions SET version = $2, seen_at = greatest(seen_at, $3), sealed = $4, user_id = $5,
                             parent_id = $6, created_at = $7, expires_at = $8, idle_s = $9, handle = $10,
-                            old_handle = $11, old_until = $12, ends_at = least($8, greatest(seen_at, $3) + $9)
-        WHERE id = $1 AND version = $13 RETURNING id),
-    lost AS (DELETE FROM session_digests USING saved WHERE session_id = saved.id AND digest = ANY($14::bytea[])),
-    won AS (INSERT INTO session_digests (digest, session_id) SELECT unnest($15::bytea[]), id FROM saved
+                            old_handle = $11, old_until = $12, host_digest = $13,
+                            ends_at = least($8, greatest(seen_at, $3) + $9)
+        WHERE id = $1 AND version = $14 RETURNING id),
+    lost AS (DELETE FROM session_digests USING saved WHERE session_id = saved.id AND digest = ANY($15::bytea[])),
+    won AS (INSERT INTO session_digests (digest, session_id) SELECT unnest($16::bytea[]), id FROM saved
             ON CONFLICT DO NOTHING)
     SELECT 1 FROM saved
 """
@@ -230,6 +237,15 @@ class Sessions:
         """Ask by the digest; what the records say counts."""
         rows = await self._server.rows(_BY_DIGEST, sid_digest(issuer, sid), now)
         return tuple(one for one in all_live_of(rows, self._sealing, now) if is_of(one, issuer, sid))
+
+    async def of_host(self, host: str, page: Page, now: float) -> tuple[Session, ...]:
+        """Ask by the index of hosts; what the records say counts."""
+        digest, server = host_digest(host), self._server
+
+        async def ask(before: Place) -> Sequence[Sequence[Any]]:
+            return await server.rows(_OF_HOST, digest, now, *before, page.limit)
+
+        return await page_of_host(host, page, now, self._sealing, ask)
 
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Update all at once; may be lost."""

@@ -1,4 +1,4 @@
-"""All records of one database: people, devices, invitations, identity providers, tokens, what happened.
+"""All records of one database: people, devices, invitations, providers, tokens, what happened, certificates.
 
 Imported by the control plane only, after the listeners are up: SQLAlchemy takes a second.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from vestibule.core.postgres import Postgres
 from vestibule.core.seal import KeyRing
 from vestibule.observe.log import Log
+from vestibule.store import acme
 from vestibule.store.admin_tokens import AdminTokens
 from vestibule.store.app_tokens import AppTokens
 from vestibule.store.audit import Audit, DeadLetters, Outbox
@@ -17,6 +18,7 @@ from vestibule.store.devices import Devices
 from vestibule.store.engine import Engine, on_postgres, on_sqlite
 from vestibule.store.identity_providers import IdentityProviders
 from vestibule.store.invitations import Invitations
+from vestibule.store.machine_keys import MachineKeys
 from vestibule.store.people import People
 
 
@@ -30,10 +32,15 @@ class Records:
         self.identity_providers = IdentityProviders(engine)
         self.admin_tokens = AdminTokens(engine)
         self.app_tokens = AppTokens(engine)
+        self.machine_keys = MachineKeys(engine)
         self.audit = Audit(engine, ring)
         self.outbox = Outbox(engine)
         self.dead_letters = DeadLetters(engine)
         self.devices = Devices(engine)
+        self.acme_accounts = acme.Accounts(engine)
+        self.acme_orders = acme.Orders(engine)
+        self.acme_proofs = acme.Proofs(engine)
+        self.certificates = acme.Certificates(engine)
 
     async def measure(self) -> float | None:
         """Seconds that asking the database for next to nothing takes now; None: there was no answer in time."""

@@ -8,13 +8,14 @@
     h:HASH      the id of the session that has, or had, or was about to have, the handle of this hash
     u:USER      ids of the user's sessions, by when they began
     p:DIGEST    ids of the sessions of one session at a provider
+    o:N:DIGEST  ids of the sessions of one host, by when they began (`SHARDS` of them)
     {e:N}:s     ids of all sessions by when they end, as far as is known (`SHARDS`)
     {e:N}:g     ids of all owners of grants by when the first of these ends
     {m:N} {k:N} {t:N} {l}    marks, what is parked, tries, leases
 
 What belongs to one session stands in one slot, and so does each shard. What must be atomic is a script on one key, in
 shards on two of one slot (while a slot moves from server to server, Redis refuses those where a key is missing). All
-else goes in steps that may break off anywhere. Handles, `u:`, `p:`, `{ID}:c` and `{e:N}` are ways to a
+else goes in steps that may break off anywhere. Handles, `u:`, `p:`, `o:`, `{ID}:c` and `{e:N}` are ways to a
 session, and what counts is what its record says: a way that leads nowhere, or to a session that is another's by now,
 is no harm, and one is taken away only when its session is gone, so that no way is missing to one that lives.
 
@@ -71,6 +72,14 @@ class Keys:
     def sid(self, digest: bytes) -> bytes:
         """Of the ways from a session at a provider."""
         return self.prefix + b"p:" + digest
+
+    def host(self, digest: bytes, session_id: str) -> bytes:
+        """Of the ways from a host, as far as this session's is among them."""
+        return self.hosts(digest)[binascii.crc32(_bytes(session_id)) % SHARDS]
+
+    def hosts(self, digest: bytes) -> list[bytes]:
+        """Of all ways from a host. Threat: one key, on one server, for all who are signed in at a busy one."""
+        return [self.prefix + b"o:%x:" % number + digest for number in range(SHARDS)]
 
     def shard(self, kind: str, member: bytes) -> bytes:
         """Of the shard of this kind that has the member."""

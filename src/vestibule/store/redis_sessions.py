@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import itertools
 import math
 import struct
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -11,7 +13,7 @@ from typing import Final
 from vestibule.core.record import Record
 from vestibule.errors import StoreError
 from vestibule.model import Session
-from vestibule.store.base import Held
+from vestibule.store.base import Held, Page
 from vestibule.store.redis_keys import (
     SHARDS,
     Keys,
@@ -23,7 +25,7 @@ from vestibule.store.redis_keys import (
 )
 from vestibule.store.redis_server import AT_ONCE, Ask, Script, Server
 from vestibule.store.rows import renewed, saved
-from vestibule.store.sealing import Sealing, is_of, sid_digest
+from vestibule.store.sealing import Sealing, host_digest, is_of, sid_digest
 
 _MOST_FOUND: Final = 1000
 _MOST_LOOKED_AT: Final = 4
@@ -174,6 +176,37 @@ class Sessions:
         live = (one for one in found if is_of(one, issuer, sid) and one.is_live(now))
         return tuple(live)[:_MOST_FOUND]
 
+    async def of_host(self, host: str, page: Page, now: float) -> tuple[Session, ...]:
+        """The newest of each part of the ways from the host, in order, as far as records say the same."""
+        ways = self._keys.hosts(host_digest(host))
+        found: list[Session] = []
+        before = page.after or (math.inf, "")
+        while len(found) < page.limit:
+            places = await asyncio.gather(*(self._before(way, before, page.limit) for way in ways))
+            newest = sorted(itertools.chain.from_iterable(places), reverse=True)[: page.limit]
+            records = await self._records([session_id for _, session_id in newest], now)
+            theirs = (one.session for one in records if one.session.host == host)
+            found += (one for one in theirs if one.is_live(now))
+            if len(newest) < page.limit:
+                break
+            before = newest[-1]
+        return tuple(sorted(found, key=lambda one: (one.created_at, one.id), reverse=True)[: page.limit])
+
+    async def _before(self, way: bytes, before: tuple[float, str], limit: int) -> list[tuple[float, str]]:
+        """The latest of these ways that are before that place: of those of its very moment, too."""
+        found: list[tuple[float, str]] = []
+        skipped = 0
+        while len(found) < limit:
+            some = await self._server.read(
+                way, "ZREVRANGEBYSCORE", way, repr(before[0]), "-inf", "WITHSCORES", "LIMIT", skipped, limit
+            )
+            places = [(float(at), _text(one)) for one, at in zip(some[::2], some[1::2], strict=True)]
+            found += (place for place in places if place < before)
+            if len(places) < limit:
+                break
+            skipped += limit
+        return found[:limit]
+
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Each by itself; when they end is looked at again by who sweeps."""
         keys = ((self._keys.session(session_id), seen_at) for session_id, seen_at in seen)
@@ -286,6 +319,7 @@ class Sessions:
         if session.parent_id:
             found.append(self._keys.children(session.parent_id))
         sids = {(one.issuer, one.sid) for one in session.identities if one.sid}
+        found.append(self._keys.host(host_digest(session.host), session.id))
         return [*found, *(self._keys.sid(sid_digest(*sid)) for sid in sids)]
 
     def _notes(self, session: Session, before: Session | None = None) -> Iterator[Ask]:

@@ -88,9 +88,10 @@ class Wire(asyncio.Protocol):
         """A connection that is logged in. Raises Broken, and Refused where Redis lets nobody in so."""
         loop = asyncio.get_running_loop()
         name = address.host if login.tls is not None else None
-        wire = cls(loop, CONNECT_S)
+        limit_s = max(CONNECT_S, timeout_s)
+        wire = cls(loop, limit_s)
         try:
-            async with asyncio.timeout(CONNECT_S):
+            async with asyncio.timeout(limit_s):
                 await loop.create_connection(
                     lambda: wire, address.host, address.port, ssl=login.tls, server_hostname=name
                 )

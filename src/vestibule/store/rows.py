@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+import math
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from vestibule.core.record import Record
 from vestibule.model import Session
-from vestibule.store.base import Held, SealedGrant, SigningKeyRow
-from vestibule.store.sealing import Sealing
+from vestibule.store.base import Held, Page, SealedGrant, SigningKeyRow
+from vestibule.store.sealing import Sealing, host_digest
 
 SIGNING_KEYS: Final = "SELECT number, id, sealed, created_at, signs_at FROM signing_keys ORDER BY number"
 
@@ -18,10 +19,12 @@ SIGNING_KEYS: Final = "SELECT number, id, sealed, created_at, signs_at FROM sign
 COLUMNS: Final = """s.id, s.version, s.seen_at, s.sealed, s.user_id, s.parent_id, s.created_at, s.expires_at, s.idle_s,
     s.handle, s.old_handle, s.old_until"""
 """What `record_of` reads."""
+_CREATED_AT: Final = 6
+"""Its place there."""
 
 
 def values_of(record: Record, sealing: Sealing) -> tuple[Any, ...]:
-    """The columns of `COLUMNS`, then ends_at."""
+    """The columns of `COLUMNS`, then host_digest and ends_at."""
     session = record.session
     ends_at = min(session.expires_at, session.seen_at + session.idle_s)
     return (
@@ -30,6 +33,7 @@ def values_of(record: Record, sealing: Sealing) -> tuple[Any, ...]:
         session.seen_at,
         sealing.sealed(record),
         *_copies(record),
+        host_digest(session.host),
         ends_at,
     )
 
@@ -60,6 +64,32 @@ def all_live_of(rows: Iterable[Sequence[Any]], sealing: Sealing, now: float) -> 
     """Those of these rows' sessions that are readable and live."""
     found = (live_of(row, sealing, now) for row in rows)
     return tuple(session for session in found if session is not None)
+
+
+Place: TypeAlias = tuple[float, str]
+"""When a session was made, and its id."""
+
+
+async def page_of_host(
+    host: str,
+    page: Page,
+    now: float,
+    sealing: Sealing,
+    ask: Callable[[Place], Awaitable[Sequence[Sequence[Any]]]],
+) -> tuple[Session, ...]:
+    """A page of a host's live sessions; `ask` gives rows of `COLUMNS` before a place, `page.limit` where there are any.
+
+    What can't be read, or is another host's, makes no page shorter: where one is short, it is the last.
+    """
+    found: list[Session] = []
+    before = page.after or (math.inf, "")
+    while len(found) < page.limit:
+        rows = await ask(before)
+        found += (one for one in all_live_of(rows, sealing, now) if one.host == host)
+        if len(rows) < page.limit:
+            break
+        before = rows[-1][_CREATED_AT], rows[-1][0]
+    return tuple(found[: page.limit])
 
 
 def held_of(row: Sequence[Any], sealing: Sealing, handle_hash: bytes, now: float) -> Held | None:

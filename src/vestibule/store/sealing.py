@@ -76,6 +76,11 @@ def sid_digest(issuer: str, sid: str) -> bytes:
     return _digest("sid", issuer, sid)
 
 
+def host_digest(host: str) -> bytes:
+    """What all sessions that are good for this host have in common."""
+    return _digest("host", host)
+
+
 def is_of(session: Session, issuer: str, sid: str) -> bool:
     """True when one of its identities is of this session at the provider."""
     return any(identity.issuer == issuer and identity.sid == sid for identity in session.identities)

@@ -1,7 +1,8 @@
 """One PostgreSQL database: statements on connections of a pool.
 
 Each statement is a transaction of its own and prepared once a connection. The times here are the outermost: connecting
-and waiting for a free connection 2 s, a statement 5 s (the server itself breaks it off then). How long somebody waits
+(unless the operator gives it more) and waiting for a free connection 2 s, a statement 5 s (the server itself breaks it
+off then). How long somebody waits
 at most, and what happens while the server is away, `store.guard` says. A connection whose statement was given up is
 dropped: an answer that comes late finds nobody.
 """
@@ -135,7 +136,7 @@ def connecting(postgres: Postgres, *, statement_s: float = STATEMENT_S) -> dict[
         "password": postgres.password.reveal() or None,
         "database": postgres.name,
         "ssl": _tls(postgres),
-        "timeout": CONNECT_S,
+        "timeout": max(CONNECT_S, postgres.timeout_s),
         "command_timeout": statement_s + _SILENCE_S,
         "server_settings": {
             "application_name": "vestibule",

@@ -157,6 +157,18 @@ class Sessions:
         """Redis, then the database."""
         return await self._living(await self._kept.by_sid(issuer, sid, now))
 
+    async def of_host(self, host: str, page: base.Page, now: float) -> tuple[Session, ...]:
+        """Redis, then the database; what it says is over makes no page shorter."""
+        found: list[Session] = []
+        after = page.after
+        while len(found) < page.limit:
+            some = await self._kept.of_host(host, base.Page(after, page.limit), now)
+            found += await self._living(some)
+            if len(some) < page.limit:
+                break
+            after = some[-1].created_at, some[-1].id
+        return tuple(found[: page.limit])
+
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Redis alone."""
         await self._kept.touch(seen)

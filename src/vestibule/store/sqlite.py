@@ -18,23 +18,25 @@ import msgspec
 from vestibule.core.record import Record, Vault
 from vestibule.model import Session
 from vestibule.store import migrations
-from vestibule.store.base import Held, SealedGrant, SigningKeyRow
-from vestibule.store.database import Database
+from vestibule.store.base import Held, Page, SealedGrant, SigningKeyRow
+from vestibule.store.database import Database, Row
 from vestibule.store.revocations import InFile
 from vestibule.store.rows import (
     COLUMNS,
     SIGNING_KEYS,
+    Place,
     all_live_of,
     grant_of,
     held_of,
     live_of,
+    page_of_host,
     record_of,
     renewed,
     saved,
     signing_key_of,
     values_of,
 )
-from vestibule.store.sealing import Sealing, client_digest, digests_of, is_of, sid_digest, untold
+from vestibule.store.sealing import Sealing, client_digest, digests_of, host_digest, is_of, sid_digest, untold
 
 _PREFIX: Final = "sqlite:"
 _STEP: Final = 500
@@ -52,19 +54,23 @@ _BY_DIGEST: Final = f"{_SESSION} AND s.id IN {_OF_DIGEST} AND s.ends_at > ?2"
 _KEPT: Final = f"SELECT {COLUMNS} FROM sessions AS s WHERE id = ? AND version = ?"  # noqa: S608 - our own names
 _CREATE: Final = """
     INSERT INTO sessions (id, version, seen_at, sealed, user_id, parent_id, created_at, expires_at, idle_s,
-                          handle, old_handle, old_until, ends_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                          handle, old_handle, old_until, host_digest, ends_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _SAVE: Final = """
     UPDATE sessions SET version = ?2, seen_at = max(seen_at, ?3), sealed = ?4, user_id = ?5, parent_id = ?6,
                         created_at = ?7, expires_at = ?8, idle_s = ?9, handle = ?10, old_handle = ?11,
-                        old_until = ?12, ends_at = min(?8, max(seen_at, ?3) + ?9)
+                        old_until = ?12, host_digest = ?13, ends_at = min(?8, max(seen_at, ?3) + ?9)
     WHERE id = ?1
 """
 _FOUND_BY: Final = "INSERT OR IGNORE INTO session_digests (digest, session_id) VALUES (?, ?)"
 _NOT_FOUND_BY: Final = "DELETE FROM session_digests WHERE digest = ? AND session_id = ?"
 _WITH_DIGEST: Final = "SELECT session_id FROM session_digests WHERE digest = ? LIMIT ?"
 _CHILDREN: Final = "SELECT id FROM sessions WHERE parent_id = ? AND parent_id <> ''"
+_OF_HOST: Final = f"""
+    {_SESSION} AND s.host_digest = ?1 AND s.ends_at > ?2 AND (s.created_at, s.id) < (?3, ?4)
+    ORDER BY s.created_at DESC, s.id DESC LIMIT ?5
+"""
 _OF_USER: Final = _SESSION + "AND s.user_id = ?1 AND s.ends_at > ?2 ORDER BY s.created_at DESC, s.id"
 _TOUCH: Final = """
     UPDATE sessions SET seen_at = ?2, ends_at = min(expires_at, ?2 + idle_s) WHERE id = ?1 AND seen_at < ?2
@@ -197,6 +203,15 @@ class Sessions:
         """Ask by the digest; what the records say counts."""
         rows = await self._database.rows(_BY_DIGEST, (sid_digest(issuer, sid), now), limit=1000)
         return tuple(one for one in all_live_of(rows, self._sealing, now) if is_of(one, issuer, sid))
+
+    async def of_host(self, host: str, page: Page, now: float) -> tuple[Session, ...]:
+        """Ask by the index of hosts, aside; what the records say counts."""
+        digest, database = host_digest(host), self._database
+
+        async def ask(before: Place) -> Sequence[Row]:
+            return await database.rows_aside(_OF_HOST, (digest, now, *before, page.limit))
+
+        return await page_of_host(host, page, now, self._sealing, ask)
 
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Update all in one write, which alone isn't worth a sync."""

@@ -22,6 +22,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
     false,
     text,
 )
@@ -53,6 +54,9 @@ SESSIONS: Final = Table(
     Column("ends_at", Double, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+    # None: it was written before there was one.
+    Column("host_digest", LargeBinary),
+    Index("ix_sessions_host_digest", "host_digest", "created_at", "id"),
     Index(None, "old_handle"),
     Index(None, "user_id"),
     Index(None, "ends_at"),
@@ -186,7 +190,23 @@ APP_TOKENS: Final = Table(
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False, index=True),
     Column("seen_at", Double),
+    Index("ix_app_tokens_created_at", "created_at", "id"),
 )
+
+MACHINE_KEYS: Final = Table(
+    "machine_keys",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("machine", Text, nullable=False),
+    Column("slot", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("seen_at", Double),
+    UniqueConstraint("machine", "slot"),
+)
+"""A machine has so many keys as there are slots: of two who make the last one at once, one fails."""
 
 INVITATIONS: Final = Table(
     "invitations",
@@ -319,4 +339,47 @@ SIGNING_KEYS: Final = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("signs_at", Double, nullable=False),
+)
+
+ACME_ACCOUNTS: Final = Table(
+    "acme_accounts",
+    METADATA,
+    Column("directory", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("rests_until", Double, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+)
+
+ACME_ORDERS: Final = Table(
+    "acme_orders",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("next_at", Double, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("failed_at", Double, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+)
+
+ACME_PROOFS: Final = Table(
+    "acme_proofs",
+    METADATA,
+    Column("token", Text, primary_key=True),
+    Column("name", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+)
+
+CERTIFICATES: Final = Table(
+    "certificates",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("not_after_at", Double, nullable=False),
+    Column("renew_at", Double, nullable=False),
+    Column("ask_at", Double, nullable=False),
+    Column("fence", BigInteger, nullable=False),
 )

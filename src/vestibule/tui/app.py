@@ -31,6 +31,7 @@ SCREENS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "help": ("vestibule.tui.screens.help", "HelpScreen"),
         "member": ("vestibule.tui.screens.member", "MemberScreen"),
         "providers": ("vestibule.tui.screens.providers", "ProvidersScreen"),
+        "reload": ("vestibule.tui.screens.reload", "ReloadScreen"),
         "session": ("vestibule.tui.screens.session", "SessionScreen"),
         "sessions": ("vestibule.tui.screens.sessions", "SessionsScreen"),
         "state": ("vestibule.tui.screens.state", "StateScreen"),

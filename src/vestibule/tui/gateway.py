@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -13,10 +13,16 @@ import msgspec
 
 from vestibule.admin_client import AdminClient, User
 from vestibule.client import Session, SessionClient
+from vestibule.core.domain import realms_of
+from vestibule.core.person import called
 from vestibule.errors import Invalid, VestibuleError
 
+SESSIONS: Final = 500
+"""How many sessions of a host, and of each domain it is in, are asked for at most."""
 PEOPLE: Final = 200
-"""Of how many people sessions are asked for at most, on the screen of a host."""
+"""How many people are asked for at most, to name whose sessions these are; who comes then stands there by their ID."""
+NAMES: Final = 5000
+"""How many names are remembered."""
 T = TypeVar("T")
 
 
@@ -35,6 +41,8 @@ class Gateway:
         self.admin = admin
         self.sessions = sessions
         self.where = where
+        self._names: dict[str, str] = {}
+        """Who people were when they were asked for."""
 
     async def ask(self, work: Callable[[], T]) -> T:
         """What the work comes to, done in a thread of its own: none of them keeps the program from ending.
@@ -67,39 +75,22 @@ class Gateway:
     def sessions_of(self, user_id: str) -> list[Held]:
         """The sessions of one person, the newest first."""
         person = self._person(user_id)
-        return [Held(session, person) for session in islice(self.sessions.list(user_id), PEOPLE)]
+        return [Held(session, person) for session in islice(self.sessions.list(user_id), SESSIONS)]
 
-    def sessions_at(self, host: str, seen: Iterable[str], nobodys: Iterable[str] = ()) -> list[Held]:
-        """The sessions that are good at a host, those used last first.
-
-        The API lists sessions by person: asked about are those seen in the traffic, and the first that there are.
-        `nobodys`: sessions of the traffic that belong to no account, such as those of a plain `oauth` client.
-        """
-        people = {user.id: _name(user) for user in islice(self.admin.users(), PEOPLE)}
-        for user_id in islice(seen, PEOPLE):
-            if user_id and user_id not in people:
-                people[user_id] = self._person(user_id)
-        found = [
-            Held(session, person)
-            for user_id, person in people.items()
-            for session in self.sessions.list(user_id)
-            if _is_good_at(session, host)
-        ]
-        found += [Held(one, "") for one in map(self._living, islice(nobodys, PEOPLE)) if one is not None]
-        return sorted(found, key=lambda held: held.session.seen_at, reverse=True)
+    def sessions_at(self, host: str) -> list[Held]:
+        """The sessions that are good at a host, the newest of it and of its domains; those used last first."""
+        found = [one for realm in realms_of(host) for one in islice(self.sessions.list(host=realm), SESSIONS)]
+        unknown = {one.user_id for one in found} - self._names.keys()
+        if len(self._names) > NAMES:
+            self._names.clear()
+        self._names.update((user_id, self._person(user_id)) for user_id in islice(unknown, PEOPLE))
+        held = [Held(one, self._names.get(one.user_id, one.user_id)) for one in found]
+        return sorted(held, key=lambda one: one.session.seen_at, reverse=True)
 
     def session(self, session_id: str) -> Held:
         """One session."""
         session = self.sessions.get(session_id)
         return Held(session, self._person(session.user_id))
-
-    def _living(self, session_id: str) -> Session | None:
-        try:
-            return self.sessions.get(session_id)
-        except VestibuleError as error:
-            if error.status == 404:
-                return None
-            raise
 
     def _person(self, user_id: str) -> str:
         try:
@@ -124,9 +115,4 @@ def told(error: Exception) -> str:
 
 
 def _name(user: User) -> str:
-    return user.email or user.login or user.name or user.id
-
-
-def _is_good_at(session: Session, host: str) -> bool:
-    """Theirs, or of the domain that the host is in."""
-    return session.host == host or (session.host.startswith(".") and host.endswith(session.host))
+    return called(user) or user.id

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from rich.cells import cell_len, set_cell_size
 
 _LEVELS = "▁▂▃▄▅▆▇█"
-_UNITS = (("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12))
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -59,24 +58,6 @@ def until(at: datetime | None, now: datetime) -> str:
     if at is None:
         return "not known"
     return f"in {span(at - now)}" if at > now else f"ended {span(now - at)} ago"
-
-
-def milliseconds(took_ms: float) -> str:
-    """`4.2ms`, `312ms`, `4.2s`."""
-    if took_ms >= 9_999.5:
-        return f"{took_ms / 1000:.0f}s"
-    if took_ms >= 999.5:
-        return f"{took_ms / 1000:.1f}s"
-    return f"{took_ms:.0f}ms" if took_ms >= 9.95 else f"{took_ms:.1f}ms"
-
-
-def size(count_bytes: int) -> str:
-    """`812 B`, `4.2 kB`, `71 MB`."""
-    if count_bytes < 1000:
-        return f"{count_bytes} B"
-    unit = next((one for one in _UNITS if count_bytes < 999.5 * one[1]), _UNITS[-1])
-    value = count_bytes / unit[1]
-    return f"{value:.1f} {unit[0]}" if value < 9.95 else f"{value:.0f} {unit[0]}"
 
 
 def count(number: int | None) -> str:

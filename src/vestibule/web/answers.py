@@ -13,9 +13,14 @@ from vestibule.core.route import SIGN_IN_PATH
 from vestibule.errors import ClientError, ProviderRefused, TooManyTries, VestibuleError
 from vestibule.model import RETRY_AFTER_S, Session
 from vestibule.observe.log import Log
+from vestibule.service.authorizing import Authorizing
+from vestibule.service.device_flow import DeviceFlow
 from vestibule.service.devices import Devices
+from vestibule.service.machines import MachineTokens
 from vestibule.service.minting import Minting
+from vestibule.service.native import Native
 from vestibule.service.people import People
+from vestibule.service.registered_apps import RegisteredApps
 from vestibule.service.signin import SignIn
 from vestibule.web.asking import Ask
 from vestibule.web.page import COMMON_HEADERS, Page, with_query
@@ -39,6 +44,11 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     people: People
     minting: Minting
     devices: Devices
+    authorizing: Authorizing
+    device_flow: DeviceFlow
+    machines: MachineTokens
+    native: Native
+    registered: RegisteredApps
     pages: Pages
     log: Log
 
@@ -52,6 +62,13 @@ def redirect(location: str, set_cookies: Iterable[str] = ()) -> Response:
     """Send the browser on with 303: whatever the method was, a GET follows. Spec: RFC 9700 section 4.12."""
     headers = (("location", checked_location(location)), *_REDIRECT_HEADERS)
     return _with_headers(Response(b"", 303), headers, set_cookies)
+
+
+def to_app(location: str) -> Response:
+    """Send the browser on to an app, by its own scheme, too: only to where `core.app.may_redirect` said it may go."""
+    if not (location.isascii() and location.isprintable() and " " not in location):
+        raise VestibuleError(detail="a redirect to an address that can't be one")
+    return _with_headers(Response(b"", 303), (("location", location), *_REDIRECT_HEADERS), ())
 
 
 def checked_location(location: str) -> str:
@@ -82,10 +99,10 @@ def failure(
     else:
         shown = scene or ask.scene(again=_again(ask))
         page = desk.pages.error(status, code, reason=reason, answered=answered, scene=shown)
-    if status == 503:
-        page = page.with_headers(("retry-after", str(RETRY_AFTER_S)))
     if isinstance(error, TooManyTries):
         page = page.with_headers(("retry-after", str(error.retry_after_s)))
+    elif status == 503:
+        page = page.with_headers(("retry-after", str(RETRY_AFTER_S)))
     return answer(page, set_cookies)
 
 

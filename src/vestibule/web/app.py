@@ -18,28 +18,41 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
+from vestibule.core.app import RESOURCE_PATH, SERVER_PATH
 from vestibule.errors import BadRequest, ClientError, VestibuleError
 from vestibule.observe.log import Log
+from vestibule.service.authorizing import Authorizing
+from vestibule.service.device_flow import DeviceFlow
 from vestibule.service.devices import Devices
 from vestibule.service.events import acting
+from vestibule.service.machines import MachineTokens
 from vestibule.service.minting import Minting
+from vestibule.service.native import Native
 from vestibule.service.people import People
+from vestibule.service.registered_apps import RegisteredApps
 from vestibule.service.signin import SignIn
 from vestibule.web import (
     account,
+    app_registration,
+    authorize,
     callback,
     compat,
+    device,
     devices,
     domain,
     logout,
+    metadata,
+    registering,
     registration,
     session,
     signin,
     signout,
+    token,
     tokens,
 )
 from vestibule.web.answers import Desk, answer, crash, failure, redirect
 from vestibule.web.asking import Ask, ask_of, check_post
+from vestibule.web.native import REGISTRATION_PATH
 from vestibule.web.page import COMMON_HEADERS
 from vestibule.web.pages import Pages
 
@@ -81,6 +94,18 @@ PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
         "/@/account/signout": {"POST": account.sign_out_all},
         "/@/account/devices/signout": {"POST": devices.sign_out_device},
         "/@/account/devices/signout_others": {"POST": devices.sign_out_others},
+        "/@/authorize": {"GET": authorize.authorize, "POST": authorize.confirm},
+        "/@/token": {"POST": token.token},
+        "/@/revoke": {"POST": token.revoke},
+        "/@/introspect": {"POST": token.introspect},
+        REGISTRATION_PATH: {"POST": registering.register},
+        "/@/device": {"GET": device.device, "POST": device.typed},
+        "/@/device/code": {"POST": device.code},
+        app_registration.REGISTER_PATH: {"POST": app_registration.register},
+        SERVER_PATH: {"GET": metadata.server},
+        f"{SERVER_PATH}/{{below:path}}": {"GET": metadata.server},
+        RESOURCE_PATH: {"GET": metadata.resource},
+        f"{RESOURCE_PATH}/{{below:path}}": {"GET": metadata.resource},
         "/@/static/{name}": {"GET": static},
         "/@{client}/signin": {"GET": signin.client_sign_in},
         "/@{client}/callback": {"GET": callback.callback, "POST": callback.form_post},
@@ -90,21 +115,53 @@ PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
     }
 )
 #: the handlers that get POSTs of other origins: providers send them, and they do nothing but park what came; or, a
-#: logout token, what it says and no cookie
+#: logout token, what it says and no cookie; so do apps
 _ANY_ORIGIN = frozenset(
-    {callback.form_post, callback.registered_form_post, compat.come_back_by_form, logout.back_channel}
+    {
+        callback.form_post,
+        callback.registered_form_post,
+        compat.come_back_by_form,
+        logout.back_channel,
+        token.token,
+        token.revoke,
+        token.introspect,
+        device.code,
+        app_registration.register,
+        registering.register,
+    }
 )
 
 #: what providers ask for
 _PROVIDERS = frozenset({logout.back_channel, logout.front_channel})
 
 
-def build(
-    signin: SignIn, people: People, minting: Minting, remembered: Devices, pages: Pages, *, log: Log
+def build(  # noqa: PLR0917 - at one place
+    signin: SignIn,
+    people: People,
+    minting: Minting,
+    remembered: Devices,
+    authorizing: Authorizing,
+    device_flow: DeviceFlow,
+    machines: MachineTokens,
+    native: Native,
+    registered: RegisteredApps,
+    pages: Pages,
+    *,
+    log: Log,
 ) -> Starlette:
     """The ASGI application. `log` gets one line for every error, with the `id` that the page shows."""
     desk = Desk(
-        signin=signin, people=people, minting=minting, devices=remembered, pages=pages, log=log.of("signin")
+        signin=signin,
+        people=people,
+        minting=minting,
+        devices=remembered,
+        authorizing=authorizing,
+        device_flow=device_flow,
+        machines=machines,
+        native=native,
+        registered=registered,
+        pages=pages,
+        log=log.of("signin"),
     )
     routes = [
         Route(path, _endpoint(desk, handlers), methods=list(handlers), name=path)

@@ -44,6 +44,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     """Of a POST."""
     content_type: str = ""
+    authorization: str = ""
+    """The one value of Authorization sent; empty where there is none, or more than one."""
 
     @property
     def rd(self) -> str:
@@ -72,7 +74,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 def ask_of(request: Request) -> Ask:
     """The request in the form the handlers take. Raises BadRequest for a query that can't be read."""
     headers = request.headers
-    origins = headers.getlist("origin")
+    origins, credentials = headers.getlist("origin"), headers.getlist("authorization")
     return Ask(
         visit=request.scope["state"]["visit"],
         method=request.method,
@@ -89,6 +91,7 @@ def ask_of(request: Request) -> Ask:
         ),
         languages=headers.get("accept-language", ""),
         content_type=headers.get("content-type", ""),
+        authorization=credentials[0] if len(credentials) == 1 else "",
     )
 
 

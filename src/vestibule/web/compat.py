@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_plus, urlencode
 
 from msgspec.structs import replace
@@ -19,12 +19,15 @@ from vestibule.core.compat import CALLBACK, callback_of
 from vestibule.core.known import known_of
 from vestibule.core.route import ACCOUNT_PATH, SIGN_IN_PATH
 from vestibule.errors import BadRequest, ClientError, FlowError
-from vestibule.protocol import cookie
+from vestibule.protocol import cookie, user_code
+from vestibule.protocol.authorization_server import OAuthError, error_body
 from vestibule.web import callback, signin, signout
 from vestibule.web.answers import Desk, answer, problem, redirect
 from vestibule.web.asking import Ask
+from vestibule.web.device import DEVICE_PATH
 from vestibule.web.form import form_of
-from vestibule.web.page import COMMON_HEADERS
+from vestibule.web.page import COMMON_HEADERS, with_query
+from vestibule.web.token import NO_STORE, device_of
 
 TRIES_MAX: Final = 6
 """How often a browser is led on for one destination in a window; who comes once more sees a page."""
@@ -147,6 +150,41 @@ async def success(_desk: Desk, ask: Ask) -> Response:
     return redirect(ACCOUNT_PATH if ask.visit.session is not None else SIGN_IN_PATH)
 
 
+async def device_code(_desk: Desk, ask: Ask) -> Response:
+    """`/device/code?code=`: the page where a code is answered, with the one that a program chose filled in."""
+    code = user_code.chosen(ask.params.get("code", ""))
+    if code is None:
+        raise BadRequest("a code is XXXX-XXXX, capital letters and digits", code="invalid_code")
+    return redirect(with_query(DEVICE_PATH, user_code=code))
+
+
+async def device_token(desk: Desk, ask: Ask) -> Response:
+    """`/device/token?code=`: asked until the person has answered; what is in the way comes with 200, as Nuon has it."""
+    body, status = await _device_token(desk, ask)
+    return answer(desk.pages.json(status, body).with_headers(*NO_STORE))
+
+
+async def _device_token(desk: Desk, ask: Ask) -> tuple[dict[str, Any], int]:
+    code = ask.params.get("code", "")
+    if user_code.chosen(code) is None:
+        return {"error": "invalid_code" if code else "missing_code"}, 400
+    flow, hosts = desk.device_flow, set(desk.authorizing.hosts(ask.visit.host))
+    by_code = [
+        app
+        for app in desk.authorizing.issuing.apps.by_id.values()
+        if "device" in app.grants and app.is_public and hosts.intersection(app.hosts)
+    ]
+    if len(by_code) != 1:
+        # Nothing in Nuon's shape says which app it is.
+        return {"error": "access_denied", "error_description": "not one app alone signs in by a code"}, 200
+    try:
+        issued = await flow.poll_chosen(ask.visit, by_code[0], code, device=device_of(ask))
+    except OAuthError as error:
+        return error_body(error), 200
+    email = next((one.email for one in issued.session.identities if one.email), "")
+    return {"access_token": issued.access_token.reveal(), "token_type": "Bearer", "email": email}, 200
+
+
 def _product(ask: Ask) -> str:
     claim = ask.visit.host.claim(ask.path.encode("ascii"))
     return claim.product if claim is not None else ""
@@ -258,6 +296,8 @@ HANDLERS: Final[Mapping[str, Mapping[str, Handler]]] = {
     "logout": {"GET": logout, "POST": logout},
     "healthcheck": {"GET": healthcheck},
     "success": {"GET": success},
+    "device_code": {"GET": device_code},
+    "device_token": {"GET": device_token},
     CALLBACK: {"GET": come_back, "POST": come_back_by_form},
 }
 

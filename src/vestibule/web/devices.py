@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from vestibule.core.app import is_registered_id
 from vestibule.core.device import Held, KnownDevice, family_of, held_by
 from vestibule.core.event import Event
 from vestibule.core.route import ACCOUNT_PATH, SIGNED_OUT_PATH
@@ -80,7 +81,7 @@ def device_line(desk: Desk, held: Held, session: Session) -> DeviceLine:
     is_this = held.is_of(session)
     leave = Action(href=SIGN_OUT_DEVICE_PATH, label="sign_out", post=True, hidden=(("id", _key(desk, held)),))
     return DeviceLine(
-        browser=family.browser,
+        browser=_app_name(desk, held.session) or family.browser,
         system=family.system,
         address=held.session.device.address,
         hosts=", ".join(held.hosts),
@@ -97,6 +98,7 @@ def described_device(desk: Desk, held: Held, session: Session) -> dict[str, Any]
     family = family_of(held.session.device.user_agent)
     return {
         "id": _key(desk, held),
+        "app": held.session.app,
         "browser": family.browser,
         "system": family.system,
         "address": held.session.device.address,
@@ -132,6 +134,14 @@ def happened(event: Event) -> dict[str, Any]:
         "device": event.device,
         "detail": event.detail,
     }
+
+
+def _app_name(desk: Desk, session: Session) -> str:
+    """What people know the app by whose session it is; empty for a browser's."""
+    if is_registered_id(session.app):
+        return ""  # its ID says nothing, and its name is anybody's word
+    app = desk.authorizing.issuing.apps.by_id.get(session.app)
+    return session.app if app is None else app.name or app.id
 
 
 def _key(desk: Desk, held: Held) -> str:

@@ -32,7 +32,7 @@ from vestibule.core.route import ACCOUNT_PATH, SIGN_IN_PATH, SIGN_OUT_PATH
 from vestibule.core.wording import ENGLISH
 from vestibule.model import Session
 from vestibule.web.assets import STATIC_PATH, load_assets
-from vestibule.web.blocks import Action, Choice, Field, Item
+from vestibule.web.blocks import Action, Choice, Fact, Field, Item
 from vestibule.web.look import Look
 from vestibule.web.page import Page, html_page, json_page, static_page, with_query
 from vestibule.web.texts import TEXTS, Text, known_code
@@ -161,6 +161,10 @@ class Pages:
             ]
         return self.json(status, problem, media_type="application/problem+json").challenged()
 
+    def words(self, scene: Scene, key: str) -> str:
+        """A text in the language of who asks, for programs that show it to people."""
+        return self._look(scene).wording.choose(scene.languages).say(key)
+
     def json(self, status: int, value: Any, *, media_type: str = "application/json") -> Page:
         """Any JSON answer, with the headers of the gateway's answers."""
         return json_page(status, value, media_type=media_type)
@@ -241,6 +245,10 @@ class Pages:
         page = self.page("message.html", scene, name, places=places, actions=actions, reason="", answered="")
         return page.with_headers(("refresh", f"0; url={location}"))
 
+    def to_app(self, scene: Scene, app: str, *, location: str) -> Page:
+        """A page that leads to an app at once, by itself: `location` is one where its answers may go."""
+        return self.onward(scene, "app_given", location=location, app=app)
+
     def message(
         self,
         scene: Scene,
@@ -251,9 +259,13 @@ class Pages:
         reason: str = "",
         answered: str = "",
         decided_by: tuple[str, ...] = (),
+        facts: Iterable[Fact] = (),
         **places: str,
     ) -> Page:
-        """A page that says something and offers ways on; see `page` for `name` and `places`."""
+        """A page that says something and offers ways on; see `page` for `name` and `places`.
+
+        `facts` without a value are left out.
+        """
         return self.page(
             "message.html",
             scene,
@@ -261,6 +273,7 @@ class Pages:
             status=status,
             places=places,
             actions=list(actions),
+            facts=[fact for fact in facts if fact.value],
             reason=reason,
             answered=answered,
             decided_by=[kind for kind in decided_by if f"rule.{kind}" in languages()[ENGLISH].words],

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from vestibule.core.route import ACCOUNT_PATH, SIGN_IN_PATH
 from vestibule.errors import ClientError
 from vestibule.model import Session
+from vestibule.service.linking import is_fresh
 from vestibule.web.answers import Desk, answer, failure, redirect
 from vestibule.web.asking import Ask
 from vestibule.web.form import answers_json
@@ -22,6 +23,16 @@ def person(ask: Ask) -> Session:
     if session is None or not session.user_id:
         raise ClientError("nobody is signed in", code="sign_in_required", status=401)
     return session
+
+
+def is_stale(ask: Ask, session: Session) -> bool:
+    """True where somebody must sign in once more before a program is let in.
+
+    Threat: a page of an app of this host that presses the buttons of ours. At an auth host there is none.
+    """
+    domain = ask.visit.host.domain
+    is_apart = domain is not None and domain.auth == ask.visit.host.name
+    return not is_apart and not is_fresh(session, ask.visit.now)
 
 
 def sign_in_again(desk: Desk, ask: Ask, session: Session, *, rd: str = ACCOUNT_PATH) -> Response:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from vestibule.core import registration as rules
+from vestibule.core.person import called
 from vestibule.core.route import REGISTER_PATH
 from vestibule.errors import VestibuleError
 from vestibule.service.registering import REGISTER_S, Newcomer
@@ -19,12 +20,13 @@ from vestibule.web.form import answers_json, told
 from vestibule.web.page import iso
 
 CANCEL_PATH: Final = f"{REGISTER_PATH}/cancel"
-_WORDS: Final[Mapping[str, str]] = {
+FAULT_WORDS: Final[Mapping[str, str]] = {
     "missing": "form.missing",
     "too_long": "form.too_long",
     "invalid": "form.invalid",
     "not_accepted": "form.not_accepted",
 }
+"""The name of the text for each fault of a field."""
 
 
 async def register(desk: Desk, ask: Ask) -> Response:
@@ -86,14 +88,14 @@ def _form(
         actions=[*links, Action(href=CANCEL_PATH, label="cancel", post=True)],
         leads_to=desk.signin.handoffs.origin_of(ask.visit, newcomer.flow.rd),
         provider=desk.signin.title_of(newcomer.flow.client) or ask.visit.host.title,
-        who=newcomer.identity.email or newcomer.identity.login or newcomer.identity.name,
+        who=called(newcomer.identity),
     )
     return answer(page)
 
 
 def _fields(form: rules.Rules, values: Mapping[str, str], faults: Mapping[str, str]) -> Iterator[Field]:
     def words(name: str) -> str:
-        return _WORDS[faults[name]] if name in faults else ""
+        return FAULT_WORDS[faults[name]] if name in faults else ""
 
     yield Field(
         name=rules.NAME,
@@ -138,7 +140,19 @@ def _fields(form: rules.Rules, values: Mapping[str, str], faults: Mapping[str, s
 def _described(desk: Desk, newcomer: Newcomer, known: Mapping[str, str]) -> dict[str, Any]:
     """The form for programs: what to ask, what is known, until when."""
     form = desk.people.rules
-    fields = [
+    return {
+        "provider": desk.signin.title_of(newcomer.flow.client),
+        "known": {**known, "email": newcomer.identity.email},
+        "fields": fields_of(form),
+        "terms_url": form.terms_url or None,
+        "privacy_url": form.privacy_url or None,
+        "expires_at": iso(newcomer.came_at + REGISTER_S),
+    }
+
+
+def fields_of(form: rules.Rules) -> list[dict[str, Any]]:
+    """What a newcomer is asked, for programs."""
+    fields: list[dict[str, Any]] = [
         {"name": rules.NAME, "required": True, "max_length": rules.NAME_MAX_CHARS},
         {"name": rules.LOGIN, "required": False, "max_length": rules.LOGIN_MAX_CHARS},
         *(
@@ -154,14 +168,7 @@ def _described(desk: Desk, newcomer: Newcomer, known: Mapping[str, str]) -> dict
     ]
     if form.terms_url:
         fields.append({"name": rules.TERMS, "required": True, "type": "boolean"})
-    return {
-        "provider": desk.signin.title_of(newcomer.flow.client),
-        "known": {**known, "email": newcomer.identity.email},
-        "fields": fields,
-        "terms_url": form.terms_url or None,
-        "privacy_url": form.privacy_url or None,
-        "expires_at": iso(newcomer.came_at + REGISTER_S),
-    }
+    return fields
 
 
 def _refused(desk: Desk, ask: Ask, faults: Mapping[str, str]) -> Response:
@@ -170,7 +177,7 @@ def _refused(desk: Desk, ask: Ask, faults: Mapping[str, str]) -> Response:
         422,
         "invalid",
         request_id=ask.visit.request_id,
-        faults={name: _WORDS[code] for name, code in faults.items()},
+        faults={name: FAULT_WORDS[code] for name, code in faults.items()},
     )
     return answer(page)
 

@@ -27,6 +27,14 @@ _CHOICES = (
     Choice(title="Other", href="/@other/signin", client="other"),
 )
 _REMOVE = Action(href="/@/do", label="sign_out", post=True, hidden=(("id", "1"),), danger=True)
+_YES_OR_NO = tuple(
+    Action(href="/@/do", label=label, post=True, hidden=(("answer", label),)) for label in ("allow", "refuse")
+)
+_ASKED = (
+    Fact(label="device_asks.from", value="192.0.2.7"),
+    Fact(label="device_asks.program", value="forum-cli/1"),
+    Fact(label="device_asks.scopes", value="read write"),
+)
 _ITEMS = (
     Item(title="Google", detail="alice@example.com", kind="google", actions=(_REMOVE,)),
     Item(title="GitHub", detail="alice", kind="github", actions=(_REMOVE,)),
@@ -157,6 +165,41 @@ SAMPLES: Mapping[str, Sample] = MappingProxyType(
         "link?": lambda pages, scene: pages.message(
             scene, "link", actions=[_REMOVE], provider="GitHub", account="alice", who="Alice"
         ),
+        "app?": lambda pages, scene: pages.message(
+            scene, "app", actions=_YES_OR_NO, facts=_ASKED[2:], app="Forum", host="forum.example.com"
+        ),
+        "app itself?": lambda pages, scene: pages.message(
+            scene,
+            "app_registered",
+            actions=_YES_OR_NO,
+            facts=_ASKED[2:],
+            app="Forum",
+            host="forum.example.com",
+            redirect="127.0.0.1",
+        ),
+        "app astray": lambda pages, scene: pages.message(
+            scene, "app_astray", actions=[_REMOVE], app="Forum", redirect="forum.example.com"
+        ),
+        "device": lambda pages, scene: pages.form(
+            scene,
+            "device",
+            action="/@/device",
+            fields=[
+                Field(name="user_code", label="device.label", hint="device.example", fault="device.wrong")
+            ],
+            submit="continue",
+        ),
+        "device?": lambda pages, scene: pages.message(
+            scene,
+            "device_asks",
+            actions=_YES_OR_NO,
+            facts=_ASKED,
+            app="Forum",
+            host="forum.example.com",
+        ),
+        "device yes": lambda pages, scene: pages.message(scene, "device_let_in", app="Forum"),
+        "device no": lambda pages, scene: pages.message(scene, "device_refused", app="Forum"),
+        "app": lambda pages, scene: pages.to_app(scene, "Forum", location="https://forum.example.com/app"),
         "list": lambda pages, scene: pages.list(scene, "signed_in", items=_ITEMS, actions=[_REMOVE]),
     }
 )

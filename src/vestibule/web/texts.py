@@ -53,6 +53,7 @@ TEXTS: dict[str, Text] = {
     "unsupported_media_type": Text(415, (_HOME,)),
     "cross_origin": Text(403, (_HOME,)),
     "too_many_tries": Text(429, (_AGAIN,), shows_reason=False),
+    "crowded": Text(503, (_AGAIN,), shows_reason=False),
     # Who may in.
     "sign_in_required": Text(401, (_SIGN_IN,), shows_reason=False),
     "sign_in_too_old": Text(401, (("switch", "sign_in"),), shows_reason=False),
@@ -72,6 +73,9 @@ TEXTS: dict[str, Text] = {
     "registration_expired": Text(400, (("sign_in", "sign_in_again"),), shows_reason=False),
     # One's own account.
     "link_expired": Text(400, (_ACCOUNT,), shows_reason=False),
+    "app_unknown": Text(400, shows_reason=False),
+    "redirect_unknown": Text(400, shows_reason=False),
+    "form_expired": Text(400, shows_reason=False),
     "account_taken": Text(403, (_ACCOUNT,), shows_reason=False),
     "sign_in_again": Text(403, (_SIGN_IN_AGAIN, _ACCOUNT), shows_reason=False),
     "last_account": Text(409, (_ACCOUNT,), shows_reason=False),

@@ -71,7 +71,7 @@ async def revoke(desk: Desk, ask: Ask) -> Response:
     token_id = told(ask).get("id", "")
     if not token_id:
         raise BadRequest("the token to revoke isn't named")
-    await desk.minting.tokens.revoke(session.user_id, token_id)
+    await desk.minting.revoke(session, token_id)
     note(desk, ask, "app_token_revoked", session)
     return back(desk, ask, {"revoked": True})
 

@@ -34,12 +34,32 @@ def test_it_writes_checks_and_serves(run, tmp_path: Path) -> None:
     assert "Register this redirect URL with google: http://localhost:8000/@google/callback\n" in result.stdout
     assert "It listens on 127.0.0.1:8000, for this machine alone\n" in result.stdout
     assert "good: 1 host, 0 routes, 1 identity client, 0 calling interfaces\n" in result.stdout
-    assert became == [[sys.executable, sys.executable, "-m", "vestibule", "serve", "vestibule.hcl"]]
+    assert became == [[sys.executable, sys.executable, "-P", "-m", "vestibule", "serve", "vestibule.hcl"]]
     assert "hidden" not in result.output
 
 
-def test_with_a_name_an_edge_must_speak_tls(run) -> None:
-    result, _ = run("app.example.com", "3000", "--google", "example.com", "--no-serve", environ=_SET)
+def test_with_a_name_a_certificate_is_ordered(run) -> None:
+    arguments = (
+        "app.example.com",
+        "3000",
+        "--google",
+        "example.com",
+        "--email",
+        "ops@example.com",
+        "--no-serve",
+    )
+    result, _ = run(*arguments, environ=_SET)
+    assert (
+        "It listens on 0.0.0.0:80 and 0.0.0.0:443. A certificate for app.example.com is ordered"
+        in result.stdout
+    )
+    assert '  email = "ops@example.com"\n' in result.stdout
+
+
+def test_behind_an_edge_that_must_speak_tls(run) -> None:
+    result, _ = run(
+        "app.example.com", "3000", "--google", "example.com", "--edge", "--no-serve", environ=_SET
+    )
     assert (
         "It listens on 127.0.0.1:8000, for this machine alone: an edge here must speak TLS for app.example.com"
         in result.stdout

@@ -138,9 +138,8 @@ def test_the_token_that_commands_show_is_no_setting(desk: Desk) -> None:
             "VESTIBULE_GATEWAY_HTP",
             "VESTIBULE_GATEWAY_HTP: `gateway` has no attribute `htp`; did you mean `http`?",
         ),
-        ("VESTIBULE_GATEWAY_HTTPS", "VESTIBULE_GATEWAY_HTTPS: `https` is not in this version yet"),
         ("VESTIBULE_GATEWAY_WORKERS", "VESTIBULE_GATEWAY_WORKERS: `workers` is a whole number"),
-        ("VESTIBULE_ACME_EMAIL", "VESTIBULE_ACME_EMAIL: the block `acme` is not in this version yet"),
+        ("VESTIBULE_ACME_EMAIL", "VESTIBULE_ACME_EMAIL: is no address"),
         ("VESTIBULE_ADMIN_LISTEN", "VESTIBULE_ADMIN_LISTEN: `x` is no address to listen on"),
     ],
 )

@@ -35,7 +35,37 @@ def load(desk, found: First):
 
 
 def test_in_front_of_one_app_behind_google_it_is_a_few_lines() -> None:
-    found = first("app.example.com", "3000", [_GOOGLE])
+    found = first("app.example.com", "3000", [_GOOGLE], email="ops@example.com")
+    assert found.text == (
+        "gateway {\n"
+        '  http  = ["0.0.0.0:80"]\n'
+        '  https = ["0.0.0.0:443"]\n'
+        "}\n"
+        "\n"
+        "acme {\n"
+        '  email = "ops@example.com"\n'
+        "}\n"
+        "\n"
+        'provider "google" {\n'
+        '  client_id     = "${env("GOOGLE_CLIENT_ID")}"\n'
+        '  client_secret = "${env("GOOGLE_CLIENT_SECRET")}"\n'
+        "}\n"
+        "\n"
+        'host "app.example.com" {\n'
+        '  backend = "localhost:3000"\n'
+        '  sign_in = ["google"]\n'
+        "\n"
+        "  access {\n"
+        '    allow = ["email:you@gmail.com"]\n'
+        "  }\n"
+        "}\n"
+    )
+    assert found.redirect_urls == (("google", "https://app.example.com/@google/callback"),)
+    assert (found.listen, found.edge, found.ordered) == (("0.0.0.0:80", "0.0.0.0:443"), "", "app.example.com")
+
+
+def test_behind_an_edge_it_listens_for_this_machine_alone() -> None:
+    found = first("app.example.com", "3000", [_GOOGLE], has_edge=True)
     assert found.text == (
         "gateway {\n"
         '  http            = ["127.0.0.1:8000"]\n'
@@ -59,35 +89,55 @@ def test_in_front_of_one_app_behind_google_it_is_a_few_lines() -> None:
     )
     assert found.redirect_urls == (("google", "https://app.example.com/@google/callback"),)
     assert found.variables == ("GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET")
-    assert (found.listen, found.edge) == ("127.0.0.1:8000", "app.example.com")
+    assert (found.listen, found.edge, found.ordered) == (("127.0.0.1:8000",), "app.example.com", "")
 
 
 @pytest.mark.parametrize(
-    ("host", "redirect_url", "listen", "edge"),
+    ("host", "redirect_url", "listen"),
     [
-        ("localhost", "http://localhost:8000/@google/callback", "127.0.0.1:8000", ""),
-        ("localhost:9000", "http://localhost:9000/@google/callback", "127.0.0.1:9000", ""),
-        ("127.0.0.1", "http://127.0.0.1:8000/@google/callback", "127.0.0.1:8000", ""),
-        ("http://localhost:9000/", "http://localhost:9000/@google/callback", "127.0.0.1:9000", ""),
-        ("App.Example.com", "https://app.example.com/@google/callback", "127.0.0.1:8000", "app.example.com"),
+        ("localhost", "http://localhost:8000/@google/callback", ("127.0.0.1:8000",)),
+        ("localhost:9000", "http://localhost:9000/@google/callback", ("127.0.0.1:9000",)),
+        ("127.0.0.1", "http://127.0.0.1:8000/@google/callback", ("127.0.0.1:8000",)),
+        ("http://localhost:9000/", "http://localhost:9000/@google/callback", ("127.0.0.1:9000",)),
+        ("App.Example.com", "https://app.example.com/@google/callback", ("0.0.0.0:80", "0.0.0.0:443")),
         (
             "https://app.example.com",
             "https://app.example.com/@google/callback",
-            "127.0.0.1:8000",
-            "app.example.com",
+            ("0.0.0.0:80", "0.0.0.0:443"),
         ),
         (
             "app.example.com:8443",
             "https://app.example.com:8443/@google/callback",
-            "127.0.0.1:8000",
-            "app.example.com",
+            ("0.0.0.0:80", "0.0.0.0:8443"),
         ),
     ],
 )
-def test_people_come_back_to_the_name_they_see(desk, host, redirect_url, listen, edge) -> None:
+def test_people_come_back_to_the_name_they_see(desk, host, redirect_url, listen) -> None:
     found = first(host, "localhost:3000", [_GOOGLE])
     assert found.redirect_urls == (("google", redirect_url),)
-    assert (found.listen, found.edge) == (listen, edge)
+    assert found.listen == listen
+    loaded = load(desk, found)
+    (name, known) = next(iter(loaded.checked.scopes.items()))
+    assert not known.url or f"{known.url}/@google/callback" == redirect_url, name
+
+
+def test_for_a_name_that_nobody_can_own_the_local_authority_vouches(desk) -> None:
+    found = first("app.test", "3000", [_GOOGLE])
+    assert (found.listen, found.ordered, found.own) == (("0.0.0.0:80", "0.0.0.0:443"), "", "app.test")
+    assert "acme" not in found.text
+    load(desk, found)
+
+
+def test_for_a_name_for_which_nobody_vouches_there_is_advice() -> None:
+    with pytest.raises(Unfit, match=r"name it box\.test or box\.internal"):
+        first("box", "3000", [_GOOGLE])
+
+
+@pytest.mark.parametrize("host", ["app.example.com", "app.example.com:8443"])
+def test_behind_an_edge_people_come_back_to_the_name_they_see(desk, host) -> None:
+    found = first(host, "localhost:3000", [_GOOGLE], has_edge=True)
+    assert found.redirect_urls == (("google", f"https://{host}/@google/callback"),)
+    assert (found.listen, found.edge) == (("127.0.0.1:8000",), "app.example.com")
     load(desk, found)
 
 

@@ -79,7 +79,7 @@ def test_both_dialects_of_io_mean_the_same(desk: Desk, text: str) -> None:
     assert (call.title, str(call.listen), str(call.endpoint)) == (
         "Google",
         "127.0.0.1:4848",
-        "https://www.googleapis.com:443",
+        "grpcs://www.googleapis.com:443" if "http2" in text else "https://www.googleapis.com:443",
     )
     assert (call.authority, call.hosts) == ("www.googleapis.com", {"demo.example.com"})
     assert (applied.location, applied.name.lower(), applied.prefix) == (
@@ -94,7 +94,6 @@ def test_both_dialects_of_io_mean_the_same(desk: Desk, text: str) -> None:
 def test_what_has_no_effect_in_ios_dialect_is_told(desk: Desk) -> None:
     assert [warning.partition("`")[2] for warning in desk.warnings(NEWER)] == [
         "license` has no effect here: Vestibule needs none",
-        "protocol` has no effect here: APIs are called by HTTP/1.1",
     ]
 
 

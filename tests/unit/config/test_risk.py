@@ -61,6 +61,7 @@ GROUP = '"group:staff"'
         (host(f'allow = [{GROUP}]\ndeny = ["{BOB}"]', route('methods = ["GET"]\naccess { allow = ["public"] }')), [f"19:19: `public`, but everybody must sign in here, so that it is known whether `{BOB}`"]),
         # routes
         (host(f"allow = [{GROUP}]", route('access { allow = ["public"] }')), ['17:19: `public`: here anybody may write, too, without signing in; methods = ["GET", "HEAD"] in route "/x/"']),
+        (host(f"allow = [{GROUP}]", route('access { allow = ["public"] }'), backend="grpc://x:1"), ["17:19: `public`: here anybody may write, too, without signing in; calls of gRPC are all POST"]),
         (host(f"allow = [{GROUP}]", route('methods = ["GET", "POST"]\naccess { allow = ["public"] }')), ["18:19: `public`: here anybody may write"]),
         (host('allow = ["anyone", "network:10.0.0.0/8"]', route(f"access {{ allow = [{GROUP}] }}")), ["17:18: stands instead of the host's list, so `network:10.0.0.0/8` doesn't hold here; in `all` of the host"]),
         # an edge in front

@@ -14,6 +14,7 @@ from vestibule.config import value
 from vestibule.config.place import Unfit
 from vestibule.config.rule import rule_of
 from vestibule.config.value import KINDS
+from vestibule.core.listener import ListenAddress
 
 
 @pytest.mark.parametrize(
@@ -139,3 +140,49 @@ def test_every_text_is_taken_or_unfit(convert: Callable[[str], Any], text: str) 
 def test_every_scalar_is_taken_or_unfit(convert: Callable[[Any], Any], data: Any) -> None:
     with contextlib.suppress(Unfit):
         convert(data)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("0.0.0.0:80", ListenAddress(host="0.0.0.0", port=80)),
+        ("[::]:80", ListenAddress(host="::", port=80)),
+        ("[::1]:443", ListenAddress(host="::1", port=443)),
+        ("[0:0::1]:443", ListenAddress(host="::1", port=443)),
+        ("localhost:8000", ListenAddress(host="127.0.0.1", port=8000)),
+        ("unix:v.sock", ListenAddress(path="v.sock")),
+        ("unix:/run/v.sock?mode=0660", ListenAddress(path="/run/v.sock", mode=0o660)),
+        (
+            "unix:/run/v.sock?group=www-data&mode=666",
+            ListenAddress(path="/run/v.sock", mode=0o666, owner_group="www-data"),
+        ),
+        ("systemd:web", ListenAddress(systemd="web")),
+        ("systemd:vestibule.socket", ListenAddress(systemd="vestibule.socket")),
+    ],
+)
+def test_an_address_to_listen_on(written: str, expected: ListenAddress) -> None:
+    assert value.listener(written) == expected
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        ":80",
+        "[::1]",
+        "[::1%lo]:80",
+        "127.1:80",
+        "unix:",
+        "unix:v.sock?mode=0999",
+        "unix:v.sock?mode=000",
+        "unix:v.sock?mode=4755",
+        "unix:v.sock?owner=root",
+        "unix:v.sock?group=",
+        "systemd:",
+        "systemd:a:b",
+        "systemd:a b",
+    ],
+)
+def test_no_address_to_listen_on(written: str) -> None:
+    with pytest.raises(Unfit):
+        value.listener(written)

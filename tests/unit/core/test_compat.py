@@ -53,8 +53,10 @@ from vestibule.core.compat import (
         ("nuon", b"/logout", "logout"),
         ("nuon", b"/success", "success"),
         ("nuon", b"/_external-auth-Lw", ""),
-        ("nuon", b"/device/code", ""),
-        ("nuon", b"/device/token", ""),
+        ("nuon", b"/device/code", "device_code"),
+        ("nuon", b"/device/token", "device_token"),
+        ("nuon", b"/device", ""),
+        ("nuon", b"/device/code/approve", ""),
     ],
 )
 def test_each_products_paths_are_its_own_and_nothing_else_is(product: str, path: bytes, what: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vestibule.core.domain import Domain, domain_of, is_within
+from vestibule.core.domain import Domain, domain_of, is_within, realms_of
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,18 @@ def test_the_one_cookie_is_called_as_no_hosts_own_is(cookie: str, secure: bool, 
 
 def test_browsers_share_no_cookie_of_a_name_without_a_dot() -> None:
     assert Domain(name="localhost", auth=b"localhost", shares_cookie=True).cookie_domain == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "realms"),
+    [
+        ("app.example.com", ("app.example.com", ".app.example.com", ".example.com", ".com")),
+        ("localhost", ("localhost", ".localhost")),
+        (".example.com", (".example.com",)),
+        ("", ("",)),
+    ],
+)
+def test_sessions_that_are_good_at_a_host_are_its_own_and_those_of_its_domains(
+    host: str, realms: tuple[str, ...]
+):
+    assert realms_of(host) == realms

@@ -36,9 +36,10 @@ RULES = rules(
     *(f"{kind}:{value}" for kind in ("group", "org", "team", "project", "repo", "role") for value in "mn"),
     *("group:okta/m", "org:GitHub/M", "role:ci/n", "claim:t=1", "claim:t=2", "claim:okta/t=1", "claim:d.e=1"),
     *("user:u1", "user:okta/al", "user:github/al", "token:read", "token:write", "token:ci/read"),
+    *("machine:deploy", "machine:other"),
     *("network:10.0.0.0/8", "network:192.0.2.0/24", "network:2001:db8::/32", "phase-of-moon:full"),
 )
-WEIGHTS = [4 if one.kind in ("public", "anyone", "network", "token") else 1 for one in RULES]
+WEIGHTS = [4 if one.kind in ("public", "anyone", "network", "token", "machine") else 1 for one in RULES]
 ADDRESSES = ("10.1.2.3", "192.0.2.9", "203.0.113.9", "2001:db8::1", "::ffff:10.0.0.1", "", "unknown")
 METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"get")
 
@@ -77,13 +78,15 @@ def some_identity(chance: random.Random) -> Identity:
 
 def some_asker(chance: random.Random) -> Asker:
     scopes = frozenset(chance.sample(("read", "write", "Read"), chance.randint(0, 2)))
+    has_token = chance.random() < 0.2
     return Asker(
         tuple(some_identity(chance) for _ in range(chance.choice((0, 0, 1, 1, 1, 2)))),
         chance.choice(("u1", "u2")),
         chance.choice(ADDRESSES),
-        scopes if chance.random() < 0.2 else None,
+        scopes if has_token else None,
         5000.0,
         chance.choice((0.0, 4000.0, 5000.0, math.inf)),
+        machine=chance.choice(("", "deploy", "nightly")) if has_token else "",
     )
 
 
@@ -265,6 +268,10 @@ AT_HOME = Asker((ADA,), "u1", "10.0.0.7")
         ("token:read", AT_HOME, "fails", "no token"),
         ("token:read", Asker(scopes=frozenset({"read", "admin"})), "holds", "scopes: admin, read"),
         ("anyone", Asker(scopes=frozenset()), "fails", "a token that says nobody's name"),
+        ("machine:ci", Asker(scopes=frozenset(), machine="ci"), "holds", "machine ci"),
+        ("machine:ci", Asker(scopes=frozenset(), machine="cd"), "fails", "machine cd"),
+        ("machine:ci", NOBODY, "fails", "no machine"),
+        ("email:a@x.example", Asker(scopes=frozenset(), machine="ci"), "unknown", "machine ci"),
     ],
 )  # fmt: skip
 def test_a_condition_says_what_it_saw(text: str, who: Asker, verdict: str, saw: str):

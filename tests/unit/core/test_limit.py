@@ -41,3 +41,25 @@ def test_what_is_taken_back_did_not_count():
     limit.take_back("a")
     limit.take_back("a")
     assert len(limit) == 0
+
+
+def test_who_must_wait_is_not_forgotten_for_those_who_came_later():
+    limit = Limit(2, 60.0, keys=10)
+    for key in ("hot", "hot", "hotter", "hotter"):
+        limit.add(key, 100.0)
+    for number in range(1000):
+        limit.add(str(number), 101.0)
+    assert len(limit) == 10
+    assert limit.wait_s("hot", 102.0) > 0
+    assert limit.wait_s("hotter", 102.0) > 0
+    for number in range(10):
+        limit.add(f"late {number}", 160.0)  # their window is over
+    assert limit.wait_s("hot", 159.0) == 0
+
+
+def test_who_was_counted_last_is_known_however_few_are_kept():
+    limit = Limit(2, 60.0, keys=1)
+    for number in range(5):
+        limit.add(str(number), 100.0)
+        limit.add(str(number), 100.0)
+        assert limit.wait_s(str(number), 100.0) > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vestibule.core.person import (
+    called,
     is_another_account,
     is_same_person,
     newcomer,
@@ -204,3 +205,17 @@ def test_of_several_addresses_the_primary_one_counts(
     addresses: list[dict[str, object]], believed: str
 ) -> None:
     assert primary_verified_email(addresses, email_domains=("one.example",)) == believed
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({"email": "a@example.com", "login": "al", "name": "Al"}, "a@example.com"),
+        ({"login": "al", "name": "Al"}, "al"),
+        ({"name": "Al"}, "Al"),
+        ({}, ""),
+    ],
+)
+def test_operators_know_somebody_by_the_first_there_is(known: dict[str, str], said: str):
+    assert called(Identity(client="op", issuer="https://op", subject="1", **known)) == said
+    assert called(User(id="u", created_at=0.0, **known)) == said

@@ -319,6 +319,7 @@ def test_the_lists_together(allow, every, deny, answers, who):
         (ANYONE, (), (403, "no_sign_in")),
         (ANYONE, ("ci",), (401, "token_required")),
         (rule("token", "read", text="token:read"), (), (401, "token_required")),
+        (rule("machine", "deploy", text="machine:deploy"), (), (401, "token_required")),
     ],
 )
 def test_where_nobody_can_sign_in_a_token_is_asked_for_if_one_could_help(allow, issuers, answer):
@@ -369,6 +370,41 @@ def test_scopes_count_where_the_word_of_who_gave_them_does(client, scopes):
     )
     found = asker_of(caller, policy_of(allow=(ANYONE,), sign_in=SIGN_IN), "192.0.2.1")
     assert found == Asker(caller.identities, "u", "192.0.2.1", frozenset(scopes))
+
+
+SCOPED_ROUTE = rule("token", "read")
+
+
+@pytest.mark.parametrize(
+    ("client", "scopes", "answer"),
+    [
+        ("google", {"read"}, Allow),
+        ("google", {"write"}, Deny),
+        ("google", set(), Deny),
+        ("other", {"read"}, Deny),
+        ("google", None, Deny),
+    ],
+    ids=["the scope", "another", "none", "a person who does not count", "a cookie's"],
+)
+def test_a_session_that_came_by_an_access_token_has_its_scopes(client, scopes, answer):
+    session = Session(
+        id="s", host="h", created_at=0, seen_at=0, expires_at=9, idle_s=9, user_id="u", identities=(person(client=client),)
+    )  # fmt: skip
+    policy = policy_of(allow=(SCOPED_ROUTE,), sign_in=SIGN_IN)
+    asker = asker_of(session, policy, "", scopes=None if scopes is None else frozenset(scopes))
+    assert isinstance(decide(policy, GET, asker), answer)
+
+
+@pytest.mark.parametrize(("ago_s", "answer"), [(3599.0, Allow), (3600.0, StepUp)])
+def test_its_sign_in_is_as_old_as_the_persons(ago_s, answer):
+    session = Session(
+        id="s", host="h", created_at=0, seen_at=0, expires_at=9, idle_s=9, user_id="u",
+        identities=(signed_in(ago_s), signed_in(0.0, client="other")),
+    )  # fmt: skip
+    policy = policy_of(allow=(ANYONE,), sign_in=SIGN_IN, max_age_s=3600.0)
+    assert isinstance(
+        decide(policy, GET, asker_of(session, policy, "", NOW, scopes=frozenset({"read"}))), answer
+    )
 
 
 def test_nobody_asks_with_an_address_alone():

@@ -45,6 +45,10 @@ WHOLE = Session(
     attributes={"theme": "dark", "seats": 0, "deep": {"a": [1, None]}},
     is_remembered=True,
     made_by="forum",
+    app="ios",
+    scopes=("read", "write"),
+    rotation=7,
+    rotated_at=NOW - 2.5,
 )
 RECORD = Record(WHOLE, H2, H1, NOW + 60)
 BOX = Vault(RING).sealed(RECORD, nonce=NONCE)
@@ -53,6 +57,11 @@ BOX = Vault(RING).sealed(RECORD, nonce=NONCE)
 def opened(sealed: bytes = BOX, ring: KeyRing = RING, **place) -> Record | None:
     at = {"session_id": "s1", "version": 3, "seen_at": NOW + 5.5} | place
     return Vault(ring).opened(sealed, **at)
+
+
+def test_no_field_of_a_session_is_left_out_here():
+    bare = Session(id="", host="", created_at=0, seen_at=0, expires_at=0, idle_s=0)
+    assert [name for name in Session.__struct_fields__ if getattr(WHOLE, name) == getattr(bare, name)] == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -25,9 +26,11 @@ from vestibule.core.route import (
     joined_by,
     routes_of,
     site_of,
+    urls_of,
     with_callbacks,
 )
 from vestibule.core.rule import Rule
+from vestibule.core.tls import USUAL, Demand
 from vestibule.model import Allow, Asker, Deny, Identity
 from vestibule.protocol import url
 
@@ -89,11 +92,13 @@ def steps_of(work: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
+    gc.disable()  # what others left behind, and is cleared away just now, is no step of ours
     sys.settrace(trace)
     try:
         work()
     finally:
         sys.settrace(before)
+        gc.enable()
     return steps
 
 
@@ -152,6 +157,39 @@ def test_a_host_is_found_by_its_exact_name_only():
 def test_a_site_is_made_of_the_configuration_and_the_listener(base_url, scheme, port, site):
     found = site_of(host(base_url=base_url), scheme, port)
     assert (found.base_url, found.cookie, found.secure) == site
+
+
+BOTH = [("http", 80), ("https", 443)]
+
+
+@pytest.mark.parametrize(
+    ("demand", "base_url", "listeners", "urls"),
+    [
+        pytest.param(None, "", BOTH, ("http://app.example",), id='tls = "off"'),
+        pytest.param(
+            None, "https://app.example", BOTH, ("https://app.example",), id="off, and an edge has its URL"
+        ),
+        pytest.param(
+            None, "http://app.example:81", BOTH, ("http://app.example:81",), id="off, and the URL is plain"
+        ),
+        pytest.param(None, "", [("https", 443)], ("https://app.example",), id="off, and no other listener"),
+        pytest.param(USUAL, "", BOTH, ("http://app.example", "https://app.example"), id="TLS ends here"),
+        pytest.param(
+            USUAL, "https://app.example:8443", BOTH, ("https://app.example:8443",), id="its own URL"
+        ),
+        pytest.param(
+            None,
+            "",
+            [("http", 80), ("http", 8080)],
+            ("http://app.example", "http://app.example:8080"),
+            id="two",
+        ),
+    ],
+)
+def test_urls_are_those_that_lead_there(
+    demand: Demand | None, base_url: str, listeners: list[tuple[str, int]], urls: tuple[str, ...]
+):
+    assert urls_of(replace(host(base_url=base_url), demand=demand), listeners) == urls
 
 
 def test_two_ports_of_one_name_have_cookies_of_their_own():
@@ -328,3 +366,21 @@ def test_a_host_that_takes_more_knows_what_those_are_and_keep() -> None:
     ).hosts[own.name]
     assert joined.kinds == {"okta": "oidc", "google": "google"}
     assert joined.kept_claims == ("team", "floor")
+
+
+@pytest.mark.parametrize(
+    ("path", "is_theirs"),
+    [
+        (b"/.well-known/oauth-protected-resource", True),
+        (b"/.well-known/oauth-protected-resource/mcp", True),
+        (b"/.well-known/oauth-authorization-server/mcp", True),
+        (b"/.well-known/oauth-protected-resources", False),
+        (b"/.well-known/openid-configuration", False),
+        (b"/mcp", False),
+    ],
+)
+def test_a_host_of_mcp_tells_where_tokens_come_from_and_no_other_does(path, is_theirs) -> None:
+    own = frozenset({b"/.well-known/oauth-protected-resource"})
+    named = Host(name=b"a.example", title="", clients={}, mcp=True, own_paths=own)
+    assert is_own(path, named) is is_theirs
+    assert not is_own(path, Host(name=b"a.example", title="", clients={}))

@@ -94,6 +94,24 @@ def test_names(led, said):
     assert told(names.finding_of(led)) == [said]
 
 
+def test_a_name_without_an_address_is_one_fault_and_others_stay():
+    unreached = {"why": "no", "is_reached": False}
+    found = [
+        names.finding_of(Led(name="a.example")),
+        certificates.finding_of(Shown(subject="https://a.example:8443", **unreached), NOW_AT),
+        *edge.findings_of(Seen(host="a.example", url="https://a.example:8443", own=Said(why="no"))),
+        names.finding_of(Led(name="b.example", addresses=("10.0.0.1",))),
+        certificates.finding_of(Shown(subject="https://b.example", **unreached), NOW_AT),
+    ]
+    assert told(names.told_once(found)) == [
+        "fail name_unresolved",
+        "skip edge_unresolved",
+        "skip edge_unresolved",
+        "ok name_here",
+        "fail edge_unreached",
+    ]
+
+
 @pytest.mark.parametrize(
     ("shown", "said"),
     [

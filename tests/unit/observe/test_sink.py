@@ -104,6 +104,19 @@ def test_nobody_waits_for_a_sink_that_takes_nothing(queue: Queue, taker: Taker):
     assert not queue._is_late
 
 
+def test_who_is_urgent_is_waited_for_again_once_a_sink_has_caught_up(queue: Queue, taker: Taker):
+    taker.gate.clear()
+    queue.put("a", 10, is_urgent=True)
+    assert taker.asked.wait(LONG_S)
+    queue.put("b", 10, is_urgent=True)
+    assert queue._is_late  # one that isn't waited for says nothing of how late the sink is
+    taker.gate.set()
+    queue.flush(LONG_S)
+    queue.put("c", 10, is_urgent=True)
+    assert taker.lines == ["a", "b", "c"]
+    assert not queue._is_late
+
+
 def test_bytes_that_are_taken_in_pieces_are_all_there(queue: Queue, taker: Taker):
     taker.most = 3
     queue.put("a long line", 10, is_urgent=True)
@@ -155,6 +168,25 @@ def test_before_a_fork_all_is_written_and_the_thread_is_gone(queue: Queue, taker
     queue.before_fork()
     assert taker.lines == ["a"]
     assert queue._thread is None
+    queue.put("b", 10, is_urgent=True)
+    queue.flush(LONG_S)
+    assert taker.lines == ["a", "b"]
+
+
+def test_where_no_thread_can_begin_what_waits_is_written_later(queue: Queue, taker: Taker, monkeypatch):
+    """The system has no room for a thread, or for a process: who says so must not fail by saying it."""
+
+    def full(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as without_room:
+        without_room.setattr(threading.Thread, "start", full)
+        queue.put("a", 10, is_urgent=True)
+        queue.flush(LONG_S)
+        queue.before_fork()
+        assert taker.lines == []
+    queue.flush(LONG_S)
+    assert taker.lines == ["a"]
     queue.put("b", 10, is_urgent=True)
     queue.flush(LONG_S)
     assert taker.lines == ["a", "b"]

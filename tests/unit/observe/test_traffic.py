@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from vestibule.observe.traffic import RING_REQUESTS, Kind, Record, Traffic
 
 
@@ -43,3 +45,28 @@ def test_whoever_wants_to_is_told_of_each_from_then_on():
     traffic.add(record(201))
     assert [kept.status for kept in one] == [200, 201]
     assert [kept.status for kept in other] == [201]
+
+
+@pytest.mark.parametrize(
+    ("status", "backend_s", "is_denial"),
+    [
+        (401, 0.0, True),
+        (403, 0.0, True),
+        (403, 0.01, False),
+        (404, 0.0, False),
+        (200, 0.0, False),
+        (0, 0.0, False),
+    ],
+)
+def test_a_denial_is_what_the_gateway_itself_refused(status: int, backend_s: float, is_denial: bool):
+    record = Record(
+        at=1.0,
+        kind=Kind.HOST,
+        name=b"a",
+        method=b"GET",
+        path=b"/",
+        status=status,
+        took_s=0.0,
+        backend_s=backend_s,
+    )
+    assert record.is_denial is is_denial

@@ -11,11 +11,13 @@ from vestibule.errors import BackendError, BadRequest
 from vestibule.protocol import h1, h1_answer, headers
 from vestibule.protocol.h1 import (
     HeadCheck,
+    check_partial_head,
     fields_bytes,
     parse_request_head,
     request_bytes,
 )
 from vestibule.protocol.h1_answer import parse_answer_head
+from vestibule.protocol.proxy_protocol import UNTRUSTED
 
 
 def head(*lines: bytes, first: bytes = b"GET /a?b HTTP/1.1", host: bytes = b"Host: app.example"):
@@ -324,3 +326,24 @@ def test_what_could_be_read_in_another_way_is_never_asked_about(wrong):
     """Attack CVE-2021-32637: a malformed address that an authorization endpoint answers with 200."""
     with pytest.raises(BadRequest):
         about(**wrong)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"PROXY TCP4 203.0.113.7 192.0.2.80 5000 80\r\n", b"\x00\r\nQUIT\n\x21\x11\x00\x0c" + bytes(12)],
+    ids=["version 1", "version 2, without the empty lines before it"],
+)
+def test_a_proxy_header_of_somebody_who_may_not_send_one_is_told_to_the_log(header):
+    with pytest.raises(BadRequest) as told:
+        parse_request_head(header + b"GET / HTTP/1.1\r\nHost: a")
+    assert (told.value.detail, told.value.code) == (UNTRUSTED, "bad_request_line")
+    assert "PROXY" not in told.value.message
+    with pytest.raises(BadRequest) as plain:
+        parse_request_head(b"PROXYING\r\nHost: a")
+    assert plain.value.detail == ""
+
+
+def test_half_of_a_binary_one_is_told_to_the_log():
+    with pytest.raises(BadRequest) as told:
+        check_partial_head(b"\x00\r\nQUIT\n\x21")
+    assert told.value.detail == UNTRUSTED

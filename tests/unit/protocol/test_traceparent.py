@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from vestibule.protocol.h1 import parse_request_head
-from vestibule.protocol.traceparent import MADE_CHARS, Span, begun, span_of
+from vestibule.protocol.traceparent import MADE_BYTES, Span, begun, span_of
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
 GOOD = f"traceparent: 00-{TRACE}-{PARENT}-01".encode()
-RANDOM = "12" * (MADE_CHARS // 2)
+RANDOM = "12" * MADE_BYTES
 MADE = Span(RANDOM, "", f"traceparent: 00-{'12' * 16}-{'12' * 8}-01".encode())
 
 
@@ -21,7 +21,7 @@ def test_a_trace_goes_on_and_the_gateway_is_the_parent_of_what_comes_next():
 
 def test_a_trace_begins_where_none_is_named():
     assert span_of([], RANDOM) == MADE
-    assert begun(RANDOM) == MADE.lines
+    assert begun(bytes.fromhex(RANDOM)) == MADE.lines
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The WebSocket handshake: a tunnel opens only when both sides mean it."""
+"""The WebSocket handshake: a tunnel opens only when both sides mean it; and where frames end."""
 
 from __future__ import annotations
 
@@ -132,3 +132,59 @@ def test_upgrade_words_are_compared_without_case() -> None:
 )
 def test_origins(*, origin: bytes, base_url: str, own: bool) -> None:
     assert websocket.is_own_origin(origin, base_url, frozenset({"https://friend.example"})) is own
+
+
+# -- frames ----------------------------------------------------------------------------------------------------------
+
+FRAMES = {
+    "empty": b"\x81\x00",
+    "short": b"\x81\x03abc",
+    "masked": b"\x82\x83mask" + b"xyz",
+    "two bytes of length": b"\x82\x7e\x01\x00" + b"q" * 256,
+    "eight bytes of length": b"\x82\x7f" + (70_000).to_bytes(8, "big") + b"w" * 70_000,
+    "masked and long": b"\x82\xfe\x00\x80mask" + b"e" * 128,
+    "ping": b"\x89\x01p",
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+def test_a_frame_ends_where_its_head_says(frame: bytes) -> None:
+    for cut in {*range(min(len(frame), 16)), len(frame) - 1}:
+        frames = websocket.Frames()
+        frames.follow(frame[:cut])
+        assert frames.is_between is (cut == 0)
+        assert frames.follow_to_end(frame[cut:] + b"\x81") == len(frame) - cut
+        assert frames.is_between
+
+
+@given(
+    st.lists(st.sampled_from(sorted(FRAMES)), min_size=1, max_size=6),
+    st.lists(st.integers(1, 400), max_size=30),
+)
+def test_however_frames_are_cut_their_ends_are_known(names: list[str], cuts: list[int]) -> None:
+    data = b"".join(FRAMES[name] for name in names)
+    ends = {sum(len(FRAMES[name]) for name in names[:count]) for count in range(len(names) + 1)}
+    frames, at = websocket.Frames(), 0
+    for size in [*cuts, len(data)]:
+        frames.follow(data[at : at + size])
+        at = min(len(data), at + size)
+        assert frames.is_between is (at in ends)
+    assert not frames.has_closed
+
+
+def test_what_goes_on_behind_the_bytes_has_no_end_in_them() -> None:
+    frames = websocket.Frames()
+    frames.follow(b"\x81\x05ab")
+    assert frames.follow_to_end(b"cd") is None
+    assert frames.follow_to_end(b"e\x81\x01x") == 1
+
+
+def test_a_close_frame_says_why_and_is_known_again() -> None:
+    assert websocket.close_frame(websocket.GOING_AWAY) == b"\x88\x02\x03\xe9"
+    masked = websocket.close_frame(websocket.GOING_AWAY, b"\x01\x02\x03\x04")
+    assert masked == b"\x88\x82\x01\x02\x03\x04\x02\xeb"
+    for frame in (websocket.close_frame(1001), masked):
+        frames = websocket.Frames()
+        frames.follow(frame)
+        assert frames.has_closed
+        assert frames.is_between

@@ -10,6 +10,7 @@ from tests.helpers.messages import Message, read_answers
 from tests.helpers.transport import FakeLoop
 from vestibule.errors import BadRequest
 from vestibule.protocol.h1 import HeadCheck
+from vestibule.proxy.capacity import Capacity
 from vestibule.proxy.downstream_h1 import H1Connection, H1Exchange
 from vestibule.proxy.exchange import Exchange, Responder
 
@@ -38,6 +39,9 @@ class Noted(Responder):
 
     def on_gone(self) -> None:
         self.calls.append("gone")
+
+    def on_drain(self) -> None:
+        self.calls.append("drain")
 
     def on_pause(self) -> None:
         self.calls.append("pause")
@@ -88,6 +92,7 @@ class PlainListener:
         self.handler = handler
         self.check = HeadCheck()
         self.draining = False
+        self.capacity = Capacity()
         self.open: set[H1Connection] = set()
         self.tick = loop.time()
 
@@ -145,3 +150,11 @@ def listener(loop: FakeLoop, handler: NotedHandler) -> PlainListener:
 @pytest.fixture
 def client(loop: FakeLoop, listener: PlainListener) -> Client:
     return Client(loop, listener)
+
+
+@pytest.fixture(params=["h1", "h2"])
+def both_downstreams(request, monkeypatch) -> None:
+    """Clients of a `Plane` come by HTTP/1.1, and by HTTP/2: for suites that speak of requests and answers."""
+    from tests.unit.proxy import plane  # noqa: PLC0415 - it stands on this module
+
+    monkeypatch.setattr(plane.Plane, "client_type", plane.DOWNSTREAMS[request.param])

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 
 from tests.helpers.messages import Message, UnreadableError, read_requests
 from tests.helpers.transport import FakeLoop, FakeServer, FakeTransport
+from tests.unit.proxy.client_h2 import H2Client
 from tests.unit.proxy.conftest import Client, PlainListener
 from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, RouteTable, Server, routes_of
@@ -25,6 +26,7 @@ from vestibule.model import Account, Caller, Device, Identity, Session, User
 from vestibule.observe.log import Log
 from vestibule.observe.traffic import Traffic
 from vestibule.protocol.address import Networks
+from vestibule.protocol.websocket import accept_of
 from vestibule.proxy.forward.edges import Edges
 from vestibule.proxy.forward.verdict import Verdicts
 from vestibule.proxy.gateway import Gateway
@@ -40,6 +42,7 @@ from vestibule.store.memory import Store
 PUBLIC = (Rule(kind="public", text="public"),)
 ANYONE = (Rule(kind="anyone", text="anyone"),)
 SERVER = Server(host="127.0.0.1", port=9000)
+DOWNSTREAMS = {"h1": Client, "h2": H2Client}
 RING = KeyRing((Key("k1", b"k" * 32),))
 NOW_AT = 1_800_000_000.0
 
@@ -47,6 +50,13 @@ NOW_AT = 1_800_000_000.0
 def ok(body: bytes = b"", *lines: bytes) -> bytes:
     """A whole answer of a backend."""
     return b"\r\n".join((b"HTTP/1.1 200 OK", *lines, b"Content-Length: %d" % len(body), b"", body))
+
+
+def switched(request: Message) -> bytes:
+    """The answer of a backend that speaks WebSocket to whoever asks for that."""
+    accept = accept_of(request.value(b"sec-websocket-key") or b"")
+    lines = (b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Accept: " + accept, b"", b"")
+    return b"\r\n".join((b"HTTP/1.1 101 Switching Protocols", *lines))
 
 
 class FakeBackend(FakeServer):
@@ -241,6 +251,17 @@ class NoCallers:
     def __init__(self) -> None:
         self.known: dict[bytes, Caller | ClientError] = {}
         self.loaded: set[bytes] = set()
+        self.live_keys: set[str] = set()
+        """Of machines."""
+        self.keys_are_away = False
+
+    def peek_key(self, key_id):
+        return None
+
+    async def load_key(self, key_id, now):
+        if self.keys_are_away:
+            raise StoreError("away")
+        return key_id in self.live_keys
 
     def takes(self, host, authorization):
         return authorization in self.known
@@ -258,6 +279,9 @@ class NoCallers:
 
 
 class Plane:
+    client_type: type[Client | H2Client] = Client
+    """By which protocol clients come."""
+
     def __init__(self, loop: FakeLoop, *, trusted: Iterable[str] = (), hosts: Iterable[Host] = HOSTS) -> None:
         self.loop = loop
         self.at = NOW_AT
@@ -273,7 +297,7 @@ class Plane:
         self.answers = PlainAnswers()
         self.rechecks = NoRechecks()
         self.sessions = Sessions(self.away, self.changes, now=self.now, mono=loop.time)
-        self.lasting = Lasting(self.sessions, self.rechecks)
+        self.lasting = Lasting(self.sessions, self.rechecks, now=self.now)
         table = RouteTable(hosts)
         self.callers = NoCallers()
         self.assertions = Assertions(self.store.signing_keys, RING, self.log, are_wanted=True, now=self.now)
@@ -335,8 +359,8 @@ class Plane:
         self.session = session
         return handle
 
-    def client(self, peer: tuple[str, int] | str = ("192.0.2.7", 40000)) -> Client:
-        return Client(self.loop, self.listener, peer)
+    def client(self, peer: tuple[str, int] | str = ("192.0.2.7", 40000)) -> Client | H2Client:
+        return self.client_type(self.loop, self.listener, peer)
 
     def exchange(
         self, data: bytes, *, peer: tuple[str, int] | str = ("192.0.2.7", 40000), method=b"GET"

@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.proxy.forward.stand import NGINX, TRAEFIK, Stand, code_of
-from tests.unit.proxy.plane import ANYONE, HOSTS, NOW_AT, RING, Plane, host, request, route
+from tests.unit.proxy.plane import ANYONE, HOSTS, NOW_AT, RING, Plane, host, request, route, switched
 from tests.unit.proxy.test_lasting import ENDLESS
-from tests.unit.proxy.test_relay import HANDSHAKE, SWITCH
+from tests.unit.proxy.test_relay import HANDSHAKE
 from tests.unit.proxy.test_serving import OPEN, ROOT
 from vestibule.core import session_token
 from vestibule.core.domain import Domain
@@ -16,6 +16,8 @@ from vestibule.core.route import Backend
 from vestibule.core.rule import Rule
 from vestibule.errors import CredentialRefused
 from vestibule.model import Caller, Identity
+
+pytestmark = pytest.mark.usefixtures("both_downstreams")
 
 NAME = b"phone.example"
 ROOT_ONLY = (Rule(kind="email", value="root@app.example", text="email:root@app.example"),)
@@ -158,7 +160,7 @@ def test_a_store_that_is_away_signs_nobody_out(plane):
 
 
 def test_a_websocket_by_bearer_ends_with_its_session(plane, loop):
-    plane.backend.answers = lambda _request: SWITCH
+    plane.backend.answers = switched
     handle = plane.sign_in(at="phone.example")
     client = plane.client().send(request(b"/ws", bearer(handle), *HANDSHAKE, host=NAME))
     plane.backend.look()

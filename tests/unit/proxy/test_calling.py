@@ -77,10 +77,10 @@ class Api:
         self.grants = FakeGrants()
         applied = applied or (BEARER,)
         fields.setdefault("needs_session", any(isinstance(a.credential, SessionCredential) for a in applied))
+        fields.setdefault("endpoint", Server(host="api.example", port=443, tls=True))
         call = Call(
             id="api",
             listen=ListenAddress(host="127.0.0.1", port=7001),
-            endpoint=Server(host="api.example", port=443, tls=True),
             authority="api.example",
             applied=applied,
             hosts=frozenset({"app.example"}),

@@ -11,6 +11,8 @@ from vestibule.core import session_token
 from vestibule.core.domain import Domain
 from vestibule.model import Device
 
+pytestmark = pytest.mark.usefixtures("both_downstreams")
+
 SHARED = Domain(
     name="hall.example",
     auth=b"auth.hall.example",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.helpers.messages import UnreadableError, read_answers
 from tests.helpers.transport import FakeLoop
 from tests.unit.proxy.conftest import Client, Noted, NotedHandler, PlainListener
+from vestibule.proxy.capacity import Capacity
 from vestibule.proxy.downstream_h1 import LINGER_LIMIT_BYTES, PENDING_LIMIT_BYTES
 
 GET = b"GET /a HTTP/1.1\r\nHost: app.example\r\n\r\n"
@@ -669,6 +670,29 @@ def test_a_pause_asked_for_while_the_first_bytes_are_delivered_holds(loop):
 # -- deadlines ---------------------------------------------------------------------------------------------------
 
 
+def test_empty_lines_behind_a_request_begin_none(loop, client, handler):
+    """They may come with its body: the connection is as idle as without them, and for no longer."""
+    client.send(GET)
+    loop.run(handler.exchanges[0].answer, OK, [], b"")
+    client.transport.clear()
+    for _ in range(7):
+        client.send(b"\r\n", b"\r\n\r\n")
+        assert client.connection.is_idle
+        client.wait(10)
+    assert not client.is_ended
+    client.wait(8)
+    assert client.transport.is_closed
+    assert client.transport.written == b""
+
+
+@pytest.mark.parametrize("pieces", [[b"\r"], [b"\r", b"\n"], [b"\r\n\r"], [b"\r\nG"]], ids=repr)
+def test_what_may_begin_a_request_has_the_time_of_a_head(client, handler, pieces):
+    client.send(*pieces)
+    assert not client.connection.is_idle
+    client.wait(12)
+    assert client.answer().status == 408
+
+
 def test_an_idle_connection_is_closed_without_a_word(client):
     client.wait(74)
     assert not client.is_ended
@@ -702,19 +726,52 @@ def test_a_pipelined_head_has_ten_seconds_too(loop, client, handler):
 
 def test_a_body_that_stalls_is_408(client, handler):
     client.send(POST + b"he")
-    client.wait(33)
+    client.wait(13)
     assert client.answer().status == 408
     assert handler.responders[0].calls[-1] == "gone"
     assert client.is_ended
 
 
+def test_a_body_that_drips_is_408(client, handler):
+    """Threat: who sends a byte now and then holds thousands of backend connections for nothing."""
+    client.send(POST.replace(b"5", b"5000000"))
+    for _ in range(7):
+        client.send(b"x" * 100)
+        client.wait(2)
+    assert client.answer().status == 408
+    assert handler.responders[0].calls[-1] == "gone"
+
+
 def test_a_slow_body_that_goes_on_is_not_cut(client, handler):
+    client.send(POST.replace(b"5", b"81920"))
+    for _ in range(40):
+        client.send(bytes(2048))
+        client.wait(1)
+    assert len(handler.responders[0].body) == 81920
+    assert not client.is_ended
+
+
+def test_a_body_may_drip_where_no_rate_is_asked_for(client, handler, listener):
+    listener.capacity.body_bytes_per_s = 0
     client.send(POST)
     for byte in b"hello":
         client.wait(25)
         client.send(bytes((byte,)))
     assert handler.responders[0].body == b"hello"
     assert not client.is_ended
+
+
+def test_a_body_that_nobody_reads_has_no_rate(loop, client, handler):
+    """A backend that takes nothing for a minute is not the client's fault."""
+    client.send(POST.replace(b"5", b"5000000") + bytes(100))
+    loop.run(handler.exchanges[0].pause_body)
+    client.wait(60)
+    assert not client.is_ended
+    loop.run(handler.exchanges[0].resume_body)
+    client.wait(9)
+    assert not client.is_ended
+    client.wait(4)
+    assert client.answer().status == 408
 
 
 @pytest.mark.parametrize(
@@ -870,16 +927,31 @@ def test_a_broken_off_tunnel_tells_its_responder(loop, client, handler):
 # -- draining ----------------------------------------------------------------------------------------------------
 
 
-def test_draining_closes_what_is_idle_and_lets_answers_end(loop, client, handler):
+def test_draining_lets_answers_end_and_keeps_what_is_idle_for_a_moment(loop, client, handler):
     busy = Client(loop, client.listener).send(GET)
     client.listener.draining = True
     for connection in (client.connection, busy.connection):
         loop.run(connection.drain)
-    assert client.transport.is_closed
+        loop.run(connection.close_idle) if connection is busy.connection else None
+    assert not client.is_ended
     assert not busy.is_ended
     loop.run(handler.exchanges[0].answer, OK, [], b"x")
     assert busy.answer().value(b"connection") == b"close"
     assert busy.is_ended
+    assert "drain" in handler.responders[0].calls
+    loop.run(client.connection.close_idle)
+    assert client.transport.is_closed
+
+
+def test_a_request_that_is_on_its_way_when_the_program_goes_is_answered(loop, client, handler):
+    client.listener.draining = True
+    loop.run(client.connection.drain)
+    client.send(GET[:10])
+    loop.run(client.connection.close_idle)
+    client.send(GET[10:])
+    loop.run(handler.exchanges[0].answer, OK, [], b"x")
+    assert client.answer().value(b"connection") == b"close"
+    assert client.is_ended
 
 
 # -- any split ---------------------------------------------------------------------------------------------------
@@ -951,3 +1023,63 @@ def test_byte_by_byte_gives_the_same_answers():
 
 def test_the_connection_is_an_asyncio_protocol(client):
     assert isinstance(client.connection, asyncio.Protocol)
+
+
+# -- when there is no room ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "goes_on"),
+    [
+        pytest.param(GET, True, id="a page"),
+        pytest.param(POST + b"hello", False, id="a body, of which nothing was read"),
+        pytest.param(GET + GET, False, id="two at once"),
+        pytest.param(GET[:-2] + b"Connection: close\r\n\r\n", False, id="the last one"),
+        pytest.param(GET[:-2] + b"Transfer-Encoding: chunked\r\n\r\n", False, id="a body in pieces"),
+    ],
+)
+def test_a_request_too_many_is_503_and_the_next_one_may_come(listener, client, handler, data, goes_on):
+    listener.capacity = Capacity(requests=1)
+    listener.capacity.begun()
+    client.send(data)
+    answer = client.answer()
+    assert answer.status == 503
+    assert answer.value(b"retry-after") == b"2"
+    assert handler.exchanges == []
+    assert client.is_ended is not goes_on
+    if goes_on:
+        listener.capacity.ended()
+        client.transport.clear()
+        client.send(data)
+        assert len(handler.exchanges) == 1
+
+
+def test_requests_under_way_are_counted_until_they_are_over(loop, listener, client, handler):
+    client.send(GET)
+    assert listener.capacity.requests == 1
+    loop.run(handler.exchanges[0].answer, OK, [], b"")
+    assert listener.capacity.requests == 0
+    client.send(GET)
+    assert listener.capacity.requests == 1
+    loop.run(client.connection.abort)
+    loop.settle()
+    assert listener.capacity.requests == 0
+
+
+def test_a_connection_too_many_takes_the_place_of_the_one_that_is_idle_for_longest(loop, handler):
+    listener = PlainListener(handler, loop)
+    listener.capacity = Capacity(connections=2)
+    listener.capacity.everyone = lambda: (listener.open,)
+    first = Client(loop, listener)
+    first.wait(2)
+    second = Client(loop, listener)
+    second.send(GET)
+    third = Client(loop, listener)
+    loop.settle()
+    assert first.transport.is_closed
+    assert not second.is_ended
+    assert not third.is_ended
+    third.send(GET)
+    fourth = Client(loop, listener)
+    assert fourth.answer().status == 503
+    assert fourth.is_ended

@@ -8,14 +8,18 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.proxy.plane import NOW_AT, RING, Plane, host, ok, request, route
-from tests.unit.proxy.test_relay import HANDSHAKE, SWITCH
+from tests.unit.proxy.client_h2 import H2Client
+from tests.unit.proxy.plane import NOW_AT, RING, Plane, host, ok, request, route, switched
+from tests.unit.proxy.test_relay import HANDSHAKE
 from vestibule.core.handle import open_handle
 from vestibule.core.route import Backend
 from vestibule.errors import ProviderUnavailable
 from vestibule.proxy.view import Views
 
 NAVIGATE = b"Sec-Fetch-Mode: navigate"
+
+
+pytestmark = pytest.mark.usefixtures("both_downstreams")
 
 
 @pytest.fixture
@@ -536,7 +540,8 @@ def test_what_a_trusted_peer_says_of_one_client_is_not_told_of_the_next(loop, pe
 
 def test_a_body_above_the_routes_limit_is_413_before_anything_goes_out(plane):
     answer = plane.exchange(request(b"/small", b"Content-Length: 11", method=b"POST"))
-    assert (answer.status, answer.value(b"connection")) == (413, b"close")
+    assert answer.status == 413
+    assert plane.client_type is H2Client or answer.value(b"connection") == b"close"
     assert plane.backend.connections == []
     assert plane.exchange(request(b"/small", method=b"POST", body=b"x" * 10)).status == 200
 
@@ -555,7 +560,7 @@ def test_a_chunked_body_above_the_limit_breaks_off_at_the_backend(plane):
 
 
 def socket(plane: Plane, handle: str, *lines: bytes):
-    plane.backend.answers = lambda _: SWITCH
+    plane.backend.answers = switched
     client = plane.client().send(request(b"/ws", *HANDSHAKE, *lines, cookie=handle))
     plane.backend.look()
     return client
@@ -596,6 +601,8 @@ def test_a_sign_out_ends_open_websockets_on_both_sides(plane, loop):
     ids=["version", "no key", "short key"],
 )
 def test_a_bad_handshake_never_reaches_the_backend(plane, lines):
+    if plane.client_type is H2Client:
+        lines = (b"Sec-WebSocket-Version: 12",)  # the key is the gateway's own
     answer = plane.get(b"/public", b"Connection: Upgrade", b"Upgrade: websocket", *lines)
     assert answer.status in {400, 426}
     assert plane.backend.connections == []
@@ -641,7 +648,7 @@ def test_a_static_or_built_in_backend_gets_the_same_lines(loop):
     handle = plane.sign_in()
     body = plane.get(b"/a", b"X: y", b"User-Id: evil", cookie=handle).body
     assert b"User-Id: u1" in body
-    assert b"X: y" in body
+    assert b"x: y" in body.lower()
     assert b"evil" not in body
 
 

@@ -10,6 +10,8 @@ from tests.unit.proxy.plane import Plane
 from vestibule.errors import StoreError, VestibuleError
 from vestibule.proxy.health import Health
 
+pytestmark = pytest.mark.usefixtures("both_downstreams")
+
 
 class Switch:
     """What is in the way, if anything."""

@@ -11,7 +11,8 @@ from tests.helpers.transport import FakeLoop, FakeServer
 from vestibule.core.route import Backend, Server, Trust
 from vestibule.errors import BackendError
 from vestibule.model import Secret
-from vestibule.proxy.pool import DOWN_FIRST_S, IDLE_LIMIT, Pool, Pools
+from vestibule.proxy.pool import Pool, Pools
+from vestibule.proxy.server_pool import DOWN_FIRST_S, IDLE_LIMIT
 from vestibule.proxy.trust import tls_context
 from vestibule.proxy.upstream import UpstreamConnection
 

@@ -9,6 +9,8 @@ from tests.unit.proxy.forward.stand import TRAEFIK, Stand
 from tests.unit.proxy.plane import NOW_AT, RING, Plane
 from vestibule.core import probe
 
+pytestmark = pytest.mark.usefixtures("both_downstreams")
+
 
 def made(host: str = "app.example", path: str = probe.OWN_PATH, *, life_s: float = 20) -> str:
     return probe.token_of(RING, host, path, NOW_AT + life_s, nonce=b"n" * 16)

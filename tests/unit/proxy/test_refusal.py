@@ -15,6 +15,8 @@ from vestibule.core.route import Route
 from vestibule.core.rule import Rule, rule
 from vestibule.model import Bounds, Caller, Identity
 
+pytestmark = pytest.mark.usefixtures("both_downstreams")
+
 SIGN_IN = frozenset({"google"})
 
 

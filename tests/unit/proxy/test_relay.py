@@ -602,6 +602,84 @@ def test_a_tunnel_that_breaks_on_one_side_ends_on_the_other(plane, side):
     assert plane.backend.open == []
 
 
+# -- the program goes --------------------------------------------------------------------------------------------
+
+BYE = b"\x88\x02\x03\xe9"
+
+
+def websocket(plane):
+    plane.backend.answers = lambda _: SWITCH
+    client = plane.client().send(request(b"/public", *HANDSHAKE))
+    plane.backend.look()
+    client.transport.clear()
+    plane.backend.last.clear()
+    return client
+
+
+def test_both_sides_of_a_websocket_are_told_that_the_program_goes(plane, loop):
+    client = websocket(plane)
+    loop.run(client.connection.drain)
+    assert client.transport.clear() == BYE
+    told = plane.backend.last.clear()
+    assert (told[:2], len(told)) == (b"\x88\x82", 8)
+    client.send(b"\x81\x80mask")
+    plane.backend.last.receive(b"\x81\x01x")
+    assert (client.transport.clear(), plane.backend.last.clear()) == (b"", b"")
+    plane.backend.last.receive(b"\x88\x02\x03\xe9")
+    plane.backend.last.lose(ConnectionResetError())
+    assert client.transport.has_ended_writing
+    assert plane.backend.open == []
+
+
+def test_a_message_under_way_is_whole_before_the_goodbye(plane, loop):
+    client = websocket(plane)
+    plane.backend.last.receive(b"\x81\x04ab")
+    client.send(b"\x82\x82ma")
+    loop.run(client.connection.drain)
+    assert (client.transport.clear(), plane.backend.last.clear()) == (b"\x81\x04ab", b"\x82\x82ma")
+    plane.backend.last.receive(b"cd\x81\x01x")
+    client.send(b"skxy\x81\x80mask")
+    assert client.transport.clear() == b"cd" + BYE
+    told = plane.backend.last.clear()
+    assert (told[:6], told[6:8], len(told)) == (b"skxy\x88\x82"[:6], told[6:8], 12)
+
+
+def test_who_does_not_answer_the_goodbye_is_left(plane, loop):
+    client = websocket(plane)
+    loop.run(client.connection.drain)
+    loop.advance(6)
+    assert client.transport.has_ended_writing
+    assert plane.backend.open == []
+
+
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n"
+
+
+def test_an_event_stream_ends_as_streams_end(plane, loop):
+    plane.backend.answers = lambda _: STREAM
+    client = plane.client().send(GET)
+    plane.backend.look()
+    loop.run(client.connection.drain)
+    answer = client.answer()
+    assert (answer.status, answer.body) == (200, b"data: 1\n\n")
+    assert plane.backend.open == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [(POST, STREAM), (GET, STREAM.replace(b"text/event-stream", b"text/plain"))],
+    ids=["of a POST", "no event stream"],
+)
+def test_what_has_an_end_of_its_own_goes_on(plane, loop, asked, answered):
+    plane.backend.answers = lambda _: answered
+    client = plane.client().send(asked)
+    plane.backend.look()
+    loop.run(client.connection.drain)
+    plane.backend.last.receive(b"data: 2\n\n")
+    plane.backend.last.end()
+    assert client.answer().body == b"data: 1\n\ndata: 2\n\n"
+
+
 # -- any split ---------------------------------------------------------------------------------------------------
 
 TALK = (

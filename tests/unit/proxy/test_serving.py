@@ -16,6 +16,8 @@ from vestibule.errors import CredentialRefused
 from vestibule.model import Caller, Identity
 from vestibule.proxy.serving import ServingPort
 
+pytestmark = pytest.mark.usefixtures("both_downstreams")
+
 BACKEND = Backend(servers=(Server(host="127.0.0.1", port=9000),))
 ROBOT = Caller(
     id="k1",

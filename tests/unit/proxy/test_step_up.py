@@ -13,6 +13,8 @@ from vestibule.core.route import Backend, Route, Server
 from vestibule.core.rule import rule
 from vestibule.model import Caller, Identity
 
+pytestmark = pytest.mark.usefixtures("both_downstreams")
+
 HOUR = 3600.0
 BACKEND = Backend(servers=(Server(host="127.0.0.1", port=9000),))
 POLICY = policy_of(allow=ANYONE, sign_in=frozenset({"google"}), max_age_s=HOUR)

@@ -14,6 +14,8 @@ from vestibule.core.route import KEYS_PATH, POMERIUM_KEYS_PATH, Telling
 from vestibule.model import Caller, Identity
 from vestibule.protocol.jose import verify
 
+pytestmark = pytest.mark.usefixtures("both_downstreams")
+
 SIGNED = Telling(assertion=True)
 KEYS, POMERIUM_KEYS = KEYS_PATH.encode(), POMERIUM_KEYS_PATH.encode()
 

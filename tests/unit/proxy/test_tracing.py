@@ -10,6 +10,8 @@ from tests.unit.proxy.plane import Plane
 from tests.unit.proxy.test_calling import Api
 from vestibule.observe.traffic import PATH_MAX_BYTES, Kind
 
+pytestmark = pytest.mark.usefixtures("both_downstreams")
+
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
 LINE = f"traceparent: 00-{TRACE}-{PARENT}-01".encode()

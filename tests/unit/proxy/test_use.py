@@ -9,6 +9,8 @@ from tests.unit.proxy.plane import HOSTS, Plane, host, request, route
 from vestibule.core.route import RouteTable, joined_by
 from vestibule.core.rule import Rule
 
+pytestmark = pytest.mark.usefixtures("both_downstreams")
+
 APP = replace(host(b"app.example", route(sign_in=frozenset()), sign_in=()), takes_more=True)
 ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nlines\r\n"
 

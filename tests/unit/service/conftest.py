@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from vestibule.errors import StoreError
@@ -48,6 +50,18 @@ class Away:
             return await method(*args, **kwargs)
 
         return call
+
+
+class Alone:
+    """Tries of a store that takes its time, and knows nothing of what was tried: this process counts alone."""
+
+    async def add(self, *_: object) -> int:
+        await asyncio.sleep(0)
+        return 1
+
+    async def count(self, *_: object) -> tuple[int, float]:
+        await asyncio.sleep(0)
+        return 0, 0.0
 
 
 class Heartbeats(Changes):

@@ -7,18 +7,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from tests.unit.core.test_certificate import certificate
 from vestibule.admin_model import CertificateState, ProviderState, StoreState
 from vestibule.config.compile import compile_config
 from vestibule.config.load import load
+from vestibule.core.certificate import Source, Wanted
 from vestibule.core.event import AUDIT_BROKEN, Event
 from vestibule.core.seal import Key, KeyRing
 from vestibule.errors import StoreError
 from vestibule.observe.log import Log
 from vestibule.observe.meter import Figures
-from vestibule.service.concerns import KEY_OLD_S, SILENT_S, Concerns
+from vestibule.service.acme_states import Failure, NameState
+from vestibule.service.certificate_keeper import CertificateKeeper
+from vestibule.service.concerns import KEY_OLD_S, SILENT_S, Concerns, of_shown
 from vestibule.service.events import Events
 from vestibule.service.in_force import InForce
+from vestibule.service.shelf import Shelf
 from vestibule.store.base_events import DeadLetter
 
 NOW = 1_800_000_000.0
@@ -63,11 +69,18 @@ class Running:
         self.providers: tuple[ProviderState, ...] = ()
         self.certificates: tuple[CertificateState, ...] = ()
         self.fault: StoreError | None = None
+        self.keeper: CertificateKeeper | None = None
+        self.orders: tuple[NameState, ...] = ()
 
     async def list(self, _wanted: object) -> tuple[object, ...]:
         if self.fault is not None:
             raise self.fault
         return self.dead if isinstance(_wanted, int) else self.broken
+
+    async def ordered(self) -> tuple[NameState, ...]:
+        if self.fault is not None:
+            raise self.fault
+        return self.orders
 
     async def states(self) -> tuple[ProviderState, ...]:
         return self.providers
@@ -84,6 +97,8 @@ class Running:
             in_force=self.in_force,
             providers=self.states,
             certificates=lambda: self.certificates,
+            keeper=self.keeper,
+            orders=self.ordered,
             now=lambda: NOW,
         )
         found = await concerns.all(stores or (GOOD,), processes)
@@ -169,3 +184,83 @@ async def test_certificates(running: Running, days: int, what: list[str]) -> Non
         ),
     )
     assert [one for one, _ in await running.told()] == what
+
+
+async def test_certificates_that_browsers_are_shown(running: Running) -> None:
+    shelf, folder = Shelf(), running.compiled.state
+    broken = Wanted(
+        name="b.example",
+        source=Source.FILE,
+        certificate_path=str(folder / "none"),
+        key_path=str(folder / "none"),
+    )
+    keeper = CertificateKeeper(shelf, Log(io.StringIO()), now=lambda: NOW)
+    keeper.begin([broken, Wanted(name="a.example.com", source=Source.ACME)], folder / "local")
+    day = 86_400.0
+    soon = replace(certificate("a.example.com"), not_before_at=NOW - 85 * day, not_after_at=NOW + 5 * day)
+    shelf.put("a.example.com", soon)
+    told = [(one.what, one.detail) for one in of_shown(keeper, NOW)]
+    assert told == [
+        ("a certificate can't be used", f"{folder}/none: {folder}/none: No such file or directory"),
+        ("a certificate expires", "a.example.com on 2027-01-20 08:00 UTC"),
+        ("a host has no certificate", "nobody can reach b.example by https"),
+    ]
+    shelf.put("a.example.com", replace(soon, not_after_at=NOW))
+    assert of_shown(keeper, NOW)[1].what == "a certificate has expired"
+
+
+async def test_an_order_that_failed_is_told_with_what_to_do_and_when_it_is_tried_again(
+    running: Running,
+) -> None:
+    keeper = CertificateKeeper(Shelf(), Log(io.StringIO()), now=lambda: NOW)
+    failure = Failure(
+        code="connection", advice="open port 80", said="refused", directory="https://ca/dir", proof="http-01"
+    )
+    failed = NameState(
+        name="a.example.com",
+        is_ordered=False,
+        failures=1,
+        failed_at=NOW,
+        failure=failure,
+        next_at=NOW + 60,
+        not_after_at=None,
+        renew_at=None,
+        directory="",
+    )
+    good = replace(failed, name="b.example.com", failures=0, failed_at=None, failure=None)
+    (told,) = of_shown(keeper, NOW, [good, failed])
+    assert (told.what, told.detail, told.advice) == (
+        "a certificate could not be ordered, and nobody can reach it by https",
+        "a.example.com: refused; tried again at 2027-01-15 08:01 UTC",
+        "open port 80",
+    )
+    running.keeper, running.orders = keeper, (replace(failed, not_after_at=NOW + 9 * 86_400),)
+    assert [what for what, _ in await running.told()] == ["a certificate could not be ordered"]
+    running.fault = StoreError("away")
+    assert await running.told() == []
+
+
+def test_a_host_without_a_certificate_is_told_of_once_and_not_beside_the_order_that_failed() -> None:
+    keeper = CertificateKeeper(Shelf(), Log(io.StringIO()), now=lambda: NOW)
+    names = ("a.example.com", "b.x.example.com", "c.example.com")
+    keeper.wanted = tuple(Wanted(name=name, source=Source.ACME) for name in names)
+    failure = Failure(code="dns", advice="add a record", said="", directory="https://ca/dir", proof="dns-01")
+    orders = [
+        NameState(
+            name=name,
+            is_ordered=False,
+            failures=1,
+            failed_at=NOW,
+            failure=failure,
+            next_at=None,
+            not_after_at=None,
+            renew_at=None,
+            directory="",
+        )
+        for name in ("a.example.com", "*.x.example.com")
+    ]
+    assert [(one.what, one.detail) for one in of_shown(keeper, NOW, orders)] == [
+        ("a host has no certificate", "nobody can reach c.example.com by https"),
+        ("a certificate could not be ordered, and nobody can reach it by https", "a.example.com: dns"),
+        ("a certificate could not be ordered, and nobody can reach it by https", "*.x.example.com: dns"),
+    ]

@@ -72,21 +72,42 @@ async def test_layout_and_comments_are_no_difference(running: Running) -> None:
     assert not (await running.in_force.difference()).is_changed
 
 
-async def test_lines_that_differ_are_told_and_what_takes_a_restart(running: Running) -> None:
+async def test_lines_that_differ_are_told_and_the_names_of_what_changed(running: Running) -> None:
     running.write(
         ('"127.0.0.1:3000"', '"127.0.0.1:3001"'),
         ('provider "op"', 'provider "other"'),
         ('["op"]', '["other"]'),
     )
-    found = await running.in_force.difference()
+    read = await running.in_force.read()
+    found = read.difference
     assert '-  backend = "http://127.0.0.1:3000"' not in found.diff
     assert '-  backend = "127.0.0.1:3000"\n' in found.diff
     assert '+  backend = "127.0.0.1:3001"\n' in found.diff
-    assert found.restart == (
-        "provider op is gone: it takes a restart.",
-        "host app.example.com is other than in the files: it takes a restart.",
-        "provider other is new: it takes a restart.",
-    )
+    assert found.restart == ()
+    assert read.changed == {
+        "added": ("provider other",),
+        "changed": ("host app.example.com",),
+        "removed": ("provider op",),
+    }
+
+
+async def test_what_takes_more_than_a_reload_is_told_with_its_line(running: Running) -> None:
+    text = running.file.read_text()
+    line = text.count("\n") + 1
+    running.file.write_text(text + 'gateway {\n  state = "elsewhere"\n}\nlog {\n  output = "stdout"\n}\n')
+    found = await running.in_force.difference()
+    assert [fault.partition(" can't")[0] for fault in found.restart] == [
+        f"{running.file}:{line + 1}:3: `state`",
+        f"{running.file}:{line + 4}:3: `output`",
+    ]
+
+
+async def test_the_fingerprint_is_another_whenever_the_files_say_something_else(running: Running) -> None:
+    first = (await running.in_force.difference()).fingerprint
+    assert (await running.in_force.difference()).fingerprint == first
+    running.secret.write_text("CANARY-two")
+    second = (await running.in_force.difference()).fingerprint
+    assert len({first, second, (await running.in_force.difference()).fingerprint}) == 2
 
 
 async def test_a_secret_that_changed_is_said_to_have_and_not_shown(running: Running) -> None:

@@ -307,7 +307,8 @@ async def test_blocking_ends_every_session_at_once_and_keeps_them_out(people, se
     told: list[str] = []
     changes.subscribe(SESSION, told.append)
     changes.subscribe(USER, told.append)
-    blocked = await people.set_disabled(user.id, True, NOW + 5)
+    before, blocked = await people.set_disabled(user.id, True, NOW + 5)
+    assert before.disabled is False
     assert (blocked.disabled, blocked.valid_from) == (True, NOW + 5)
     assert {session.id for session in mine} | {user.id} == set(told)
     assert [sessions.peek_id(session.id) for session in mine] == [None] * 3
@@ -338,7 +339,10 @@ async def test_a_change_under_way_does_not_unblock_who_is_blocked_meanwhile(peop
     for _ in range(5):
         await asyncio.sleep(0)
     gate.set()
-    await asyncio.gather(mending, blocking)
+    mended, blocked = await asyncio.gather(mending, blocking)
+    # What the trail is told of each is what it changed, and not what was there when it was asked for.
+    assert (mended.before.name, mended.after.name) == (user.name, "Zoe")
+    assert (blocked.before.name, blocked.after.disabled) == ("Zoe", True)
     store.people.user = read
     saved = await people.user(user.id)
     assert (saved.disabled, saved.valid_from, saved.name) == (True, NOW + 1, "Zoe")
@@ -349,9 +353,10 @@ async def test_deleting_leaves_nothing_and_tells_of_every_session_before(people,
     session = await session_of(sessions, user)
     told: list[tuple[str, float, bool]] = []
 
-    async def listener(ending: Session, now: float, *, for_good: bool) -> None:
+    async def listener(ending: Session, now: float, *, for_good: bool) -> tuple[()]:
         assert await sessions.by_id(ending.id) is not None
         told.append((ending.id, now, for_good))
+        return ()
 
     people.before_end(listener)
     await people.delete(user.id, NOW + 1)

@@ -461,22 +461,27 @@ async def test_a_store_that_is_away_then_changes_nothing_for_the_session(world, 
 # -- what a service made ----------------------------------------------------------------------
 
 
-async def made(world: World) -> Session:
-    """A session without credentials, and so with nothing to ask the provider with."""
+@pytest.fixture(params=["made_by", "app"])
+def mark(request) -> str:
+    return request.param
+
+
+async def made(world: World, mark: str = "made_by") -> Session:
+    """A session without credentials, and so with nothing to ask the provider with: a service's, or an app's."""
     now = world.clock.now()
     session, _ = await world.sessions.start(
         host="h", user_id="", identities=(ALICE,), clients=(), device=Device(), now=now
     )
     marked = await world.sessions.update(
-        session.id, lambda one: replace(one, made_by="shop", check_at=world.rechecks.next_by_word(now))
+        session.id, lambda one: replace(one, **{mark: "shop"}, check_at=world.rechecks.next_by_word(now))
     )
     assert marked is not None
     return marked
 
 
-async def test_what_a_service_made_goes_by_what_was_said_of_the_person_last(world):
+async def test_what_a_service_made_goes_by_what_was_said_of_the_person_last(world, mark):
     world.rechecks.tell(ledger := Ledger())
-    session = await made(world)
+    session = await made(world, mark)
     assert not world.rechecks.is_due(session)
     moved = replace(ALICE, orgs=("elsewhere",))
     ledger.known = (moved, replace(ALICE, client="another"))
@@ -486,19 +491,19 @@ async def test_what_a_service_made_goes_by_what_was_said_of_the_person_last(worl
     assert (world.op.asked, ledger.told) == ([], [])
 
 
-async def test_it_ends_where_nobody_vouches_any_more_and_no_word_is_doubted_for_it(world):
+async def test_it_ends_where_nobody_vouches_any_more_and_no_word_is_doubted_for_it(world, mark):
     world.rechecks.tell(ledger := Ledger())
-    session = await made(world)
+    session = await made(world, mark)
     world.clock.move(HOUR_S)
     assert await world.rechecks.checked(session) is None
     assert await world.still(session) is None
     assert ledger.told == []
 
 
-async def test_further_credentials_make_nobodys_word_last(world):
+async def test_further_credentials_make_nobodys_word_last(world, mark):
     """Threat: a phone that adds credentials elsewhere, so that its session is asked about nowhere, or ends by it."""
     world.rechecks.tell(ledger := Ledger())
-    session = await made(world)
+    session = await made(world, mark)
     await world.sessions.update(session.id, lambda one: with_client(one, "another"))
     ledger.known = (replace(ALICE, orgs=("elsewhere",)),)
     world.clock.move(HOUR_S)
@@ -509,8 +514,29 @@ async def test_further_credentials_make_nobodys_word_last(world):
     assert world.op.asked == []
 
 
-async def test_it_is_neither_used_nor_ended_while_that_can_t_be_known(world):
-    session = await made(world)
+async def test_a_sign_in_elsewhere_makes_it_no_fresher(world, mark):
+    world.rechecks.tell(ledger := Ledger())
+    session = await made(world, mark)
+    other = replace(ALICE, subject="another", signed_in_at=9e9)
+    ledger.known = (replace(ALICE, signed_in_at=9e9, sid="elsewhere"), other)
+    world.clock.move(HOUR_S)
+    session = await world.rechecks.checked(session)
+    assert session.identities == (ALICE, replace(other, signed_in_at=0.0))
+
+
+async def test_an_apps_session_has_no_credentials_of_its_own_whatever_it_says(world):
+    """Threat: an app's session that was made of a browser's, and ends for want of what that one has."""
+    world.rechecks.tell(ledger := Ledger())
+    session = await made(world, "app")
+    ledger.known = (replace(ALICE, orgs=("elsewhere",)),)
+    await world.sessions.update(session.id, lambda one: with_client(one, ALICE.client))
+    world.clock.move(HOUR_S)
+    assert (await world.rechecks.checked(session)).identities == ledger.known
+    assert world.op.asked == []
+
+
+async def test_it_is_neither_used_nor_ended_while_that_can_t_be_known(world, mark):
+    session = await made(world, mark)
     world.clock.move(HOUR_S)
     with pytest.raises(StoreError):
         await world.rechecks.checked(session)

@@ -9,9 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.service.conftest import Clock, Heartbeats
-from tests.unit.service.test_signin import Browser, World
+from tests.unit.service.test_signin import Browser, Stuck, World
 from vestibule.core.registration import Filled, Rules
-from vestibule.errors import ClientError, FlowError, ProviderRefused, UserDisabled
+from vestibule.errors import ClientError, Crowded, FlowError, ProviderRefused, UserDisabled
+from vestibule.service.crowd import WAIT_S
 from vestibule.service.posted import ANSWER_MAX_CHARS, POSTED_MAX, POSTED_S
 from vestibule.service.registering import REGISTER_S
 from vestibule.service.signin import PARKED
@@ -100,6 +101,25 @@ async def test_of_forms_that_come_at_once_one_makes_the_account(world: World, br
     )
     assert sorted(type(result).__name__ for result in results) == ["ClientError"] * 4 + ["Finished"]
     assert len(world.store.people.kept) == len(world.store.sessions._kept) == 1
+
+
+async def test_who_has_sent_the_form_is_of_the_crowd_and_who_is_led_to_it_says_nothing_of_it(
+    world: World, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threat: newcomers, who write nothing until the form is there, hide how long it takes the others."""
+    monkeypatch.setattr("vestibule.service.crowd.FEW", 0)
+    stuck, other = Stuck(world), Browser(world)
+    await come(browser)
+    state = await other.begin()
+    registering = asyncio.create_task(register(browser))
+    await stuck.waiting.acquire()
+    stuck.now_mono += 2 * WAIT_S
+    assert (await other.finish(state, "bob")).location == "/@/account/register"
+    await Browser(world).begin()  # one a second may
+    with pytest.raises(Crowded):
+        await Browser(world).begin()
+    stuck.gate.set()
+    assert (await registering).session is not None
 
 
 async def test_the_form_waits_a_quarter_of_an_hour(world: World, browser: Browser, clock: Clock) -> None:

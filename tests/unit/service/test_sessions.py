@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ from vestibule.core import session as rules
 from vestibule.errors import StoreError
 from vestibule.model import Account, Device, Identity, Session, User
 from vestibule.service.sessions import SESSION, USER, Sessions
-from vestibule.store.base import EVERYTHING
+from vestibule.store.base import EVERYTHING, Page
 
 ACCOUNT = Account(issuer="i", subject="1", user_id="u1", client="google")
 IDENTITY, OTHER, THIRD = (Identity(client="google", issuer="i", subject=subject) for subject in "123")
@@ -246,7 +247,10 @@ async def test_an_entry_is_as_old_as_the_question_was_not_the_answer(store, chan
     assert sessions.peek(handle) is None
 
 
-async def test_who_comes_late_shares_no_old_look_up_where_changes_may_go_untold(store, changes, clock):
+@pytest.mark.parametrize("is_by_id", [False, True], ids=["handle", "id"])
+async def test_who_comes_late_shares_no_old_look_up_where_changes_may_go_untold(
+    store, changes, clock, is_by_id
+):
     class Slow(Away):
         def __getattr__(self, name):
             method = super().__getattr__(name)
@@ -263,16 +267,35 @@ async def test_who_comes_late_shares_no_old_look_up_where_changes_may_go_untold(
     sessions = Sessions(slow, changes, now=clock.now, mono=clock.mono)
     session, handle = await started(Sessions(store.sessions, changes, now=clock.now, mono=clock.mono), clock)
     changes.is_beating = False
-    before = asyncio.create_task(sessions.load(handle))
+    look = partial(sessions.load_id, session.id) if is_by_id else partial(sessions.load, handle)
+    before = asyncio.create_task(look())
     while not slow.calls:
         await asyncio.sleep(0)
     await store.sessions.delete(session.id)  # elsewhere, and this process stands still meanwhile
     clock.move(1.0)
-    after = asyncio.create_task(sessions.load(handle))
+    after = asyncio.create_task(look())
     await asyncio.sleep(0)
     gate.set()
     assert await before == session
     assert await after is None
+
+
+@pytest.mark.parametrize("is_by_id", [False, True], ids=["handle", "id"])
+async def test_however_many_ask_at_once_the_store_is_asked_once(store, changes, clock, is_by_id):
+    session, handle = await started(Sessions(store.sessions, changes, now=clock.now, mono=clock.mono), clock)
+    counted = Away(store.sessions)
+    sessions = Sessions(counted, changes, now=clock.now, mono=clock.mono)
+    look = partial(sessions.load_id, session.id) if is_by_id else partial(sessions.load, handle)
+    assert await asyncio.gather(*(look() for _ in range(20))) == [session] * 20
+    assert len(counted.calls) == 1
+
+
+@pytest.mark.parametrize("is_id_first", [False, True], ids=["handle first", "id first"])
+async def test_a_handle_shown_as_an_id_shares_no_look_up(sessions, clock, is_id_first):
+    session, handle = await started(sessions, clock)
+    looks = [sessions.load(handle), sessions.load_id(handle)]
+    found = await asyncio.gather(*(reversed(looks) if is_id_first else looks))
+    assert found == ([None, session] if is_id_first else [session, None])
 
 
 async def test_grace_serves_nobody_whom_the_part_of_the_store_that_is_there_says_to_have_ended(
@@ -618,6 +641,22 @@ async def test_a_users_sessions_are_listed_whole(sessions, store, clock):
     clock.move(1)
     child, _ = await sessions.hand_on(parent, host="app", device=Device(), now=clock.now())
     assert await sessions.of_user("u1") == (child, parent)
+
+
+async def test_a_hosts_sessions_are_listed_whole_and_by_pages(sessions, store, clock):
+    await store.people.register(User(id="u1", created_at=clock.now()), ACCOUNT)
+    made = []
+    for _ in range(3):
+        parent, _ = await started(sessions, clock, user_id="u1", identities=(ZOE,))
+        clock.move(1)
+        child, _ = await sessions.hand_on(parent, host="app", device=Device(), now=clock.now())
+        made.append((parent, child))
+    first = await sessions.of_host("app", Page(limit=2))
+    assert first == (made[2][1], made[1][1])
+    assert all(one.identities == (ZOE,) for one in first)
+    assert await sessions.of_host("app", Page(after=(first[1].created_at, first[1].id), limit=2)) == (
+        made[0][1],
+    )
 
 
 async def test_without_the_store_a_child_is_good_for_as_long_as_others(sessions, away, clock):

@@ -18,12 +18,13 @@ from vestibule.core.flow import LIFE_S
 from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, Site, routes_of
 from vestibule.core.seal import Key, KeyRing
-from vestibule.errors import ClientError, FlowError, ProviderRefused, ProviderUnavailable, StoreError
+from vestibule.errors import ClientError, Crowded, FlowError, ProviderRefused, ProviderUnavailable, StoreError
 from vestibule.model import Identity, Secret, Session, Tokens
 from vestibule.observe.log import Log
 from vestibule.providers.base import Answer, SignedIn, Start
 from vestibule.providers.kit import Flow
 from vestibule.service.basic import Passwords
+from vestibule.service.crowd import FEW, WAIT_S, Crowd
 from vestibule.service.grants import Grants
 from vestibule.service.htpasswd import PasswordFiles
 from vestibule.service.outcome import Finished
@@ -484,6 +485,55 @@ async def test_a_store_that_is_away_signs_nobody_in(world: World, browser: Brows
     assert world.ops["google"].finished == []
 
 
+class Stuck:
+    """Whoever is to get a session waits for the gate."""
+
+    def __init__(self, world: World) -> None:
+        self.now_mono = 0.0
+        self.gate, self.waiting = asyncio.Event(), asyncio.Semaphore(0)
+        self._create = world.store.sessions.create
+        world.store.sessions.create = self._slow_create  # type: ignore[method-assign]
+        world.signin._arrivals.crowd = Crowd(lambda: self.now_mono)
+
+    async def _slow_create(self, *args: Any) -> None:
+        self.waiting.release()
+        await self.gate.wait()
+        await self._create(*args)
+
+
+async def test_in_a_crowd_fewer_begin_and_who_is_on_the_way_in_gets_in(world: World) -> None:
+    stuck, browsers = Stuck(world), [Browser(world) for _ in range(FEW + 1)]
+    states = [await one.begin() for one in browsers]
+    entering = [asyncio.create_task(one.finish(at)) for one, at in zip(browsers, states, strict=True)]
+    for _ in entering:
+        await stuck.waiting.acquire()
+    stuck.now_mono += WAIT_S
+    await Browser(world).begin()  # one a second may
+    with pytest.raises(Crowded):
+        await Browser(world).begin()
+    stuck.gate.set()
+    assert all([(await one).session is not None for one in entering])
+    await Browser(world).begin()
+
+
+async def test_tabs_that_wait_for_each_other_are_no_crowd(
+    world: World, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vestibule.service.crowd.FEW", 1)
+    stuck = Stuck(world)
+    states = [await browser.begin(rd=f"/{n}") for n in range(5)]
+    entering = [asyncio.create_task(browser.finish(state)) for state in states]
+    await stuck.waiting.acquire()
+    while len(world.ops["google"].finished) < len(states):
+        await asyncio.sleep(0)
+    stuck.now_mono += 10 * WAIT_S
+    for _ in range(5):
+        await Browser(world).begin()
+    stuck.gate.set()
+    for one in entering:
+        await one
+
+
 # Many tabs
 
 
@@ -858,8 +908,39 @@ async def test_what_a_person_consented_to_is_taken_back_when_they_are_deleted(
         await world.people.set_disabled(user_id, True, now)
     else:
         await world.people.end_sessions(user_id, now)
-    await world.signin.close()
     assert world.ops["google"].revoked == revoked
+
+
+@pytest.mark.parametrize("way", ["sign_out", "sign_out_of", "delete", "block", "end_sessions", "end_session"])
+async def test_who_signs_in_again_at_once_does_so_after_their_tokens_were_revoked(
+    world: World, browser: Browser, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    # A provider that ends the whole grant would else refuse the code that it gave in between.
+    session = await browser.sign_in()
+    is_revoked = asyncio.Event()
+
+    async def run(flow: Flow[None], **_: object) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        is_revoked.set()
+        flow.close()
+
+    now = world.clock.now()
+    monkeypatch.setattr(world.signin._leaving._driver, "run", run)
+    match way:
+        case "sign_out":
+            await world.signin.sign_out(await browser.visit())
+        case "sign_out_of":
+            await world.signin.sign_out(await browser.visit(), "google")
+        case "delete":
+            await world.people.delete(session.user_id, now)
+        case "block":
+            await world.people.set_disabled(session.user_id, True, now)
+        case "end_sessions":
+            await world.people.end_sessions(session.user_id, now)
+        case "end_session":
+            await world.people.end_session(session, now)
+    assert is_revoked.is_set()
 
 
 async def test_after_signing_out_the_next_sign_in_is_a_new_session(world: World, browser: Browser) -> None:

@@ -65,3 +65,22 @@ async def test_a_file_without_tables_is_a_store_error(tmp_path):
     with pytest.raises(StoreError):
         await kept.people.user_of("https://a", "1")
     await kept.close()
+
+
+async def test_who_is_cancelled_twice_while_it_asks_leaves_nobody_waiting(parts):
+    _, people, path = parts
+    await people.user("warm")
+    before = asyncio.all_tasks()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        asking = asyncio.ensure_future(people.register(User(id="u1", created_at=NOW), account("u1")))
+        await asyncio.sleep(0.1)
+        asking.cancel()
+        await asyncio.sleep(0.02)  # its connection is being closed: behind what it asked
+        for task in asyncio.all_tasks() - before:
+            task.cancel()
+        other.execute("ROLLBACK")
+    left = asyncio.all_tasks() - before
+    assert left
+    await asyncio.wait(left, timeout=10)
+    assert not asyncio.all_tasks() - before

@@ -4,28 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html.parser import HTMLParser
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from starlette.applications import Starlette
 
+from vestibule.core.app import App, Apps
+from vestibule.core.machine import Machines
 from vestibule.core.route import Host, RouteTable, Site
 from vestibule.core.seal import Key, KeyRing
 from vestibule.model import Identity, Session
 from vestibule.observe.log import Log
 from vestibule.service.app_tokens import AppTokens
+from vestibule.service.authorizing import Authorizing
+from vestibule.service.device_flow import DeviceFlow
 from vestibule.service.devices import Devices
 from vestibule.service.events import Events
 from vestibule.service.handoff import Handoffs
+from vestibule.service.issuing import Issuing
 from vestibule.service.locker import Locker
+from vestibule.service.machine_keys import MachineKeys
+from vestibule.service.machines import MachineTokens
 from vestibule.service.minting import Minting
+from vestibule.service.native import Native
 from vestibule.service.outcome import Begun, Failed, Finished, SignedOut
 from vestibule.service.password_form import PasswordForm
 from vestibule.service.people import People
+from vestibule.service.recheck import Rechecks
+from vestibule.service.registered_apps import RegisteredApps
 from vestibule.service.sessions import Sessions
 from vestibule.service.signin import Choice, SignIn
+from vestibule.service.tries import SharedTries
 from vestibule.service.visit import Visit
 from vestibule.store import memory_events
 from vestibule.store.changes import Changes
@@ -166,7 +179,9 @@ class Reply(msgspec.Struct, frozen=True):
 def minting(store: Store, people: People, changes: Changes, *hosts: Host) -> Minting:
     """Forms for app tokens, over a store in memory."""
     tokens = AppTokens(store.app_tokens, people, changes)
-    return Minting(Locker(store.parking, KeyRing((Key("k1", b"1" * 32),))), tokens, RouteTable(hosts))
+    events = Events(Log())
+    events.keep_in(store.audit)
+    return Minting(Locker(store.parking, KeyRing((Key("k1", b"1" * 32),))), tokens, RouteTable(hosts), events)
 
 
 def remembered(store: Store) -> Devices:
@@ -175,6 +190,51 @@ def remembered(store: Store) -> Devices:
     events = Events(log)
     events.keep_in(memory_events.Audit(memory_events.Outbox()))
     return Devices(memory_events.Devices(store.people), events, KeyRing((Key("k1", b"1" * 32),)), log)
+
+
+RING = KeyRing((Key("k1", b"1" * 32),))
+
+
+class Programs:
+    """What apps come to, over a store in memory: the arguments of `build` that are about them."""
+
+    def __init__(  # noqa: PLR0917 - at one place
+        self,
+        store: Store,
+        people: People,
+        sessions: Sessions,
+        changes: Changes,
+        events: Events,
+        driver: Any = None,
+        providers: Mapping[str, Any] = MappingProxyType({}),
+        hosts: Iterable[Host] = (),
+        apps: Iterable[App] = (),
+    ) -> None:
+        grants: Any = None
+        locker = Locker(store.parking, RING)
+        rechecks = Rechecks(sessions, grants, changes, driver, Log(io.StringIO()))
+        issuing = Issuing(Apps.of(apps), sessions, rechecks, RING, events)
+        table = RouteTable(hosts)
+        self.authorizing = Authorizing(issuing, sessions, locker, RING, lambda: table)
+        self.device_flow = DeviceFlow(self.authorizing, store.parking, locker, RING, SharedTries(store.tries))
+        self.native = Native(self.authorizing, people, store.marks, locker, driver, providers)
+        self.machines = MachineTokens(Machines(), {}, MachineKeys(store.machine_keys, changes), RING, events)
+        self.registered = RegisteredApps(
+            locker, SharedTries(store.tries), hosts=self.authorizing.hosts, host=self.authorizing.host
+        )
+
+    def built(self, *before: Any, log: Log) -> Starlette:
+        """The application; `before` are the arguments that are not about apps."""
+        return build(
+            *before,
+            self.authorizing,
+            self.device_flow,
+            self.machines,
+            self.native,
+            self.registered,
+            PAGES,
+            log=log,
+        )
 
 
 class Desk:
@@ -186,12 +246,12 @@ class Desk:
         sessions = Sessions(store.sessions, changes)
         self.people = People(store.people, store.invitations, sessions, changes)
         self._log = io.StringIO()
-        self.app = build(
+        devices = remembered(store)
+        self.app = Programs(store, self.people, sessions, changes, devices.events).built(
             self.signin,
             self.people,
             minting(store, self.people, changes),
-            remembered(store),
-            PAGES,
+            devices,
             log=Log(self._log),
         )
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 
 from tests.unit.service.conftest import Clock, Heartbeats
-from tests.unit.service.test_signin import BASE, Browser, World
-from tests.unit.web.asgi import PAGES, Desk, Reply, minting, remembered
+from tests.unit.service.test_signin import BASE, Browser, Driver, World
+from tests.unit.web.asgi import Desk, Programs, Reply, minting, remembered
+from vestibule.core.app import App
 from vestibule.core.registration import Rules
 from vestibule.observe.log import Log
 from vestibule.store.memory import Store
-from vestibule.web.app import build
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 OWN = {"Origin": BASE, "Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
@@ -25,7 +25,7 @@ JSON = {"Accept": "application/json"}
 class Lobby(Desk):
     """One gateway's control plane; `app.example` signs people in by Google and GitHub."""
 
-    def __init__(self, rules: Rules | None = None) -> None:
+    def __init__(self, rules: Rules | None = None, apps: Iterable[App] = ()) -> None:
         self.world = World(Clock(), Store(), Heartbeats())
         self.people = self.world.people
         self.people.use(rules or Rules())
@@ -34,7 +34,18 @@ class Lobby(Desk):
         log = Log(self._log)
         self.devices = remembered(self.world.store)
         self.world.sessions.watched_by(self.devices.events)
-        self.app = build(self.world.signin, self.people, self.minting, self.devices, PAGES, log=log)
+        self.programs = Programs(
+            self.world.store,
+            self.people,
+            self.world.sessions,
+            self.world.changes,
+            self.devices.events,
+            Driver(),
+            self.world.ops,
+            (self.world.host,),
+            apps,
+        )
+        self.app = self.programs.built(self.world.signin, self.people, self.minting, self.devices, log=log)
 
     def browser(self) -> Browser:
         """A new one."""

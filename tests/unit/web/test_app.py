@@ -24,6 +24,7 @@ from tests.unit.web.asgi import (
 from vestibule.errors import (
     BackendError,
     ClientError,
+    Crowded,
     FlowError,
     ProviderError,
     ProviderInvalid,
@@ -511,6 +512,14 @@ def test_nobody_is_asked_whether_to_sign_out(desk: Desk) -> None:
     reply = desk.call("/@/signout")
     assert (reply.status, reply.headers["location"]) == (303, "/@/signedout")
     assert desk.signin.calls == []
+
+
+def test_who_comes_in_a_crowd_is_told_when_to_come_again(desk: Desk) -> None:
+    desk.signin.raising = Crowded(wait_s=4.2)
+    reply = desk.call("/@google/signin")
+    assert (reply.status, reply.headers["retry-after"]) == (503, "5")
+    assert "Many people are signing in" in reply.text
+    assert_guarded(reply)
 
 
 def test_a_store_that_is_away_signs_nobody_out(desk: Desk) -> None:

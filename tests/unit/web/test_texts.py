@@ -32,6 +32,8 @@ ERRORS = [
     if isinstance(error, type)
     and issubclass(error, errors.VestibuleError)
     and error is not errors.ClientError
+    and error
+    is not errors.IssueError  # told to operators by log and API, in the authority's words; no page has it
 ]
 
 

@@ -16,6 +16,7 @@ from vestibule.core.domain import Domain
 from vestibule.core.route import Host, RouteTable
 from vestibule.model import AppToken
 from vestibule.service.linking import FRESH_S
+from vestibule.store.base_events import AuditFilter
 
 PATH = "/@/account/tokens"
 GOOD = {"name": "laptop", "path": "/alice/repo/", "reads": "yes", "days": "30"}
@@ -280,6 +281,23 @@ async def test_the_export_and_the_account_for_programs_say_what_there_is(
 
 
 # Who may not
+
+
+async def test_that_one_was_made_or_ended_stands_in_the_trail(lobby: Lobby, alice: Browser) -> None:
+    user_id = (await alice.session()).user_id
+    assert (await made(lobby, alice)).status == 201
+    [token] = await kept(lobby, alice)
+    await lobby.post(alice, f"{PATH}/revoke", {"id": token.id})
+    ended, began = await lobby.world.store.audit.list(AuditFilter())
+    told = {"name": "laptop", "host": "app.example", "paths": ["/alice/repo"]}
+    assert (began.action, began.detail) == ("app_token.created", {"after": told})
+    assert (ended.action, ended.detail) == ("app_token.revoked", {"before": told})
+    for event in (began, ended):
+        assert (event.target, event.user_id, event.actor) == (
+            f"app token {token.id}",
+            user_id,
+            f"user {user_id}",
+        )
 
 
 async def test_nobody_makes_or_revokes_one_without_a_person(lobby: Lobby) -> None:

@@ -164,6 +164,10 @@ def plan_of(edge: str, compiled: Compiled) -> Plan:
                 'edges ask on an address of their own: write forward_auth = "127.0.0.1:4181" into the gateway block',
             )
         )
+    if not compiled.listeners:
+        raise ConfigError(
+            ('edges send requests on by plain http: write http = ["127.0.0.1:8000"] into the gateway block',)
+        )
     faults: list[str] = []
     hosts = compiled.table.hosts
     sites = tuple(
@@ -233,12 +237,15 @@ def _own_prefixes(host: Host) -> tuple[str, ...]:
 
 
 def _own_paths(host: Host) -> tuple[str, ...]:
-    """Where clients come back to, other products' paths, and where backends written for Pomerium look for keys."""
+    """Where clients come back to, what apps are told, other products' paths, and where those of Pomerium find keys."""
     keys = (POMERIUM_KEYS_PATH,) if "pomerium" in host.families else ()
     theirs = [path for product in host.compat for path in PRODUCTS[product].paths]
     claims = {path: host.claim(path) for path in theirs}
     shown = [path for path, claim in claims.items() if claim is not None and claim.what != ASK]
-    return (*dict.fromkeys(path.decode() for path in (*host.callbacks, *shown)), *keys)
+    return (
+        *dict.fromkeys(path.decode() for path in (*host.callbacks, *sorted(host.own_paths), *shown)),
+        *keys,
+    )
 
 
 def _parts(host: Host, site_id: str, faults: list[str]) -> list[Part]:
@@ -275,6 +282,8 @@ def _note(route: Route) -> str:
         return f"the gateway serves {backend.static_dir or backend.internal} here; an edge needs servers of your own"
     if not backend.servers:
         return "write your app's address"
+    if backend.http2:
+        return "your app speaks HTTP/2 here: have the edge send it on so (grpc_pass, h2c, proto h2 …)"
     if route.passage is not None and _is_more_than_told(route.passage):
         return "what the gateway does to paths and answers here when it proxies itself, an edge that asks does not"
     return ""

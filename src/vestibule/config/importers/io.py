@@ -158,16 +158,19 @@ _RENAMED: Final[Mapping[tuple[str, str], str]] = {
     ("host", "oauth_client"): "oauth",
     ("call", "target"): "endpoint",
 }
+_CREDENTIAL: Final = (
+    'with gateway { https = ["0.0.0.0:443"] } certificates come by themselves; for files of your own write '
+    "tls_certificate and tls_key into the host"
+)
 #: what has no equivalent, and why
 _GONE: Final[Mapping[tuple[str, str], str]] = {
     ("", "license"): "nothing here needs one",
     ("", "user"): "nobody signs in by SSH: `vestibule users` is for people, the admin API for programs",
-    ("", "credential"): "TLS is for an edge in front to speak",
+    ("", "credential"): _CREDENTIAL,
     ("host", "atproto"): "nobody signs in with ATProto yet",
     ("host", "atproto_client"): "nobody signs in with ATProto yet",
-    ("host", "credential"): "TLS is for an edge in front to speak",
+    ("host", "credential"): _CREDENTIAL,
     ("serving", "atproto_auth"): "nobody signs in with ATProto yet",
-    ("call", "protocol"): "APIs are called by HTTP/1.1",
 }
 #: attributes that hold a secret
 _SECRETS: Final = frozenset({("oauth", "client_secret"), ("secret", "value"), ("service_account", "key")})

@@ -2,7 +2,7 @@
 # Everything here is what a configuration of your own would say; only the addresses are the demo's.
 
 gateway {
-  http  = [{% for listener in listeners %}{{ ", " if not loop.first }}"{{ listener }}"{% endfor %}]
+  {{ "https" if is_secure else "http " }} = [{% for listener in listeners %}{{ ", " if not loop.first }}"{{ listener }}"{% endfor %}]
   state = "{{ state }}"
 }
 

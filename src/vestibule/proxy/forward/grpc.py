@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import struct
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 
 from grpclib.config import Configuration
 from grpclib.const import Status
@@ -20,9 +18,10 @@ from h2.exceptions import H2Error
 
 from vestibule.core.listener import ListenAddress
 from vestibule.protocol.ext_authz import CHECK_METHOD, MESSAGE_LIMIT_BYTES
+from vestibule.proxy.binding import Bound
 from vestibule.proxy.exchange import Listener as Site
 from vestibule.proxy.forward.check import Checks
-from vestibule.proxy.listener import BACKLOG, bound_socket
+from vestibule.proxy.listener import BACKLOG, UnderWay
 
 CALL_S = 20.0
 """How long one call may take; longer than whatever waits for a store or a provider."""
@@ -32,26 +31,31 @@ _CONFIGURATION = Configuration().__for_server__()
 _H2 = H2Configuration(client_side=False, header_encoding="utf-8")
 
 
-class GrpcListener:
+class GrpcListener(Bound):
     """One address for gRPC; to the app a listener like the others."""
 
     def __init__(self, address: ListenAddress, checks: Checks, site: Site) -> None:
-        self.address = address
-        self.port = address.port
+        super().__init__(address)
         self.open: set[Streams] = set()
-        self.bound: socket.socket | None = None
         self.draining = False
         self.checks = checks
         self.site = site
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
+
+    def use(self, checks: Checks, site: Site) -> None:
+        """Answer by these from the next call on."""
+        self.checks, self.site = checks, site
 
     async def start(self) -> None:
         """Listen. Raises ConfigError when the address can't be had."""
-        bound = self.bound or bound_socket(self.address)
-        if not self.address.path:
-            self.port = bound.getsockname()[1]
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self.connected, sock=bound, backlog=BACKLOG)
+        for bound in self.bind():
+            self._servers.append(await loop.create_server(self.connected, sock=bound, backlog=BACKLOG))
+
+    def under_way(self) -> Iterator[UnderWay]:
+        """What is being answered."""
+        for streams in self.open:
+            yield from streams.under_way()
 
     def connected(self) -> H2Protocol:
         """The protocol of a new connection."""
@@ -71,20 +75,44 @@ class GrpcListener:
         """Each call has a deadline of its own, and connections are pinged."""
 
     def stop(self) -> None:
-        """Accept nothing more; idle connections close, busy ones after their last answer."""
+        """Accept nothing more; busy connections close after their last answer."""
         self.draining = True
-        if self._server is not None:
-            self._server.close()
-            if self.address.path and self.bound is None:
-                with contextlib.suppress(OSError):
-                    Path(self.address.path).unlink()
+        for server in self._servers:
+            server.close()
+        self.let_go()
+
+    @property
+    def is_empty(self) -> bool:
+        """True when it has no connection."""
+        return not self.open
+
+    @property
+    def is_busy(self) -> bool:
+        """True while a call is under way."""
+        return any(not streams.is_idle for streams in self.open)
+
+    def close_idle(self) -> None:
+        """Close the connections on which nothing is under way."""
         for streams in list(self.open):
-            streams.drain()
+            streams.close_idle()
 
     def abort(self) -> None:
         """Close what is still open."""
         for streams in list(self.open):
             streams.hang_up()
+
+
+class _Call:
+    """One call, as far as it can be waited for."""
+
+    lasts = False
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self._task = task
+
+    @property
+    def is_over(self) -> bool:
+        return self._task.done()
 
 
 class Streams(AbstractHandler):
@@ -115,9 +143,18 @@ class Streams(AbstractHandler):
         for task in self._tasks.values():
             task.cancel()
 
-    def drain(self) -> None:
-        """Close once nothing is under way."""
-        if not self._tasks:
+    def under_way(self) -> Iterator[UnderWay]:
+        """What is being answered."""
+        return (_Call(task) for task in self._tasks.values())
+
+    @property
+    def is_idle(self) -> bool:
+        """True while no call is under way."""
+        return not self._tasks
+
+    def close_idle(self) -> None:
+        """Close, when nothing is under way."""
+        if self.is_idle:
             self.hang_up()
 
     def hang_up(self) -> None:
@@ -130,7 +167,7 @@ class Streams(AbstractHandler):
         del self._tasks[stream]
         release_stream()
         if self._listener.draining:
-            self.drain()
+            self.close_idle()
 
     async def _serve(self, stream: Stream, headers: Mapping[str, str]) -> None:
         try:

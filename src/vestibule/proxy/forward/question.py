@@ -10,6 +10,7 @@ import msgspec
 from vestibule.core.known import person_of
 from vestibule.core.passage import set_pairs
 from vestibule.core.route import Host, Site
+from vestibule.core.tls import Handshake
 from vestibule.errors import BadRequest
 from vestibule.model import Caller, Session
 from vestibule.observe.traffic import Kind, Record
@@ -34,6 +35,8 @@ class Question(ABC):
 
     host: Host | None = None
     site: Site | None = None
+    tls: Handshake | None = None
+    """An edge tells nothing of it."""
     session_id = ""
     asker: Session | Caller | None = None
     route = b""

@@ -10,7 +10,8 @@ from vestibule.core.inject import names
 from vestibule.errors import ClientError
 from vestibule.model import Allow
 from vestibule.proxy.forward.question import Question
-from vestibule.proxy.judge import Judge, Judged, check_origin
+from vestibule.proxy.judge import Judge, Judged
+from vestibule.proxy.origin import check_origin
 from vestibule.proxy.teller import Teller, Told
 
 

@@ -16,7 +16,22 @@ from typing import Final
 from vestibule.errors import StoreError
 from vestibule.store.database import prepare
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+REVISIONS: Final = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
+    "0012",
+    "0013",
+    "0014",
+)
 """All revisions, oldest first."""
 HEAD: Final = REVISIONS[-1]
 

@@ -10,10 +10,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
 from vestibule.admin_model import Counts
+from vestibule.core.figure import milliseconds
 from vestibule.tui.columns import Column
 from vestibule.tui.desk import Desk
 from vestibule.tui.screens.live import LivePage
-from vestibule.tui.text import count, milliseconds, rate
+from vestibule.tui.text import count, rate
 from vestibule.tui.widgets.rows import Rows
 
 _NAME: Final = 22

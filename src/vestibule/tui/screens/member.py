@@ -11,10 +11,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
 from vestibule.admin_model import CallState, Counts, EdgeState, HostState, Row
+from vestibule.core.figure import milliseconds
 from vestibule.tui.columns import Column
 from vestibule.tui.desk import Desk
 from vestibule.tui.screens.live import LivePage
-from vestibule.tui.text import ago, count, milliseconds, rate
+from vestibule.tui.text import ago, count, rate
 from vestibule.tui.widgets.lines import Line, Lines, facts
 from vestibule.tui.widgets.rows import Rows
 from vestibule.tui.widgets.traffic import TrafficPane

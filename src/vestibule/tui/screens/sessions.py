@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,9 +15,6 @@ from vestibule.tui.screens.ask import Confirm
 from vestibule.tui.screens.page import Page
 from vestibule.tui.text import ago, count, until
 from vestibule.tui.widgets.rows import Rows
-
-SEEN_MAX: Final = 100
-"""People of the traffic who are looked up."""
 
 
 def device_of(user_agent: str) -> str:
@@ -64,12 +61,7 @@ class SessionsScreen(Page):
         if self._user_id:
             found = await self.ask(lambda: gateway.sessions_of(self._user_id))
         else:
-            seen = [row for row in reversed(self.desk.ring.rows) if row.name == self._host]
-            people = list(dict.fromkeys(row.user_id for row in seen))[:SEEN_MAX]
-            nobodys = list(
-                dict.fromkeys(row.session_id for row in seen if not row.user_id and row.session_id)
-            )
-            found = await self.ask(lambda: gateway.sessions_at(self._host, people, nobodys[:SEEN_MAX]))
+            found = await self.ask(lambda: gateway.sessions_at(self._host))
         self.rows.empty = "nobody is signed in"
         self.rows.show(found)
         self.rows.border_subtitle = self.rows.place or count(len(found))

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
 from vestibule.admin_model import CertificateState, Overview, WorkerState
+from vestibule.core.figure import milliseconds, size
 from vestibule.errors import VestibuleError
 from vestibule.tui.desk import Desk
 from vestibule.tui.gateway import told
 from vestibule.tui.screens.page import Page
-from vestibule.tui.text import ago, count, fit, milliseconds, moment, size, span, until
+from vestibule.tui.text import ago, count, fit, moment, span, until
 from vestibule.tui.widgets.lines import Line, Lines, Piece
 from vestibule.tui.widgets.plot import Plots
 
@@ -29,7 +30,7 @@ SOON: Final = timedelta(days=14)
 class StateScreen(Page):
     """All of it at a glance."""
 
-    BINDINGS: ClassVar[list[BindingType]] = []
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("r", "show('reload')", "reload")]
     DEFAULT_CSS = """
     StateScreen #plots { height: 10; padding: 0 1; }
     StateScreen .half { width: 1fr; }
@@ -78,20 +79,39 @@ class StateScreen(Page):
 
     def _certificate_lines(self, seen: Overview) -> list[Line]:
         lines: list[Line] = [(), (("certificates", "head"),)]
-        for one in self._certificates:
-            ends = until(one.expires_at, seen.now)
-            left = one.expires_at - seen.now
-            role = "bad" if left <= timedelta(0) else "warn" if left < SOON else ""
-            sign = "! " if role else "  "
-            lines.append(((sign, role), (", ".join(one.names), "strong")))
-            lines.append(
-                (("    ", ""), (f"{ends}, {moment(one.expires_at)}", role), (f"  {one.issuer}", "dim"))
-            )
-            if one.detail:
-                lines.append((("    ", ""), (one.detail, "dim")))
+        for one in sorted(self._certificates, key=_urgency):
+            lines += _certificate(one, seen.now)
         if not self._certificates:
             lines.append(((f"  {self._refused or 'none of its own'}", "dim"),))
         return lines
+
+
+def _urgency(one: CertificateState) -> int:
+    """What fails first, then what isn't there yet."""
+    return 0 if one.state == "failing" else 1 if one.expires_at is None else 2
+
+
+def _certificate(one: CertificateState, now: datetime) -> list[Line]:
+    """Its names, until when it is good, and how it is with getting it or the next."""
+    left = None if one.expires_at is None else one.expires_at - now
+    role = "" if left is None else "bad" if left <= timedelta(0) else "warn" if left < SOON else ""
+    sign = "bad" if one.state == "failing" else role or ("warn" if left is None else "")
+    state: Piece = ("", "") if one.state == "good" else (f"  {one.state}", sign)
+    lines: list[Line] = [(("! " if sign else "  ", sign), (", ".join(one.names), "strong"), state)]
+    if left is None:
+        lines.append((("    ", ""), ("none yet", "warn"), (f"  {one.source}", "dim")))
+    else:
+        ends = f"{until(one.expires_at, now)}, {moment(one.expires_at)}"
+        lines.append((("    ", ""), (ends, role), (f"  {one.issuer}", "dim")))
+    if one.why:
+        lines.append((("    ", ""), (one.why, "")))
+    if one.advice:
+        lines.append((("    → ", "key"), (one.advice, "")))
+    if one.next_at is not None:
+        lines.append((("    ", ""), (f"next try {until(one.next_at, now)}", "dim")))
+    if one.detail:
+        lines.append((("    ", ""), (one.detail, "dim")))
+    return lines
 
 
 def _concerns(seen: Overview) -> list[Line]:

@@ -11,11 +11,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from vestibule.admin_model import Node, Row, Trace
+from vestibule.core.figure import milliseconds, size
 from vestibule.errors import VestibuleError
 from vestibule.tui.columns import Column
 from vestibule.tui.desk import Desk
 from vestibule.tui.screens.page import Page
-from vestibule.tui.text import clock, lane, milliseconds, size
+from vestibule.tui.text import clock, lane
 from vestibule.tui.theme import role_of, sign_of
 from vestibule.tui.widgets.lines import Line, Lines, facts
 from vestibule.tui.widgets.rows import Rows

@@ -12,8 +12,9 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
+from vestibule.core.figure import milliseconds
 from vestibule.tui.desk import Desk
-from vestibule.tui.text import clock, count, milliseconds, plain, rate, span, sparkline, spread
+from vestibule.tui.text import clock, count, plain, rate, span, sparkline, spread
 from vestibule.tui.theme import DARK, PALETTES
 from vestibule.tui.widgets.lines import Piece
 

@@ -10,7 +10,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from vestibule.admin_model import Series
-from vestibule.tui.text import clock, count, fit, milliseconds, sparkline, spread
+from vestibule.core.figure import milliseconds
+from vestibule.tui.text import clock, count, fit, sparkline, spread
 from vestibule.tui.theme import DARK, PALETTES
 from vestibule.tui.widgets.lines import Piece
 

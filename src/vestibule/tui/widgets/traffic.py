@@ -10,10 +10,11 @@ from textual.containers import Vertical
 from textual.widgets import Input
 
 from vestibule.admin_model import Row
+from vestibule.core.figure import milliseconds
 from vestibule.tui.columns import Column
 from vestibule.tui.filters import Filter, parsed
 from vestibule.tui.ring import Ring, View
-from vestibule.tui.text import clock, count, milliseconds
+from vestibule.tui.text import clock, count
 from vestibule.tui.theme import role_of, sign_of
 from vestibule.tui.widgets.rows import Rows
 

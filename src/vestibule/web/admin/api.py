@@ -6,7 +6,7 @@ It is the same application that programs call, so scopes, checks and the trail a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -16,10 +16,10 @@ from starlette.types import ASGIApp
 from vestibule.errors import ClientError, Invalid, VestibuleError
 from vestibule.model import Secret
 from vestibule.service.admin import Asker
+from vestibule.service.asgi import Message, Receive, Send, receiving
 from vestibule.web.api.office import Actor
 
 PREFIX: Final = "/api/v1"
-Message = MutableMapping[str, Any]
 
 
 class Refused(ClientError):
@@ -45,9 +45,10 @@ class Api:
         """
         return _decoded(await self.call("GET", path + query_of(query)), of)
 
-    async def post(self, path: str, value: Any = None, of: Any = Any) -> Any:
+    async def post(self, path: str, value: Any = None, of: Any = Any, *, if_match: str = "") -> Any:
         """What the API answers to this. Raises Refused, Failed, Invalid."""
-        return _decoded(await self.call("POST", path, value), of)
+        headers = {"if-match": if_match} if if_match else {}
+        return _decoded(await self.call("POST", path, value, headers), of)
 
     async def patch(self, path: str, value: Any, *, if_match: str = "") -> Any:
         """What it is after this change. Raises Refused, Failed, Invalid."""
@@ -67,13 +68,8 @@ class Api:
         self, method: str, path: str, value: Any = None, headers: Mapping[str, str] | None = None
     ) -> bytes:
         """The body of the answer. Raises Refused, Failed, Invalid."""
-        bodies = [b"" if value is None else msgspec.json.encode(value, enc_hook=_revealed)]
+        body = b"" if value is None else msgspec.json.encode(value, enc_hook=_revealed)
         status, answered = 0, bytearray()
-
-        async def receive() -> Message:
-            if not bodies:
-                await asyncio.Event().wait()  # who asks stays until the answer is whole
-            return {"type": "http.request", "body": bodies.pop(), "more_body": False}
 
         async def send(message: Message) -> None:
             nonlocal status
@@ -82,28 +78,14 @@ class Api:
             else:
                 answered.extend(message.get("body", b""))
 
-        await self._application(self._scope(method, path, headers or {}), receive, send)
+        await self._application(self._scope(method, path, headers or {}), receiving(body, _stays), send)
         if status >= 400:
             raise _error(status, bytes(answered))
         return bytes(answered)
 
-    async def stream(
-        self,
-        path: str,
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None:
+    async def stream(self, path: str, receive: Receive, send: Send) -> None:
         """Answer by what the API answers to a GET, for as long as it does. `receive` tells when nobody listens."""
-        has_begun = False
-
-        async def told() -> Message:
-            nonlocal has_begun
-            if has_begun:
-                return await receive()
-            has_begun = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        await self._application(self._scope("GET", path, {}), told, send)
+        await self._application(self._scope("GET", path, {}), receiving(b"", receive), send)
 
     def _scope(self, method: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
         path, _, query = path.partition("?")
@@ -125,6 +107,12 @@ class Api:
             "server": ("localhost", 0),
             "state": {"asker": self._asker, "actor": self._actor},
         }
+
+
+async def _stays() -> Message:
+    """Who asks stays until the answer is whole."""
+    await asyncio.Event().wait()
+    raise AssertionError
 
 
 def segment(text: str) -> str:

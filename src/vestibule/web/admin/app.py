@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from vestibule.core.route import is_own, shows_admin
 from vestibule.errors import ClientError, VestibuleError
 from vestibule.observe.log import Log
+from vestibule.service.asgi import Receive, Send
 from vestibule.web.admin import overview, people, sessions, signin, traffic
 from vestibule.web.admin.answers import Desk, Item, crash, failure, see, static
 from vestibule.web.admin.api import query_of
@@ -29,7 +30,6 @@ from vestibule.web.admin.look import STATIC_PATH, Look
 from vestibule.web.admin.table import ITEMS, MANAGING
 
 Handler: TypeAlias = Callable[[Desk, Ask], Awaitable[Response]]
-Message: TypeAlias = MutableMapping[str, Any]
 
 #: path → handler by method; HEAD is answered as GET, but for `WITHOUT_HEAD`
 PAGES: Final[Mapping[str, Mapping[str, Handler]]] = MappingProxyType(
@@ -90,8 +90,8 @@ class Beside:
     async def __call__(
         self,
         scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Answer one visit."""
         host, path = scope["state"]["visit"].host, scope["path"].encode("ascii")
@@ -110,8 +110,8 @@ class Pages:
     async def __call__(
         self,
         scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Answer one request."""
         path: str = scope["path"]

@@ -69,6 +69,13 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         return self.asker.now
 
     @property
+    def actor(self) -> Actor:
+        """Who is signed in, as the API knows them. Raises ClientError 401."""
+        if self.guest is None:
+            raise ClientError("sign in first", code="sign_in_required", status=401)
+        return self.guest.actor
+
+    @property
     def api(self) -> Api:
         """The admin API, as who is signed in. Raises ClientError 401."""
         if self.calls is None:

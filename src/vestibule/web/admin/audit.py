@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from vestibule.admin_model import Proof
 from vestibule.core.event import NAMES
 from vestibule.core.scope import check
-from vestibule.errors import Invalid, NotFound
+from vestibule.errors import Invalid
+from vestibule.service.asgi import Message, Receive, Send
 from vestibule.web.admin.allowed import may, scopes_of
 from vestibule.web.admin.answers import HEADERS, Desk, page
-from vestibule.web.admin.api import query_of
+from vestibule.web.admin.api import query_of, segment
 from vestibule.web.admin.asking import Ask
 from vestibule.web.admin.fields import fault_lines
 
@@ -29,10 +30,6 @@ _AS_FILE: Final = [
         "content-disposition": 'attachment; filename="vestibule-audit.jsonl"',
     }.items()
 ]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-_NEAR: Final = timedelta(milliseconds=1)
 _TIME_FORMS: Final = ("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d")
 
 
@@ -67,7 +64,7 @@ async def listed(desk: Desk, ask: Ask) -> Response:
 
 async def shown(desk: Desk, ask: Ask) -> Response:
     """One event, with what was before and after side by side."""
-    one = await _one(ask)
+    one = await ask.api.get(f"/audit/{segment(ask.places['id'])}")
     detail = dict(one["detail"])
     before, after = detail.pop("before", None), detail.pop("after", None)
     return page(
@@ -113,22 +110,6 @@ class Copy(Response):
             await send(message)
 
         await self._ask.api.stream(self._path, receive, passed)
-
-
-async def _one(ask: Ask) -> Mapping[str, Any]:
-    """The event. Raises NotFound."""
-    at = ask.params.get("at", "")
-    try:
-        begin = datetime.fromisoformat(at)
-    except ValueError:
-        raise NotFound("There is no such event.") from None
-    # What is shown is rounded to the microsecond, up or down.
-    since, until = begin - _NEAR, begin + _NEAR
-    found = await ask.api.get("/audit", since=since.isoformat(), until=until.isoformat(), limit="200")
-    for one in found["items"]:
-        if one["id"] == ask.places["id"]:
-            return dict(one)
-    raise NotFound("There is no such event; old ones are swept.")
 
 
 def changes_of(before: Any, after: Any) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from vestibule.errors import VestibuleError
 from vestibule.observe import clock
+from vestibule.service.asgi import Message, Receive, Send
 from vestibule.web.admin.answers import HEADERS, Desk
 from vestibule.web.admin.asking import Ask
 
@@ -22,7 +23,6 @@ _STREAM: Final = "text/event-stream"
 _OUT: Final = b"event: out\ndata: \n\n"
 """Said to who is signed out: there is no use in asking again."""
 _encode: Final = msgspec.json.Encoder().encode
-Message = MutableMapping[str, Any]
 
 
 class Live(Response):
@@ -38,14 +38,14 @@ class Live(Response):
     @staticmethod
     def of_parts(desk: Desk, ask: Ask, part: Callable[[Ask], Awaitable[str]], *, every_s: float) -> Response:
         """A part of a page, made anew every so often."""
-        desk.streams.check()
+        desk.streams.check(ask.actor)
         return StreamingResponse(_parts(desk, ask, part, every_s), 200, dict(HEADERS), _STREAM)
 
     async def __call__(
         self,
         scope: MutableMapping[str, Any],  # noqa: ARG002 - as ASGI has it
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Pass on what comes, until the stream ends or who listens is signed out."""
         headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
@@ -77,7 +77,7 @@ class Live(Response):
 async def _parts(
     desk: Desk, ask: Ask, part: Callable[[Ask], Awaitable[str]], every_s: float
 ) -> AsyncIterator[bytes]:
-    with desk.streams.one() as has_place:
+    with desk.streams.one(ask.actor) as has_place:
         while (now := await _now(desk, ask)) is not None:
             try:
                 html = await part(now) if has_place else ""

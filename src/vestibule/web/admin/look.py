@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import minijinja
 import msgspec
 from minijinja import Environment, Markup
 
+from vestibule.core.figure import milliseconds, size
 from vestibule.web.admin.api import segment
 
 STATIC_PATH: Final = "/static/"
@@ -148,24 +149,6 @@ def number(value: float) -> str:
     return f"{int(value):,}".replace(",", "\u202f")
 
 
-def milliseconds(value: float) -> str:
-    """A span of milliseconds."""
-    if value >= 10_000:
-        return f"{value / 1000:.0f} s"
-    if value >= 1000:
-        return f"{value / 1000:.1f} s"
-    return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
-
-
-def size(value: float) -> str:
-    """A number of bytes."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024 or unit == "GiB":
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
-        value /= 1024
-    return ""
-
-
 def place(value: str) -> Markup:
     """Where something stands, `FILE:LINE`, with the file's whole path for who wants to know."""
     whole, short = str(minijinja.escape(value)), str(minijinja.escape(value.rpartition("/")[2]))
@@ -184,7 +167,7 @@ FILTERS: Final[Mapping[str, Any]] = {
     "clock": clock,
     "span": span,
     "number": number,
-    "ms": milliseconds,
+    "ms": partial(milliseconds, gap=" "),
     "size": size,
     "place": place,
     "segment": segment,

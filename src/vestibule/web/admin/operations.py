@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 from starlette.responses import Response
@@ -21,11 +21,16 @@ SOON_S: Final = 21 * 86400
 
 
 async def certificates(desk: Desk, ask: Ask) -> Response:
-    """Certificates that are shown and trusted, those that end first on top."""
+    """Certificates that are to be had, shown and trusted: those that fail on top, then those that end first."""
     found = await ask.api.get("/certificates", tuple[CertificateState, ...])
-    ordered = sorted(found, key=lambda one: one.expires_at)
-    items = [{"one": one, "left_s": one.expires_at.timestamp() - ask.now} for one in ordered]
+    items = sorted((_item(one, ask.now) for one in found), key=lambda item: (item["rank"], item["left_s"]))
     return page(desk, ask, "certificates.html", title="Certificates", items=items, soon_s=SOON_S)
+
+
+def _item(one: CertificateState, now: float) -> dict[str, Any]:
+    left_s = 0.0 if one.expires_at is None else one.expires_at.timestamp() - now
+    rank = 0 if one.state == "failing" else 1 if one.expires_at is None else 2
+    return {"one": one, "left_s": left_s, "rank": rank}
 
 
 # -- log ------------------------------------------------------------------------------------------

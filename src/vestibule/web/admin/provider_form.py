@@ -16,6 +16,7 @@ _SPOKEN: Final[Mapping[str, str]] = {
     "api": "API",
     "email": "e-mail",
     "id": "ID",
+    "ids": "IDs",
     "orgs": "organisations",
     "pkce": "PKCE",
     "url": "URL",

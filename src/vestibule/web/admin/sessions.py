@@ -8,28 +8,32 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from vestibule.admin_model import CredentialState, Revealed, TrafficPage
+from vestibule.core.domain import realms_of
 from vestibule.errors import Invalid
 from vestibule.web.admin.allowed import may
 from vestibule.web.admin.answers import Desk, page, see
-from vestibule.web.admin.api import Refused, segment
+from vestibule.web.admin.api import Refused, query_of, segment
 from vestibule.web.admin.asking import Ask
 from vestibule.web.admin.fields import fault_lines
 
 PEOPLE_MAX: Final = 40
-"""Of how many people sessions are asked for: the API lists them by person."""
+"""Of how many people sessions are asked for, where no host is named: the API lists them by person or host."""
 TRAFFIC: Final = "20"
+_LIMIT: Final = "50"
 
 
 async def listed(desk: Desk, ask: Ask) -> Response:
     """Sessions of people who are found, or who were seen in the traffic of late; those used last first."""
     text, host = ask.params.get("text", "").strip(), ask.params.get("host", "").strip()
+    if host and not text:
+        return await _listed_at(desk, ask, host)
     people = await _people(ask, text)
     found: list[dict[str, Any]] = []
     for one in people[:PEOPLE_MAX]:
         items = (await ask.api.get("/sessions", user_id=one["id"], host=host))["items"]
         found += [{**session, "person": one} for session in items]
     if not text:
-        found += [{**one, "person": None} for one in await _nobodys(ask) if host in ("", one["host"])]
+        found += [{**one, "person": None} for one in await _nobodys(ask)]
     found.sort(key=lambda session: str(session["seen_at"]), reverse=True)
     return page(
         desk,
@@ -41,6 +45,36 @@ async def listed(desk: Desk, ask: Ask) -> Response:
         host=host,
         is_cut=len(people) > PEOPLE_MAX,
         most=PEOPLE_MAX,
+        domains=(),
+        older="",
+    )
+
+
+async def _listed_at(desk: Desk, ask: Ask, host: str) -> Response:
+    """All sessions that are good at a host, page by page, the newest first; where to find those of its domains."""
+    listing = await ask.api.get("/sessions", host=host, limit=_LIMIT, cursor=ask.params.get("cursor", ""))
+    people = {
+        user_id: await _or_none(ask, f"/users/{segment(user_id)}") if user_id else None
+        for user_id in dict.fromkeys(one["user_id"] for one in listing["items"])
+    }
+    domains = [
+        realm
+        for realm in realms_of(host)[1:]
+        if (await ask.api.get("/sessions", host=realm, limit="1"))["items"]
+    ]
+    older = listing["next"]
+    return page(
+        desk,
+        ask,
+        "sessions.html",
+        title=f"Sessions at {host}",
+        sessions=[{**one, "person": people[one["user_id"]]} for one in listing["items"]],
+        text="",
+        host=host,
+        is_cut=False,
+        most=PEOPLE_MAX,
+        domains=domains,
+        older=f"/sessions{query_of({'host': host, 'cursor': older})}" if older else "",
     )
 
 

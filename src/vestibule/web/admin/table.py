@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from vestibule.web.admin import audit, configuration, hosts, invitations, operations, providers, tokens
+from vestibule.web.admin import (
+    audit,
+    configuration,
+    hosts,
+    invitations,
+    machine_keys,
+    operations,
+    providers,
+    tokens,
+)
 from vestibule.web.admin.answers import Item
 
 MANAGING: Final = {
@@ -27,13 +36,17 @@ MANAGING: Final = {
     "/app-tokens": {"GET": tokens.of_people},
     "/users/{id}/tokens": {"GET": tokens.of_one},
     "/users/{id}/tokens/{token}/revoke": {"GET": tokens.revoke_of_one, "POST": tokens.revoke_of_one},
+    "/machine-keys": {"GET": machine_keys.listed},
+    "/machine-keys/new": {"GET": machine_keys.new, "POST": machine_keys.new},
+    "/machine-keys/{id}/revoke": {"GET": machine_keys.revoke, "POST": machine_keys.revoke},
+    "/held": {"GET": machine_keys.held},
     "/certificates": {"GET": operations.certificates},
     "/audit": {"GET": audit.listed},
     "/audit/verify": {"GET": audit.verified},
     "/audit/export": {"GET": audit.exported},
     "/audit/{id}": {"GET": audit.shown},
     "/configuration": {"GET": configuration.shown},
-    "/configuration/difference": {"GET": configuration.difference},
+    "/configuration/difference": {"GET": configuration.difference, "POST": configuration.difference},
     "/log": {"GET": operations.levels, "POST": operations.levels},
     "/dead-letters": {"GET": operations.letters},
     "/dead-letters/{webhook}/{id}/retry": {"POST": operations.retry},
@@ -45,6 +58,8 @@ ITEMS: Final = (
     Item("/hosts", "Hosts"),
     Item("/app-tokens", "App tokens"),
     Item("/tokens", "Admin tokens"),
+    Item("/machine-keys", "Machine keys"),
+    Item("/held", "Who holds what"),
     Item("/certificates", "Certificates"),
     Item("/audit", "Audit"),
     Item("/configuration", "Configuration"),

@@ -18,6 +18,7 @@ from vestibule.web.admin.fields import fault_lines, number_of
 DAY_S: Final = 86400
 DAYS_MAX: Final = 3660
 _PEOPLE: Final = "25"
+_TOKENS: Final = "100"
 
 
 async def listed(desk: Desk, ask: Ask) -> Response:
@@ -123,8 +124,10 @@ async def revoke(desk: Desk, ask: Ask) -> Response:
 
 
 async def of_people(desk: Desk, ask: Ask) -> Response:
-    """People with the tokens that they made, a page of people at a time."""
+    """All that people made; or, where somebody is looked for, people with theirs, a page of people at a time."""
     text = ask.params.get("text", "").strip()
+    if not text:
+        return await _all(desk, ask)
     found = await ask.api.get("/users", text=text, cursor=ask.params.get("cursor", ""), limit=_PEOPLE)
     people = [{**one, "tokens": await _of(ask, one["id"])} for one in found["items"]]
     return page(
@@ -136,6 +139,22 @@ async def of_people(desk: Desk, ask: Ask) -> Response:
         without=sum(not one["tokens"] for one in people),
         next=found["next"] or "",
         text=text,
+        is_first="cursor" not in ask.params,
+        may=may(ask),
+    )
+
+
+async def _all(desk: Desk, ask: Ask) -> Response:
+    found = await ask.api.get("/app-tokens", cursor=ask.params.get("cursor", ""), limit=_TOKENS)
+    return page(
+        desk,
+        ask,
+        "app_tokens.html",
+        title="App tokens",
+        tokens=found["items"],
+        people=(),
+        next=found["next"] or "",
+        text="",
         is_first="cursor" not in ask.params,
         may=may(ask),
     )

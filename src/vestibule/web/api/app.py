@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from typing import Any
@@ -21,6 +22,7 @@ from vestibule import __version__
 from vestibule.core.scope import NEEDED
 from vestibule.errors import VestibuleError
 from vestibule.web.api import (
+    app_tokens,
     audit,
     calls,
     certificates,
@@ -35,12 +37,14 @@ from vestibule.web.api import (
     identity_providers,
     invitations,
     log,
+    machine_keys,
     metrics,
     overview,
     provider_states,
     sessions,
     tokens,
     traffic,
+    upgrade,
     users,
 )
 from vestibule.web.api.door import Door
@@ -59,6 +63,8 @@ RESOURCES: tuple[APIRouter, ...] = (
     invitations.router,
     identity_providers.router,
     tokens.router,
+    app_tokens.router,
+    machine_keys.router,
     explain.router,
     audit.router,
     events.router,
@@ -71,6 +77,7 @@ RESOURCES: tuple[APIRouter, ...] = (
     provider_states.router,
     certificates.router,
     configuration.router,
+    upgrade.router,
 )
 
 _DESCRIPTION = """\
@@ -94,11 +101,15 @@ _BEARER = HTTPBearer(
 
 def build(office: Office) -> ASGIApp:
     """The ASGI application; the scope's state has the `Asker` (`service.admin`)."""
-    return Door(api(office), office)
+    return Door(api(), office)
 
 
-def api(office: Office | None = None) -> FastAPI:
-    """The application without its door."""
+@functools.cache
+def api() -> FastAPI:
+    """The application without its door, which gives each request its office: one serves all configurations.
+
+    To make it takes more than all else that a reload does.
+    """
     app = FastAPI(
         title="Vestibule admin API",
         version=__version__,
@@ -116,7 +127,6 @@ def api(office: Office | None = None) -> FastAPI:
         # That there is a token, the door has checked: it is only said in the document.
         dependencies=[Depends(_BEARER), Depends(check_scope)],
     )
-    app.state.office = office
     for router in RESOURCES:
         app.include_router(router, prefix=PREFIX)
     app.include_router(metrics.router)

@@ -17,13 +17,13 @@ from vestibule.core import event as names
 from vestibule.core.chain import End, Entry
 from vestibule.core.chain_text import line_of
 from vestibule.core.event import Event as Kept
-from vestibule.errors import StoreError
+from vestibule.errors import NotFound, StoreError
 from vestibule.observe.metrics import AUDIT_INTACT
 from vestibule.store.base_events import AuditFilter
 from vestibule.web.api.cursor import Listing, Paging, listing, page_of
 from vestibule.web.api.office import ApiCall, At
 from vestibule.web.api.problem import errors
-from vestibule.web.api.shape import Filter, Model, Time, example
+from vestibule.web.api.shape import Filter, Id, Model, Time, example
 from vestibule.web.api.value import answer, answers
 
 SILENCE_S: Final = 3.0
@@ -156,6 +156,15 @@ async def export(at: At, asked: Annotated[Copied, Query()]) -> Response:
     await at.changed(names.AUDIT_EXPORTED, detail=given)
     rows = at.office.trail.copy(asked.after, wanted if is_narrowed else None)
     return StreamingResponse(_lines(at, rows), media_type="application/x-ndjson")
+
+
+@router.get("/{id}", operation_id="getAuditEvent", responses=errors(404))
+async def get(at: At, id: Id) -> Event:  # noqa: A002 - the name in the path
+    """One event; old ones are swept."""
+    kept = await at.office.audit.get(id)
+    if kept is None:
+        raise NotFound("There is no such event; old ones are swept.")
+    return _shown(kept)
 
 
 async def _lines(at: ApiCall, rows: AsyncIterator[tuple[Entry | End, ...]]) -> AsyncIterator[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -11,13 +11,10 @@ from starlette.types import ASGIApp
 from vestibule.errors import ClientError, VestibuleError
 from vestibule.protocol.document import DocumentError, json_of
 from vestibule.service.admin import Asker
+from vestibule.service.asgi import Message, Receive, Send, receiving
 from vestibule.service.events import acting
 from vestibule.web.api.office import SOCKET, Actor, Office
 from vestibule.web.api.problem import HEADERS, about_of, crash, failure, refused
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 _TAKES_A_BODY = {"POST", "PUT", "PATCH"}
 
@@ -25,8 +22,8 @@ _TAKES_A_BODY = {"POST", "PUT", "PATCH"}
 class Door:
     """An ASGI application around another.
 
-    The scope's state has the `Asker`, and gets the `Actor`; it has that already where the admin pages ask for
-    somebody who is signed in there.
+    The scope's state has the `Asker`, and gets the `Office` and the `Actor`; it has that one already where the admin
+    pages ask for somebody who is signed in there.
     """
 
     def __init__(self, inner: ASGIApp, office: Office) -> None:
@@ -36,6 +33,7 @@ class Door:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Check who asks, then what they sent, then let it in."""
         asker: Asker = scope["state"]["asker"]
+        scope["state"]["office"] = self._office
         about = about_of(scope["method"], scope["path"])
         try:
             if "actor" not in scope["state"]:
@@ -45,14 +43,7 @@ class Door:
             await refused(error, asker, self._office, **about)
             await failure(error, asker, self._office.log, **about)(scope, receive, send)
             return
-        started = got = False
-
-        async def once() -> Message:
-            nonlocal got
-            if got:
-                return await receive()  # that who asked has left
-            got = True
-            return {"type": "http.request", "body": body, "more_body": False}
+        started = False
 
         async def watched(message: Message) -> None:
             nonlocal started
@@ -63,7 +54,7 @@ class Door:
 
         try:
             with acting(scope["state"]["actor"].name, address=asker.address, request_id=asker.request_id):
-                await self._inner(scope, once, watched)
+                await self._inner(scope, receiving(body, receive), watched)
         except Exception as error:  # noqa: BLE001 - the last line of defence: Starlette answers, then raises again
             if not started:
                 await crash(error, asker, self._office.log, **about)(scope, receive, send)

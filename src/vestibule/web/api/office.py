@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 from fastapi import Depends, Request
@@ -14,8 +15,9 @@ from vestibule.core import scope
 from vestibule.core.change import difference
 from vestibule.core.event import Event
 from vestibule.core.limit import Limit
+from vestibule.core.machine import Machines
 from vestibule.core.seal import KeyRing
-from vestibule.errors import TooManyTries
+from vestibule.errors import NotFound, TooManyTries
 from vestibule.model import AdminToken
 from vestibule.observe.log import Log
 from vestibule.observe.metrics import Metrics
@@ -28,10 +30,12 @@ from vestibule.service.events import Events
 from vestibule.service.in_force import InForce
 from vestibule.service.inventory import Inventory
 from vestibule.service.log_levels import LogLevels
+from vestibule.service.machine_keys import MachineKeys
 from vestibule.service.overview import Overview
 from vestibule.service.people import People
 from vestibule.service.provider_states import ProviderStates
 from vestibule.service.registry import Registry
+from vestibule.service.reload import Reloading
 from vestibule.service.steward import Steward
 from vestibule.service.trail import Trail
 from vestibule.service.webhooks import Webhooks
@@ -58,6 +62,8 @@ class Actor(msgspec.Struct, frozen=True):
 
 SOCKET = Actor("socket")
 STREAMS_MAX: Final = 50
+STREAMS_OF_ONE: Final = 10
+"""How many of them one token, or one person at the admin pages, may have; the owner of the socket all."""
 
 
 class Streams:
@@ -68,20 +74,37 @@ class Streams:
 
     def __init__(self) -> None:
         self._count = 0
+        self._of: Counter[str] = Counter()
 
-    def check(self) -> None:
-        """Raise TooManyTries where no more may come."""
+    def check(self, actor: Actor) -> None:
+        """Raise TooManyTries where no more may come, or no more of this one's."""
         if self._count >= STREAMS_MAX:
             raise TooManyTries(f"{STREAMS_MAX} are told this live already", wait_s=5.0)
+        if actor != SOCKET and self._of[actor.id] >= STREAMS_OF_ONE:
+            raise TooManyTries(f"you are told this live {STREAMS_OF_ONE} times already", wait_s=5.0)
 
     @contextmanager
-    def one(self) -> Iterator[bool]:
+    def one(self, actor: Actor) -> Iterator[bool]:
         """One listens, as long as this lasts; False where others were faster."""
         self._count += 1
+        self._of[actor.id] += 1
         try:
-            yield self._count <= STREAMS_MAX
+            is_within = actor == SOCKET or self._of[actor.id] <= STREAMS_OF_ONE
+            yield is_within and self._count <= STREAMS_MAX
         finally:
             self._count -= 1
+            self._of[actor.id] -= 1
+            if not self._of[actor.id]:
+                del self._of[actor.id]
+
+
+async def nothing_ordered(name: str) -> None:
+    """Raise NotFound: no certificate comes by itself."""
+    raise NotFound(f"no certificate for {name} is ordered here")
+
+
+Upgrade: TypeAlias = Callable[[], Awaitable[tuple[str, ...]]]
+"""What went wrong; nothing when the other program serves."""
 
 
 class Office(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +114,9 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     registry: Registry
     tokens: AdminTokens
     app_tokens: AppTokens
+    machine_keys: MachineKeys
+    machines: Machines
+    """Those of the configuration in force."""
     audit: Audit
     trail: Trail
     webhooks: Webhooks
@@ -118,6 +144,11 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     """Credentials, masked or told."""
     in_force: InForce
     """The configuration."""
+    reloading: Reloading
+    upgrade: Upgrade
+    """Has another program take the place of this one."""
+    renew: Callable[[str], Awaitable[None]] = nothing_ordered
+    """Has a name's certificate ordered anew. Raises NotFound, StoreError."""
 
 
 class ApiCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,7 +206,7 @@ class ApiCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def _call(request: Request) -> ApiCall:
-    return ApiCall(office=request.app.state.office, asker=request.state.asker, actor=request.state.actor)
+    return ApiCall(office=request.state.office, asker=request.state.asker, actor=request.state.actor)
 
 
 async def check_scope(request: Request) -> None:

@@ -211,14 +211,14 @@ async def on_invalid(request: Request, error: Exception) -> Response:
 
 async def on_crash(request: Request, error: Exception) -> Response:
     """An error nobody meant."""
-    return crash(error, request.state.asker, request.app.state.office.log, **_about(request))
+    return crash(error, request.state.asker, request.state.office.log, **_about(request))
 
 
 async def on_error(request: Request, error: Exception) -> Response:
     """An error of ours."""
     assert isinstance(error, VestibuleError)
-    await refused(error, request.state.asker, request.app.state.office, **_about(request))
-    return failure(error, request.state.asker, request.app.state.office.log, **_about(request))
+    await refused(error, request.state.asker, request.state.office, **_about(request))
+    return failure(error, request.state.asker, request.state.office.log, **_about(request))
 
 
 async def on_unrouted(request: Request, error: Exception) -> Response:

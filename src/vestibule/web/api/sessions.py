@@ -138,12 +138,12 @@ class Changes(Model):
 
 
 class Asked(Paging):
-    """Whose sessions are wanted."""
+    """Whose sessions are wanted: somebody's, a host's, or somebody's at a host."""
 
-    user_id: Annotated[Filter, Field(min_length=1)]
+    user_id: Filter = ""
     """Of this user."""
     host: Filter = ""
-    """Good for this, as `host` has it."""
+    """Good for this, as `host` of a session has it: a host, or all hosts of a domain (`.example.com`)."""
 
 
 class Whose(Model):
@@ -244,15 +244,21 @@ async def create(at: At, new: NewSession, response: Response) -> MadeSession:
 
 @router.get("", operation_id="listSessions", responses=errors())
 async def list_page(at: At, asked: Annotated[Asked, Query()]) -> Listing[Session]:
-    """The sessions of a user that have not ended, the newest first; the newest thousand."""
+    """The sessions of a user or a host that have not ended, the newest first; of a user the newest thousand."""
     page = page_of(at.office.ring, "sessions", asked)
-    found = await at.office.steward.list(asked.user_id)
-    wanted = [one for one in found if not asked.host or one.host == asked.host]
+    steward = at.office.steward
+    if asked.user_id:
+        theirs = await steward.list(asked.user_id)
+        found = _cut([one for one in theirs if asked.host in ("", one.host)], page)
+    elif asked.host:
+        found = list(await steward.of_host(asked.host, page))
+    else:
+        raise Invalid((("?user_id", "say whose: user_id, host, or both"),))
     return listing(
         at.office.ring,
         "sessions",
         asked,
-        _cut(wanted, page),
+        found,
         place=place_of,
         shown=lambda session: Session(**_shown(session)),
     )
@@ -320,8 +326,7 @@ async def update(
             "send If-Match with the ETag of what was read, or *", code="if_match_required", status=428
         )
     change = _change(changes)
-    before = await at.office.steward.get(id)
-    session = await at.office.steward.update(id, change, version=version_of(if_match), now=at.now)
+    before, session = await at.office.steward.update(id, change, version=version_of(if_match), now=at.now)
     await at.changed(
         names.SESSION_UPDATED,
         session_id=id,

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Final
 from fastapi import Path
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
-#: a line of text: no controls, which logs and tables would trip over, and no NUL, which a database refuses
-LINE: Final = r"^[^\x00-\x1f\x7f]*$"
+#: a line of text: no controls, which logs and tables would trip over, no NUL, which a database refuses, nor what
+#: turns the direction of what stands beside it, or breaks the line (Unicode Standard Annex 9; Trojan Source)
+LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]*$"
 #: ids that this gateway makes, and cursors
 ID: Final = r"^[A-Za-z0-9_-]{1,64}$"
 ADDRESS: Final = (

@@ -102,12 +102,12 @@ async def list_page(at: At, asked: Annotated[Listed, Query()]) -> Response:
 )
 async def stream(at: At, asked: Annotated[Wanted, Query()]) -> Response:
     """Requests as they end: server-sent events, each a list of them, the oldest first; an empty list goes on."""
-    at.office.streams.check()
+    at.office.streams.check(at.actor)
     return StreamingResponse(_listened(at, asked), media_type="text/event-stream")
 
 
 async def _listened(at: ApiCall, wanted: Wanted) -> AsyncIterator[bytes]:
-    with at.office.streams.one() as has_place:
+    with at.office.streams.one(at.actor) as has_place:
         if has_place:
             async for batch in _batches(at, wanted):
                 yield batch

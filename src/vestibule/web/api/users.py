@@ -13,6 +13,7 @@ from vestibule import model
 from vestibule.core import event as names
 from vestibule.errors import NotFound
 from vestibule.model import User
+from vestibule.service.app_tokens import told_of
 from vestibule.web.api import identities
 from vestibule.web.api.cursor import Listing, Paging, listing, page_of
 from vestibule.web.api.identities import Identity
@@ -144,9 +145,9 @@ async def get(at: At, id: Id) -> WholePerson:  # noqa: A002 - the name in the pa
 async def update(at: At, id: Id, changes: Changes) -> WholePerson:  # noqa: A002 - the name in the path
     """Change a user: a JSON Merge Patch (RFC 7396)."""
     people, given = at.office.people, changes.model_fields_set
-    before = user = await people.user(id)
+    user = await people.user(id)
     if given & {"name", "login", "profile"}:
-        user = await people.update(
+        before, user = await people.update(
             id,
             name=(changes.name or "") if "name" in given else None,
             login=(changes.login or "") if "login" in given else None,
@@ -210,7 +211,7 @@ async def delete_identity(at: At, id: Id, identity: Id) -> Response:  # noqa: A0
 async def list_tokens(at: At, id: Id) -> Listing[AppToken]:  # noqa: A002 - the name in the path
     """A user's app tokens, the oldest first, those that have expired in the last 30 days too, in one page."""
     await at.office.people.user(id)
-    return Listing(items=[_token(token) for token in await at.office.app_tokens.of_user(id)], next=None)
+    return Listing(items=[token_of(token) for token in await at.office.app_tokens.of_user(id)], next=None)
 
 
 @router.delete("/{id}/tokens/{token}", operation_id="revokeUserToken", status_code=204, responses=errors(404))
@@ -218,14 +219,13 @@ async def revoke_token(at: At, id: Id, token: Id) -> Response:  # noqa: A002 - t
     """End an app token of a user at once."""
     gone = next((one for one in await at.office.app_tokens.of_user(id) if one.id == token), None)
     await at.office.app_tokens.revoke(id, token)
-    told = None if gone is None else {"name": gone.name, "host": gone.host, "paths": gone.prefixes}
+    told = None if gone is None else told_of(gone)
     await at.changed(names.APP_TOKEN_REVOKED, target=f"app token {token}", user_id=id, before=told)
     return Response(status_code=204)
 
 
 async def _set_disabled(at: ApiCall, user_id: str, *, to: bool) -> User:
-    before = await at.office.people.user(user_id)
-    user = await at.office.people.set_disabled(user_id, to, at.now)
+    before, user = await at.office.people.set_disabled(user_id, to, at.now)
     await at.changed(
         names.USER_BLOCKED if to else names.USER_UNBLOCKED,
         user_id=user_id,
@@ -255,7 +255,8 @@ async def _whole(at: ApiCall, user: User) -> WholePerson:
     return WholePerson(**_shown(user), identities=await _identities(at, user.id))
 
 
-def _token(token: model.AppToken) -> AppToken:
+def token_of(token: model.AppToken) -> AppToken:
+    """The token as it is told, without itself."""
     return AppToken(
         id=token.id,
         name=token.name,

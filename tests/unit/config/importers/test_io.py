@@ -59,7 +59,6 @@ def test_each_change_is_told(desk) -> None:
         (About.CHANGED, "target"),
         (About.NONE, "license"),
         (About.NONE, "ingress"),
-        (About.NONE, "protocol"),
     ]
 
 
@@ -114,9 +113,9 @@ def test_plain_http_to_another_machine_is_written_out(target: str, kept: bool) -
 
 
 def test_blocks_on_one_line_are_read(desk) -> None:
-    text = 'calling "x" { port = 1 protocol = "http2" target = "a.example" }\n'
+    text = 'ingress "x" { name = "a" credential = "y" backend = "a.example" }\n'
     assert import_io([Source("x", text)]).hcl == (
-        'call "x" { port = 1 # protocol = "http2"\n endpoint = "a.example" }\n'
+        'host "x" { name = "a" # credential = "y"\n backend = "a.example" }\n'
     )
 
 

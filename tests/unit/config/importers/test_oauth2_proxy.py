@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.config.importers.desk import DATA, HIDDEN, Facts, facts
+from tests.unit.core.issued import Issuer
 from vestibule.config.importers.note import About
 from vestibule.config.importers.oauth2_proxy.options import (
     BY_FLAG,
@@ -92,6 +93,9 @@ def _files() -> dict[str, str]:
 @pytest.mark.parametrize("names", IMPORTED)
 def test_it_becomes_a_configuration_without_faults(desk, names: str) -> None:
     found = desk.oauth2_proxy(*names.split(), files=_files())
+    leaf, key = Issuer().issue(*IMPORTED[names].hosts)
+    (desk.folder / "cert.pem").write_bytes(leaf)
+    (desk.folder / "key.pem").write_bytes(key)
     assert facts(desk.load(found)) == IMPORTED[names]
 
 
@@ -365,3 +369,15 @@ _PROPER = frozenset({"PKCE", "TLS", "WebSockets", "HttpOnly,", "SameSite=Lax,", 
 def test_every_kind_of_provider_is_imported() -> None:
     assert len(KINDS) == 17
     assert len(GROUPS) == 10
+
+
+def test_its_tls_is_the_gateways(desk) -> None:
+    tls = 'https_address = ":8443"\ntls_cert_file = "c.pem"\ntls_key_file = "k.pem"\ntls_min_version = "TLS1.3"\n'
+    found = " ".join(desk.oauth2_proxy(_BARE + tls).hcl.split())
+    for line in (
+        'https = ["0.0.0.0:8443"]',
+        'tls_profile = "modern"',
+        'tls_certificate = "c.pem"',
+        'tls_key = "k.pem"',
+    ):
+        assert line in found

@@ -233,6 +233,8 @@ def test_when_the_program_goes_what_is_under_way_is_answered(place):
     idle, busy = place.envoy(), place.envoy()
     stream = busy.call(place.waiting())
     place.loop.run(place.grpc.stop)
+    assert (idle.is_ended, busy.is_ended, place.grpc.is_busy) == (False, False, True)
+    place.loop.run(place.grpc.close_idle)
     assert (idle.is_ended, busy.is_ended) == (True, False)
     place.plane.away.gate.set_result(None)
     place.loop.settle()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.unit.web.admin.hall import Hall
+from tests.unit.web.api.test_certificates import failing, want
 from vestibule.config.row_form import filled_from, kinds
 from vestibule.web.admin.audit import changes_of, written
 from vestibule.web.admin.configuration import lines_of
@@ -124,3 +126,13 @@ def test_the_link_to_a_hosts_own_provider_is_one_segment() -> None:
     values = {"title": "x", "nav": (), "me": None, "form_token": "", "said": "", "request_id": "", "now": 0}
     shown = Look().render("provider_disable.html", {**values, "one": one})
     assert 'href="/providers/app.example.com%2Foffice"' in shown
+
+
+def test_names_without_a_certificate_stand_above_all_others_with_what_to_do() -> None:
+    hall = Hall()
+    want(hall.desk, "new.example.com", "bad.example.com")
+    hall.desk.orders = (failing("bad.example.com", hall.desk.now + 60),)
+    text = hall.get("/certificates").text
+    assert text.index("bad.example.com") < text.index("new.example.com")
+    for part in ("failing", "none yet", "NXDOMAIN looking up A", "point an A record here", "Tried again"):
+        assert part in text

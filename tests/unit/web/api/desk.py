@@ -13,6 +13,7 @@ import msgspec
 from tests.unit.web.api.shown import shown_by
 from tests.unit.web.asgi import Reply
 from vestibule.core.lifetimes import USUAL
+from vestibule.core.machine import Machine, Machines
 from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, RouteTable, routes_of
 from vestibule.core.seal import Key, KeyRing
@@ -30,6 +31,7 @@ from vestibule.service.app_tokens import AppTokens
 from vestibule.service.events import Events, told_limit
 from vestibule.service.grants import Grants
 from vestibule.service.log_levels import LogLevels
+from vestibule.service.machine_keys import MachineKeys
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
 from vestibule.service.registry import Registry
@@ -105,6 +107,7 @@ class ApiDesk:
         self.traffic = Traffic()
         self.rates = Rates()
         self.closing = asyncio.Event()
+        self.upgrade_faults: tuple[str, ...] = ()
         self.traffic.subscribe(self.rates.add)
         self.metrics = Metrics(self.traffic, now=lambda: self.now)
         self.app = build(
@@ -113,6 +116,8 @@ class ApiDesk:
                 registry=self.registry,
                 tokens=self.tokens,
                 app_tokens=self.app_tokens,
+                machine_keys=MachineKeys(store.machine_keys, changes, random=random),
+                machines=Machines.of([Machine(name="backup", kind="key", hosts=(HOST.name.decode(),))]),
                 audit=store.audit,
                 trail=Trail(store.audit, RING),
                 events=self.events,
@@ -125,10 +130,15 @@ class ApiDesk:
                 rates=self.rates,
                 levels=LogLevels(log.levels, changes, later=lambda told: told()),
                 closing=self.closing,
+                upgrade=self.upgrade,
+                reloading=None,  # type: ignore[arg-type]  # nothing is reloaded at this desk
                 log=log,
                 **shown_by(self, RING),
             )
         )
+
+    async def upgrade(self) -> tuple[str, ...]:
+        return self.upgrade_faults
 
     def _steward(self, log: Log, changes: Changes, random: Callable[[int], bytes]) -> Steward:
         self.grants = grants = Grants(
@@ -185,9 +195,9 @@ class ApiDesk:
         body = options.pop("body", b"" if value is None else msgspec.json.encode(value))
         return asyncio.run(self._call(self.scope(method, path, body, **options), body))
 
-    async def ask(self, method: str, path: str) -> Reply:
+    async def ask(self, method: str, path: str, **options: Any) -> Reply:
         """The same in a story that goes on."""
-        return await self._call(self.scope(method, path), b"")
+        return await self._call(self.scope(method, path, **options), b"")
 
     def scope(self, method: str, path: str, body: bytes = b"", **options: Any) -> dict[str, Any]:
         """The ASGI scope of such a call."""

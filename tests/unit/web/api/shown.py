@@ -9,6 +9,9 @@ from vestibule.config.load import load
 from vestibule.core.seal import KeyRing
 from vestibule.errors import ProviderUnavailable
 from vestibule.fetch import Answer
+from vestibule.observe.log import Log
+from vestibule.service.acme_states import NameState
+from vestibule.service.certificate_keeper import CertificateKeeper
 from vestibule.service.concerns import Concerns
 from vestibule.service.custody import Custody
 from vestibule.service.flow import Driver
@@ -17,6 +20,7 @@ from vestibule.service.inventory import Inventory
 from vestibule.service.keys import KeySets
 from vestibule.service.overview import Counters, Overview, Place
 from vestibule.service.provider_states import ProviderStates
+from vestibule.service.shelf import Shelf
 
 ENVIRON = {
     "VESTIBULE_BACKEND": "127.0.0.1:3000",
@@ -41,11 +45,19 @@ def shown_by(desk: Any, ring: KeyRing) -> dict[str, Any]:
     compiled = compile_config(load((), ENVIRON))
     key_sets = KeySets(away)
     registry, now = desk.registry, lambda: desk.now
+    desk.keeper = CertificateKeeper(Shelf(), Log(desk.written), now=now)
+    desk.orders = ()
+
+    async def orders() -> tuple[NameState, ...]:
+        return desk.orders  # type: ignore[no-any-return]  # a test has put them there
+
     inventory = Inventory(
         compiled,
         desk.rates,
         offer=lambda: registry.offer,
         base_urls=lambda host: (f"https://{host.name.decode()}",),
+        keeper=desk.keeper,
+        orders=orders,
         now=now,
     )
     providers = ProviderStates(registry, Driver(None, key_sets), key_sets, compiled.client_places, now=now)
@@ -77,6 +89,7 @@ def shown_by(desk: Any, ring: KeyRing) -> dict[str, Any]:
         calls=compiled.calls,
         table=lambda: registry.offer.table,
     )
+    desk.inventory = inventory
     return {
         "inventory": inventory,
         "overview": overview,

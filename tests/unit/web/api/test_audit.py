@@ -41,6 +41,12 @@ def ids(api: ApiDesk, query: str = "") -> list[str]:
     return [one["id"] for one in answer.json["items"]]
 
 
+def test_one_event_is_told_by_its_id(filled):
+    [listed] = filled.call("GET", "/audit?action=session.created").json["items"]
+    assert filled.call("GET", "/audit/evt_1").json == listed
+    assert filled.call("GET", "/audit/evt_9").status == 404
+
+
 def test_an_event_is_told_whole(filled):
     assert filled.call("GET", "/audit?action=session.created").json == {
         "items": [
@@ -99,4 +105,4 @@ def test_what_can_not_be_asked_for_is_told(filled, query):
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_nothing_changes_it(filled, method):
     assert filled.call(method, "/audit", {}).status == 405
-    assert filled.call(method, "/audit/evt_1", {}).status == 404
+    assert filled.call(method, "/audit/evt_1", {}).status == 405

@@ -45,6 +45,9 @@ OPERATIONS = {
     "createToken": "POST /api/v1/tokens",
     "listTokens": "GET /api/v1/tokens",
     "revokeToken": "DELETE /api/v1/tokens/{id}",
+    "createMachineKey": "POST /api/v1/machine-keys",
+    "listMachineKeys": "GET /api/v1/machine-keys",
+    "revokeMachineKey": "DELETE /api/v1/machine-keys/{id}",
     "explain": "GET /api/v1/explain",
     "getOverview": "GET /api/v1/overview",
     "listHosts": "GET /api/v1/hosts",
@@ -56,8 +59,11 @@ OPERATIONS = {
     "revealCredential": "POST /api/v1/sessions/{id}/credentials/{client}/reveal",
     "getConfiguration": "GET /api/v1/configuration",
     "getConfigurationDifference": "GET /api/v1/configuration/difference",
+    "reloadConfiguration": "POST /api/v1/configuration/reload",
+    "upgradeProgram": "POST /api/v1/upgrade",
     "verifyAudit": "GET /api/v1/audit/verify",
     "exportAudit": "GET /api/v1/audit/export",
+    "renewCertificate": "POST /api/v1/certificates/{name}/renew",
     "tellEvents": "POST /api/v1/events",
     "listDeadLetters": "GET /api/v1/dead-letters",
     "retryDeadLetter": "POST /api/v1/dead-letters/{webhook}/{id}/retry",
@@ -69,6 +75,8 @@ OPERATIONS = {
     "updateLogLevels": "PATCH /api/v1/log/levels",
     "readMetrics": "GET /metrics",
     "listAudit": "GET /api/v1/audit",
+    "getAuditEvent": "GET /api/v1/audit/{id}",
+    "listAppTokens": "GET /api/v1/app-tokens",
 }
 
 

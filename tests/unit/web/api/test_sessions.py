@@ -297,6 +297,23 @@ def test_without_if_match_it_is_428_and_a_star_is_any_version(api):
     assert patch(api, made["id"], {"attributes": {"a": 1}}, "1").status == 422
 
 
+def test_a_hosts_sessions_are_listed_whosever_they_are(api):
+    alice, bob = api.person(1), api.person(2)
+    made = []
+    for whose in (alice, bob, alice):
+        made.append(make(api, whose)["id"])
+        api.now += 1
+    host = api.call("GET", f"/sessions/{made[0]}").json["host"]
+    first = api.call("GET", f"/sessions?host={host}&limit=2").json
+    assert [one["id"] for one in first["items"]] == made[:0:-1]
+    rest = api.call("GET", f"/sessions?host={host}&limit=2&cursor={first['next']}").json
+    assert ([one["id"] for one in rest["items"]], rest["next"]) == ([made[0]], None)
+    assert faults(api.call("GET", f"/sessions?host=b.{host}&cursor={first['next']}")) == ["?cursor"]
+    theirs = api.call("GET", f"/sessions?host={host}&user_id={bob.id}").json
+    assert [one["id"] for one in theirs["items"]] == [made[1]]
+    assert api.call("GET", "/sessions?host=other.example.com").json == {"items": [], "next": None}
+
+
 def test_it_counts_as_no_change_that_it_was_used(api):
     made = make(api, api.person())
     api.now += 600
@@ -354,6 +371,7 @@ def test_its_provider_is_told_of_one_that_is_ended(api):
 
     async def before_end(session, now, *, for_good):
         told.append((session.id, for_good))
+        return ()
 
     api.people.before_end(before_end)
     made = make(api, api.person())

@@ -284,6 +284,30 @@ def test_who_comes_when_many_listen_already_is_to_come_again(filled, monkeypatch
     assert watched(filled, nothing_more).got, "a place that was left is free again"
 
 
+def test_one_token_listens_a_few_times_and_keeps_no_other_from_it(filled, monkeypatch):
+    monkeypatch.setattr("vestibule.web.api.office.STREAMS_OF_ONE", 1)
+    monkeypatch.setattr("vestibule.web.api.traffic.SILENCE_S", 0.2)
+    ((token, secret), (_, other)) = (
+        filled.do(filled.tokens.create(name, None, NOW, scopes=("traffic:read",)))
+        for name in ("few", "other")
+    )
+    statuses: list[int] = []
+
+    def asked_by(text) -> dict:
+        return {"is_owner": False, "headers": {"authorization": f"Bearer {text.reveal()}"}}
+
+    async def story(listening: Listening) -> None:
+        statuses.append((await filled.ask("GET", "/traffic/stream", **asked_by(secret))).status)
+        await filled.tokens.revoke(token.id)
+        while not listening.ended:
+            filled.traffic.add(ASKED)
+            await asyncio.sleep(0.02)
+
+    watched(filled, story, asked=asked_by(secret))
+    assert statuses == [429]
+    assert watched(filled, nothing_more, asked=asked_by(other)).got
+
+
 async def nothing_more(_listening: Listening) -> None:
     """Leave."""
 

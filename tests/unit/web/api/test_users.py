@@ -236,6 +236,27 @@ def test_app_tokens_are_listed_without_themselves(api):
     }
 
 
+def test_all_app_tokens_are_listed_with_whose_they_are_and_when_they_were_used(api):
+    alice, bob = api.person(1), api.person(2)
+    tokens = [minted(api, alice)]
+    api.now += 1
+    tokens.append(minted(api, bob))
+    api.do(api.store.app_tokens.seen([(tokens[1], api.now)]))
+    first = api.call("GET", "/app-tokens?limit=1").json
+    [one] = first["items"]
+    assert (one["id"], one["user_id"], one["person"], one["seen_at"]) == (
+        tokens[0],
+        alice.id,
+        alice.email,
+        None,
+    )
+    rest = api.call("GET", f"/app-tokens?limit=1&cursor={first['next']}").json
+    assert [one["id"] for one in rest["items"]] == tokens[1:]
+    assert rest["items"][0]["seen_at"] is not None
+    assert rest["next"] is None
+    assert "token" not in one
+
+
 def test_an_app_token_is_revoked_for_its_user_only(api):
     alice, bob = api.person(1), api.person(2)
     token_id = minted(api, alice)

@@ -278,7 +278,8 @@ class _Reader:
         part = self.mapping(whole.get(at), at)
         self.options(at, part, names, {"tls"})
         if part.get("tls"):
-            self.notes.add(About.NONE, f"{at}.tls", BY_NAME["tls_cert_file"].here)
+            about = "`tls_certificate` and `tls_key` in each host, and `gateway { https }` (docs/tls.md)"
+            self.notes.add(About.DO, f"{at}.tls", about)
 
     def upstreams(self, whole: dict[str, Any]) -> Iterator[Upstream]:
         part = whole.get("upstreamConfig", whole.get("upstreams"))

@@ -11,7 +11,7 @@ _OFF = (False,)
 _ON = (True,)
 _LOG = "the log is one line of JSON for each event, on standard error; what runs the gateway keeps and rotates it"
 _METRICS = "metrics are at `/metrics` of the admin API, by token: admin { listen = … } (docs/metrics.md)"
-_TLS = "TLS is for an edge in front to speak"
+_TLS = "the ciphers are those of Mozilla's profile: `gateway { tls_profile }`"
 _REDIS = 'sessions are kept in SQLite; in Redis by `store { sessions = "redis://…" }`'
 _CSRF = "each sign-in has a signed cookie of its own, SameSite=Lax, for ten minutes (`lifetimes { pending_flow }`)"
 
@@ -190,14 +190,15 @@ SESSION: Final[tuple[Option, ...]] = (
 
 SERVER: Final[tuple[Option, ...]] = (
     carried("http_address", "`gateway { http }`"),
-    dropped("https_address", _TLS, usual=(":443", "-", "")),
-    dropped("tls_cert_file", _TLS),
-    dropped("tls_key_file", _TLS),
-    dropped("tls_min_version", _TLS),
-    dropped("tls_cipher_suites", _TLS, many=True),
+    carried("https_address", "`gateway { https }`, where there is a certificate", usual=(":443", "-", "")),
+    carried("tls_cert_file", "`tls_certificate` in each host"),
+    carried("tls_key_file", "`tls_key` in each host"),
+    carried("tls_min_version", "`gateway { tls_profile }`"),
+    changed("tls_cipher_suites", _TLS, many=True),
     changed(
         "force_https",
-        "the edge in front leads to https; what comes by it is told by `trusted_proxies`",
+        "a host with TLS here leads from http to https by itself; for others the edge in front does, and "
+        "`trusted_proxies` tells what comes by it",
         switch=True,
         usual=_OFF,
     ),

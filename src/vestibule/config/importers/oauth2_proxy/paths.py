@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from vestibule.config.backend import backend as check_backend
 from vestibule.config.importers.note import About, Notes
 from vestibule.config.importers.oauth2_proxy.access import Conditions
 from vestibule.config.importers.oauth2_proxy.alpha import Upstream
@@ -17,7 +18,6 @@ from vestibule.config.importers.option import Given, Options
 from vestibule.config.importers.pattern import Fit, Prefixes, prefixes_of
 from vestibule.config.importers.span import span
 from vestibule.config.place import Unfit
-from vestibule.config.value import backend as check_backend
 from vestibule.config.value import prefix as check_prefix
 from vestibule.config.write import Block, Comment, Value, commented_out
 

@@ -30,6 +30,7 @@ _HEAD = """\
 Made by `vestibule import oauth2-proxy`. Check it: vestibule check FILE
 What became of which option stands at the end."""
 _USUAL = "127.0.0.1:4180"
+_USUAL_TLS = "0.0.0.0:443"
 _WEEK_S = 7 * 86400.0
 
 
@@ -52,9 +53,9 @@ def import_oauth2_proxy(sources: Sequence[Source], hosts: Sequence[str], read_fi
         *_branding(found, notes),
         made.block,
         *issuers,
-        *_auth_host(site, made, way),
+        *_auth_host(site, made, way, _certificate(found, site)),
     ]
-    same = _same_for_all(found, made, way, issuers)
+    same = {**_same_for_all(found, made, way, issuers), **_certificate(found, site)}
     inside = (access_block(way.access), *headers.headers(found, notes), *way.routes)
     whole = _backend(way, notes)
     for name in site.hosts:
@@ -116,7 +117,7 @@ def _gateway(found: Read, site: Site, way: Paths, notes: Notes) -> Block:
     options = found.options
     written = options.text("http_address")
     address = listen(written, _USUAL, "http_address", notes, is_plain=site.scheme == "http")
-    attributes: dict[str, Value] = {"http": (str(address),)}
+    attributes: dict[str, Value] = {"http": (str(address),), **_tls(found, site, notes)}
     if way.only_asked:
         port = address.port + 1 if address.port else 4181
         attributes["forward_auth"] = f"127.0.0.1:{port}"
@@ -132,6 +133,36 @@ def _gateway(found: Read, site: Site, way: Paths, notes: Notes) -> Block:
     if trusted:
         attributes["trusted_proxies"] = trusted
     return Block("gateway", attributes=attributes)
+
+
+def _certificate(found: Read, site: Site) -> dict[str, Value]:
+    """What each host shows; nothing where oauth2-proxy speaks no TLS, or people come by plain http."""
+    pair = {
+        "tls_certificate": found.options.reference("tls_cert_file"),
+        "tls_key": found.options.reference("tls_key_file"),
+    }
+    written: dict[str, Value] = {name: path for name, path in pair.items() if path}
+    return written if site.scheme == "https" and len(written) == len(pair) else {}
+
+
+def _tls(found: Read, site: Site, notes: Notes) -> dict[str, Value]:
+    """Where it is listened for, and who can connect."""
+    options = found.options
+    if not _certificate(found, site):
+        for name in ("tls_cert_file", "tls_key_file"):
+            if options.reference(name):
+                why = (
+                    "people come by plain http"
+                    if site.scheme == "http"
+                    else "certificate and key go together"
+                )
+                notes.add(About.NONE, name, f"{why}: left out")
+        return {}
+    address = listen(options.text("https_address"), _USUAL_TLS, "https_address", notes, is_plain=False)
+    attributes: dict[str, Value] = {"https": (str(address),)}
+    if options.text("tls_min_version") == "TLS1.3":
+        attributes["tls_profile"] = "modern"
+    return attributes
 
 
 def _domain(site: Site, notes: Notes) -> list[Block]:
@@ -181,13 +212,14 @@ def _branding(found: Read, notes: Notes) -> list[Block]:
     return [Block("branding", attributes=attributes)] if attributes else []
 
 
-def _auth_host(site: Site, made: Made, way: Paths) -> list[Block]:
+def _auth_host(site: Site, made: Made, way: Paths, certificate: dict[str, Value]) -> list[Block]:
     if not site.auth_host:
         return []
     attributes: dict[str, Value] = {
         "public_url": site.url(site.auth_host),
         "sign_in": (made.id,),
         "compat": (headers.FAMILY,),
+        **certificate,
     }
     return [Block("host", site.auth_host, attributes, (access_block(way.access),))]
 

@@ -9,7 +9,10 @@ from vestibule.config.importers.option import Option, by_name
 from vestibule.config.importers.rows import carried, changed, dropped
 
 _LOG = "the log is one line of JSON for each event, on standard error"
-_TLS = "TLS is for an edge in front to speak"
+_TLS = (
+    "edges ask by plain HTTP on this machine; where people come to the gateway itself: `gateway { https }`, with "
+    "`tls_certificate` and `tls_key` in the host (docs/tls.md)"
+)
 _SOCKET = "a socket is for the user the gateway runs as, and those of the group of its directory"
 _JWT = (
     "the cookie holds a random handle, and sign-out ends the session at once; what must be checked elsewhere is told "

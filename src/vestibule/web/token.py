@@ -1,0 +1,193 @@
+"""`/@/token`, `/@/revoke`, `/@/introspect`: what apps ask of the gateway by themselves, without a browser.
+
+Answers are JSON and never kept by caches; errors are those of RFC 6749 section 5.2. Cookies are not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from vestibule.core.app import DEVICE_CODE, GRANT_TYPES, TOKEN_EXCHANGE, App
+from vestibule.errors import ClientError, StoreError
+from vestibule.model import Device
+from vestibule.protocol.authorization_server import (
+    ACCESS_TOKEN_TYPE,
+    ClientShown,
+    OAuthError,
+    client_shown,
+    error_body,
+    scopes_in,
+    token_answer,
+)
+from vestibule.service.issuing import Issued
+from vestibule.web.answers import Desk, answer, write_refusal
+from vestibule.web.asking import Ask
+from vestibule.web.exchange import by_exchange
+from vestibule.web.form import form_of
+from vestibule.web.machine import CREDENTIALS, by_app, by_machine
+
+Grant = Callable[[Desk, Ask, App, Mapping[str, str]], Awaitable[Issued]]
+NO_STORE: Final = (("cache-control", "no-store"), ("pragma", "no-cache"))
+"""On every answer that has a token in it. Spec: RFC 6749 section 5.1."""
+
+
+async def token(desk: Desk, ask: Ask) -> Response:
+    """The token endpoint. Spec: RFC 6749 section 3.2."""
+    return await answered(desk, ask, _token, instead=by_machine)
+
+
+async def revoke(desk: Desk, ask: Ask) -> Response:
+    """Ends what a token stands for; 200 for any text, so that nobody learns which are tokens. Spec: RFC 7009."""
+    return await answered(desk, ask, _revoke)
+
+
+async def introspect(desk: Desk, ask: Ask) -> Response:
+    """What a token stands for, to apps with a secret. Spec: RFC 7662."""
+    return await answered(desk, ask, _introspect)
+
+
+async def _token(desk: Desk, ask: Ask, app: App, form: Mapping[str, str]) -> dict[str, Any]:
+    name = form.get("grant_type", "")
+    if not name:
+        raise OAuthError("invalid_request", "grant_type is missing, or was sent twice")
+    if name == CREDENTIALS and "credentials" in app.grants:
+        return await by_app(desk, ask, app, form)
+    grant = GRANTS.get(name)
+    if grant is None and name != CREDENTIALS:
+        raise OAuthError("unsupported_grant_type")
+    # Of an exchange it depends on what is shown.
+    if grant is None or (name != TOKEN_EXCHANGE and GRANT_TYPES[name] not in app.grants):
+        raise OAuthError("unauthorized_client", "this app may not do that")
+    issued = await grant(desk, ask, app, form)
+    return answer_of(issued, token_type=ACCESS_TOKEN_TYPE if name == TOKEN_EXCHANGE else "")
+
+
+def answer_of(issued: Issued, *, token_type: str = "") -> dict[str, Any]:
+    """What the app is told. `token_type`: what was exchanged for (RFC 8693 section 2.2.1)."""
+    return token_answer(
+        issued.access_token,
+        expires_in_s=issued.expires_in_s,
+        scopes=issued.scopes,
+        refresh_token=issued.refresh_token,
+        token_type=token_type,
+    )
+
+
+async def _revoke(desk: Desk, ask: Ask, app: App, form: Mapping[str, str]) -> dict[str, Any]:
+    await desk.authorizing.issuing.revoke(app, form.get("token", ""), ask.visit.now)
+    return {}
+
+
+async def _introspect(desk: Desk, ask: Ask, app: App, form: Mapping[str, str]) -> dict[str, Any]:
+    """Threat: anybody who tries tokens. A public app can't be told from anybody."""
+    if app.is_public:
+        raise OAuthError("unauthorized_client", "only an app with a secret may ask")
+    issuing, text = desk.authorizing.issuing, form.get("token", "")
+    session = await issuing.session_of(text, ask.visit.now)
+    is_theirs = session is not None and (session.app == app.id or session.host in app.hosts)
+    return issuing.described(text, session, ask.visit.now) if session and is_theirs else {"active": False}
+
+
+async def _by_code(desk: Desk, ask: Ask, app: App, form: Mapping[str, str]) -> Issued:
+    issued = await desk.authorizing.take(
+        app,
+        form.get("code", ""),
+        verifier=form.get("code_verifier", ""),
+        redirect_uri=form.get("redirect_uri", ""),
+        device=device_of(ask),
+        now=ask.visit.now,
+        resource=form.get("resource", ""),
+    )
+    await desk.registered.keep(app, ask.visit.host, ask.visit.now)
+    return issued
+
+
+async def _by_refresh(desk: Desk, ask: Ask, app: App, form: Mapping[str, str]) -> Issued:
+    return await desk.authorizing.issuing.refresh(
+        app,
+        form.get("refresh_token", ""),
+        scopes=scopes_in(form.get("scope", "")),
+        host_of=desk.authorizing.host_of(app, form.get("resource", "")),
+        now=ask.visit.now,
+    )
+
+
+async def _by_device(desk: Desk, ask: Ask, app: App, form: Mapping[str, str]) -> Issued:
+    code = form.get("device_code", "")
+    return await desk.device_flow.poll(app, code, device=device_of(ask), now=ask.visit.now)
+
+
+GRANTS: Mapping[str, Grant] = MappingProxyType(
+    {
+        "authorization_code": _by_code,
+        "refresh_token": _by_refresh,
+        DEVICE_CODE: _by_device,
+        TOKEN_EXCHANGE: by_exchange,
+    }
+)
+"""What is done for each `grant_type`."""
+
+
+def device_of(ask: Ask) -> Device:
+    """What is known of the program that asks."""
+    return Device(user_agent=ask.visit.user_agent, address=ask.visit.address)
+
+
+def form_sent(ask: Ask) -> dict[str, str]:
+    """The parameters of the form. Raises OAuthError `invalid_request`."""
+    try:
+        return form_of(ask)
+    except ClientError as error:
+        raise OAuthError("invalid_request", error.message, status=400) from None
+
+
+async def no_app(
+    _desk: Desk, _ask: Ask, _shown: ClientShown, _form: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """Nobody but apps asks."""
+    return None
+
+
+async def answered(
+    desk: Desk,
+    ask: Ask,
+    work: Callable[[Desk, Ask, App, Mapping[str, str]], Awaitable[dict[str, Any]]],
+    *,
+    read: Callable[[Ask], Mapping[str, str]] = form_sent,
+    instead: Callable[[Desk, Ask, ClientShown, Mapping[str, str]], Awaitable[dict[str, Any] | None]] = no_app,
+) -> Response:
+    """What the work comes to, for the app that this is; every refusal as RFC 6749 section 5.2 has it.
+
+    `read`: the parameters, those by which the app says who it is among them. `instead`: what it comes to for who is
+    no app; None for an app.
+    """
+    by_header = bool(ask.authorization)
+    try:
+        form = read(ask)
+        shown, issuing = client_shown(ask.authorization, form), desk.authorizing.issuing
+        told = await instead(desk, ask, shown, form)
+        if told is None:
+            apps = await desk.registered.among(issuing.apps, shown.id, ask.visit.host, ask.visit.now)
+            told = await work(desk, ask, issuing.authenticated(shown, apps), form)
+        body, status = told, 200
+    except OAuthError as error:
+        body, status = error_body(error), error.status
+        desk.log.info(
+            "token_refused",
+            id=ask.visit.request_id,
+            code=error.code,
+            detail=error.description,
+            path=ask.path,
+            address=ask.visit.address,
+        )
+    except StoreError as error:
+        write_refusal(desk, ask, error)
+        body, status = {"error": "temporarily_unavailable"}, 503
+    page = desk.pages.json(status, body).with_headers(*NO_STORE)
+    if status == 401 and by_header:
+        page = page.with_headers(("www-authenticate", 'Basic realm="apps"'))
+    return answer(page)

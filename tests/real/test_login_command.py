@@ -1,0 +1,246 @@
+"""`vestibule login`, `token`, `whoami`, `curl` and `logout`, as somebody runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import pty
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import segno
+from yarl import URL
+
+from tests.real.gateway import Gateway
+from tests.real.house import NAVIGATION
+from tests.real.openid import client
+from tests.real.visitor import new_visitor
+
+pytestmark = pytest.mark.real
+
+CONFIGURATION = """
+gateway {
+  http = ["127.0.0.1:{port}"]
+}
+
+provider "op" {
+  type          = "oidc"
+  issuer        = "ISSUER"
+  client_id     = "app"
+  client_secret = "app-secret"
+  scopes        = ["openid", "email", "profile"]
+}
+
+app "cli" {
+  name      = "A terminal"
+  hosts     = ["127.0.0.1"]
+  grants    = ["code", "device", "refresh"]
+  redirects = ["http://127.0.0.1/callback"]
+  access    = "5m"
+}
+
+host "127.0.0.1" {
+  backend = "internal:echo"
+  sign_in = ["op"]
+  access {
+    allow = ["anyone"]
+  }
+}
+"""
+
+
+class Terminal:
+    """Somebody's shell, with a home of its own."""
+
+    def __init__(self, gateway: Gateway, home: Path) -> None:
+        self.origin = f"http://127.0.0.1:{gateway.port}"
+        self.home = home
+        self.wallet = home / ".config" / "vestibule" / "sign-ins.json"
+
+    @property
+    def env(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "LANG"}}
+        return {**kept, "HOME": str(self.home), "SSH_CONNECTION": "elsewhere"}
+
+    async def begin(self, *argv: str, stderr: int = subprocess.PIPE) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "vestibule",
+            *argv,
+            env=self.env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+        )
+
+    async def run(self, *argv: str, given: str = "") -> tuple[int, str, str]:
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "vestibule", *argv],
+            env=self.env,
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def terminal(gateway, openid, ports, tmp_path) -> Terminal:
+    port = ports.take()
+    provider = openid(client("app", f"http://127.0.0.1:{port}/@op/callback"))
+    return Terminal(gateway(CONFIGURATION.replace("ISSUER", provider.issuer), port=port), tmp_path / "home")
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[aiohttp.ClientSession]:
+    async with new_visitor(user_agent="Mozilla/5.0 Firefox/140.0") as session:
+        yield session
+
+
+async def press(
+    browser: aiohttp.ClientSession, terminal: Terminal, path: str, **form: str
+) -> tuple[Any, str]:
+    """A form of the gateway's page, sent."""
+    headers = {**NAVIGATION, "Sec-Fetch-Site": "same-origin", "Origin": terminal.origin}
+    async with browser.post(f"{terminal.origin}{path}", data=form, headers=headers) as answer:
+        assert answer.status == 200, await answer.text()
+        return answer.headers, await answer.text()
+
+
+async def sign_in(browser: aiohttp.ClientSession, terminal: Terminal) -> None:
+    url = f"{terminal.origin}/@/signin?login_hint=alice&rd=/"
+    async with browser.get(url, headers=NAVIGATION) as answer:
+        assert answer.status == 200
+
+
+def key_in(text: str) -> str:
+    [key] = set(re.findall(r'name="key" value="([^"]+)"', text))
+    return str(key)
+
+
+async def by_code(terminal: Terminal, browser: aiohttp.ClientSession) -> None:
+    """Signed in by a code that somebody types."""
+    await sign_in(browser, terminal)
+    login = await terminal.begin("login", terminal.origin)
+    assert login.stderr is not None
+    said = (await asyncio.wait_for(login.stderr.readline(), 60)).decode()
+    code = re.search(r"type ([A-Z]{4}-[A-Z]{4})", said)
+    assert code, said
+    _, text = await press(browser, terminal, "/@/device", user_code=code[1])
+    assert "A terminal" in text
+    await press(browser, terminal, "/@/device", key=key_in(text), answer="allow")
+    out, err = await asyncio.wait_for(login.communicate(), 60)
+    assert login.returncode == 0, err
+    assert out.decode() == f"Signed in at {terminal.origin}.\n"
+
+
+async def test_a_command_line_signs_in_by_a_code_and_out_again(terminal, browser):
+    await by_code(terminal, browser)
+    assert stat.S_IMODE(terminal.wallet.stat().st_mode) == 0o600
+    assert await terminal.run("whoami") == (0, f"alice@example.com at {terminal.origin}\n", "")
+    status, out, _ = await terminal.run("curl", "-sS", f"{terminal.origin}/hello")
+    assert status == 0
+    told = {name.lower(): value for name, value in json.loads(out)["headers"]}
+    assert told["user-email"] == "alice@example.com"
+    assert "authorization" not in told
+
+    status, token, _ = await terminal.run("token")
+    assert (status, token.startswith("vst_at_")) == (0, True)
+    _, out, _ = await terminal.run("token", "--format", "kubectl")
+    assert json.loads(out)["status"]["token"].startswith("vst_at_")
+    asked = f"protocol=http\nhost={terminal.origin.removeprefix('http://')}\n\n"
+    _, out, _ = await terminal.run("token", "--format", "git", "get", given=asked)
+    assert out.startswith("username=token\npassword=vst_at_")
+
+    assert (await terminal.run("logout"))[0] == 0
+    status, _, said = await terminal.run("token")
+    assert (status, "vestibule login" in said) == (1, True)
+    bearer = {"Authorization": f"Bearer {token.strip()}"}
+    async with new_visitor() as program, program.get(terminal.origin, headers=bearer) as answer:
+        assert answer.status == 401
+
+
+async def test_in_a_terminal_the_code_is_drawn_for_a_phone(terminal, browser):
+    ours, theirs = pty.openpty()
+    login = await terminal.begin("login", terminal.origin, stderr=theirs)
+    os.close(theirs)
+    screen = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(screen), os.fdopen(ours, "rb", buffering=0)
+    )
+    said = (await asyncio.wait_for(screen.readline(), 60)).decode()
+    [code] = re.findall(r"type ([A-Z]{4}-[A-Z]{4})", said)
+    # The address is that of the page with the code filled in; drawn by the same library, no other is at hand.
+    drawn, address = io.StringIO(), f"{terminal.origin}/@/device?user_code={code}"
+    segno.make(address, error="l", micro=False).terminal(drawn, compact=True, border=2)
+    for line in ["or point a phone at this:", "", *drawn.getvalue().splitlines()]:
+        shown = (await asyncio.wait_for(screen.readline(), 60)).decode().rstrip("\r\n")
+        assert shown.removeprefix("\x1b[97;40m").removesuffix("\x1b[0m") == line
+
+    await sign_in(browser, terminal)
+    _, text = await press(browser, terminal, "/@/device", user_code=code)
+    await press(browser, terminal, "/@/device", key=key_in(text), answer="allow")
+    out, _ = await asyncio.wait_for(login.communicate(), 60)
+    assert (login.returncode, out.decode()) == (0, f"Signed in at {terminal.origin}.\n")
+    transport.close()
+
+
+async def test_a_browser_of_the_machine_comes_back_to_the_command(terminal, browser):
+    await sign_in(browser, terminal)
+    login = await terminal.begin("login", terminal.origin, "--browser")
+    assert login.stderr is not None
+    address = ""
+    while not address.startswith("http"):
+        address = (await asyncio.wait_for(login.stderr.readline(), 60)).decode().strip()
+    async with browser.get(URL(address, encoded=True), headers=NAVIGATION) as answer:
+        text = await answer.text()
+    headers, _ = await press(browser, terminal, "/@/authorize", key=key_in(text), answer="allow")
+    back = headers["Refresh"].partition("url=")[2]
+    async with browser.get(URL(back.partition("?")[0] + "?state=wrong&code=x", encoded=True)) as answer:
+        assert answer.status == 200
+    async with browser.get(URL(back, encoded=True)) as answer:
+        assert "closed" in await answer.text()
+    out, err = await asyncio.wait_for(login.communicate(), 60)
+    assert (login.returncode, out.decode()) == (0, f"Signed in at {terminal.origin}.\n"), err
+    assert (await terminal.run("whoami"))[0] == 0
+
+
+async def test_scripts_at_once_renew_it_once(terminal, browser):
+    await by_code(terminal, browser)
+    kept = json.loads(terminal.wallet.read_text())
+    for one in kept["gateways"].values():
+        one["expires_at"] = 0.0
+    terminal.wallet.write_text(json.dumps(kept))
+    tokens = await asyncio.gather(*(terminal.run("token") for _ in range(5)))
+    assert {status for status, _, _ in tokens} == {0}
+    assert len({out for _, out, _ in tokens}) == 1
+
+
+async def test_what_others_could_read_is_not_used(terminal, browser):
+    await by_code(terminal, browser)
+    terminal.wallet.chmod(0o644)
+    status, out, said = await terminal.run("token")
+    assert (status, out) == (1, "")
+    assert "chmod 600" in said
+    assert "vst_" not in said
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "http://example.com", "nonsense", "http://127.0.0.1:1"])
+async def test_an_address_that_is_no_gateway_is_told(terminal, url):
+    status, out, said = await terminal.run("login", url)
+    assert (status, out) == (1, "")
+    assert said.startswith("vestibule: ")
+    assert said.count("\n") == 1

@@ -1,0 +1,95 @@
+"""What programs are told that look for the way in by themselves."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.unit.proxy.plane import ANYONE, PUBLIC, host, route
+from vestibule.core.policy import policy_of
+from vestibule.core.rule import rule
+from vestibule.model import Deny
+from vestibule.proxy import mcp
+
+PLAIN: Any = SimpleNamespace(scheme="http", port=8000)
+HOST = replace(
+    host(b"tools.example", route()), mcp=True, apps={"ios": frozenset({"read"})}, registered_scopes=("tools",)
+)
+ROOT = "http://tools.example:8000/.well-known/oauth-protected-resource"
+MISSING = Deny(403, "not_allowed", "", ("token", "group"))
+
+
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        (b"/mcp", f"{ROOT}/mcp"),
+        (b"/a/b-c.d", f"{ROOT}/a/b-c.d"),
+        (b"/", ROOT),
+        (b"/a/", ROOT),
+        (b'/a"b', ROOT),
+        (b"/a%22", ROOT),
+        (b"/" + b"a" * 200, ROOT),
+        (b"/a" * 9, ROOT),
+    ],
+    ids=["path", "longer", "root", "slash", "quote", "escape", "long", "deep"],
+)
+def test_metadata_are_of_what_was_asked_for_where_that_is_plain(path, url) -> None:
+    assert mcp.metadata_url(HOST, PLAIN, path) == url
+
+
+def test_other_hosts_tell_of_none() -> None:
+    bare = replace(HOST, mcp=False)
+    assert mcp.metadata_url(bare, PLAIN, b"/mcp") == ""
+    assert mcp.scope_for(bare, policy_of(allow=(rule("token", "tools"),))) == ""
+
+
+@pytest.mark.parametrize(
+    ("allow", "every", "scope"),
+    [
+        ((rule("token", "tools"),), (), "tools"),
+        ((rule("token", "tools"), rule("token", "read")), (), "read tools"),
+        ((rule("email", "a@b.example"),), (rule("token", "read"),), "read"),
+        ((*ANYONE, rule("token", "tools")), (), ""),
+        ((rule("token", "nobodys"),), (), ""),
+        (PUBLIC, (), ""),
+    ],
+    ids=["one", "more", "all", "not needed", "nobody may have it", "none"],
+)
+def test_scopes_are_those_that_rules_ask_for_and_an_app_may_have(allow, every, scope) -> None:
+    policy = policy_of(allow=allow, all=every, sign_in=frozenset({"google"}))
+    assert mcp.scope_for(HOST, policy) == scope
+
+
+def judged(**more: Any) -> Any:
+    said = {"access": object(), "session": object(), "allow": (rule("token", "tools"),), **more}
+    policy = policy_of(allow=said["allow"], sign_in=frozenset({"google"}))
+    view = SimpleNamespace(host=said.get("host", HOST))
+    ask = SimpleNamespace(view=view, route=SimpleNamespace(policy=policy), access=said["access"])
+    return SimpleNamespace(ask=ask, session=said["session"])
+
+
+def test_who_shows_a_token_with_too_few_scopes_is_told_which() -> None:
+    [line] = mcp.insufficient(judged(), MISSING, PLAIN, b"/mcp")
+    assert line.decode() == (
+        'WWW-Authenticate: Bearer realm="tools.example", error="insufficient_scope", scope="tools", '
+        f'resource_metadata="{ROOT}/mcp"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "decision"),
+    [
+        ({"access": None}, MISSING),
+        ({"session": None}, MISSING),
+        ({"host": replace(HOST, mcp=False)}, MISSING),
+        ({"allow": (rule("token", "nobodys"),)}, MISSING),
+        ({}, Deny(403, "not_allowed", "", ("group",))),
+        ({}, Deny(405, "method_not_allowed", "", ("token",))),
+    ],
+    ids=["browser", "nobody", "host", "scope", "rule", "method"],
+)
+def test_nobody_else_is(more, decision) -> None:
+    assert mcp.insufficient(judged(**more), decision, PLAIN, b"/mcp") == []
