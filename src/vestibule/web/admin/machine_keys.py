@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from vestibule.core.scope import check
 from vestibule.errors import Invalid, NotFound
-from vestibule.web.admin.allowed import may
+from vestibule.web.admin.allowed import may, scopes_of
 from vestibule.web.admin.answers import Desk, page, see
 from vestibule.web.admin.api import Refused, segment
 from vestibule.web.admin.asking import Ask
@@ -26,6 +27,7 @@ async def listed(desk: Desk, ask: Ask) -> Response:
 
 async def new(desk: Desk, ask: Ask) -> Response:
     """The form; sent, the key is made, and shown on the answer to that alone."""
+    check(scopes_of(ask) or (), "createMachineKey")  # before their entries: they may not, whatever they enter
     if not ask.is_post:
         return _form(desk, ask, {"machine": ask.params.get("machine", ""), "days": "90"})
     try:
