@@ -364,6 +364,8 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     updated_at: float
     version: int = 0
+    org_id: str = ""
+    """Whose it is, an organisation's; empty: the operator's."""
 
 
 class IdentityProviders(Protocol):

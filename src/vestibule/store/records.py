@@ -19,6 +19,7 @@ from vestibule.store.engine import Engine, on_postgres, on_sqlite
 from vestibule.store.identity_providers import IdentityProviders
 from vestibule.store.invitations import Invitations
 from vestibule.store.machine_keys import MachineKeys
+from vestibule.store.organisations import Organisations
 from vestibule.store.people import People
 
 
@@ -33,6 +34,7 @@ class Records:
         self.admin_tokens = AdminTokens(engine)
         self.app_tokens = AppTokens(engine)
         self.machine_keys = MachineKeys(engine)
+        self.organisations = Organisations(engine)
         self.audit = Audit(engine, ring)
         self.outbox = Outbox(engine)
         self.dead_letters = DeadLetters(engine)

@@ -236,6 +236,8 @@ IDENTITY_PROVIDERS: Final = Table(
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
     Column("version", BigInteger, nullable=False),
+    # Of `store.tables_organisations`; empty: the operator's.
+    Column("org_id", Text, nullable=False, server_default=_EMPTY),
 )
 
 ADMIN_TOKENS: Final = Table(

@@ -1,0 +1,143 @@
+"""Organisations: whose people are whose, and what everybody is affiliated with, each with who says so.
+
+Names of an organisation's own begin with its slug (`acme/admins`), wherever they are told: an organisation that calls a
+group like another's, or like one that rules of the operator name, has named nothing but a group of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from vestibule.model import Identity
+
+SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+"""What an organisation may be called in addresses and rules: as a label of DNS, at most 40 characters."""
+NAME_MAX: Final = 100
+"""Characters of the names of organisations, groups and roles."""
+OWN: Final = "@"
+"""The client that the gateway itself is, in rules (`org:@/acme`) and identities; nobody else's may be called so."""
+ADMIN: Final = "admin"
+"""The role whose holders run their organisation."""
+
+Source: TypeAlias = Literal["gateway", "provider", "scim"]
+"""Who says so: an operator or administrator here, the organisation's identity provider, or its directory."""
+Kind: TypeAlias = Literal["org", "group", "role"]
+
+
+class Organisation(msgspec.Struct, frozen=True, kw_only=True):
+    """One company, or part of one, whose people come by identity providers of its own."""
+
+    id: str
+    slug: str
+    name: str
+    created_at: float
+    updated_at: float
+    version: int = 0
+
+
+class Domain(msgspec.Struct, frozen=True, kw_only=True):
+    """A domain of e-mail addresses that an organisation says is its own."""
+
+    org_id: str
+    domain: str
+    """In its one spelling: lower case, A-labels."""
+    token: str
+    """What its DNS must say."""
+    created_at: float
+    verified_at: float | None = None
+    """None: nobody knows yet whether it is theirs."""
+    verified_by: str = ""
+    """`dns` or `operator`."""
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A person of an organisation."""
+
+    org_id: str
+    user_id: str
+    roles: tuple[str, ...] = ()
+    source: Source = "gateway"
+    """Who made them a member first."""
+    created_at: float
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """A group that an organisation keeps here; those of its directory and its provider are kept there."""
+
+    id: str
+    org_id: str
+    name: str
+    created_at: float
+    version: int = 0
+
+
+class Affiliation(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """One thing that somebody is in, and who says so."""
+
+    kind: Kind
+    org: str
+    """The organisation's slug."""
+    name: str = ""
+    """Of the group or role, within the organisation; empty for the organisation itself."""
+    source: Source = "gateway"
+
+    @property
+    def told(self) -> str:
+        """How rules, headers and assertions name it."""
+        return f"{self.org}/{self.name}" if self.name else self.org
+
+
+def identity_of(affiliations: Iterable[Affiliation]) -> Identity | None:
+    """What the gateway itself says of somebody, as one more identity beside those of their providers; None: nothing.
+
+    It is nobody's account and proves nothing: it counts only where another identity of theirs does.
+    """
+    told: dict[str, dict[str, None]] = {"org": {}, "group": {}, "role": {}}
+    for one in sorted(affiliations):
+        told[one.kind][one.told] = None
+    if not any(told.values()):
+        return None
+    return Identity(
+        client=OWN,
+        issuer="",
+        subject="",
+        orgs=tuple(told["org"]),
+        groups=tuple(told["group"]),
+        roles=tuple(told["role"]),
+    )
+
+
+def confined(identity: Identity, org: Organisation, domains: Iterable[str]) -> Identity:
+    """What an organisation's own provider says of somebody, as far as it may: of that organisation alone.
+
+    Accounts are of the organisation (`issuer` begins with its id), lists of names begin with its slug, the address
+    counts only within `domains`, which are the organisation's verified ones, and claims by other names don't count.
+    Threat: an organisation whose provider vouches for another's people, by its issuer, addresses, groups or claims.
+    """
+    at = identity.email.rpartition("@")[2].lower()
+    return msgspec.structs.replace(
+        identity,
+        issuer=issuer_in(org.id, identity.issuer),
+        email=identity.email if at and at in frozenset(domains) else "",
+        orgs=(org.slug,),
+        groups=_within(org, identity.groups),
+        teams=_within(org, identity.teams),
+        projects=_within(org, identity.projects),
+        repos=_within(org, identity.repos),
+        roles=_within(org, identity.roles),
+        unknown=tuple(name for name in identity.unknown if name != "orgs"),
+        claims={},
+    )
+
+
+def issuer_in(org_id: str, issuer: str) -> str:
+    """The issuer of accounts of an organisation's provider: another organisation's of the same name is another."""
+    return f"org:{org_id}:{issuer}"
+
+
+def _within(org: Organisation, names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{org.slug}/{name}" for name in names)
