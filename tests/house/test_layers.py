@@ -71,7 +71,14 @@ ROOTS = {
     "showing",
 }
 SEAMS = {
-    "store": {"store", "store.base", "store.base_acme", "store.base_events", "store.base_machine"},
+    "store": {
+        "store",
+        "store.base",
+        "store.base_acme",
+        "store.base_directory",
+        "store.base_events",
+        "store.base_machine",
+    },
     "providers": {"providers", "providers.base", "providers.kit"},
 }
 

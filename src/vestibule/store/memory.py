@@ -17,7 +17,7 @@ from vestibule.core.record import Record, Vault
 from vestibule.core.seal import SECRET_BYTES, Key, KeyRing
 from vestibule.errors import StoreError
 from vestibule.model import Session
-from vestibule.store import memory_acme, memory_organisations
+from vestibule.store import memory_acme, memory_directory, memory_organisations
 from vestibule.store.base import Held, Page, SealedGrant, SigningKeyRow
 from vestibule.store.memory_events import Audit, DeadLetters, Devices, Outbox
 from vestibule.store.memory_records import (
@@ -393,6 +393,7 @@ class Store:
         self.admin_tokens = AdminTokens()
         self.machine_keys = MachineKeys()
         self.organisations = memory_organisations.Organisations(self.people)
+        self.directory = memory_directory.Directory(self.people, self.organisations)
         self.grants = Grants()
         self.sessions = Sessions(self.grants, self.people, Sealing(vault, unreadable=unreadable))
         self.marks = Marks()

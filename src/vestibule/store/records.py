@@ -15,6 +15,7 @@ from vestibule.store.admin_tokens import AdminTokens
 from vestibule.store.app_tokens import AppTokens
 from vestibule.store.audit import Audit, DeadLetters, Outbox
 from vestibule.store.devices import Devices
+from vestibule.store.directory import Directory
 from vestibule.store.engine import Engine, on_postgres, on_sqlite
 from vestibule.store.identity_providers import IdentityProviders
 from vestibule.store.invitations import Invitations
@@ -35,6 +36,7 @@ class Records:
         self.app_tokens = AppTokens(engine)
         self.machine_keys = MachineKeys(engine)
         self.organisations = Organisations(engine)
+        self.directory = Directory(engine)
         self.audit = Audit(engine, ring)
         self.outbox = Outbox(engine)
         self.dead_letters = DeadLetters(engine)

@@ -32,6 +32,7 @@ REVISIONS: Final = (
     "0013",
     "0014",
     "0015",
+    "0016",
 )
 """All revisions, oldest first."""
 HEAD: Final = REVISIONS[-1]
