@@ -115,6 +115,18 @@ def canonical(element: Element) -> bytes:
     return out
 
 
+def alone(element: Element) -> Element:
+    """A copy as the root of a document of its own, with the namespaces that are in scope where it stands.
+
+    Raises ProviderInvalid `saml_xml` where it can't be written as it was read.
+    """
+    try:
+        raw = etree.tostring(element, encoding="utf-8", with_tail=False, xml_declaration=False)
+        return etree.fromstring(raw, _parser(drops_comments=False))
+    except (etree.LxmlError, ValueError) as exc:
+        raise refused("saml_xml", type(exc).__name__) from None
+
+
 def children(parent: Element, namespace: str, local: str) -> list[Element]:
     """The elements of this name right below, in order."""
     return parent.findall(name(namespace, local))
