@@ -88,7 +88,7 @@ class BackOffice:
             allow=basis.fetch_allow,
             deadline_s=basis.fetch_timeout_s,
         )
-        self.key_sets = KeySets(self.fetcher.get)
+        self.key_sets = KeySets(self.fetcher.get, documents=self.fetcher.get_document)
         self.driver = Driver(self.fetcher, self.key_sets, basis.meter)
         self.records = records.open_records(basis.database, basis.log, ring=basis.ring)
         self.events = Events(basis.log, basis.webhooks, key_id=basis.ring.active_id, meter=basis.meter)

@@ -33,6 +33,7 @@ Resolve: TypeAlias = Callable[[str, int], Awaitable[tuple[Address, ...]]]
 
 CONNECT_S: Final = 5.0
 DEADLINE_S: Final = 10.0
+_DOCUMENT: Final = "application/samlmetadata+xml, application/xml, text/xml, */*;q=0.1"
 BODY_MAX_BYTES: Final = 1024 * 1024
 REDIRECTS_MAX: Final = 3
 RESOLVING_MAX: Final = 8
@@ -144,6 +145,10 @@ class Fetcher:
         raise ProviderInvalid(
             "the provider redirects too often", detail=shown(url), code="redirects_too_many"
         )
+
+    async def get_document(self, url: str, *, via: str = "") -> Answer:
+        """As `get`, of what is not JSON: metadata of SAML, which some give to nobody who doesn't ask for XML."""
+        return await self.get(url, headers={"accept": _DOCUMENT}, via=via)
 
     async def post_form(
         self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, via: str = ""

@@ -117,6 +117,8 @@ def content_of(name: str) -> str:
     """What a file of this name would hold."""
     if name.endswith(".json"):
         return account_key()
+    if name in {"saml.key", "saml.crt"}:
+        return proofs()["key" if name.endswith(".key") else "certificate"]
     return private_key(name) if name.endswith((".p8", ".pem")) else "placeholder\n"
 
 

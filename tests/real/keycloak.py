@@ -83,9 +83,16 @@ class Keycloak:
         self._token = self._signed_in()
         return self._asked(method, path, body)
 
+    def read_description(self, realm: str, xml: bytes) -> Any:
+        """The client that SAML metadata describe, as an admin imports it."""
+        self.ask("GET", f"/admin/realms/{realm}")
+        return self._asked("POST", f"/admin/realms/{realm}/client-description-converter", xml)
+
     def _asked(self, method: str, path: str, body: Any) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        is_raw = isinstance(body, bytes)
+        data = body if is_raw or body is None else json.dumps(body).encode()
+        content_type = "application/xml" if is_raw else "application/json"
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content_type}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         with urllib.request.urlopen(request, timeout=60) as answer:
             text = answer.read()

@@ -25,7 +25,7 @@ from vestibule.providers.base import ProviderConfig, RedirectLogin
 #: kinds that stand in blocks of their own, never in `type = "…"`
 _OWN_BLOCKS = frozenset({"oauth2", "client_credentials", "service_account"})
 #: kinds of later versions
-_LATER = frozenset({"atproto", "ldap", "password", "saml", "x"})
+_LATER = frozenset({"atproto", "ldap", "password", "x"})
 #: what people call a kind that is spelled quite otherwise
 _CALLED: Final = MappingProxyType(
     {"microsoft": "entra", "azure": "entra", "azuread": "entra", "codeberg": "forgejo"}

@@ -212,11 +212,15 @@ def _kinds() -> Iterator[str]:
     for kind, cls in providers.BUILTIN.items():
         if kind in _OWN_BLOCKS or cls in providers.COMMON:
             continue
-        number = max(n for n, common in enumerate(providers.COMMON) if issubclass(cls, common))
-        inherited = set(_kind_rows(providers.COMMON[number]))
+        numbers = [n for n, common in enumerate(providers.COMMON) if issubclass(cls, common)]
+        inherited = set(_kind_rows(providers.COMMON[numbers[-1]])) if numbers else set()
         rows = [row for row in _kind_rows(cls) if row not in inherited]
-        beside = f"{'Besides' if rows else 'Its attributes'}: those of {_HEADINGS[number]}."
-        yield f"### `provider` of the type `{kind}`\n\n{_prose(cls.__doc__)} {beside}\n\n"
+        beside = (
+            f"{'Besides' if rows else 'Its attributes'}: those of {_HEADINGS[numbers[-1]]}."
+            if numbers
+            else ""
+        )
+        yield f"### `provider` of the type `{kind}`\n\n{_prose(cls.__doc__)} {beside}".rstrip() + "\n\n"
         yield from _table(rows)
 
 

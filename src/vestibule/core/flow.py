@@ -128,6 +128,11 @@ def state_of(ring: KeyRing, flow: Flow) -> str:
     return base64url.encode(head + ring.mac(_STATE, _bound(head, flow.client, flow.host)))
 
 
+def is_state(raw: str) -> bool:
+    """True for what has the form of a state, whoever made it."""
+    return len(raw) == _STATE_CHARS and base64url.decode(raw) is not None
+
+
 def parse_state(ring: KeyRing, raw: str, *, client: str, host: str) -> State | None:
     """What the state says; None when it isn't one this gateway issued for this client and host.
 

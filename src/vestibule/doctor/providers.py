@@ -56,7 +56,7 @@ async def look(patient: Patient) -> tuple[list[Finding], Noting]:
     if compiled is None:
         return [], noting
     fetcher = Fetcher(transport=noting, allow=compiled.fetch_allow, deadline_s=FETCH_S)
-    driver = Driver(fetcher, KeySets(fetcher.get))
+    driver = Driver(fetcher, KeySets(fetcher.get, documents=fetcher.get_document))
     try:
         logins = (_login(patient, name, config.open(), driver) for name, config in compiled.clients.items())
         sources = (

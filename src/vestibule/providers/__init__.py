@@ -38,6 +38,7 @@ from vestibule.providers.oauth2 import OAuth2Config, PersonConfig
 from vestibule.providers.oidc import OidcConfig
 from vestibule.providers.okta import OktaConfig
 from vestibule.providers.openstax import OpenStaxConfig
+from vestibule.providers.saml import SamlConfig
 from vestibule.providers.service_account import ServiceAccountConfig
 from vestibule.providers.slack import SlackConfig
 from vestibule.providers.sourcehut import SourcehutConfig
@@ -74,6 +75,7 @@ BUILTIN: Final[Mapping[str, type[Any]]] = MappingProxyType(
         "logingov": LoginGovConfig,
         "apple": AppleConfig,
         "indieauth": IndieAuthConfig,
+        "saml": SamlConfig,
         "client_credentials": ClientCredentialsConfig,
         "service_account": ServiceAccountConfig,
     }

@@ -7,13 +7,18 @@ the configuration loads, never while a person waits.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
 from vestibule.model import Identity, Secret, Tokens
 from vestibule.protocol.logout_token import LogoutToken
 from vestibule.providers.kit import Flow
+
+SAML: Final = "saml"
+"""`Tokens.token_type` of what is no token: by which a session of SAML is named when it is ended."""
+SAML_ANSWER: Final = "saml_response"
+"""The callback's parameter that holds an answer by SAML."""
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +33,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     """Passed on from `/@/signin`: login_hint, prompt, hd …; only names the provider's file allows."""
     max_age_s: int | None = None
     """How long ago the person may have signed in there at most; None: nobody asks."""
+    now: float = 0.0
 
     def __repr__(self) -> str:
         """Without state and nonce."""
@@ -61,6 +67,23 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
 
     identity: Identity | None = None
     tokens: Tokens | None = None
+    mark: bytes = b""
+    """What is the same of an answer however often it comes, and of no other; empty: the flow's one use suffices."""
+    until: float = 0.0
+    """From when on such an answer would be refused as too old."""
+
+
+class Form(msgspec.Struct, frozen=True):
+    """What a browser sends on by POST: the person's own is the only one that does."""
+
+    action: str
+    """Where to."""
+    fields: tuple[tuple[str, str], ...]
+    """Names and values, in order."""
+
+    def __repr__(self) -> str:
+        """Without what is sent."""
+        return f"Form(action={self.action!r}, fields=***)"
 
 
 class Provider(Protocol):
@@ -106,8 +129,8 @@ class RedirectLogin(Provider, Protocol):
     def redirect_url(self) -> str:
         """The redirect URL registered with it, where that isn't `https://HOST/@ID/callback`; else empty."""
 
-    def start(self, start: Start) -> Flow[str]:
-        """The URL to send the browser to."""
+    def start(self, start: Start) -> Flow[str | Form]:
+        """The URL to send the browser to, or what it is to send there."""
 
     def finish(self, answer: Answer) -> Flow[SignedIn]:
         """Who came back and with what. Raises ProviderRefused, ProviderInvalid, ProviderUnavailable."""
@@ -220,6 +243,49 @@ class EndsSessions(Provider, Protocol):
 
     def frame_origins(self) -> Flow[tuple[str, ...]]:
         """Where pages of its own may stand that frame ours. Raises nothing of its own."""
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What a browser brought of a provider's logout (SAML 2.0 Bindings sections 3.4 and 3.5)."""
+
+    query: str = ""
+    """Of a GET, as it came: the signature is over these very octets."""
+    form: Mapping[str, str] = {}
+    """Of a POST."""
+    redirect_uri: str
+    """The callback, beside which the logout stands."""
+    now: float
+
+    def __repr__(self) -> str:
+        """Without the message, which names people."""
+        return f"Told(redirect_uri={self.redirect_uri!r})"
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """What such a message comes to."""
+
+    ended: tuple[LogoutToken, ...] = ()
+    """What it says has ended; empty where it answers a logout that began here."""
+    reply: str | Form | None = None
+    """Where the browser goes on, once that has ended; None: to the page of people who have left."""
+
+
+@runtime_checkable
+class SpeaksSaml(Provider, Protocol):
+    """Signs people in by SAML 2.0: has metadata to show, and a logout that browsers carry."""
+
+    @property
+    def relay_states(self) -> tuple[str, ...]:
+        """The RelayStates with which the provider may send somebody here unasked; empty: it may not."""
+
+    def metadata(self, redirect_uri: str) -> bytes:
+        """What the provider must know of this client, as XML; pure."""
+
+    def leave(self, tokens: Tokens, now: float) -> Flow[str | Form | None]:
+        """Where the browser goes to end the session there, or with what; None where it has no such place."""
+
+    def logout(self, told: Told) -> Flow[Ending]:
+        """What the message says, all of it checked. Raises ProviderError."""
 
 
 @runtime_checkable

@@ -24,6 +24,7 @@ __all__ = (
     "OUTSIDE",
     "Ask",
     "Discovery",
+    "Document",
     "Driver",
     "Flow",
     "Get",
@@ -109,6 +110,15 @@ class Keys(msgspec.Struct, frozen=True):
     via: str = ""
 
 
+class Document(msgspec.Struct, frozen=True):
+    """Ask for what a provider publishes in a form of its own; answered by the kept or fetched `bytes`."""
+
+    url: str
+    anew: bool = False
+    """What is known may be old: fetched now, within the flood limit."""
+    via: str = ""
+
+
 class Reply(msgspec.Struct, frozen=True):
     """An HTTP answer, whole: status, headers (lower-case names), body."""
 
@@ -132,7 +142,7 @@ class Reply(msgspec.Struct, frozen=True):
             raise ProviderInvalid("the provider's answer is not JSON", detail=detail, code=exc.code) from None
 
 
-Ask: TypeAlias = Get | PostForm | Send | Discovery | Keys
+Ask: TypeAlias = Get | PostForm | Send | Discovery | Document | Keys
 Flow: TypeAlias = Generator[Ask, Any, T]
 
 

@@ -15,7 +15,7 @@ from vestibule.fetch import Answer, ConnectionFailed, Fetcher
 from vestibule.observe.meter import OTHER, Meter
 from vestibule.observe.metrics import PROVIDER_REQUESTS, PROVIDER_SECONDS
 from vestibule.protocol.oauth2 import client_basic
-from vestibule.providers.kit import OUTSIDE, Ask, Discovery, Flow, Get, Keys, PostForm, Reply, Send
+from vestibule.providers.kit import OUTSIDE, Ask, Discovery, Document, Flow, Get, Keys, PostForm, Reply, Send
 from vestibule.service.keys import KeySets, check_works
 from vestibule.service.sightings import Sightings
 
@@ -83,7 +83,7 @@ class Driver:
             outcome = _OUTCOMES.get(type(error), "failed")
             raise
         finally:
-            if outcome != "ok" or not isinstance(ask, Discovery | Keys):
+            if outcome != "ok" or not isinstance(ask, Discovery | Document | Keys):
                 self._meter.add(PROVIDER_REQUESTS, (provider, outcome))
                 self._meter.observe(PROVIDER_SECONDS, (provider,), time.monotonic() - began_mono)
         return answer
@@ -98,6 +98,8 @@ class Driver:
                 return _reply(await self._send(ask, via))
             case Discovery():
                 return await self._keys.metadata(ask.issuer, ask.url, via=via)
+            case Document():
+                return await self._keys.document(ask.url, anew=ask.anew, via=via)
             case Keys():
                 return await self._keys.keys(ask.url, ask.kid, via=via)
             case _:

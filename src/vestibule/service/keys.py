@@ -160,11 +160,15 @@ class Documents:
 
 
 class KeySets:
-    """What flows ask of a provider's published documents: `Discovery` and `Keys` of `providers.kit`."""
+    """What flows ask of a provider's published documents: `Discovery`, `Document` and `Keys` of `providers.kit`."""
 
-    def __init__(self, get: Get, *, mono: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, get: Get, *, documents: Get | None = None, mono: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`documents` gets what is not JSON; without it `get` does."""
         self._metadata = Documents(get, _object, mono=mono)
         self._keys = Documents(get, _keys, mono=mono)
+        self._documents = Documents(documents or get, _body, mono=mono)
 
     async def metadata(self, issuer: str, url: str = "", *, via: str = "") -> dict[str, Any]:
         """The issuer's metadata: a JSON object that names this issuer, exactly. Raises ProviderError.
@@ -187,6 +191,20 @@ class KeySets:
             return keys
         anew: tuple[dict[str, Any], ...] = await self._keys.anew(url, via=via)
         return anew
+
+    async def document(self, url: str, *, anew: bool = False, via: str = "") -> bytes:
+        """What stands there, whatever it is; fetched anew where that is asked for and the limit allows.
+
+        Raises ProviderError.
+        """
+        found: bytes = await self._documents.of(url, via=via)
+        if anew:
+            found = await self._documents.anew(url, via=via)
+        return found
+
+    def look_at_document(self, url: str, *, via: str = "") -> Standing:
+        """How it stands with such a document."""
+        return self._documents.look(url, via=via)
 
     def look_at_metadata(self, issuer: str, url: str = "", *, via: str = "") -> Standing:
         """How it stands with an issuer's metadata."""
@@ -211,6 +229,10 @@ def _usable(answer: Answer) -> Answer:
     if len(answer.body) > DOCUMENT_MAX_BYTES:
         raise _unfit("the provider's document is too large", answer, "answer_too_large")
     return answer
+
+
+def _body(answer: Answer) -> bytes:
+    return answer.body
 
 
 def _object(answer: Answer) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from vestibule.core.session import owner_of
 from vestibule.errors import ProviderError
 from vestibule.model import Session, Tokens
 from vestibule.providers import kit
-from vestibule.providers.base import Provider, SignOut
+from vestibule.providers.base import Form, Provider, SignOut, SpeaksSaml
 from vestibule.service.grants import Grants
 
 SIGN_OUT_URL_S: Final = 3.0
@@ -33,11 +33,13 @@ class Leaving:
         self._grants = grants
         self._driver = driver
         self._providers: dict[str, SignOut] = {}
+        self._saml: dict[str, SpeaksSaml] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def use(self, providers: Mapping[str, Provider]) -> None:
         """Take providers by full name from a new configuration."""
         self._providers = {name: p for name, p in providers.items() if isinstance(p, SignOut)}
+        self._saml = {name: p for name, p in providers.items() if isinstance(p, SpeaksSaml)}
 
     async def tokens_of(self, session: Session) -> dict[str, Tokens | None]:
         """The session's own tokens by client, as long as it lasts; its parent's are not. Raises StoreError."""
@@ -45,25 +47,34 @@ class Leaving:
         return {name: await self._grants.tokens_of(session.id, name) for name in own}
 
     async def sign_out_url(
-        self, session: Session, tokens: Mapping[str, Tokens | None], return_to: str
-    ) -> str | None:
+        self, session: Session, tokens: Mapping[str, Tokens | None], return_to: str, now: float
+    ) -> str | Form | None:
         """The sign-out page of the first provider that vouched for the person, has one, and answers.
 
         A browser is sent to one page: who was vouched for by several is signed out at the first.
         """
         for identity in session.identities:
-            provider, held = self._providers.get(identity.client), tokens.get(identity.client)
-            if provider is None or held is None:
+            held = tokens.get(identity.client)
+            if held is None or (asked := self._page(identity.client, held, return_to, now)) is None:
                 continue
+            page, trusted = asked
             try:
                 async with asyncio.timeout(SIGN_OUT_URL_S):
-                    page = provider.sign_out_url(held, return_to)
-                    found = await self._driver.run(page, trusted=provider.is_trusted, about=provider.name)
+                    found = await self._driver.run(page, trusted=trusted, about=identity.client)
             except (ProviderError, TimeoutError):
                 continue
             if found is not None:
                 return found
         return None
+
+    def _page(
+        self, client: str, held: Tokens, return_to: str, now: float
+    ) -> tuple[kit.Flow[str | Form | None], bool] | None:
+        """What asks for the client's sign-out page, and whether the operator wrote its URLs; None: it has none."""
+        if (saml := self._saml.get(client)) is not None:
+            return saml.leave(held, now), saml.is_trusted
+        provider = self._providers.get(client)
+        return None if provider is None else (provider.sign_out_url(held, return_to), provider.is_trusted)
 
     def revoke(self, tokens: Mapping[str, Tokens | None], now: float, *, for_good: bool = False) -> Telling:
         """Have the tokens, by client, revoked in the background where the provider can; `for_good`, consent too.

@@ -31,7 +31,7 @@ from vestibule.protocol import jose
 from vestibule.protocol.logout_token import NAME_MAX_CHARS, LogoutToken
 from vestibule.protocol.oidc import SKEW_S
 from vestibule.providers import kit
-from vestibule.providers.base import EndsSessions, Provider
+from vestibule.providers.base import SAML, Ending, EndsSessions, Provider, SpeaksSaml, Told
 from vestibule.service.leaving import Leaving
 from vestibule.service.registering import REGISTER_S
 from vestibule.service.sessions import Sessions
@@ -94,7 +94,27 @@ class Logouts:
         One that comes again ends nothing, and is no fault. Raises ClientError 501 `no_logout`, 400 `logout_token_…`;
         ProviderError where its keys can't be had.
         """
-        token = await self._read(client, raw, now)
+        return await self._by(await self._read(client, raw, now), now)
+
+    async def by_browser(self, client: str, told: Told) -> tuple[Ending, tuple[Session, ...]]:
+        """What a logout that a browser carried comes to, and the sessions that ended by it; durable on return.
+
+        Raises ClientError 501 `no_logout`; ProviderError for what can't be believed. Spec: SAML 2.0 Profiles section
+        4.4.
+        """
+        provider = self._providers.get(client)
+        if not isinstance(provider, SpeaksSaml):
+            raise ClientError("this provider has no logout of its own", code="no_logout", status=501)
+        ending = await self._driver.run(
+            provider.logout(told), trusted=provider.is_trusted, about=provider.name
+        )
+        ended: tuple[Session, ...] = ()
+        for token in ending.ended:
+            ended += await self._by(token, told.now)
+        return ending, ended
+
+    async def _by(self, token: LogoutToken, now: float) -> tuple[Session, ...]:
+        """The sessions that ended by what is believed; none where it was told before."""
         seen = _key(token.issuer, token.jti)
         if await self._parking.parked(_SEEN, seen, now) is not None:
             return ()
@@ -210,6 +230,8 @@ class Logouts:
         To be asked when the session here stands. What comes without an ID token has no session there.
         """
         told_at = _issued_at(tokens)
+        if told_at is None and tokens is not None and tokens.token_type == SAML:
+            told_at = identity.signed_in_at
         if told_at is None:
             return False
         own = ("sid", identity.sid) if identity.sid else (_NAMELESS, identity.subject)

@@ -5,6 +5,20 @@ from __future__ import annotations
 import msgspec
 
 from vestibule.model import Session
+from vestibule.providers.base import Form
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One button of the sign-in page."""
+
+    client: str
+    """The client's ID in paths."""
+    title: str
+    """What the button says: the provider's name."""
+    url: str
+    """Path with destination and hints: `/@ID/signin?rd=…`."""
+    kind: str = ""
+    """The provider's kind (`google`, `oidc` …): which mark the button bears."""
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -12,6 +26,8 @@ class Begun(msgspec.Struct, frozen=True):
 
     url: str
     set_cookies: tuple[str, ...]
+    form: Form | None = None
+    """What to send there by form, where it isn't a redirect that leads there."""
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -28,6 +44,8 @@ class SignedOut(msgspec.Struct, frozen=True):
 
     location: str
     set_cookies: tuple[str, ...]
+    form: Form | None = None
+    """What to send there by form, where it isn't a redirect that leads there."""
 
 
 class Failed(msgspec.Struct, frozen=True):

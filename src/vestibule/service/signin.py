@@ -9,8 +9,6 @@ from functools import partial
 from typing import Final
 from urllib.parse import quote, urlencode
 
-import msgspec
-
 from vestibule.core import flow as flows
 from vestibule.core import signin as rules
 from vestibule.core.flow import Flow
@@ -20,11 +18,11 @@ from vestibule.core.registration import Filled
 from vestibule.core.route import ACCOUNT_PATH, SIGN_IN_PATH, SIGNED_OUT_PATH, Host, RouteTable
 from vestibule.core.seal import KeyRing
 from vestibule.core.session import owner_of
-from vestibule.errors import ClientError, FlowError
+from vestibule.errors import ClientError, FlowError, ProviderInvalid
 from vestibule.model import Session, Tokens
 from vestibule.protocol.url import safe_return
 from vestibule.providers import kit
-from vestibule.providers.base import Answer, Provider, RedirectLogin, Start, WithinDomains
+from vestibule.providers.base import Answer, Form, Provider, RedirectLogin, SpeaksSaml, Start, WithinDomains
 from vestibule.service import freshness, linking
 from vestibule.service.arrival import WANTED, Arrivals
 from vestibule.service.basic import Passwords
@@ -36,10 +34,10 @@ from vestibule.service.leaving import Leaving, Telling, heard
 from vestibule.service.linking import Links
 from vestibule.service.locker import Locker
 from vestibule.service.logout import Logouts
-from vestibule.service.outcome import Begun, Failed, Finished, SignedOut
+from vestibule.service.outcome import Begun, Choice, Failed, Finished, SignedOut
 from vestibule.service.password_form import PasswordForm
 from vestibule.service.people import People
-from vestibule.service.posted import Posted
+from vestibule.service.posted import ANSWER_MAX_CHARS, ASSERTION_MAX_CHARS, Posted
 from vestibule.service.recheck import Rechecks
 from vestibule.service.registering import Registrations
 from vestibule.service.sessions import Sessions
@@ -50,21 +48,8 @@ from vestibule.store import base
 STARTS_MAX: Final = 20
 """Sign-ins by a web address of the person's own that one client address (IPv6: one /64) may begin in a window."""
 STARTS_WINDOW_S: Final = 60.0
-PARKED: Final = "parked"
-"""The callback's parameter that holds the key of an answer that came by form."""
-
-
-class Choice(msgspec.Struct, frozen=True):
-    """One button of the sign-in page."""
-
-    client: str
-    """The client's ID in paths."""
-    title: str
-    """What the button says: the provider's name."""
-    url: str
-    """Path with destination and hints: `/@ID/signin?rd=…`."""
-    kind: str = ""
-    """The provider's kind (`google`, `oidc` …): which mark the button bears."""
+ANSWERED: Final = "answer"
+"""Kind of the marks of answers that are good once (`SignedIn.mark`)."""
 
 
 class SignIn:
@@ -112,7 +97,7 @@ class SignIn:
         self._starts = Limit(STARTS_MAX, STARTS_WINDOW_S)
         self._cookies = Cookies(keys, flow_life_s)
         locker = Locker(parking, keys, random=random)
-        self._posted = Posted(locker)
+        self._posted = Posted(locker, keys, flow_life_s)
         self.registrations = Registrations(
             locker, self._arrivals, self._leaving, check_at=rechecks.next_at, clients=self._believed
         )
@@ -277,33 +262,41 @@ class SignIn:
             verifier=flows.verifier_of(self._keys, flow),
             hints=passed_on(hints),
             max_age_s=max_age_s,
+            now=visit.now,
         )
-        url = await self._driver.run(provider.start(start), trusted=provider.is_trusted, about=provider.name)
-        return Begun(url, self._cookies.of_flow(visit, flow)[1])
+        away = await self._driver.run(provider.start(start), trusted=provider.is_trusted, about=provider.name)
+        set_cookies = self._cookies.of_flow(visit, flow)[1]
+        return Begun(away.action, set_cookies, away) if isinstance(away, Form) else Begun(away, set_cookies)
 
     async def park_answer(self, visit: Visit, client: str, params: Mapping[str, str]) -> str:
         """Where to go on with an answer that came by form: a GET of the callback, which takes it once, soon.
 
         Nothing else comes of it: the cookie that binds the flow to its browser isn't sent with another site's POST.
-        Threat: who can't show a state of ours leaves nothing in the store. Raises FlowError, and as `Posted.park`.
+        Raises FlowError, and as `Posted.park`.
         """
-        name, _ = self._login(visit, client)
-        raw = params.get("state", "")
-        state = flows.parse_state(self._keys, raw, client=name, host=_host(visit))
-        if state is None:
-            raise FlowError(FLOW_TEXTS["flow_unknown"], code="flow_unknown")
-        if not flows.is_alive(state.issued_at, visit.now, self._life_s):
-            raise FlowError(FLOW_TEXTS["flow_expired"], code="flow_expired")
-        key = await self._posted.park(state.flow_id, params, visit)
-        query = urlencode({PARKED: key, "state": raw})
-        return f"/@{quote(client, safe='')}/callback?{query}"
+        name, provider = self._login(visit, client)
+        limit_chars = ASSERTION_MAX_CHARS if isinstance(provider, SpeaksSaml) else ANSWER_MAX_CHARS
+        return await self._posted.park(visit, client, params, name=name, limit_chars=limit_chars)
 
-    async def _unparked(self, flow: Flow, params: Mapping[str, str], now: float) -> Mapping[str, str]:
-        """What came by form for this flow; once."""
-        sent = await self._posted.take(flow.id, params[PARKED], now)
-        if sent is None:
-            raise FlowError(FLOW_TEXTS["flow_expired"], code="flow_expired")
-        return sent
+    def saml(self, visit: Visit, client: str) -> SpeaksSaml:
+        """The client, where it speaks SAML. Raises ClientError (`not_found`, 404) where it doesn't."""
+        provider = self._login(visit, client)[1]
+        if isinstance(provider, SpeaksSaml):
+            return provider
+        raise ClientError("this sign-in is none by SAML", code="not_found", status=404)
+
+    def unsolicited(self, visit: Visit, client: str, relay_state: str) -> str:
+        """Where an answer that nobody asked for leads: to a sign-in that begins here. Raises ProviderInvalid.
+
+        Nothing of the answer is read. Threat: login CSRF, and an assertion that was stolen: without a request of this
+        very browser no answer signs anybody in, and a provider that knows the person answers one at once.
+        """
+        _, provider = self._login(visit, client)
+        if not isinstance(provider, SpeaksSaml) or relay_state not in provider.relay_states:
+            raise ProviderInvalid(
+                "the provider sent somebody here unasked", detail=relay_state[:200], code="saml_unsolicited"
+            )
+        return _signin_path(client, self.return_to(visit, relay_state), {})
 
     async def finish(self, visit: Visit, client: str, params: Mapping[str, str]) -> Finished:
         """End a flow; `params` are the callback's, one sent twice left out. Raises FlowError, ProviderError.
@@ -322,8 +315,7 @@ class SignIn:
         if fault:
             raise FlowError(FLOW_TEXTS[fault], code=fault)
         assert flow is not None, "fault_of says so"
-        if PARKED in params:
-            params = await self._unparked(flow, params, visit.now)
+        params = await self._posted.take(flow, params, visit.now)
         if not await self._consume(flow, visit.now):
             if visit.session is None:
                 raise FlowError(FLOW_TEXTS["flow_replayed"], code="flow_replayed")
@@ -331,6 +323,8 @@ class SignIn:
         self._arrivals.spend(flow, visit.now)
         asking = provider.finish(self._answer(visit, client, flow, params))
         result = await self._driver.run(asking, trusted=provider.is_trusted, about=provider.name)
+        if result.mark and not await self._marks.consume(ANSWERED, result.mark, visit.now, result.until):
+            raise ProviderInvalid("the provider's answer came before", code="answer_replayed")
         if flow.purpose == linking.PURPOSE:
             location = await self.links.arrived(visit, flow, result.identity, provider.kind)
             return Finished(location, without_flow(visit, flow))
@@ -389,10 +383,13 @@ class SignIn:
             if await self._sign_out_of(session, name, visit.now):
                 return SignedOut(back or "/", ())
         elif client is None and session is not None:
-            back = await self._end(visit, session) or back
+            page = await self._end(visit, session)
+            if isinstance(page, Form):
+                return SignedOut(page.action, without_session(visit.site), page)
+            back = page or back
         return SignedOut(back or SIGNED_OUT_PATH, without_session(visit.site))
 
-    async def _end(self, visit: Visit, session: Session) -> str | None:
+    async def _end(self, visit: Visit, session: Session) -> str | Form | None:
         """End the session with all that was handed on with it; the provider's own sign-out page."""
         root = session.parent_id or session.id
         family = [
@@ -404,7 +401,7 @@ class SignIn:
         await self._arrivals.end(root)
         return_to = f"{visit.site.auth_url or visit.site.base_url + visit.root}{SIGNED_OUT_PATH}"
         begun = self._leaving.revoke(tokens, visit.now)
-        page = await self._leaving.sign_out_url(session, tokens, return_to)
+        page = await self._leaving.sign_out_url(session, tokens, return_to, visit.now)
         if page is not None:
             await self.logouts.along(session, visit.now)
         await heard(begun)

@@ -18,7 +18,7 @@ from vestibule.model import Account, Identity, Session, User, Vouched
 from vestibule.service.cookies import without_session
 from vestibule.service.htpasswd import MARK
 from vestibule.service.linking import is_fresh
-from vestibule.service.signin import Choice
+from vestibule.service.outcome import Choice
 from vestibule.web.account_pages import account_page
 from vestibule.web.answers import Desk, answer, failure, note, problem, redirect
 from vestibule.web.asking import Ask
@@ -32,6 +32,7 @@ from vestibule.web.devices import (
     remembered_device,
 )
 from vestibule.web.form import answers_json, told
+from vestibule.web.onward import away
 from vestibule.web.page import iso, with_query
 from vestibule.web.person import back, person, sign_in_again
 from vestibule.web.signin import ADDRESS_WRONG
@@ -96,6 +97,8 @@ async def link(desk: Desk, ask: Ask) -> Response:
             page = desk.pages.ask_address(ask.scene(), action=ask.path, value=me, wrong=wrong, method="post")
             return answer(page)
         return failure(desk, ask, error, ask.scene(again=ACCOUNT_PATH))
+    if begun.form is not None:
+        return away(desk.pages, ask.scene(), begun)
     if answers_json(ask):
         return answer(desk.pages.json(200, {"location": begun.url}), begun.set_cookies)
     # A form's answer may not redirect to another origin: `form-action` binds redirects, too.
@@ -323,6 +326,8 @@ def _described(
 ) -> dict[str, Any]:
     """The page for programs."""
     identities = _own(ask, session)
+    if session.affiliated is not None and identities:
+        identities.append(session.affiliated)
     known = list(accounts)
     return {
         "user": _user(user),

@@ -44,6 +44,7 @@ from vestibule.web import (
     metadata,
     registering,
     registration,
+    saml,
     session,
     signin,
     signout,
@@ -112,6 +113,8 @@ PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
         "/@{client}/signout": {"GET": signout.sign_out, "POST": signout.sign_out_by_post},
         "/@{client}/backchannel": {"POST": logout.back_channel},
         "/@{client}/frontchannel": {"GET": logout.front_channel},
+        "/@{client}/metadata": {"GET": saml.metadata},
+        "/@{client}/logout": {"GET": saml.logout, "POST": saml.logout},
     }
 )
 #: the handlers that get POSTs of other origins: providers send them, and they do nothing but park what came; or, a
@@ -122,6 +125,7 @@ _ANY_ORIGIN = frozenset(
         callback.registered_form_post,
         compat.come_back_by_form,
         logout.back_channel,
+        saml.logout,
         token.token,
         token.revoke,
         token.introspect,
@@ -132,7 +136,7 @@ _ANY_ORIGIN = frozenset(
 )
 
 #: what providers ask for
-_PROVIDERS = frozenset({logout.back_channel, logout.front_channel})
+_PROVIDERS = frozenset({logout.back_channel, logout.front_channel, saml.logout})
 
 
 def build(  # noqa: PLR0917 - at one place

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 from starlette.responses import Response
 
+from vestibule.core import flow as flows
 from vestibule.errors import ClientError, StoreError, VestibuleError
+from vestibule.providers.base import SAML_ANSWER
 from vestibule.web.answers import Desk, failure, redirect
 from vestibule.web.arriving import arrived, refused
 from vestibule.web.asking import Ask
-from vestibule.web.form import form_of
+from vestibule.web.form import answer_of
 from vestibule.web.signin import has_other_ways, remember
 
 
@@ -38,7 +40,7 @@ async def registered(desk: Desk, ask: Ask) -> Response:
 
 async def registered_form_post(desk: Desk, ask: Ask) -> Response:
     """The same for an answer by form."""
-    return await form_post(desk, replace(ask, client=_client_at(desk, ask, form_of(ask))))
+    return await form_post(desk, replace(ask, client=_client_at(desk, ask, answer_of(ask))))
 
 
 def _client_at(desk: Desk, ask: Ask, params: Mapping[str, str]) -> str:
@@ -51,9 +53,11 @@ async def form_post(desk: Desk, ask: Ask) -> Response:
 
     A POST of another site brings no cookie of ours, so it can't be told whose sign-in this is: it never completes.
     """
-    sent = form_of(ask)
+    sent = answer_of(ask)
     ask = replace(ask, params=sent)
     try:
+        if SAML_ANSWER in sent and not flows.is_state(sent["state"]):
+            return redirect(desk.signin.unsolicited(ask.visit, ask.client, sent["state"]))
         location = await desk.signin.park_answer(ask.visit, ask.client, sent)
     except VestibuleError as error:
         return _way_back(desk, ask, error)

@@ -35,7 +35,7 @@ async def back_channel(desk: Desk, ask: Ask) -> Response:
         ended = await desk.signin.logouts.by_token(name, Secret(raw), ask.visit.now)
     except VestibuleError as error:
         return _refusal(desk, ask, error)
-    _note(desk, ask, ended)
+    note_ended(desk, ask, ended)
     return answer(json_page(200, {}))
 
 
@@ -50,14 +50,14 @@ async def front_channel(desk: Desk, ask: Ask) -> Response:
     name = visit.host.clients[ask.client]
     issuer, sid = ask.params.get("iss", ""), ask.params.get("sid", "")
     ended = await desk.signin.logouts.by_frame(name, issuer, sid, visit.address, visit.now)
-    _note(desk, ask, ended)
+    note_ended(desk, ask, ended)
     own = visit.session
     is_own = own is not None and not {own.id, own.parent_id}.isdisjoint(one.id for one in ended)
     origins = await desk.signin.logouts.frame_origins(name)
     return answer(framed_page(_FRAMED, origins), without_session(visit.site) if is_own else ())
 
 
-def _note(desk: Desk, ask: Ask, ended: tuple[Session, ...]) -> None:
+def note_ended(desk: Desk, ask: Ask, ended: tuple[Session, ...]) -> None:
     """Log that the provider has told, whether or not anything was to be done; and who went by it."""
     visit = ask.visit
     desk.log.info(

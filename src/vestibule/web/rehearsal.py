@@ -12,9 +12,11 @@ from typing import TypeAlias
 from vestibule.core.branding import Branding
 from vestibule.errors import ConfigError
 from vestibule.model import Secret
+from vestibule.providers.base import Form
 from vestibule.web.account_pages import account_page, token_page
 from vestibule.web.blocks import Action, Choice, DeviceLine, Fact, Field, Item, TokenLine, password_fields
 from vestibule.web.look import BrokenTemplate
+from vestibule.web.onward import form_page
 from vestibule.web.page import Page
 from vestibule.web.pages import Pages, Scene
 
@@ -125,6 +127,9 @@ SAMPLES: Mapping[str, Sample] = MappingProxyType(
             scene, action="/@google/signout", what="Google"
         ),
         "leaving": lambda pages, scene: pages.leaving(scene, location="https://idp.example/"),
+        "onward": lambda pages, scene: form_page(
+            pages, scene, Form("/@corp/send", (("RelayState", "x"),)), by_itself=False
+        ),
         "web address": lambda pages, scene: pages.ask_address(scene, action="/@me/signin?rd=%2F"),
         "web address again": lambda pages, scene: pages.ask_address(
             scene, action="/@me/signin", value="htp:/", wrong="invalid"

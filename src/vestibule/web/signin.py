@@ -11,7 +11,7 @@ from vestibule.core.route import SIGN_IN_PATH, Host
 from vestibule.errors import ClientError, CredentialRefused, FlowError, TooManyTries, VestibuleError
 from vestibule.model import Secret, Session
 from vestibule.protocol import cookie
-from vestibule.service import signin as service
+from vestibule.service import outcome
 from vestibule.service.handoff import leads_away, suffices
 from vestibule.service.hints import REMEMBER, wants_to_be_kept
 from vestibule.service.visit import Visit
@@ -20,6 +20,7 @@ from vestibule.web.arriving import arrived, refused
 from vestibule.web.asking import Ask
 from vestibule.web.blocks import Choice, password_fields
 from vestibule.web.form import answers_json, told
+from vestibule.web.onward import away
 from vestibule.web.page import Page, with_query
 
 #: parameters of ours; every other one is a hint, of which a provider takes those it knows
@@ -128,7 +129,7 @@ def _form_again(desk: Desk, ask: Ask, user: str, error: ClientError) -> Response
 async def _choose(
     desk: Desk,
     ask: Ask,
-    choices: Sequence[service.Choice],
+    choices: Sequence[outcome.Choice],
     hints: Mapping[str, str],
     within: Host | None = None,
 ) -> Response:
@@ -150,7 +151,7 @@ async def _choose(
 def _page(
     desk: Desk,
     ask: Ask,
-    choices: Sequence[service.Choice],
+    choices: Sequence[outcome.Choice],
     *,
     has_form: bool = True,
     user: str = "",
@@ -188,7 +189,7 @@ async def _begin(desk: Desk, ask: Ask, client: str, again: str, hints: Mapping[s
             return answer(_address_page(desk, ask, again, error))
         rd = desk.signin.return_to(ask.visit, ask.rd)
         return failure(desk, ask, error, ask.scene(rd=rd, again=again, other_ways=has_other_ways(ask)))
-    return redirect(begun.url, begun.set_cookies)
+    return away(desk.pages, ask.scene(), begun)
 
 
 def _address_page(desk: Desk, ask: Ask, action: str, error: VestibuleError) -> Page:

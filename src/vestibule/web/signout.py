@@ -7,6 +7,7 @@ from starlette.responses import Response
 from vestibule.core.route import SIGNED_OUT_PATH
 from vestibule.web.answers import Desk, answer, checked_location, note, redirect
 from vestibule.web.asking import Ask, may_act, own_address
+from vestibule.web.onward import away
 
 
 async def sign_out(desk: Desk, ask: Ask) -> Response:
@@ -35,6 +36,8 @@ async def _end(desk: Desk, ask: Ask) -> Response:
     done = await desk.signin.sign_out(ask.visit, ask.client or None, rd=rd)
     if ask.visit.session is not None:
         note(desk, ask, "signed_out", ask.visit.session)
+    if done.form is not None:
+        return away(desk.pages, ask.scene_of_nobody(), done)
     # A form's answer may not redirect to another origin: `form-action` binds redirects, too.
     if ask.method == "POST" and not done.location.startswith("/"):
         # A page may be kept and looked at: the ID token that the redirect carries as a hint stays off it.

@@ -327,7 +327,7 @@ async def test_who_has_several_identities_is_led_to_the_first_that_has_a_page(wo
     leaving = world.signin._leaving
     for end in ("", "down"):
         world.ops["github"].end = end
-        url = await leaving.sign_out_url(both, tokens, "https://back.example/")
+        url = await leaving.sign_out_url(both, tokens, "https://back.example/", world.clock.now())
         assert url is not None
         assert url.startswith("https://op.example/end?")
 

@@ -13,9 +13,8 @@ from tests.unit.service.test_signin import Browser, Stuck, World
 from vestibule.core.registration import Filled, Rules
 from vestibule.errors import ClientError, Crowded, FlowError, ProviderRefused, UserDisabled
 from vestibule.service.crowd import WAIT_S
-from vestibule.service.posted import ANSWER_MAX_CHARS, POSTED_MAX, POSTED_S
+from vestibule.service.posted import ANSWER_MAX_CHARS, PARKED, POSTED_MAX, POSTED_S
 from vestibule.service.registering import REGISTER_S
-from vestibule.service.signin import PARKED
 from vestibule.store.memory import Store
 
 FORM = Filled(name="Alice Liddell", login="", profile={"company": "ACME"})

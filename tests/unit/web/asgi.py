@@ -31,13 +31,13 @@ from vestibule.service.machine_keys import MachineKeys
 from vestibule.service.machines import MachineTokens
 from vestibule.service.minting import Minting
 from vestibule.service.native import Native
-from vestibule.service.outcome import Begun, Failed, Finished, SignedOut
+from vestibule.service.outcome import Begun, Choice, Failed, Finished, SignedOut
 from vestibule.service.password_form import PasswordForm
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
 from vestibule.service.registered_apps import RegisteredApps
 from vestibule.service.sessions import Sessions
-from vestibule.service.signin import Choice, SignIn
+from vestibule.service.signin import SignIn
 from vestibule.service.tries import SharedTries
 from vestibule.service.visit import Visit
 from vestibule.store import memory_events

@@ -38,7 +38,7 @@ def test_only_the_hashed_name_is_found() -> None:
 
 
 #: they are known by no mark: a button of one bears the first letter of the title it was given
-GENERIC = {"oidc", "oauth2", "client_credentials", "service_account"}
+GENERIC = {"oidc", "oauth2", "saml", "client_credentials", "service_account"}
 
 
 @pytest.mark.parametrize("kind", sorted({*PICTURED, *BUILTIN} - GENERIC))
