@@ -6,7 +6,21 @@ import subprocess
 import sys
 
 #: a second of imports and 100 MB, which `control` pays for after the listeners are up
-HEAVY = ("alembic", "fastapi", "grpclib", "h2", "jinja2", "psycopg", "pydantic", "sqlalchemy", "starlette")
+HEAVY = (
+    *(
+        "alembic",
+        "fastapi",
+        "grpclib",
+        "h2",
+        "jinja2",
+        "lxml",
+        "psycopg",
+        "pydantic",
+        "scim2_models",
+        "signxml",
+    ),
+    *("sqlalchemy", "starlette"),
+)
 OURS = ("vestibule.control", "vestibule.store.engine", "vestibule.web.app", "vestibule.web.api")
 
 

@@ -64,20 +64,20 @@ def signed_bytes(element: Element, certificates: Sequence[bytes]) -> bytes:
         raise refused("saml_unsigned")
     _check_shape(element)
     alone = saml_xml.alone(element)  # nothing around it takes part
-    signature = needed(alone, DS, "Signature")
-    for info in saml_xml.children(signature, DS, "KeyInfo"):
-        signature.remove(info)
     for der in certificates[:CERTIFICATES_MAX]:
-        digested = _digested(alone, x509.load_der_x509_certificate(der))
-        if digested:
-            return digested
+        found = _verified(alone, x509.load_der_x509_certificate(der))
+        if found is None or found.signed_xml is None:
+            continue
+        root = found.signed_xml
+        if root.tag == element.tag and root.get("ID") == element.get("ID") and not is_signed(root):
+            return found.signed_data
     raise refused("saml_signature")
 
 
-def _digested(alone: Element, certificate: x509.Certificate) -> bytes:
-    """What was digested; empty where this key did not sign it, or anything at all went wrong.
+def _verified(alone: bytes, certificate: x509.Certificate) -> VerifyResult | None:
+    """What was digested; None where this key did not sign it, or anything at all went wrong.
 
-    Threat: a canonicalisation that fails, and a digest of nothing that fits (CVE-2025-66568): empty is refused.
+    Threat: a canonicalisation that fails, and a digest of nothing that fits (CVE-2025-66568): empty is none.
     """
     expected = SignatureConfiguration(
         location="./",
@@ -85,17 +85,15 @@ def _digested(alone: Element, certificate: x509.Certificate) -> bytes:
         digest_algorithms=_DIGESTS,
         # the certificate only carries the key, so that its own days are not asked about
         verification_time=certificate.not_valid_before_utc,
+        ignore_ambiguous_key_info=True,
     )
     try:
         found = XMLVerifier().verify(
             alone, x509_cert=certificate, expect_config=expected, id_attribute="ID", validate_schema=False
         )
     except (SignXMLException, InvalidSignature, etree.LxmlError, ValueError):
-        return b""
-    if not isinstance(found, VerifyResult) or found.signed_xml is None:
-        return b""
-    fits = found.signed_xml.tag == alone.tag and found.signed_xml.get("ID") == alone.get("ID")
-    return found.signed_data if fits and found.signed_xml.find(SIGNATURE) is None else b""
+        return None
+    return found if isinstance(found, VerifyResult) and found.signed_data else None
 
 
 def _check_shape(element: Element) -> None:
