@@ -406,3 +406,40 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     died_at: datetime
     tries: int
     detail: str
+
+
+class Org(msgspec.Struct, frozen=True, kw_only=True):
+    """An organisation."""
+
+    slug: str
+    name: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class OrgDomain(msgspec.Struct, frozen=True, kw_only=True):
+    """A domain that an organisation says is its own."""
+
+    domain: str
+    verified_at: datetime | None
+    verified_by: str
+    record: str
+    text: str
+
+
+class OrgMember(msgspec.Struct, frozen=True, kw_only=True):
+    """A person of an organisation."""
+
+    user_id: str
+    roles: tuple[str, ...]
+    source: str
+    created_at: datetime
+
+
+class OrgGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """A group that an organisation keeps here."""
+
+    id: str
+    name: str
+    created_at: datetime

@@ -33,14 +33,17 @@ from vestibule.service.flow import Driver
 from vestibule.service.keys import KeySets
 from vestibule.service.machine_keys import MachineKeys
 from vestibule.service.offer import Offer
+from vestibule.service.organisations import Organisations
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
 from vestibule.service.registry import Registry
 from vestibule.service.sessions import Sessions
 from vestibule.service.shelf import Shelf
 from vestibule.service.standing import standing_of
+from vestibule.service.txt import texts_of
 from vestibule.service.webhooks import Webhooks
 from vestibule.store import base, records
+from vestibule.store.base_organisations import Affiliations
 
 
 class Basis(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +94,7 @@ class BackOffice:
         self.key_sets = KeySets(self.fetcher.get, documents=self.fetcher.get_document)
         self.driver = Driver(self.fetcher, self.key_sets, basis.meter)
         self.records = records.open_records(basis.database, basis.log, ring=basis.ring)
+        self.organisations = self._organisations()
         self.events = Events(basis.log, basis.webhooks, key_id=basis.ring.active_id, meter=basis.meter)
         self.events.keep_in(self.records.audit)
         self._sealed_by = ""
@@ -136,6 +140,12 @@ class BackOffice:
         )
         self.certifying = Certifying(basis.acme, self._means())
         self._judge_by(self.registry.offer)
+
+    def _organisations(self) -> Organisations:
+        kept = self.records.organisations
+        self.affiliations: tuple[Affiliations, ...] = (kept,)
+        """Who says what people are affiliated with."""
+        return Organisations(kept, self._basis.changes, sources=self.affiliations, texts=texts_of)
 
     def _means(self) -> Means:
         basis = self._basis

@@ -193,6 +193,7 @@ class ControlPlane:
             tokens=AdminTokens(self._back.records.admin_tokens, shared=self._parts.tries),
             app_tokens=self._back.app_tokens,
             machine_keys=self._back.machine_keys,
+            organisations=self._back.organisations,
             machines=self._parts.compiled.machines,
             audit=self._back.records.audit,
             trail=Trail(self._back.records.audit, self._parts.basis.ring),

@@ -7,6 +7,7 @@ from vestibule.observe.log import Log
 from vestibule.opening import Kept, last_word
 from vestibule.providers.base import Refresh
 from vestibule.proxy.lasting import Book, Lasting
+from vestibule.service.affiliated import Affiliated
 from vestibule.service.app_tokens import CREDENTIAL, Bearers
 from vestibule.service.basic import Passwords
 from vestibule.service.bearer import Signed
@@ -18,7 +19,7 @@ from vestibule.service.machine_keys import LiveKeys
 from vestibule.service.offer import Offer
 from vestibule.service.proof import Proofs
 from vestibule.service.recheck import Rechecks
-from vestibule.service.sessions import SESSION, Sessions
+from vestibule.service.sessions import SESSION, USER, Sessions
 from vestibule.service.tries import SharedTries
 from vestibule.waiting import Late
 
@@ -35,16 +36,19 @@ class Identifying:
         self._build_sessions(compiled, kept, driver, log)
         self._build_callers(compiled, kept, driver, log)
         kept.changes.subscribe(SESSION, self.lasting.session_changed)
+        kept.changes.subscribe(USER, self.lasting.user_changed)
         kept.changes.subscribe(CREDENTIAL, self.lasting.credential_changed)
 
     def _build_sessions(self, compiled: Compiled, kept: Kept, driver: Late, log: Log) -> None:
         store, changes, grace_s = kept.store, kept.changes, compiled.lifetimes.grace_s
+        self.affiliated = Affiliated(driver.affiliations_of, driver.has_organisations, changes)
         self.sessions = Sessions(
             store.sessions,
             changes,
             lifetimes=compiled.lifetimes,
             grace_s=grace_s,
             last_word=last_word(store),
+            affiliated=self.affiliated.identity_of,
         )
         self.grants = Grants(
             store.grants,
@@ -70,11 +74,16 @@ class Identifying:
         self._recheck()
         for name in self.files.providers:
             self.rechecks.look_again(name)  # nobody saw what became of it while this didn't run
-        self._proofs = Proofs(driver.owner_of, changes)
+        affiliated = self.affiliated.identity_of
+        self._proofs = Proofs(driver.owner_of, changes, affiliated=affiliated)
         self.tries = SharedTries(kept.store.tries)
         self.passwords = Passwords(self.files, self._proofs, shared=self.tries, changes=changes)
         self.bearers = Bearers(
-            driver.find_token, changes, grace_s=compiled.lifetimes.grace_s, shared=self.tries
+            driver.find_token,
+            changes,
+            grace_s=compiled.lifetimes.grace_s,
+            shared=self.tries,
+            affiliated=affiliated,
         )
         self.callers = Callers(
             app_tokens=self.bearers,

@@ -151,6 +151,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     rotation: int = 0
     """Of an app's: the number of the refresh token that is good (`core.refresh`)."""
     rotated_at: float = 0.0
+    affiliated: Identity | None = None
+    """What the gateway itself says of the person (`core.organisation`): put on where it is read, and never stored."""
 
     def is_live(self, now: float) -> bool:
         """True while neither its absolute nor its idle end has come."""
@@ -287,6 +289,8 @@ class Asker(msgspec.Struct, frozen=True, gc=False):
     """Names of the certificate that the client has shown (`core.tls.ClientCertificate.known_as`); empty: none."""
     machine: str = ""
     """Name of the machine that it is; empty: it is none."""
+    affiliated: Identity | None = None
+    """What the gateway itself says of the person; it counts where one of `identities` does."""
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -318,6 +322,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the machine that it is, by this gateway's own word; empty: it is none."""
     subject: str = ""
     """Which one of that name."""
+    affiliated: Identity | None = None
+    """What the gateway itself says of the person (`core.organisation`)."""
 
 
 class Allow(msgspec.Struct, frozen=True):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
+from vestibule.core.organisation import Affiliation
 from vestibule.model import Identity, User
 from vestibule.providers.kit import Flow
+from vestibule.service.affiliated import all_of
 from vestibule.service.app_tokens import Found
 
 if TYPE_CHECKING:
@@ -34,6 +36,14 @@ class Late:
     async def is_live_key(self, key_id: str, now: float) -> bool:
         """Whether there is this key of a machine. Raises StoreError."""
         return await (await asyncio.shield(self._back_office)).machine_keys.is_live(key_id, now)
+
+    async def has_organisations(self) -> bool:
+        """Whether there is one at all. Raises StoreError."""
+        return await (await asyncio.shield(self._back_office)).records.organisations.any()
+
+    async def affiliations_of(self, user_id: str) -> tuple[Affiliation, ...]:
+        """What this user is affiliated with. Raises StoreError."""
+        return await all_of((await asyncio.shield(self._back_office)).affiliations, user_id)
 
     async def sweep(self, now: float, limit: int) -> int:
         """Delete old records; how many went. Raises StoreError."""

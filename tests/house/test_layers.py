@@ -78,6 +78,7 @@ SEAMS = {
         "store.base_directory",
         "store.base_events",
         "store.base_machine",
+        "store.base_organisations",
     },
     "providers": {"providers", "providers.base", "providers.kit"},
 }

@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "users": "vestibule.cli.users",
         "sessions": "vestibule.cli.sessions",
         "invitations": "vestibule.cli.invitations",
+        "orgs": "vestibule.cli.orgs",
         "providers": "vestibule.cli.providers",
         "tokens": "vestibule.cli.tokens",
         "keys": "vestibule.cli.keys",

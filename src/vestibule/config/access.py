@@ -15,8 +15,9 @@ from vestibule.config.client import Client
 from vestibule.config.place import Place, Report, nearest
 from vestibule.config.schema_host import Access, Host, Route
 from vestibule.core.credential import APIKEY, HTPASSWD
+from vestibule.core.organisation import OWN
 from vestibule.core.policy import Policy, policy_of
-from vestibule.core.rule import Rule, qualified
+from vestibule.core.rule import OWN_KINDS, Rule, qualified
 from vestibule.protocol.address import is_loopback
 from vestibule.protocol.htpasswd import canonical
 
@@ -259,6 +260,11 @@ def _check_named(door: Door, rule: Rule, place: Place, report: Report) -> None:
         return
     found = qualified(rule, door.clients)
     head, slash, _ = (rule.name if rule.kind == "claim" else rule.value).partition("/")
+    if head == OWN and slash:
+        if found.provider != OWN:
+            kinds = ", ".join(f"{kind}:" for kind in sorted(OWN_KINDS))
+            report.fault(place, f"`{rule.text}`: `@` is the gateway itself, whose word is on {kinds}")
+        return
     if found.provider:
         if found.provider not in door.sign_in and found.provider not in door.issuers:
             report.fault(place, f"`{rule.text}`: `{head}` signs nobody in on this host")

@@ -60,6 +60,30 @@ PROVIDER_ENABLED: Final = "provider.enabled"
 """An identity provider is offered to people."""
 PROVIDER_DISABLED: Final = "provider.disabled"
 """An identity provider is offered no more."""
+ORG_CREATED: Final = "org.created"
+"""There is a new organisation."""
+ORG_UPDATED: Final = "org.updated"
+"""An organisation has another name."""
+ORG_DELETED: Final = "org.deleted"
+"""An organisation was deleted, and what was its."""
+ORG_DOMAIN_ADDED: Final = "org.domain_added"
+"""An organisation says that a domain is its own."""
+ORG_DOMAIN_VERIFIED: Final = "org.domain_verified"
+"""A domain is an organisation's: its DNS says so, or an operator."""
+ORG_DOMAIN_REMOVED: Final = "org.domain_removed"
+"""A domain is an organisation's no more."""
+ORG_MEMBER_CHANGED: Final = "org.member_changed"
+"""Somebody was made a member of an organisation, or has other roles in it."""
+ORG_MEMBER_REMOVED: Final = "org.member_removed"
+"""Somebody is a member of an organisation no more."""
+ORG_GROUP_CREATED: Final = "org.group_created"
+"""An organisation has a new group."""
+ORG_GROUP_DELETED: Final = "org.group_deleted"
+"""A group of an organisation was deleted."""
+ORG_GROUP_JOINED: Final = "org.group_joined"
+"""Somebody was put into a group of an organisation."""
+ORG_GROUP_LEFT: Final = "org.group_left"
+"""Somebody was taken out of a group of an organisation."""
 SESSION_UPDATED: Final = "session.updated"
 """A service changed attributes or end of a session."""
 TOKEN_CREATED: Final = "token.created"  # noqa: S105 - the name of an event
@@ -120,6 +144,18 @@ NAMES: Final = (
     PROVIDER_DELETED,
     PROVIDER_ENABLED,
     PROVIDER_DISABLED,
+    ORG_CREATED,
+    ORG_UPDATED,
+    ORG_DELETED,
+    ORG_DOMAIN_ADDED,
+    ORG_DOMAIN_VERIFIED,
+    ORG_DOMAIN_REMOVED,
+    ORG_MEMBER_CHANGED,
+    ORG_MEMBER_REMOVED,
+    ORG_GROUP_CREATED,
+    ORG_GROUP_DELETED,
+    ORG_GROUP_JOINED,
+    ORG_GROUP_LEFT,
     SESSION_UPDATED,
     TOKEN_CREATED,
     TOKEN_REVOKED,

@@ -73,6 +73,8 @@ def explain(policy: Policy, method: bytes, asker: Asker, *, most: int | None = N
     decided. Threat: whoever has themselves denied again and again by a list of thousands, which costs `decide` nothing.
     """
     known = tuple(identity for identity in asker.identities if identity.client in policy.believed)
+    if asker.affiliated is not None and known:
+        known = (*known, asker.affiliated)
     lists = (
         ("deny", policy.deny, policy.refuses),
         ("all", policy.all, (*policy.inside, *policy.needs)),

@@ -65,6 +65,8 @@ def known_of(who: Session | Caller | None, host: Host) -> Known:
     if not identities:
         return Known(providers=providers)
     first = identities[0]
+    if who.affiliated is not None:
+        identities.append(who.affiliated)
     return Known(
         user_id=who.user_id,
         issuer=first.issuer,
@@ -107,4 +109,6 @@ def person_of(who: Session | Caller | None, host: Host) -> Person:
     known = tuple(identity for identity in who.identities if identity.client in host.believed)
     if not known:
         return Person()
+    if who.affiliated is not None:
+        known = (*known, who.affiliated)
     return Person(who.user_id, known, who.attributes if isinstance(who, Session) else {})

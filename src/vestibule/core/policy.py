@@ -169,14 +169,24 @@ def asker_of(
     if who is None:
         return Asker(address=address, certificate=certificate)
     if isinstance(who, Session):
+        own = who.affiliated
         if scopes is None:
-            return Asker(who.identities, who.user_id, address, None, now, 0.0, certificate)
+            return Asker(who.identities, who.user_id, address, None, now, 0.0, certificate, affiliated=own)
         known = [identity for identity in who.identities if identity.client in policy.believed]
         given = scopes if known else frozenset[str]()
-        return Asker(who.identities, who.user_id, address, given, now, newest(known), certificate)
+        at = newest(known)
+        return Asker(who.identities, who.user_id, address, given, now, at, certificate, affiliated=own)
     scopes = who.scopes if who.machine or policy.believes(who) else frozenset()
     return Asker(
-        who.identities, who.user_id, address, scopes, now, who.signed_in_at, certificate, who.machine
+        who.identities,
+        who.user_id,
+        address,
+        scopes,
+        now,
+        who.signed_in_at,
+        certificate,
+        who.machine,
+        who.affiliated,
     )
 
 
@@ -205,8 +215,10 @@ def decide(policy: Policy, method: bytes, asker: Asker) -> Decision:
     # 1. A method the route does not list is refused here; it never falls to another route.
     if policy.methods and method not in policy.methods:
         return Deny(405, "method_not_allowed", f"this address takes {_listing(policy.methods)}")
-    # 2. Only identities from the host's own clients count.
+    # 2. Only identities from the host's own clients count, and with one of these what the gateway itself says.
     known = [identity for identity in asker.identities if identity.client in policy.believed]
+    if asker.affiliated is not None and known:
+        known.append(asker.affiliated)
     # 3. From outside its networks nobody gets in, and signing in can't help; an unknown address is outside.
     for question in policy.inside:
         if not question.ask(question, known, asker):

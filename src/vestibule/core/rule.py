@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from vestibule.core.claim import at, entries_of
+from vestibule.core.organisation import OWN
 from vestibule.model import Asker, Identity
 from vestibule.protocol.address import NO_NETWORKS, Address, Networks, parse
 
@@ -31,6 +32,8 @@ FRESH: Final = frozenset((*LISTED, "claim"))
 _FOLDED: Final = frozenset({"org", "team", "project", "repo"})
 #: a network is nobody's word, and `public` and `anyone` name nobody
 _NOBODYS: Final = frozenset({"network", "public", "anyone", "certificate", "machine"})
+OWN_KINDS: Final = frozenset({"group", "org", "role"})
+"""Rules on what the gateway itself may say of people (`core.organisation`)."""
 PROGRAMS: Final = frozenset({"token", "machine"})
 """Rules that hold for nobody who just signs in."""
 
@@ -63,12 +66,15 @@ def rule(kind: str, value: str = "", *, text: str = "") -> Rule:
 def qualified(rule: Rule, clients: Mapping[str, str]) -> Rule:
     """The rule with its provider, where its value begins with `ID/` of one of these clients (ID to full name).
 
-    A value that begins so by itself is meant by writing the ID before it: `team:github/github/core`.
+    A value that begins so by itself is meant by writing the ID before it: `team:github/github/core`. What the gateway
+    itself says of people is meant by `@`: `org:@/acme`, which no provider's word makes hold.
     """
     part = rule.name if rule.kind == "claim" else rule.value
     head, slash, rest = part.partition("/")
     if rule.provider or not slash or not rest or rule.kind in _NOBODYS:
         return rule
+    if head == OWN and rule.kind in OWN_KINDS:
+        return msgspec.structs.replace(rule, provider=OWN, value=rest)
     full = {name.casefold(): name for name in clients} if rule.kind in _FOLDED else {n: n for n in clients}
     if head not in full:
         return rule

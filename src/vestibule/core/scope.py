@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from vestibule.errors import ClientError
+from vestibule.errors import ClientError, NotFound
 
 SCOPES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -22,6 +22,8 @@ SCOPES: Final[Mapping[str, str]] = MappingProxyType(
         "providers:read": "list and read identity providers",
         "providers:write": "add, change, try out and delete identity providers",
         "tokens:write": "list and revoke tokens, and make them, with scopes of its own alone",
+        "orgs:read": "list and read organisations: their domains, members and groups",
+        "orgs:write": "make, change and delete organisations, say who is in them and in which of their groups",
         "machines:write": "list, make and revoke keys of machines: who may, can act as any of them",
         "audit:read": "read what has happened",
         "traffic:read": "watch requests, figures, hosts, calls, edges, how providers do; no secret is among it",
@@ -75,6 +77,27 @@ NEEDED: Final[Mapping[str, str]] = MappingProxyType(
         "createMachineKey": "machines:write",
         "listMachineKeys": "machines:write",
         "revokeMachineKey": "machines:write",
+        "createOrg": "orgs:write",
+        "listOrgs": "orgs:read",
+        "getOrg": "orgs:read",
+        "updateOrg": "orgs:write",
+        "deleteOrg": "orgs:write",
+        "addOrgDomain": "orgs:write",
+        "listOrgDomains": "orgs:read",
+        "verifyOrgDomain": "orgs:write",
+        "confirmOrgDomain": "orgs:write",
+        "removeOrgDomain": "orgs:write",
+        "listOrgMembers": "orgs:read",
+        "putOrgMember": "orgs:write",
+        "getOrgMember": "orgs:read",
+        "removeOrgMember": "orgs:write",
+        "createOrgGroup": "orgs:write",
+        "listOrgGroups": "orgs:read",
+        "deleteOrgGroup": "orgs:write",
+        "listOrgGroupMembers": "orgs:read",
+        "putOrgGroupMember": "orgs:write",
+        "removeOrgGroupMember": "orgs:write",
+        "listUserAffiliations": "users:read",
         "explain": "users:read",
         "listAppTokens": "users:read",
         "listAudit": "audit:read",
@@ -109,6 +132,29 @@ NEEDED: Final[Mapping[str, str]] = MappingProxyType(
 """Which scope an operation of the API asks for, by its `operationId`; others are for tokens without scopes."""
 
 
+WITHIN_ORG: Final = frozenset(
+    {
+        "getOrg",
+        "updateOrg",
+        "addOrgDomain",
+        "listOrgDomains",
+        "verifyOrgDomain",
+        "removeOrgDomain",
+        "listOrgMembers",
+        "putOrgMember",
+        "getOrgMember",
+        "removeOrgMember",
+        "createOrgGroup",
+        "listOrgGroups",
+        "deleteOrgGroup",
+        "listOrgGroupMembers",
+        "putOrgGroupMember",
+        "removeOrgGroupMember",
+    }
+)
+"""What who runs an organisation may do, in that one alone."""
+
+
 class ScopeMissing(ClientError):
     """The token may not do this. Spec: RFC 6750 section 3.1 (insufficient_scope)."""
 
@@ -129,6 +175,15 @@ def check(scopes: tuple[str, ...], operation: str) -> None:
     if not needed:
         raise ScopeMissing("this needs a token without scopes", "")
     raise ScopeMissing(f"this token lacks the scope {needed}", needed)
+
+
+def check_within_org(own: str, operation: str, slug: str) -> None:
+    """Nothing, where who runs the organisation *own* may do this to that of *slug*. Raises NotFound.
+
+    Threat: two organisations; that there is another is none of one's business.
+    """
+    if slug != own or operation not in WITHIN_ORG:
+        raise NotFound("There is no such thing here.")
 
 
 def check_within(scopes: tuple[str, ...], wanted: Iterable[str]) -> None:

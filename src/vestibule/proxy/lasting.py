@@ -131,6 +131,10 @@ class Lasting:
         else:
             self._cut(session_id, session)
 
+    def user_changed(self, _user_id: str) -> None:
+        """Look at all that lasts, soon: somebody may be in a group no more by which they were let in."""
+        self._swept_mono = -math.inf
+
     def credential_changed(self, name: str) -> None:
         """Look again at what lasts by the credential of this name (`KIND:ID`); with `EVERYTHING`, at all, soon."""
         if name == EVERYTHING:

@@ -176,8 +176,13 @@ class Bearers:
         grace_s: float = USUAL.grace_s,
         capacity: int = 10_000,
         shared: SharedTries | None = None,
+        affiliated: Callable[[str], Awaitable[Identity | None]] | None = None,
     ) -> None:
-        """`shared`: what other processes count; None: there is none but this one."""
+        """`shared`: what other processes count; None: there is none but this one.
+
+        `affiliated`: what the gateway itself says of a user; raises StoreError.
+        """
+        self._affiliated = affiliated
         self._shared = shared
         self._find = find
         self._now = now
@@ -222,6 +227,7 @@ class Bearers:
         count, mono = self._unchanged.count, self._mono()
         try:
             found = await self._find(token_hash, now)
+            own = await self._affiliated(found.token.user_id) if found and self._affiliated else None
         except StoreError:
             cached = self._cached.get(key)
             if cached is not None and now < cached.until and self._mono() - cached.read_mono < self._grace_s:
@@ -232,7 +238,7 @@ class Bearers:
             if self._shared is not None:
                 await self._shared.failed(_counters(address), now)
             raise self._refusal(token_hash, address, now)
-        cached = self._made(host, found, self._cached.get(key), mono)
+        cached = self._made(host, found, own, self._cached.get(key), mono)
         if count == self._unchanged.count:
             self._keep(key, cached)
         self._touch(cached)
@@ -255,7 +261,9 @@ class Bearers:
             self._seen = seen | self._seen
             raise
 
-    def _made(self, host: Host, found: Found, before: _Cached | None, read_mono: float) -> _Cached:
+    def _made(
+        self, host: Host, found: Found, own: Identity | None, before: _Cached | None, read_mono: float
+    ) -> _Cached:
         token = found.token
         identities = tuple(one for one in found.identities if one.client in host.believed)
         caller = Caller(
@@ -271,6 +279,7 @@ class Bearers:
                 prefixes=tuple(prefix.encode() for prefix in token.prefixes),
                 methods=frozenset(method.encode() for method in token.methods),
             ),
+            affiliated=own if identities else None,
         )
         if before is not None and before.caller == caller:
             caller = before.caller  # what was made for this very one is good for longer

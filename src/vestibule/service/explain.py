@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from vestibule.core.person import called
 from vestibule.core.route import Host
 from vestibule.errors import Conflict, NotFound
-from vestibule.model import Asker, User
+from vestibule.model import Asker, Identity, User
 from vestibule.service.people import People
 from vestibule.store.base import Page
 
@@ -30,10 +31,19 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """Where what is known of them comes from, in words."""
 
 
-async def subject_of(people: People, who: str, host: Host, address: str, now: float) -> Subject:
+async def subject_of(
+    people: People,
+    who: str,
+    host: Host,
+    address: str,
+    now: float,
+    *,
+    affiliated: Callable[[str], Awaitable[Identity | None]] | None = None,
+) -> Subject:
     """The person, as the rules of *host* see them now; nobody for an empty *who*.
 
-    `who`: id, address or login. Raises NotFound, Conflict where several are meant, StoreError.
+    `who`: id, address or login; `affiliated`: what the gateway itself says of a user.
+    Raises NotFound, Conflict where several are meant, StoreError.
     """
     if not who:
         return Subject(asker=Asker(address=address), who="nobody", known_by="nobody is signed in")
@@ -50,9 +60,9 @@ async def subject_of(people: People, who: str, host: Host, address: str, now: fl
     else:
         identities = (await people.known(user, now)).identities
         known_by = "what providers said of them last: they have no session"
-    return Subject(
-        asker=Asker(identities, user.id, address, None, now), user_id=user.id, who=shown, known_by=known_by
-    )
+    own = await affiliated(user.id) if affiliated is not None else None
+    asker = Asker(identities, user.id, address, None, now, affiliated=own)
+    return Subject(asker=asker, user_id=user.id, who=shown, known_by=known_by)
 
 
 async def _user(people: People, who: str) -> User:

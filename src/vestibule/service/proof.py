@@ -55,11 +55,13 @@ class Proofs:
         owner_of: OwnerOf,
         changes: Changes,
         *,
+        affiliated: Callable[[str], Awaitable[Identity | None]] | None = None,
         now: Callable[[], float] = clock.now,
         mono: Callable[[], float] = time.monotonic,
         capacity: int = CAPACITY,
     ) -> None:
-        """`owner_of`: the user an account belongs to (`People.owner_of`)."""
+        """`owner_of`: the user an account belongs to (`People.owner_of`); `affiliated`: what is said of a user here."""
+        self._affiliated = affiliated
         self._owner_of = owner_of
         self._now = now
         self._mono = mono
@@ -110,7 +112,8 @@ class Proofs:
         if user is not None and user.disabled:
             self._kept.pop(key, None)
             raise UserDisabled("This account has been switched off.", detail=f"user {user.id}")
-        caller = replace(proven, user_id=user.id if user else "")
+        own = await self._affiliated(user.id) if user is not None and self._affiliated is not None else None
+        caller = replace(proven, user_id=user.id if user else "", affiliated=own)
         if count == self._unchanged.count and self._now() < good_until:
             self._kept.put(key, _Kept(caller, host.accepts, good_until, mono))
         return caller

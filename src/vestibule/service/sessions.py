@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from vestibule.core import session as rules
 from vestibule.core.lifetimes import UNBOUNDED, USUAL, Lifetimes, Span, shortest
 from vestibule.errors import StoreError
@@ -51,8 +53,13 @@ class Sessions:
         grace_s: float = USUAL.grace_s,
         capacity: int = 20_000,
         last_word: base.Revocations | None = None,
+        affiliated: Callable[[str], Awaitable[Identity | None]] | None = None,
     ) -> None:
-        """`last_word`: who is asked whether a session may live while the store itself is away, where that can be."""
+        """`last_word`: who is asked whether a session may live while the store itself is away, where that can be.
+
+        `affiliated`: what the gateway itself says of a user; raises StoreError.
+        """
+        self._affiliated = affiliated
         self._store = store
         self._last_word = last_word
         self._changes = changes
@@ -366,11 +373,18 @@ class Sessions:
         return None
 
     async def _whole(self, session: Session) -> Session | None:
-        """The session with what it has from its parent; None where that has ended. Raises StoreError."""
-        if not session.parent_id:
-            return session
-        parent = await self._store.by_id(session.parent_id, self._now())
-        return parent and rules.inherited(session, parent)
+        """The session with what it has from its parent, and what its person is affiliated with.
+
+        None where its parent has ended. Raises StoreError.
+        """
+        whole: Session | None = session
+        if session.parent_id:
+            parent = await self._store.by_id(session.parent_id, self._now())
+            whole = parent and rules.inherited(session, parent)
+        if whole is None or self._affiliated is None or not whole.user_id:
+            return whole
+        found = await self._affiliated(whole.user_id)
+        return whole if found is None else replace(whole, affiliated=found)
 
     def heard_after(self, read_mono: float) -> float:
         """When what was read then, and of which no change was heard since, was good the last time."""

@@ -84,13 +84,13 @@ class Organisations:
             found += (Affiliation(kind="role", org=row.slug, name=role) for role in _roles(row))
         if not found:
             return ()
-        query = (
+        within: Select[Any] = (
             select(ORGANISATIONS.c.slug, GROUPS.c.name)
             .join(GROUPS, GROUPS.c.org_id == ORGANISATIONS.c.id)
             .join(GROUP_MEMBERS, GROUP_MEMBERS.c.group_id == GROUPS.c.id)
             .where(GROUP_MEMBERS.c.user_id == user_id)
         )
-        rows = await self._engine.rows(query)
+        rows = await self._engine.rows(within)
         return (*found, *(Affiliation(kind="group", org=row.slug, name=row.name) for row in rows))
 
     # -- domains ------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def shell(api, monkeypatch) -> Shell:
 def leaves() -> list[tuple[str, click.Command]]:
     """Every command that asks a gateway, by its whole name."""
     found = []
-    for name in ("users", "sessions", "invitations", "providers", "tokens", "webhooks"):
+    for name in ("users", "sessions", "invitations", "orgs", "providers", "tokens", "webhooks"):
         group = main.get_command(click.Context(main), name)
         assert isinstance(group, click.Group)
         found += [(f"{name} {command}", group.commands[command]) for command in group.commands]

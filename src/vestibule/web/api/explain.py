@@ -119,7 +119,14 @@ async def explain(at: At, asked: Annotated[Asked, Query()]) -> Explanation:
         spot = inquiry.spot_of(at.office.registry.offer.table, asked.url)
     except BadRequest as error:
         raise Invalid((("?url", error.message),)) from None
-    subject = await subject_of(at.office.people, asked.who, spot.host, _address(asked.address), at.now)
+    subject = await subject_of(
+        at.office.people,
+        asked.who,
+        spot.host,
+        _address(asked.address),
+        at.now,
+        affiliated=at.office.organisations.identity_of,
+    )
     found = inquiry.findings(spot, asked.method.encode("ascii"), subject.asker)
     told = msgspec.structs.asdict(found)
     told["conditions"] = [

@@ -31,6 +31,7 @@ from vestibule.service.in_force import InForce
 from vestibule.service.inventory import Inventory
 from vestibule.service.log_levels import LogLevels
 from vestibule.service.machine_keys import MachineKeys
+from vestibule.service.organisations import Organisations
 from vestibule.service.overview import Overview
 from vestibule.service.people import People
 from vestibule.service.provider_states import ProviderStates
@@ -48,6 +49,8 @@ class Actor(msgspec.Struct, frozen=True):
     name: str
     token: AdminToken | None = None
     """None: the owner of the socket."""
+    org: str = ""
+    """Slug of the organisation that it runs, and sees nothing beyond; empty: an operator."""
 
     @property
     def service(self) -> str:
@@ -115,6 +118,7 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     tokens: AdminTokens
     app_tokens: AppTokens
     machine_keys: MachineKeys
+    organisations: Organisations
     machines: Machines
     """Those of the configuration in force."""
     audit: Audit
@@ -210,11 +214,15 @@ async def _call(request: Request) -> ApiCall:
 
 
 async def check_scope(request: Request) -> None:
-    """Nothing, where who asks may do this operation. Raises ScopeMissing.
+    """Nothing, where who asks may do this operation. Raises ScopeMissing, NotFound.
 
     The one place where that is looked at, for every operation there is: `api.app` has it run before each.
     """
     actor: Actor = request.state.actor
+    if actor.org:
+        scope.check_within_org(
+            actor.org, request.scope["route"].operation_id, request.path_params.get("slug", "")
+        )
     if actor.token is not None:
         scope.check(actor.token.scopes, request.scope["route"].operation_id)
 

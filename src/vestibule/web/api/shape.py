@@ -17,12 +17,18 @@ ID: Final = r"^[A-Za-z0-9_-]{1,64}$"
 ADDRESS: Final = (
     r"^[^\x00-\x20\x7f@,<>\"/\\()\[\]:;]{1,64}@[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,250}[A-Za-z0-9_])?$"
 )
+#: what an organisation is called in paths
+SLUG: Final = r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$"
+#: a domain in its one spelling
+DOMAIN: Final = r"^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,20}[a-z](?:[a-z0-9-]{0,61}[a-z0-9])$"
 #: an ETag of `etag_of`, any, or none
 IF_MATCH: Final = r'^(?:\*|"[0-9]{1,18}"|)$'
 FORMS: Final = {
     LINE: "holds characters that can't be shown",
     ID: "is no id of this gateway",
     ADDRESS: "is no e-mail address",
+    SLUG: "is what an organisation is called: a-z, 0-9 and - inside, at most 40 characters",
+    DOMAIN: "is no bare domain in lower case, as in example.com",
     IF_MATCH: 'is the ETag that was read, in its quotes ("3"), or *',
 }
 """What is wrong with a text that one of the patterns doesn't take."""
@@ -48,6 +54,8 @@ Time = Annotated[AwareDatetime, BeforeValidator(_written)]
 Line = Annotated[str, StringConstraints(pattern=LINE, max_length=200)]
 Filter = Annotated[str, StringConstraints(pattern=LINE, max_length=500)]
 Id = Annotated[str, Path(pattern=ID, description="The id.")]
+Slug = Annotated[str, Path(pattern=SLUG, description="What the organisation is called.")]
+DomainName = Annotated[str, Path(pattern=DOMAIN, max_length=253, description="The domain.")]
 Address = Annotated[str, StringConstraints(pattern=ADDRESS, max_length=254)]
 
 

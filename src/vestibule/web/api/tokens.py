@@ -27,6 +27,8 @@ Scope = Literal[
     "providers:read",
     "providers:write",
     "tokens:write",
+    "orgs:read",
+    "orgs:write",
     "machines:write",
     "audit:read",
     "traffic:read",

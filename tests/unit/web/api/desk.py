@@ -32,6 +32,7 @@ from vestibule.service.events import Events, told_limit
 from vestibule.service.grants import Grants
 from vestibule.service.log_levels import LogLevels
 from vestibule.service.machine_keys import MachineKeys
+from vestibule.service.organisations import Organisations
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
 from vestibule.service.registry import Registry
@@ -110,6 +111,10 @@ class ApiDesk:
         self.upgrade_faults: tuple[str, ...] = ()
         self.traffic.subscribe(self.rates.add)
         self.metrics = Metrics(self.traffic, now=lambda: self.now)
+        self.texts: dict[str, tuple[str, ...]] = {}
+        self.organisations = Organisations(
+            store.organisations, changes, sources=(store.organisations,), texts=self._texts, random=random
+        )
         self.app = build(
             Office(
                 people=self.people,
@@ -117,6 +122,7 @@ class ApiDesk:
                 tokens=self.tokens,
                 app_tokens=self.app_tokens,
                 machine_keys=MachineKeys(store.machine_keys, changes, random=random),
+                organisations=self.organisations,
                 machines=Machines.of([Machine(name="backup", kind="key", hosts=(HOST.name.decode(),))]),
                 audit=store.audit,
                 trail=Trail(store.audit, RING),
@@ -139,6 +145,10 @@ class ApiDesk:
 
     async def upgrade(self) -> tuple[str, ...]:
         return self.upgrade_faults
+
+    async def _texts(self, name: str) -> tuple[str, ...]:
+        """What the DNS says at this name."""
+        return self.texts.get(name, ())
 
     def _steward(self, log: Log, changes: Changes, random: Callable[[int], bytes]) -> Steward:
         self.grants = grants = Grants(
