@@ -384,7 +384,7 @@ def name_id_of(element: Element) -> NameId:
 
 def _attributes(assertion: Element) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
     """The values by Name, and the Names by FriendlyName: of two attributes that share one, neither goes by it."""
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, list[str]] = {}
     friendly: dict[str, str] = {}
     shared: set[str] = set()
     for statement in children(assertion, ASSERTION, "AttributeStatement"):
@@ -394,10 +394,12 @@ def _attributes(assertion: Element) -> tuple[dict[str, tuple[str, ...]], dict[st
             key, by = attribute(one, "Name"), attribute(one, "FriendlyName")
             if not key:
                 raise refused("saml_shape", "an attribute has no name")
-            found[key] = (*found.get(key, ()), *_values(one))
+            found.setdefault(key, []).extend(_values(one))
             if by and friendly.setdefault(by, key) != key:
                 shared.add(by)
-    return found, {by: key for by, key in friendly.items() if by not in shared}
+    return {key: tuple(values) for key, values in found.items()}, {
+        by: key for by, key in friendly.items() if by not in shared
+    }
 
 
 def _values(one: Element) -> list[str]:

@@ -29,6 +29,8 @@ from vestibule.protocol.saml_xml import DS, EXC_C14N, Element, attribute, needed
 SIGNATURE: Final = saml_xml.name(DS, "Signature")
 CERTIFICATES_MAX: Final = 8
 """That are tried, each at the cost of a check: nobody rolls more keys over at once."""
+PREFIXES_MAX_CHARS: Final = 256
+"""Of the prefixes that a signature counts though nobody uses them: mostly `xs`."""
 _ENVELOPED: Final = f"{DS}enveloped-signature"
 _C14N: Final = frozenset({EXC_C14N, f"{EXC_C14N}WithComments"})
 _SIGNATURES: Final = frozenset(
@@ -137,6 +139,8 @@ def _check_c14n(method: Element) -> None:
         pair != (EXC_C14N, "InclusiveNamespaces") for pair in saml_xml.elements(method)
     ):
         raise refused("saml_transform", "more than a list of prefixes")
+    if len(method) and len(attribute(method[0], "PrefixList")) > PREFIXES_MAX_CHARS:
+        raise refused("saml_transform", "too many prefixes")
 
 
 def _check_children(

@@ -27,12 +27,21 @@ XENC: Final = "http://www.w3.org/2001/04/xmlenc#"
 XENC11: Final = "http://www.w3.org/2009/xmlenc11#"
 EXC_C14N: Final = "http://www.w3.org/2001/10/xml-exc-c14n#"
 
+NAMESPACES_MAX: Final = 32
+"""That one element may declare."""
+ATTRIBUTES_MAX: Final = 32
+"""Of one element."""
+ELEMENTS_MAX: Final = 10_000
+"""Of a message: a person in thousands of groups has fewer."""
+
 #: all that begins with `<!` and is neither a comment (told apart below) nor CDATA
 _DECLARATION_RE: Final = re.compile(rb"<!(?!--|\[CDATA\[)")
 _TIME_RE: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,12})?(?:Z|\+00:00)")
 _DURATION_RE: Final = re.compile(
     r"P(?=.)(?:(\d{1,4})Y)?(?:(\d{1,4})M)?(?:(\d{1,5})D)?(?:T(?=.)(?:(\d{1,6})H)?(?:(\d{1,7})M)?(?:(\d{1,9})(?:\.\d+)?S)?)?"
 )
+_HAS_MANY_ATTRIBUTES: Final = etree.XPath(f"boolean(//*[@*[{ATTRIBUTES_MAX + 1}]])")
+_HAS_MANY_ELEMENTS: Final = etree.XPath(f"boolean((//*)[{ELEMENTS_MAX + 1}])")
 #: ID, Id, id, xml:id and whatever else some reader may take for one
 _EVERY_ID: Final = etree.XPath("//@*[translate(local-name(), 'ID', 'id') = 'id']", smart_strings=False)
 _UNITS_S: Final = (365 * 86400, 30 * 86400, 86400, 3600, 60, 1)
@@ -53,6 +62,8 @@ def parse(xml: bytes, *, max_bytes: int, drops_comments: bool = False) -> Elemen
         raise refused("saml_encoding")
     if _DECLARATION_RE.search(xml):
         raise refused("saml_dtd")
+    if any(tag.count(b"xmlns") > NAMESPACES_MAX for tag in xml.split(b"<")):
+        raise refused("saml_size", "an element declares too many namespaces")
     try:
         root = etree.fromstring(xml, _parser(drops_comments=drops_comments))
     except (etree.XMLSyntaxError, ValueError) as exc:
@@ -66,6 +77,8 @@ def parse(xml: bytes, *, max_bytes: int, drops_comments: bool = False) -> Elemen
         raise refused("saml_comment")
     if next(root.iter(etree.Comment, etree.ProcessingInstruction, etree.Entity), None) is not None:
         raise refused("saml_comment")
+    if not drops_comments:
+        _check_many(root)
     if not drops_comments or root.tag == name(METADATA, "EntityDescriptor"):
         _without_twins(root)
     return root
@@ -85,6 +98,14 @@ def _parser(*, drops_comments: bool) -> etree.XMLParser:
         remove_comments=drops_comments,
         remove_pis=drops_comments,
     )
+
+
+def _check_many(root: Element) -> None:
+    """Threat: a document that takes a second of everybody's time, signed by nobody: canonical form is sorted."""
+    if _HAS_MANY_ATTRIBUTES(root):
+        raise refused("saml_size", "an element has too many attributes")
+    if _HAS_MANY_ELEMENTS(root):
+        raise refused("saml_size", "it has too many elements")
 
 
 def _without_twins(root: Element) -> None:

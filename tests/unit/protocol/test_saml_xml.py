@@ -12,6 +12,7 @@ LAUGHS = (
     + "".join(f'<!ENTITY lol{n} "{f"&lol{n - 1 or str()};" * 10}">' for n in range(1, 10))
     + "]><a>&lol9;</a>"
 )
+MANY = "<a " + " ".join(f"{{0}}{n}='x'" for n in range(33)) + "/>"
 
 
 def parse(text: str | bytes, **more):
@@ -57,6 +58,9 @@ def parse(text: str | bytes, **more):
         ("<?xml version='1.0' encoding='ISO-8859-1'?><a/>", "saml_encoding"),
         ("<?xml version='1.1'?><a/>", "saml_encoding"),
         ("<a>" + "x" * 100_000 + "</a>", "saml_size"),
+        ("<a>" + "<b/>" * 10_000 + "</a>", "saml_size"),
+        (MANY.format("b"), "saml_size"),
+        (MANY.format("xmlns:b"), "saml_size"),
     ],
 )
 def test_what_readers_disagree_about_is_refused(text, code):
