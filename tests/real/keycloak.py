@@ -152,6 +152,15 @@ class Realm:
         group = self._ask("GET", f"/group-by-path/{path}")
         self._ask("DELETE", f"/users/{self.id_of(login)}/groups/{group['id']}")
 
+    def client(self, client_id: str) -> Any:
+        """A client as its admin sees it."""
+        [found] = self._ask("GET", f"/clients?clientId={urllib.parse.quote(client_id, safe='')}")
+        return found
+
+    def change_client(self, client: Mapping[str, Any]) -> None:
+        """Has the client be so."""
+        self._ask("PUT", f"/clients/{client['id']}", client)
+
     def id_of(self, login: str) -> str:
         """A person's id, which is their `sub`."""
         [person] = self._ask("GET", f"/users?exact=true&username={login}")

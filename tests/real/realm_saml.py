@@ -65,10 +65,10 @@ def descriptor_url(realm: Realm) -> str:
     return f"{realm.issuer}/protocol/saml/descriptor"
 
 
-def register(realm: Realm, metadata_url: str, **attributes: str) -> str:
-    """Has the realm know the client whose metadata stand there, as its admin imports them; the client's id.
+def register(realm: Realm, metadata_url: str, *, by_browser: bool = True, **attributes: str) -> None:
+    """Has the realm know the client whose metadata stand there, as its admin imports them.
 
-    `attributes`: settings of the client that metadata don't say, dots in their names as `__`.
+    `by_browser`: it is told of logouts so, and by the realm itself else. `attributes`: settings of the client that metadata don't say, dots in their names as `__`.
     """
     parts = URL(metadata_url)
     asked = urllib.request.Request(str(parts.with_host("127.0.0.1")), headers={"Host": parts.authority})
@@ -79,14 +79,10 @@ def register(realm: Realm, metadata_url: str, **attributes: str) -> str:
     client |= {
         "defaultClientScopes": [],
         "protocolMappers": _mappers(),
-        "frontchannelLogout": True,
+        "frontchannelLogout": by_browser,
         "attributes": {**_defaults(xml), **client.get("attributes", {}), **settings},
     }
     realm.server.ask("POST", f"/admin/realms/{realm.name}/clients", client)
-    [made] = realm.server.ask(
-        "GET", f"/admin/realms/{realm.name}/clients?search=false&clientId={client['clientId']}"
-    )
-    return str(made["id"])
 
 
 def _defaults(xml: bytes) -> Mapping[str, str]:
@@ -191,5 +187,5 @@ class Person:
 
 async def new_person(people: contextlib.AsyncExitStack, base: str, realm: Realm) -> Person:
     """Somebody with a new browser."""
-    visitor = await people.enter_async_context(new_visitor(secure=realm.server.url))
+    visitor = await people.enter_async_context(new_visitor(secure=realm.server.url, is_exact=True))
     return Person(base, realm, visitor)

@@ -23,12 +23,12 @@ class Loopback(AbstractResolver):
 
 
 def new_visitor(
-    *, user_agent: str = "visitor/1", secure: str | None = None, source: str = ""
+    *, user_agent: str = "visitor/1", secure: str | None = None, source: str = "", is_exact: bool = False
 ) -> aiohttp.ClientSession:
     """A new browser profile: no cookies yet; takes those of addresses too; follows redirects unless told not to.
 
     `secure`: an http origin on loopback that gets `Secure` cookies back, as browsers do it. `source`: the address to
-    come from.
+    come from. `is_exact`: redirects are followed as they are written, to the last percent sign, as browsers do it.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
@@ -37,4 +37,5 @@ def new_visitor(
         cookie_jar=aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=secure),
         headers={"User-Agent": user_agent},
         timeout=aiohttp.ClientTimeout(total=60),
+        requote_redirect_url=not is_exact,
     )

@@ -309,10 +309,10 @@ def test_an_access_without_allow_says_so_but_a_route_may_only_deny(host: Faults)
     ("text", "expected"),
     [
         (client("gogle"), 'v.hcl:1:10: `gogle` is no kind of provider: add type = "oidc" and an issuer; did you mean `google`?'),
-        (client("saml"), "v.hcl:1:10: providers of the kind `saml` are not in this version yet"),
+        (client("ldap"), "v.hcl:1:10: providers of the kind `ldap` are not in this version yet"),
         (client("microsoft"), 'v.hcl:1:10: `microsoft` is no kind of provider: add type = "oidc" and an issuer; did you mean `entra`?'),
         (client("x", 'type = "gogle"'), "v.hcl:4:8: there is no kind of provider `gogle`; did you mean `google`?"),
-        (client("x", 'type = "saml"'), "v.hcl:4:8: providers of the kind `saml` are not in this version yet"),
+        (client("x", 'type = "ldap"'), "v.hcl:4:8: providers of the kind `ldap` are not in this version yet"),
         (client("x", 'type = "oauth2"'), "v.hcl:4:8: there is no kind of provider `oauth2`"),
         (client("x", 'type = "oidc"'), 'v.hcl:1:1: provider "x" has no `issuer`: issuer = "…"'),
         (client("x", 'type = "oidc"\nissuer = "ftp://idp.example"'), 'v.hcl:5:10: provider "x": issuer'),
