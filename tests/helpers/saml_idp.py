@@ -180,7 +180,8 @@ def encrypt(
 ) -> None:
     """Puts an EncryptedAssertion in the assertion's place, by libxmlsec."""
     parent = assertion.getparent()
-    wrapper = etree.SubElement(parent, f"{{{SAML}}}EncryptedAssertion")
+    # with the same prefixes: lxml would rename those of what is put into it, and nothing signed may change
+    wrapper = etree.SubElement(parent, f"{{{SAML}}}EncryptedAssertion", nsmap=assertion.nsmap)
     parent.replace(assertion, wrapper)
     wrapper.append(assertion)
     manager = xmlsec.KeysManager()

@@ -228,7 +228,7 @@ def _check_version(element: Element, _expected: Expected) -> None:
 
 
 def _check_issuer(assertion: Element, expected: Expected) -> None:
-    if saml_xml.text(needed(assertion, ASSERTION, "Issuer")) != expected.issuer:
+    if saml_xml.uri(needed(assertion, ASSERTION, "Issuer")) != expected.issuer:
         raise refused("saml_issuer")
 
 

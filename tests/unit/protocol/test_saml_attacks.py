@@ -408,7 +408,7 @@ def tree_altered(raw: bytes, chance: random.Random) -> bytes:
             key = chance.choice([*one.attrib, "ID", "evil"])
             one.set(key, chance.choice(("", "evil", "_assertion-1", "_response-1", one.get(key) or "")))
         case _:
-            for element in one.iter():
+            for element in one.iter("*"):
                 element.tag = f"{{{chance.choice((SAML, SAMLP, DS))}}}{etree.QName(element).localname}"
     return etree.tostring(root)
 
