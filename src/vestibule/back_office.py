@@ -28,6 +28,8 @@ from vestibule.providers.base import Provider, ProviderConfig
 from vestibule.service import provider_secrets
 from vestibule.service.app_tokens import AppTokens
 from vestibule.service.devices import Devices
+from vestibule.service.directory import Directory
+from vestibule.service.directory_tokens import DirectoryTokens
 from vestibule.service.events import Events
 from vestibule.service.flow import Driver
 from vestibule.service.keys import KeySets
@@ -109,15 +111,9 @@ class BackOffice:
         )
         self.events.wake(self.webhooks.wake)
         self.devices = Devices(self.records.devices, self.events, basis.ring, basis.log)
-        self.people = People(
-            self.records.people,
-            self.records.invitations,
-            basis.sessions,
-            basis.changes,
-            rules=basis.people,
-            invitation_s=basis.lifetimes.invitation_s,
-        )
+        self.people = self._people()
         basis.rechecks.tell(self.people)
+        self.directory = self._directory()
         self.machine_keys = MachineKeys(self.records.machine_keys, basis.changes)
         self.app_tokens = AppTokens(
             self.records.app_tokens,
@@ -141,9 +137,27 @@ class BackOffice:
         self.certifying = Certifying(basis.acme, self._means())
         self._judge_by(self.registry.offer)
 
+    def _people(self) -> People:
+        basis = self._basis
+        return People(
+            self.records.people,
+            self.records.invitations,
+            basis.sessions,
+            basis.changes,
+            rules=basis.people,
+            invitation_s=basis.lifetimes.invitation_s,
+        )
+
+    def _directory(self) -> Directory:
+        kept = self.records
+        self.directory_tokens = DirectoryTokens(kept.directory)
+        return Directory(
+            kept.directory, kept.organisations, self.people, self._basis.changes, self.events.tell
+        )
+
     def _organisations(self) -> Organisations:
         kept = self.records.organisations
-        self.affiliations: tuple[Affiliations, ...] = (kept,)
+        self.affiliations: tuple[Affiliations, ...] = (kept, self.records.directory)
         """Who says what people are affiliated with."""
         return Organisations(kept, self._basis.changes, sources=self.affiliations, texts=texts_of)
 

@@ -32,6 +32,7 @@ from vestibule.service.authorizing import Authorizing
 from vestibule.service.basic import Passwords
 from vestibule.service.certificate_keeper import CertificateKeeper
 from vestibule.service.device_flow import DeviceFlow
+from vestibule.service.directory_search import Search
 from vestibule.service.events import told_limit
 from vestibule.service.grants import Grants
 from vestibule.service.issuing import Issuing
@@ -57,6 +58,7 @@ from vestibule.web.api import app as api
 from vestibule.web.api.office import Office, Upgrade, nothing_ordered
 from vestibule.web.app import build
 from vestibule.web.pages import Pages
+from vestibule.web.scim import Beside, Scim
 
 CERTIFICATES_MAX: Final = 1000
 """Of so many hosts it is measured when their certificates end."""
@@ -144,7 +146,7 @@ class ControlPlane:
         admin_api = api.build(office)
         door = Door(admin_api, office.tokens, basis.ring)
         self.admin: Application = admin.build(admin_api, door, log=basis.log)
-        self.application: Application = admin.Beside(own, self.admin)
+        self.application: Application = admin.Beside(Beside(own, self._provisioning()), self.admin)
         back_office.on_offer = self._use
 
     def begin(self) -> None:
@@ -177,6 +179,11 @@ class ControlPlane:
             log=basis.log,
         )
 
+    def _provisioning(self) -> Scim:
+        """What directories ask."""
+        back, log = self._back, self._parts.basis.log.of("signin")
+        return Scim(back.directory, Search(back.records.directory), back.directory_tokens, log=log)
+
     def _machine_tokens(self) -> MachineTokens:
         parts, back = self._parts, self._back
         workloads = Workloads(back.driver, parts.marks)
@@ -194,6 +201,8 @@ class ControlPlane:
             app_tokens=self._back.app_tokens,
             machine_keys=self._back.machine_keys,
             organisations=self._back.organisations,
+            org_providers=self._back.org_providers,
+            directory_tokens=self._back.directory_tokens,
             machines=self._parts.compiled.machines,
             audit=self._back.records.audit,
             trail=Trail(self._back.records.audit, self._parts.basis.ring),

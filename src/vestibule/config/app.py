@@ -84,7 +84,7 @@ def with_servers(hosts: Iterable[Host]) -> tuple[Host, ...]:
 
     def own_paths(host: Host) -> frozenset[bytes]:
         server = {SERVER_PATH.encode()} if host.name in servers else set()
-        return frozenset(server | {RESOURCE_PATH.encode()} if host.mcp else server)
+        return host.own_paths | server | ({RESOURCE_PATH.encode()} if host.mcp else set())
 
     return tuple(replace(host, own_paths=own_paths(host)) for host in known)
 

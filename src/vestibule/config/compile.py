@@ -47,6 +47,7 @@ from vestibule.core.webhook import Webhook
 from vestibule.model import Secret
 from vestibule.observe.outlet import Outlet
 from vestibule.protocol.address import Networks
+from vestibule.protocol.scim_schema import PATH
 from vestibule.providers.base import ProviderConfig
 
 _USUAL = Trust()
@@ -243,6 +244,7 @@ def _host(scope: Scope, loaded: Loaded, *, has_tokens: bool) -> Host:
         registered_scopes=node.register_scopes,
         session_bearer=node.session_bearer,
         compat=node.compat,
+        own_paths=_own_paths(node, whole.backend),
         base_url=scope.url,
         demand=ending.demand if ending is not None else None,
         tells_certificate=node.client_cert_header,
@@ -257,6 +259,12 @@ def _host(scope: Scope, loaded: Loaded, *, has_tokens: bool) -> Host:
         client: getattr(clients[full].config, "redirect_url", "") for client, full in scope.clients.items()
     }
     return telling(with_callbacks(host, registered), node, scope.prefixes, clients)
+
+
+def _own_paths(node: schema.Host, backend: Backend) -> frozenset[bytes]:
+    """Where directories provision people: where the operator says, else where no app is that could do it itself."""
+    takes = backend.internal == "account" if node.scim is None else node.scim
+    return frozenset((PATH.encode(),)) if takes else frozenset()
 
 
 def _machines(host: str, config: schema.Config) -> dict[str, frozenset[str]]:
@@ -276,6 +284,7 @@ def _serving(serving: Serving, loaded: Loaded, *, has_tokens: bool) -> Host:
         sign_in=(),
         issuers=(*host.issuers, *believed),
         mcp=False,
+        own_paths=frozenset(),
         registers=False,
         takes_access=False,  # they are for the host that leads here, which has looked
         callbacks={},

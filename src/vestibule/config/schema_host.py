@@ -137,6 +137,9 @@ class Host(Passing, kw_only=True):
     People are asked each time before such an app is let in."""
     register_scopes: tuple[str, ...] = ()
     """What apps that registered themselves may ask for, as in `["tools"]`."""
+    scim: bool | None = None
+    """True: directories of organisations provision people and groups here, at `/scim/v2`; an app behind it gets none of
+    these requests. Without it: at auth hosts, and other hosts of `internal:account`."""
     htpasswd: FilePath = FilePath("")
     """File of people with passwords, as `htpasswd -B` writes it (bcrypt, argon2, SHA-512-crypt; apr1 and {SHA} are
     read, and warned of). They sign in by a form on the sign-in page, and programs show user name and password with

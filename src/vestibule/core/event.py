@@ -84,6 +84,26 @@ ORG_GROUP_JOINED: Final = "org.group_joined"
 """Somebody was put into a group of an organisation."""
 ORG_GROUP_LEFT: Final = "org.group_left"
 """Somebody was taken out of a group of an organisation."""
+DIRECTORY_USER_CREATED: Final = "directory.user_created"
+"""An organisation's directory has provisioned somebody."""
+DIRECTORY_USER_UPDATED: Final = "directory.user_updated"
+"""An organisation's directory says something else of somebody."""
+DIRECTORY_USER_DEACTIVATED: Final = "directory.user_deactivated"
+"""An organisation's directory has switched somebody off: what they held has ended."""
+DIRECTORY_USER_ACTIVATED: Final = "directory.user_activated"
+"""An organisation's directory lets somebody in again."""
+DIRECTORY_USER_DELETED: Final = "directory.user_deleted"
+"""An organisation's directory has deleted somebody: what they held has ended."""
+DIRECTORY_GROUP_CREATED: Final = "directory.group_created"
+"""An organisation's directory has provisioned a group."""
+DIRECTORY_GROUP_UPDATED: Final = "directory.group_updated"
+"""An organisation's directory has changed a group, or who is in it."""
+DIRECTORY_GROUP_DELETED: Final = "directory.group_deleted"
+"""An organisation's directory has deleted a group."""
+DIRECTORY_TOKEN_CREATED: Final = "directory.token_created"  # noqa: S105 - the name of an event
+"""An organisation's directory has a new token."""
+DIRECTORY_TOKEN_REVOKED: Final = "directory.token_revoked"  # noqa: S105 - the name of an event
+"""A token of an organisation's directory is good no more."""
 SESSION_UPDATED: Final = "session.updated"
 """A service changed attributes or end of a session."""
 TOKEN_CREATED: Final = "token.created"  # noqa: S105 - the name of an event
@@ -156,6 +176,16 @@ NAMES: Final = (
     ORG_GROUP_DELETED,
     ORG_GROUP_JOINED,
     ORG_GROUP_LEFT,
+    DIRECTORY_USER_CREATED,
+    DIRECTORY_USER_UPDATED,
+    DIRECTORY_USER_DEACTIVATED,
+    DIRECTORY_USER_ACTIVATED,
+    DIRECTORY_USER_DELETED,
+    DIRECTORY_GROUP_CREATED,
+    DIRECTORY_GROUP_UPDATED,
+    DIRECTORY_GROUP_DELETED,
+    DIRECTORY_TOKEN_CREATED,
+    DIRECTORY_TOKEN_REVOKED,
     SESSION_UPDATED,
     TOKEN_CREATED,
     TOKEN_REVOKED,

@@ -22,6 +22,7 @@ from vestibule.core.passage import Passage
 from vestibule.core.policy import Policy, joined
 from vestibule.core.tls import Demand
 from vestibule.model import Secret
+from vestibule.protocol.scim_schema import PATH
 from vestibule.protocol.url import Target, host_in, neighbour_url
 
 # Paths of the gateway's own that answers lead to; all of them stand in `web.app`.
@@ -38,7 +39,7 @@ SIGN_OUT_PATH = "/@/signout"
 SIGNED_OUT_PATH = "/@/signedout"
 ACCOUNT_PATH = "/@/account"
 REGISTER_PATH = f"{ACCOUNT_PATH}/register"
-
+_SCIM = f"{PATH}/".encode()
 
 ADMIN = "admin"
 """The built-in application that the admin pages are."""
@@ -189,7 +190,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     callbacks: Mapping[bytes, tuple[str, ...]] = {}
     """Paths outside `/@…` that are the redirect URL of clients, and the IDs of those."""
     own_paths: frozenset[bytes] = frozenset()
-    """Paths outside `/@…` that are the gateway's own by their standards: metadata of the authorization server."""
+    """Paths outside `/@…` that are the gateway's own by standards: metadata of the authorization server, and SCIM."""
     compat: tuple[str, ...] = ()
     """Products whose paths are answered here, too (`core.compat`)."""
     base_url: str = ""
@@ -268,6 +269,7 @@ def is_own(path: bytes, host: Host) -> bool:
             path in host.callbacks
             or path in host.own_paths
             or (host.mcp and is_metadata(path))
+            or (path[: len(_SCIM)] == _SCIM and _SCIM[:-1] in host.own_paths)
             or (bool(host.compat) and _is_products(path, host))
         )
     end = path.find(b"/", 2)

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
+PATH: Final = "/scim/v2"
+"""Where all of it is, on hosts that take it."""
 USER: Final = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP: Final = "urn:ietf:params:scim:schemas:core:2.0:Group"
 ENTERPRISE: Final = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
@@ -149,7 +151,6 @@ _MEMBERS: Final = (
     _text("value", "Id of the person.", **_FIXED),
     _text("$ref", "URL of the person.", type="reference", references=("User",), **_FIXED),
     _text("type", "`User`.", canonical=("User",), mutability="immutable"),
-    _text("display", "Name of the person.", **_READ),
 )
 _MANAGER: Final = (
     _text("value", "Id of the manager.", case_exact=True),

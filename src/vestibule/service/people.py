@@ -284,6 +284,18 @@ class People:
         await heard(begun)
         return changed
 
+    async def cut_off(self, user_id: str, now: float) -> None:
+        """End all that began before `now`, sessions and app tokens, at once and everywhere; nobody is blocked by it.
+
+        Raises NotFound.
+        """
+        known, begun = await self._give_up(user_id, now)
+        async with self._turn:
+            user = await self.user(user_id)
+            await self._save(replace(user, valid_from=max(user.valid_from, now)))
+        await self._sessions.end_of(user_id, known)
+        await heard(begun)
+
     async def delete(self, user_id: str, now: float) -> None:
         """Delete user, accounts, sessions and credentials; durable on return. Raises NotFound."""
         known, begun = await self._give_up(user_id, now, for_good=True)

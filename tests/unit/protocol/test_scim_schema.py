@@ -27,7 +27,7 @@ OWN = {
     "members.value": "",
     "members.$ref": "people alone are members",
     "members.type": "people alone are members",
-    "members.display": "it is the person's name, which the group can't change",
+    "members.display": "not in RFC 7643 section 8.7.1, either",
     "manager.value": "a manager may be taken away by an empty one",
     "manager.$ref": "a directory sends the id alone",
 }

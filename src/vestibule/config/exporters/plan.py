@@ -26,6 +26,7 @@ from vestibule.core.route import (
 from vestibule.errors import ConfigError
 from vestibule.protocol.address import is_loopback
 from vestibule.protocol.headers import OWNED
+from vestibule.protocol.scim_schema import PATH
 
 #: what stands in a path of the configuration and means nothing to any edge's language
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9/_.~@+-]*")
@@ -231,9 +232,10 @@ def _site(host: Host, faults: list[str]) -> Site:
 
 def _own_prefixes(host: Host) -> tuple[str, ...]:
     """`/@/` and that of each client; all that begins with `/@` where clients come while the gateway runs."""
+    scim = (f"{PATH}/",) if PATH.encode() in host.own_paths else ()
     if host.takes_more:
-        return ("/@",)
-    return ("/@/", *(f"/@{client}/" for client in host.clients))
+        return ("/@", *scim)
+    return ("/@/", *(f"/@{client}/" for client in host.clients), *scim)
 
 
 def _own_paths(host: Host) -> tuple[str, ...]:

@@ -26,11 +26,13 @@ from vestibule.observe.traffic import Traffic
 from vestibule.service.admin import AdminTokens, Asker
 from vestibule.service.app_tokens import AppTokens
 from vestibule.service.custody import Custody
+from vestibule.service.directory_tokens import DirectoryTokens
 from vestibule.service.events import Events
 from vestibule.service.in_force import InForce
 from vestibule.service.inventory import Inventory
 from vestibule.service.log_levels import LogLevels
 from vestibule.service.machine_keys import MachineKeys
+from vestibule.service.org_providers import OrgProviders
 from vestibule.service.organisations import Organisations
 from vestibule.service.overview import Overview
 from vestibule.service.people import People
@@ -119,6 +121,8 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     app_tokens: AppTokens
     machine_keys: MachineKeys
     organisations: Organisations
+    org_providers: OrgProviders
+    directory_tokens: DirectoryTokens
     machines: Machines
     """Those of the configuration in force."""
     audit: Audit

@@ -1,0 +1,210 @@
+"""Entries of a directory that are asked for by filter, in an order, page by page (RFC 7644 section 3.4.2, RFC 9865).
+
+What an index can answer (a name, an external id, an id, a membership) is asked of the store; the rest of a filter, and
+an order that is not by age, looks at every entry, some hundred at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from vestibule.protocol import base64url
+from vestibule.protocol.scim_error import ScimError
+from vestibule.protocol.scim_filter import (
+    All,
+    Compare,
+    Filter,
+    Place,
+    Within,
+    equalities,
+    holds,
+    placed,
+    values_at,
+)
+from vestibule.protocol.scim_schema import GROUPS, USERS, Kind
+from vestibule.service.directory import resource_of
+from vestibule.store.base_directory import Directory, Entry, Wanted
+
+_AT_ONCE: Final = 500
+_OFFSET_MAX: Final = 1 << 31
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for."""
+
+    filter: Filter | None = None
+    sort_by: Place | None = None
+    is_descending: bool = False
+    start: int = 1
+    """The place of the first one wanted, counted from 1."""
+    count: int
+    cursor: str | None = None
+    """Empty: the first page of those that go on by cursors; None: pages go by `start`."""
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """One page."""
+
+    total: int
+    entries: tuple[Entry, ...]
+    next_cursor: str = ""
+    """Empty: it was the last page, or pages go by `start`."""
+
+
+class Search:
+    """Looks for entries. Every method may raise ScimError, StoreError."""
+
+    def __init__(self, store: Directory) -> None:
+        self._store = store
+
+    async def find(self, org_id: str, kind: Kind, query: Query, base_url: str) -> Found:
+        """The page, and how many there are in all. Raises ScimError `invalidFilter`, `invalidCursor`, `invalidPath`."""
+        wanted, rest = _asked(query.filter, kind)
+        goes_by_age = rest is None and query.sort_by is None
+        after, offset = _place(query, goes_by_age=goes_by_age)
+        if goes_by_age:
+            total = await self._store.count(org_id, _name(kind), wanted)
+            entries: tuple[Entry, ...] = ()
+            if query.count:
+                entries = await self._store.entries(
+                    org_id, _name(kind), wanted, after=after, offset=offset, limit=query.count + 1
+                )
+            return _page(query, total, entries, offset, is_kept=True)
+        found = await self._scanned(org_id, kind, wanted, rest, query, base_url)
+        return _page(
+            query, len(found), tuple(found[offset : offset + query.count + 1]), offset, is_kept=False
+        )
+
+    async def _scanned(  # noqa: PLR0917 - at one place
+        self, org_id: str, kind: Kind, wanted: Wanted, rest: Filter | None, query: Query, base_url: str
+    ) -> list[Entry]:
+        """All that meet the filter, in the order that is asked for."""
+        place = query.sort_by
+        if place is not None and placed(place, kind) is None:
+            raise ScimError(400, f"{place.name} is no attribute to sort by", "invalidPath")
+        found: list[tuple[Any, Entry]] = []
+        looks_around = rest is not None or place is not None
+        async for entry, resource in self._all(org_id, kind, wanted, base_url, looks_around=looks_around):
+            if rest is None or holds(rest, resource, kind):
+                found.append((_key(resource, place, kind), entry))
+        if place is not None:
+            found.sort(key=lambda one: one[0], reverse=query.is_descending)
+        return [entry for _, entry in found]
+
+    async def _all(
+        self, org_id: str, kind: Kind, wanted: Wanted, base_url: str, *, looks_around: bool
+    ) -> AsyncIterator[tuple[Entry, dict[str, Any]]]:
+        after = None
+        while True:
+            entries = await self._store.entries(org_id, _name(kind), wanted, after=after, limit=_AT_ONCE)
+            around: Mapping[str, Any] = {}
+            if looks_around:
+                around = await self._store.references(_name(kind), [entry.id for entry in entries])
+            for entry in entries:
+                yield entry, resource_of(entry, base_url, around.get(entry.id, ()))
+            if len(entries) < _AT_ONCE:
+                return
+            after = entries[-1].created_at, entries[-1].id
+            await asyncio.sleep(0)  # others have their turn
+
+
+def _asked(term: Filter | None, kind: Kind) -> tuple[Wanted, Filter | None]:
+    """What the store is asked for, and what is left of the filter."""
+    if term is None:
+        return Wanted(), None
+    several = equalities(term)
+    terms: tuple[Filter, ...] = term.terms if isinstance(term, All) else several or (term,)
+    asked: dict[str, str] = {}
+    rest: list[Filter] = []
+    for one in terms:
+        name = _indexed(one, kind)
+        value = one.term.value if isinstance(one, Within) and isinstance(one.term, Compare) else None
+        value = one.value if isinstance(one, Compare) else value
+        if name and name not in asked and isinstance(value, str):
+            asked[name] = value
+        else:
+            rest.append(one)
+    left = None if not rest else rest[0] if len(rest) == 1 else All(tuple(rest))
+    return Wanted(**asked), left
+
+
+def _indexed(term: Filter, kind: Kind) -> str:
+    """By which field of `Wanted` the store can look for it; empty: by none."""
+    if isinstance(term, Within) and isinstance(term.term, Compare):
+        inner = term.term
+        if inner.place.sub or inner.place.name.lower() != "value":
+            return ""
+        return _indexed(Compare(term.place, inner.operator, inner.value), kind)
+    if not isinstance(term, Compare) or term.operator != "eq":
+        return ""
+    place = term.place
+    if place.urn and place.urn.lower() != kind.core.id.lower():
+        return ""
+    name = place.name.lower()
+    if place.sub:
+        return "has" if place.sub.lower() == "value" and name == _other(kind) else ""
+    if name == _other(kind):
+        return "has"
+    return {"id": "id", "externalid": "external_id", _own(kind): "name"}.get(name, "")
+
+
+def _own(kind: Kind) -> str:
+    return "username" if kind is USERS else "displayname"
+
+
+def _other(kind: Kind) -> str:
+    return "members" if kind is GROUPS else "groups"
+
+
+def _key(resource: dict[str, Any], place: Place | None, kind: Kind) -> Any:
+    """By what it is sorted: nothing last, of a list its primary value or the first. Spec: RFC 7644 section 3.4.2.3."""
+    if place is None:
+        return ()
+    chain = placed(place, kind)
+    assert chain is not None, "was looked at before"
+    values = values_at(resource, place, kind)
+    if values and isinstance(values[0], dict):
+        first = next((one for one in values if one.get("primary") is True), values[0])
+        values = [first.get("value")]
+    value = values[0] if values else None
+    if value is None:
+        return (1, "")
+    text = str(value)
+    return (0, text if chain[-1].case_exact else text.casefold())
+
+
+def _place(query: Query, *, goes_by_age: bool) -> tuple[tuple[float, str] | None, int]:
+    """After whom the page begins, and how many are skipped. Raises ScimError `invalidCursor`."""
+    if query.cursor is None:
+        return None, query.start - 1
+    if not query.cursor:
+        return None, 0
+    wrong = ScimError(400, "the cursor is none of ours", "invalidCursor")
+    try:
+        read = msgspec.json.decode(base64url.decode(query.cursor) or b"", type=list[float | int | str])
+    except msgspec.DecodeError:
+        raise wrong from None
+    match read:
+        case [int(offset)] if not goes_by_age and 0 <= offset < _OFFSET_MAX:
+            return None, offset
+        case [float() | int() as at, str(entry_id)] if goes_by_age:
+            return (float(at), entry_id), 0
+    raise wrong
+
+
+def _page(query: Query, total: int, entries: tuple[Entry, ...], offset: int, *, is_kept: bool) -> Found:
+    """The page without the one after it, which says that there is one."""
+    shown = entries[: query.count]
+    following = ""
+    if query.cursor is not None and len(entries) > len(shown) and shown:
+        place = [shown[-1].created_at, shown[-1].id] if is_kept else [offset + len(shown)]
+        following = base64url.encode(msgspec.json.encode(place))
+    return Found(total=total, entries=shown, next_cursor=following)
+
+
+def _name(kind: Kind) -> Any:
+    return kind.name
