@@ -36,7 +36,7 @@ from vestibule.observe.meter import Meter
 from vestibule.observe.metrics import REFRESHES
 from vestibule.protocol import base64url
 from vestibule.protocol.oauth2 import blames_grant
-from vestibule.providers.base import Refresh, SignOut
+from vestibule.providers.base import SAML, Refresh, SignOut
 from vestibule.providers.kit import Driver
 from vestibule.service.flight import Flights
 from vestibule.service.sessions import SESSION, Sessions
@@ -174,7 +174,7 @@ class Grants:
     def peek(self, session_id: str, client: str) -> Tokens | None:
         """Live tokens from the cache, without waiting; None says nothing but: ask `access_token`."""
         held = self._cached(session_id, client)
-        if held is None or self._standing(held, None) is not Standing.USE:
+        if held is None or not _is_token(held) or self._standing(held, None) is not Standing.USE:
             return None
         return held.grant.tokens
 
@@ -189,6 +189,8 @@ class Grants:
         """
         owner = rules.owner_of(session, client)
         held = self._cached(owner, client) or await self._read_or_known(owner, client, rejected)
+        if held is not None and not _is_token(held):
+            raise CredentialGone(f"{client} gives no credentials.", code="no_credential")
         if held is not None and self._standing(held, rejected) is Standing.USE:
             return held.grant.tokens
         if held is None:
@@ -449,6 +451,11 @@ class Grants:
         else:
             self._unchanged.changed()
             self._cache.pop(owner, None)
+
+
+def _is_token(held: _Held) -> bool:
+    """False for what only ends a session at a provider. Threat: an API that is told by it who somebody is there."""
+    return held.grant.tokens.token_type != SAML
 
 
 def _gone(client: str) -> CredentialGone:

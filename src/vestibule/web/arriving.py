@@ -11,7 +11,8 @@ from vestibule.model import Session
 from vestibule.web.answers import Desk, note
 from vestibule.web.asking import Ask
 
-#: what is told; that somebody came back too late, or with what is no answer at all, is none of it
+#: what is told, beside every assertion that was not believed; that somebody came back too late, or with what is no
+#: answer at all, is none of it
 _TOLD: Final = frozenset(
     {
         "access_denied",
@@ -39,7 +40,7 @@ async def refused(desk: Desk, ask: Ask, error: VestibuleError) -> None:
     """Tell that somebody was not let in; of one address, so often a minute and no more. What they typed isn't told."""
     is_denied = isinstance(error, ProviderRefused) and error.error == "access_denied"
     code = "access_denied" if is_denied else error.code
-    if code not in _TOLD:
+    if code not in _TOLD and not code.startswith("saml_"):
         return
     visit = ask.visit
     name = visit.host.clients.get(ask.client, "") if ask.client else ""
