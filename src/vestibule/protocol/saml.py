@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
@@ -44,6 +45,8 @@ CURVES: Final = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 
 #: refused for want of a key that fits: the keys known here may be old ones
 OF_OLD_KEYS: Final = frozenset({"saml_signature"})
+
+_SPACE_RE: Final = re.compile(rb"[ \t\r\n]+")
 
 CODES: Final[Mapping[str, str]] = {
     "saml_encoding": "it is not base64, not DEFLATE, not UTF-8, or a parameter stands there twice",
@@ -138,18 +141,16 @@ def certificate_of(text: str | bytes) -> bytes:
     (SAML V2.0 Metadata Interoperability Profile section 2.6.1).
     """
     raw = text.encode("ascii") if isinstance(text, str) else text
-    if b"-----BEGIN" in raw:
-        certificate = x509.load_pem_x509_certificate(raw)
-    else:
-        try:
-            der = b64decode(re.sub(rb"[ \t\r\n]+", b"", raw), validate=True)
-        except binascii.Error as exc:
-            raise ValueError("it is neither PEM nor base64") from exc
-        certificate = x509.load_der_x509_certificate(der)
     try:
+        if b"-----BEGIN" in raw:
+            certificate = x509.load_pem_x509_certificate(raw)
+        else:
+            certificate = x509.load_der_x509_certificate(b64decode(_SPACE_RE.sub(b"", raw), validate=True))
         key = certificate.public_key()
-    except Exception as exc:  # cryptography's UnsupportedAlgorithm is no ValueError
-        raise ValueError("its key is of an unknown kind") from exc
+    except binascii.Error as exc:
+        raise ValueError("it is neither PEM nor base64") from exc
+    except (x509.InvalidVersion, UnsupportedAlgorithm) as exc:  # which are no ValueErrors
+        raise ValueError("it is of an unknown version, or its key of an unknown kind") from exc
     if isinstance(key, RSAPublicKey):
         if key.key_size < RSA_MIN_BITS:
             raise ValueError(f"its RSA key has {key.key_size} bits, and {RSA_MIN_BITS} are asked for")
@@ -165,6 +166,8 @@ def signer_of(key_pem: bytes, certificate_pem: bytes) -> Signer:
         key = load_pem_private_key(key_pem, None)
     except TypeError as exc:
         raise ValueError("the private key is locked with a pass phrase") from exc
+    except UnsupportedAlgorithm as exc:
+        raise ValueError("the private key is of an unknown kind") from exc
     if not isinstance(key, RSAPrivateKey | EllipticCurvePrivateKey):
         raise ValueError("the private key is neither RSA nor on a curve")  # noqa: TRY004 - the file's fault
     if key.public_key() != x509.load_der_x509_certificate(der).public_key():

@@ -81,15 +81,15 @@ def _verified(alone: bytes, certificate: x509.Certificate) -> VerifyResult | Non
 
     Threat: a canonicalisation that fails, and a digest of nothing that fits (CVE-2025-66568): empty is none.
     """
-    expected = SignatureConfiguration(
-        location="./",
-        signature_methods=_SIGNATURES,
-        digest_algorithms=_DIGESTS,
-        # the certificate only carries the key, so that its own days are not asked about
-        verification_time=certificate.not_valid_before_utc,
-        ignore_ambiguous_key_info=True,
-    )
     try:
+        expected = SignatureConfiguration(
+            location="./",
+            signature_methods=_SIGNATURES,
+            digest_algorithms=_DIGESTS,
+            # the certificate only carries the key, so that its own days are not asked about
+            verification_time=certificate.not_valid_before_utc,
+            ignore_ambiguous_key_info=True,
+        )
         found = XMLVerifier().verify(
             alone, x509_cert=certificate, expect_config=expected, id_attribute="ID", validate_schema=False
         )
