@@ -35,6 +35,7 @@ from vestibule.service.flow import Driver
 from vestibule.service.keys import KeySets
 from vestibule.service.machine_keys import MachineKeys
 from vestibule.service.offer import Offer
+from vestibule.service.org_providers import OrgProviders
 from vestibule.service.organisations import Organisations
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
@@ -133,7 +134,12 @@ class BackOffice:
             log=basis.log,
             base_urls=basis.base_urls,
             allow=basis.fetch_allow,
+            organisations=self.records.organisations,
         )
+        rows, end = self.records.identity_providers, basis.sessions.end_by
+        self.org_providers = OrgProviders(rows, self.registry, end)
+        self.organisations.tell(self.org_providers)
+        self.people.tell_arrivals(self.directory.arrived, self.organisations.arrived)
         self.certifying = Certifying(basis.acme, self._means())
         self._judge_by(self.registry.offer)
 

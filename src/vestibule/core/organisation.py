@@ -20,6 +20,7 @@ NAME_MAX: Final = 100
 """Characters of the names of organisations, groups and roles."""
 OWN: Final = "@"
 """The client that the gateway itself is, in rules (`org:@/acme`) and identities; nobody else's may be called so."""
+_ISSUER: Final = "org"
 ADMIN: Final = "admin"
 """The role whose holders run their organisation."""
 
@@ -118,11 +119,11 @@ def confined(identity: Identity, org: Organisation, domains: Iterable[str]) -> I
     counts only within `domains`, which are the organisation's verified ones, and claims by other names don't count.
     Threat: an organisation whose provider vouches for another's people, by its issuer, addresses, groups or claims.
     """
-    at = identity.email.rpartition("@")[2].lower()
+    _, sign, at = identity.email.rpartition("@")
     return msgspec.structs.replace(
         identity,
         issuer=issuer_in(org.id, identity.issuer),
-        email=identity.email if at and at in frozenset(domains) else "",
+        email=identity.email if sign and at.lower() in frozenset(domains) else "",
         orgs=(org.slug,),
         groups=_within(org, identity.groups),
         teams=_within(org, identity.teams),
@@ -136,7 +137,30 @@ def confined(identity: Identity, org: Organisation, domains: Iterable[str]) -> I
 
 def issuer_in(org_id: str, issuer: str) -> str:
     """The issuer of accounts of an organisation's provider: another organisation's of the same name is another."""
-    return f"org:{org_id}:{issuer}"
+    return f"{_ISSUER}:{org_id}:{issuer}"
+
+
+def org_of(issuer: str) -> str:
+    """Id of the organisation by whose provider accounts of this issuer come; empty: by the operator's."""
+    head, _, rest = issuer.partition(":")
+    return rest.partition(":")[0] if head == _ISSUER else ""
+
+
+def may_be_one(issuers: Iterable[str]) -> bool:
+    """Whether accounts at these may be one person's: of one organisation's provider all, or of none's.
+
+    Threat: an organisation's provider that signs in somebody who is more than a person of that organisation.
+    """
+    return len({org_of(issuer) for issuer in issuers}) <= 1
+
+
+def counting(affiliations: Iterable[Affiliation], identities: Iterable[Identity]) -> tuple[Affiliation, ...]:
+    """What counts of it for somebody who has come with these identities.
+
+    Who comes by an organisation's provider is of that organisation alone, whatever else they are a member of.
+    """
+    slugs = {slug for one in identities if org_of(one.issuer) for slug in one.orgs or ("",)}
+    return tuple(one for one in affiliations if not slugs or slugs == {one.org})
 
 
 def _within(org: Organisation, names: Iterable[str]) -> tuple[str, ...]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
-from vestibule.core.organisation import Affiliation, identity_of
-from vestibule.model import Identity
+from vestibule.core.organisation import Affiliation, counting, identity_of
+from vestibule.model import Identity, User
 from vestibule.service.sessions import USER
 from vestibule.service.unchanged import Unchanged
 from vestibule.store import base
@@ -19,6 +19,8 @@ from vestibule.store.base_organisations import Affiliations
 
 AFFILIATION: Final = USER
 """Kind of change: what this user is affiliated with was changed."""
+Arrived: TypeAlias = Callable[[str, User, Identity, float], Awaitable[None]]
+"""Told that somebody has come by a provider of the organisation of this id, at this time."""
 ORGANISATION: Final = "organisation"
 """Kind of change: there is another organisation, or one less."""
 
@@ -43,8 +45,8 @@ class Affiliated:
         """When it was read that there are none; None: there are, or nobody has asked."""
         changes.subscribe(ORGANISATION, self._changed)
 
-    async def identity_of(self, user_id: str) -> Identity | None:
-        """What is said of this user; None: nothing. Raises StoreError."""
+    async def identity_of(self, user_id: str, identities: Sequence[Identity] = ()) -> Identity | None:
+        """What is said of this user, who has come with these identities; None: nothing. Raises StoreError."""
         if not user_id or (self._none_mono is not None and self._unchanged.holds(self._none_mono)):
             return None
         count, mono = self._unchanged.count, self._mono()
@@ -53,7 +55,7 @@ class Affiliated:
                 self._none_mono = mono
             return None
         self._none_mono = None
-        return identity_of(await self._find(user_id))
+        return identity_of(counting(await self._find(user_id), identities))
 
     def _changed(self, key: str) -> None:
         if key == base.EVERYTHING:

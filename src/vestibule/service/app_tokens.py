@@ -27,7 +27,7 @@ from vestibule.observe import clock
 from vestibule.protocol import base64url
 from vestibule.protocol.authorization import bearer_of
 from vestibule.service.people import KNOWN, People
-from vestibule.service.sessions import USER
+from vestibule.service.sessions import USER, Find
 from vestibule.service.tries import SharedTries
 from vestibule.service.unchanged import Unchanged
 from vestibule.store import base
@@ -176,7 +176,7 @@ class Bearers:
         grace_s: float = USUAL.grace_s,
         capacity: int = 10_000,
         shared: SharedTries | None = None,
-        affiliated: Callable[[str], Awaitable[Identity | None]] | None = None,
+        affiliated: Find | None = None,
     ) -> None:
         """`shared`: what other processes count; None: there is none but this one.
 
@@ -227,7 +227,7 @@ class Bearers:
         count, mono = self._unchanged.count, self._mono()
         try:
             found = await self._find(token_hash, now)
-            own = await self._affiliated(found.token.user_id) if found and self._affiliated else None
+            own = await self._own(found) if found is not None else None
         except StoreError:
             cached = self._cached.get(key)
             if cached is not None and now < cached.until and self._mono() - cached.read_mono < self._grace_s:
@@ -260,6 +260,12 @@ class Bearers:
         except StoreError:
             self._seen = seen | self._seen
             raise
+
+    async def _own(self, found: Found) -> Identity | None:
+        """What the gateway itself says of the bearer."""
+        if self._affiliated is None:
+            return None
+        return await self._affiliated(found.token.user_id, found.identities)
 
     def _made(
         self, host: Host, found: Found, own: Identity | None, before: _Cached | None, read_mono: float

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -11,8 +10,9 @@ import msgspec
 from vestibule.core.person import called
 from vestibule.core.route import Host
 from vestibule.errors import Conflict, NotFound
-from vestibule.model import Asker, Identity, User
+from vestibule.model import Asker, User
 from vestibule.service.people import People
+from vestibule.service.sessions import Find
 from vestibule.store.base import Page
 
 _ID_RE: Final = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -38,7 +38,7 @@ async def subject_of(
     address: str,
     now: float,
     *,
-    affiliated: Callable[[str], Awaitable[Identity | None]] | None = None,
+    affiliated: Find | None = None,
 ) -> Subject:
     """The person, as the rules of *host* see them now; nobody for an empty *who*.
 
@@ -60,7 +60,7 @@ async def subject_of(
     else:
         identities = (await people.known(user, now)).identities
         known_by = "what providers said of them last: they have no session"
-    own = await affiliated(user.id) if affiliated is not None else None
+    own = await affiliated(user.id, identities) if affiliated is not None else None
     asker = Asker(identities, user.id, address, None, now, affiliated=own)
     return Subject(asker=asker, user_id=user.id, who=shown, known_by=known_by)
 

@@ -32,6 +32,7 @@ from vestibule.protocol.logout_token import NAME_MAX_CHARS, LogoutToken
 from vestibule.protocol.oidc import SKEW_S
 from vestibule.providers import kit
 from vestibule.providers.base import SAML, Ending, EndsSessions, Provider, SpeaksSaml, Told
+from vestibule.service.confined import issuer_here
 from vestibule.service.leaving import Leaving
 from vestibule.service.registering import REGISTER_S
 from vestibule.service.sessions import Sessions
@@ -185,13 +186,15 @@ class Logouts:
         Raises ClientError 501 `no_logout`, 400 `logout_frame`; TooManyTries. Spec: Front-Channel Logout 1.0 section 2.
         Threat: who makes sids up gets nothing into the store, and soon no answer; who knows one ends that session.
         """
-        if not sid or len(sid) > NAME_MAX_CHARS or not self._teller(client).speaks_for(issuer):
+        teller = self._teller(client)
+        if not sid or len(sid) > NAME_MAX_CHARS or not teller.speaks_for(issuer):
             raise ClientError(
                 "issuer and session of the provider must both be named", code="logout_frame", status=400
             )
         network = network_of(address)
         if wait_s := self._misses.wait_s(network, now):
             raise TooManyTries(wait_s=wait_s, detail=f"frames for sessions that are not here, from {address}")
+        issuer = issuer_here(teller, issuer)
         key = _key(issuer, "sid", sid)
         self._framed.put(key, now + SKEW_S)
         found = await self._sessions.by_sid(issuer, sid)

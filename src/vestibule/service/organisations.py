@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
@@ -21,11 +21,12 @@ from vestibule.core.organisation import (
     Group,
     Member,
     Organisation,
+    counting,
     identity_of,
 )
 from vestibule.core.session import ID_BYTES
 from vestibule.errors import ClientError, Conflict, Invalid, NotFound
-from vestibule.model import Identity
+from vestibule.model import Identity, User
 from vestibule.protocol import base64url
 from vestibule.service.affiliated import AFFILIATION, ORGANISATION, all_of
 from vestibule.store import base
@@ -41,6 +42,16 @@ DOMAINS_MAX: Final = 100
 _MANY: Final = 200
 """More people than these are not told of one by one."""
 _TOKEN_BYTES: Final = 24
+
+
+class Providers(Protocol):
+    """The identity providers of organisations (`service.registry`)."""
+
+    async def delete_of(self, org_id: str) -> None:
+        """Delete all of an organisation's; their sessions are over."""
+
+    async def domains_changed(self, org_id: str, *, is_less: bool) -> None:
+        """Have them believed within the domains that it has now; `is_less`: their sessions are over."""
 
 
 class NotProven(ClientError):
@@ -68,6 +79,11 @@ class Organisations:
         self._sources = sources
         self._texts = texts
         self._random = random
+        self._providers: Providers | None = None
+
+    def tell(self, providers: Providers) -> None:
+        """Have these follow what happens to organisations."""
+        self._providers = providers
 
     async def create(self, slug: str, name: str, now: float) -> Organisation:
         """A new organisation. Raises Invalid, Conflict `taken`."""
@@ -114,6 +130,8 @@ class Organisations:
         org = await self.get(slug)
         if version is not None and version != org.version:
             raise _changed()
+        if self._providers is not None:
+            await self._providers.delete_of(org.id)
         await self._store.delete(org.id)
         self._changes.publish(ORGANISATION, org.id)
         await self._told((EVERYTHING,))
@@ -123,9 +141,9 @@ class Organisations:
         """All that a user is affiliated with, and who says so."""
         return tuple(sorted(await all_of(self._sources, user_id)))
 
-    async def identity_of(self, user_id: str) -> Identity | None:
-        """The same as one more identity, as rules see it; None: they are in nothing."""
-        return identity_of(await self.affiliations_of(user_id))
+    async def identity_of(self, user_id: str, identities: Sequence[Identity] = ()) -> Identity | None:
+        """The same as one more identity, as rules see it of who has come with these; None: they are in nothing."""
+        return identity_of(counting(await self.affiliations_of(user_id), identities))
 
     # -- domains ------------------------------------------------------------------------------
 
@@ -170,12 +188,16 @@ class Organisations:
     async def _verified(self, org: Organisation, domain: str, by: str, now: float) -> Domain:
         if not await self._store.verify(org.id, domain, by, now):
             raise Conflict(f"{domain} is another organisation's.", code="taken")
+        if self._providers is not None:
+            await self._providers.domains_changed(org.id, is_less=False)
         return await self.domain(org, domain)
 
     async def drop_domain(self, org: Organisation, domain: str) -> None:
         """It is the organisation's no more. Raises NotFound."""
         if not await self._store.drop_domain(org.id, domain):
             raise NotFound(f"{org.slug} has no domain {domain}.")
+        if self._providers is not None:
+            await self._providers.domains_changed(org.id, is_less=True)
 
     async def owner_of(self, domain: str) -> Organisation | None:
         """The organisation that has proven this domain its own."""
@@ -214,6 +236,12 @@ class Organisations:
         await self._told((user_id,))
         if not was_there:
             raise NotFound(f"{org.slug} has no such member.")
+
+    async def arrived(self, org_id: str, user: User, _identity: Identity, now: float) -> None:
+        """They have come by the organisation's provider: so they are a member."""
+        if await self._store.member(org_id, user.id) is None:
+            await self._store.join(Member(org_id=org_id, user_id=user.id, source="provider", created_at=now))
+            await self._told((user.id,))
 
     # -- groups -------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from vestibule.core import registration as rules
 from vestibule.core import signin as steps
 from vestibule.core.lifetimes import USUAL
+from vestibule.core.organisation import may_be_one, org_of
 from vestibule.core.person import account_of, newcomer, told_anew
 from vestibule.core.registration import Filled, Rules
 from vestibule.core.session import ID_BYTES
@@ -24,6 +25,7 @@ from vestibule.errors import ClientError, Conflict, Invalid, NotFound, UserDisab
 from vestibule.model import Account, Identity, Invitation, Session, User, Vouched
 from vestibule.protocol import base64url
 from vestibule.protocol.oidc import parse_email
+from vestibule.service.affiliated import Arrived
 from vestibule.service.events import because
 from vestibule.service.leaving import Telling, heard
 from vestibule.service.sessions import USER, Sessions
@@ -76,6 +78,7 @@ class People:
         """A user is read, changed and saved whole: who is blocked meanwhile must stay so."""
         self._before_end: BeforeEnd | None = None
         self._standing = Standing()
+        self._arrivals: tuple[Arrived, ...] = ()
         self.rules = rules
 
     def use(self, rules: Rules) -> None:
@@ -92,6 +95,10 @@ class People:
         Whoever ends them waits a moment for it (`service.leaving`).
         """
         self._before_end = listener
+
+    def tell_arrivals(self, *listeners: Arrived) -> None:
+        """Have these told of everybody who comes by an organisation's provider, before they are let in."""
+        self._arrivals = listeners
 
     # Coming in
 
@@ -135,20 +142,34 @@ class People:
                     return None
                 case rules.Known():
                     assert user is not None
-                    return await self._seen(user, identity, kind, now)
+                    return await self._come(await self._seen(user, identity, kind, now), identity, now)
                 case rules.Join():
                     await self._join(owners[0], identity, kind, now)
                 case rules.Make(invitation_id):
                     made = await self._register(identity, kind, now, form, invitation_id)
                     if made is not None:  # None: the invitation was used up meanwhile, so all is asked again
-                        return await self._seen(made, identity, kind, now)
+                        return await self._come(await self._seen(made, identity, kind, now), identity, now)
+
+    async def _come(self, user: User, identity: Identity, now: float) -> User:
+        """The user, a member of the organisation by whose provider they have come."""
+        org_id = org_of(identity.issuer)
+        if org_id:
+            for listener in self._arrivals:
+                await listener(org_id, user, identity, now)
+        return user
 
     async def owner_of(self, identity: Identity) -> User | None:
         """The user this account belongs to, or None."""
         return await self._store.user_of(identity.issuer, identity.subject)
 
     async def link(self, user_id: str, identity: Identity, now: float, *, kind: str = "") -> bool:
-        """Make it an account of this user too; False when it belongs to somebody else, and stays theirs."""
+        """Make it an account of this user too; False when it belongs to somebody else, and stays theirs.
+
+        False, too, where one person can't have both (`core.organisation.may_be_one`).
+        """
+        accounts = await self._store.accounts_of(user_id)
+        if not may_be_one((identity.issuer, *(one.issuer for one in accounts))):
+            return False
         if await self._store.link(account_of(identity, user_id, kind, now)):
             await self.vouch(user_id, identity, now)
             return True
@@ -161,11 +182,13 @@ class People:
         Threat: an account is taken over by an address (nOAuth) that another host's provider vouches for, or one that
         is no longer believed about it.
         """
-        if not self.rules.link_verified_emails or not identity.email:
+        if not self.rules.link_verified_emails or not identity.email or org_of(identity.issuer):
             return ()
         owners = await self._store.owners_of(identity.email)
         for owner in owners:
             for account in await self._store.accounts_of(owner.id):
+                if org_of(account.issuer):
+                    return ()
                 if account.email.lower() == identity.email.lower() and not (
                     account.client in clients
                     and rules.is_allowed_domain(account.email, clients[account.client])

@@ -26,7 +26,7 @@ from vestibule.errors import UserDisabled
 from vestibule.model import Caller, Identity, User
 from vestibule.observe import clock
 from vestibule.service.flight import Flights
-from vestibule.service.sessions import USER
+from vestibule.service.sessions import USER, Find
 from vestibule.service.unchanged import Unchanged
 from vestibule.store.base import EVERYTHING, Changes
 
@@ -55,7 +55,7 @@ class Proofs:
         owner_of: OwnerOf,
         changes: Changes,
         *,
-        affiliated: Callable[[str], Awaitable[Identity | None]] | None = None,
+        affiliated: Find | None = None,
         now: Callable[[], float] = clock.now,
         mono: Callable[[], float] = time.monotonic,
         capacity: int = CAPACITY,
@@ -112,7 +112,9 @@ class Proofs:
         if user is not None and user.disabled:
             self._kept.pop(key, None)
             raise UserDisabled("This account has been switched off.", detail=f"user {user.id}")
-        own = await self._affiliated(user.id) if user is not None and self._affiliated is not None else None
+        own = None
+        if user is not None and self._affiliated is not None:
+            own = await self._affiliated(user.id, proven.identities)
         caller = replace(proven, user_id=user.id if user else "", affiliated=own)
         if count == self._unchanged.count and self._now() < good_until:
             self._kept.put(key, _Kept(caller, host.accepts, good_until, mono))

@@ -27,10 +27,12 @@ from vestibule.protocol.url import host_in
 from vestibule.providers.base import Finding, Provider, ProviderConfig, RedirectLogin
 from vestibule.providers.kit import Driver
 from vestibule.service import provider_secrets
+from vestibule.service.confined import Facts, believed_within, confine, facts_of
 from vestibule.service.offer import Faults, Listed, Offer, places_of, redirect_url_of, with_more
 from vestibule.service.trial import tried
 from vestibule.store import base
 from vestibule.store.base import ProviderRow
+from vestibule.store.base_organisations import Organisations
 
 LOOK_EVERY_S: Final = 0.5
 """How often a process looks whether another one has changed the table."""
@@ -43,6 +45,7 @@ class _Good(msgspec.Struct, frozen=True):
     kept: ProviderRow
     row: Row
     provider: Provider
+    facts: Facts | None = None
 
 
 class Registry:
@@ -62,6 +65,7 @@ class Registry:
         log: Log,
         base_urls: Callable[[Host], tuple[str, ...]],
         allow: Networks = NO_NETWORKS,
+        organisations: Organisations | None = None,
         now: Callable[[], float] = clock.now,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -81,10 +85,12 @@ class Registry:
         self._log = log.of("providers")
         self._base_urls = base_urls
         self._allow = allow
+        self._organisations = organisations
         self._now = now
         self._random = random
         self._good: dict[str, _Good] = {}
         self._faults: dict[str, Faults] = {}
+        self._facts: Mapping[str, Facts] = {}
         self._stamp: str | None = None
         self._is_away = False
         self._turn = asyncio.Lock()
@@ -116,16 +122,18 @@ class Registry:
         """Read the rows, and put those that are good and enabled in force."""
         async with self._turn:
             stamp = await self._rows.stamp()  # first: what changes meanwhile is seen by the next look
-            self._load(await self._rows.all())
+            rows = await self._rows.all()
+            self._load(rows, await facts_of(self._organisations, rows))
             self._stamp = stamp
 
-    def _load(self, rows: tuple[ProviderRow, ...]) -> None:
+    def _load(self, rows: tuple[ProviderRow, ...], facts: Mapping[str, Facts]) -> None:
+        self._facts = facts
         good: dict[str, _Good] = {}
         faults: dict[str, Faults] = {}
         places = {place_of(provider.kind, self._configs[name]) for name, provider in self._providers.items()}
         for kept in rows:
             try:
-                found = self._opened(kept)
+                found = self._opened(kept, facts.get(kept.org_id))
                 place = place_of(found.row.kind, found.row.config)
                 if place in places:
                     raise Invalid((("", "is another of the same type, client ID and issuer"),))  # noqa: TRY301
@@ -149,13 +157,21 @@ class Registry:
         self._offer = with_more(fixed, in_force, absent=absent)
         self._use(self._offer)
 
-    def _opened(self, kept: ProviderRow) -> _Good:
-        """The row read and opened, or as it was when it has not changed. Raises Invalid."""
+    def _opened(self, kept: ProviderRow, facts: Facts | None) -> _Good:
+        """The row read and opened, or as it was when nothing has changed. Raises Invalid."""
         known = self._good.get(kept.id)
-        if known is not None and known.kept == kept:
+        if known is not None and known.kept == kept and known.facts == facts:
             return known
         row = self._read(self._whole(kept))
-        return _Good(kept, row, row.config.open())
+        if not kept.org_id:
+            return _Good(kept, row, row.config.open())
+        if facts is None:
+            raise Invalid((("", "its organisation is gone"),))
+        org, domains = facts
+        row = msgspec.structs.replace(row, config=believed_within(row.config, domains))
+        provider = row.config.open()
+        confine(provider, org, domains)
+        return _Good(kept, row, provider, facts)
 
     def _read(self, document: Mapping[str, Any]) -> Row:
         return read_row(document, allow=self._allow, hosts=self._host_names())
@@ -194,18 +210,24 @@ class Registry:
         """What trying it out without a person finds, enabled or not. Raises NotFound, and Invalid for a faulty row."""
         provider = self._providers.get(provider_id)
         if provider is None or not self._is_login(provider_id):
-            provider = self._opened(await self._kept(provider_id)).provider
+            kept = await self._kept(provider_id)
+            provider = self._opened(
+                kept, (await facts_of(self._organisations, (kept,))).get(kept.org_id)
+            ).provider
         urls = self._redirect_urls(provider_id, redirect_url_of(provider))
         return await tried(provider, self._places(provider_id), urls, self._driver, self._now())
 
     # -- to change ----------------------------------------------------------------------------
 
-    async def create(self, document: Mapping[str, Any]) -> Listed:
-        """Add a provider; in force on return. Raises Invalid, Conflict (`taken`, `duplicate`)."""
+    async def create(self, document: Mapping[str, Any], org_id: str = "") -> Listed:
+        """Add a provider, that organisation's or the operator's own; in force on return.
+
+        Raises Invalid, Conflict (`taken`, `duplicate`).
+        """
         row = self._read(document)
         await self._check_free(row)
         now = self._now()
-        kept = self._to_keep(row, created_at=now, updated_at=now)
+        kept = self._to_keep(row, created_at=now, updated_at=now, org_id=org_id)
         if not await self._rows.insert(kept):
             raise _taken(row.id)
         await self.reload()
@@ -274,7 +296,7 @@ class Registry:
                 break
             row = self._read(self._changed(kept, change, written))
             await self._check_free(row, but=provider_id)
-            new = self._to_keep(row, created_at=kept.created_at, updated_at=self._now())
+            new = self._to_keep(row, created_at=kept.created_at, updated_at=self._now(), org_id=kept.org_id)
             if await self._rows.update(new, kept.version):
                 await self.reload()
                 if self._is_another(kept, row):
@@ -353,7 +375,7 @@ class Registry:
                 raise _duplicate(name)
         for kept in rows:
             try:
-                other = self._opened(kept).row
+                other = self._opened(kept, self._facts.get(kept.org_id)).row
             except Invalid:
                 continue
             if place_of(other.kind, other.config) == place:
@@ -365,7 +387,7 @@ class Registry:
         if shares_badly(row.config, (*self._configs.values(), *(other.config for other in others))):
             raise Invalid(((f"{section_of(row.kind)}.redirect_url", SHARED),))
 
-    def _to_keep(self, row: Row, *, created_at: float, updated_at: float) -> ProviderRow:
+    def _to_keep(self, row: Row, *, created_at: float, updated_at: float, org_id: str) -> ProviderRow:
         return ProviderRow(
             id=row.id,
             provider_type=row.kind,
@@ -374,6 +396,7 @@ class Registry:
             sealed=provider_secrets.sealed(row.id, row.secrets, self._keys, nonce=self._random(NONCE_BYTES)),
             created_at=created_at,
             updated_at=updated_at,
+            org_id=org_id,
         )
 
     # -- how they are shown -------------------------------------------------------------------
@@ -390,7 +413,7 @@ class Registry:
         faults = self._faults.get(kept.id, ())
         title = ""
         try:
-            provider = self._opened(kept).provider
+            provider = self._opened(kept, self._facts.get(kept.org_id)).provider
             title = provider.title
             urls = self._redirect_urls(kept.id, redirect_url_of(provider))
         except Invalid as exc:

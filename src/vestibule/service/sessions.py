@@ -13,9 +13,9 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec.structs import replace
 
@@ -34,6 +34,8 @@ from vestibule.store.base import Page
 
 SESSION = "session"
 """Kind of change: the session of this permanent id was changed or ended."""
+Find: TypeAlias = Callable[[str, Sequence[Identity]], Awaitable[Identity | None]]
+"""What the gateway itself says of a user who has come with these identities; raises StoreError."""
 USER = "user"
 """Kind of change: the user of this id was changed; sessions of theirs may be dead."""
 
@@ -53,7 +55,7 @@ class Sessions:
         grace_s: float = USUAL.grace_s,
         capacity: int = 20_000,
         last_word: base.Revocations | None = None,
-        affiliated: Callable[[str], Awaitable[Identity | None]] | None = None,
+        affiliated: Find | None = None,
     ) -> None:
         """`last_word`: who is asked whether a session may live while the store itself is away, where that can be.
 
@@ -383,7 +385,7 @@ class Sessions:
             whole = parent and rules.inherited(session, parent)
         if whole is None or self._affiliated is None or not whole.user_id:
             return whole
-        found = await self._affiliated(whole.user_id)
+        found = await self._affiliated(whole.user_id, whole.identities)
         return whole if found is None else replace(whole, affiliated=found)
 
     def heard_after(self, read_mono: float) -> float:

@@ -162,14 +162,14 @@ Patch = Annotated[dict[str, Any], Body(json_schema_extra=PATCH)]
 async def create(at: At, written: Written, response: Response) -> IdentityProvider:
     """Add a provider; hosts with `sign_in = ["*"]` offer it when this returns."""
     made = await at.office.registry.create(written)
-    await _changed(at, names.PROVIDER_CREATED, None, made, written)
-    return _shown(made, response)
+    await changed_by(at, names.PROVIDER_CREATED, None, made, written)
+    return shown(made, response)
 
 
 @router.get("", operation_id="listIdentityProviders", responses=errors())
 async def list_all(at: At) -> IdentityProviders:
     """All providers, the disabled and the faulty ones too."""
-    return IdentityProviders(items=[_shown(one) for one in await at.office.registry.list()])
+    return IdentityProviders(items=[shown(one) for one in await at.office.registry.list()])
 
 
 @router.get(
@@ -179,7 +179,7 @@ async def list_all(at: At) -> IdentityProviders:
 )
 async def get(at: At, id: ProviderId, response: Response) -> IdentityProvider:  # noqa: A002 - the name in the path
     """A provider."""
-    return _shown(await at.office.registry.get(unquote(id)), response)
+    return shown(await at.office.registry.get(unquote(id)), response)
 
 
 @router.patch(
@@ -196,10 +196,10 @@ async def update(
 ) -> IdentityProvider:
     """Change a provider: a JSON Merge Patch (RFC 7396). Secrets that it doesn't name stay."""
     before = await at.office.registry.get(unquote(id))
-    with _met(if_match):
+    with met(if_match):
         changed = await at.office.registry.patch(before.id, patch, version=version_of(if_match))
-    await _changed(at, names.PROVIDER_UPDATED, before, changed, patch)
-    return _shown(changed, response)
+    await changed_by(at, names.PROVIDER_UPDATED, before, changed, patch)
+    return shown(changed, response)
 
 
 @router.put(
@@ -216,10 +216,10 @@ async def replace(
 ) -> IdentityProvider:
     """Put another document in the provider's place. Secrets that it doesn't name stay."""
     before = await at.office.registry.get(unquote(id))
-    with _met(if_match):
+    with met(if_match):
         changed = await at.office.registry.replace(before.id, written, version=version_of(if_match))
-    await _changed(at, names.PROVIDER_UPDATED, before, changed, written)
-    return _shown(changed, response)
+    await changed_by(at, names.PROVIDER_UPDATED, before, changed, written)
+    return shown(changed, response)
 
 
 @router.delete(
@@ -235,9 +235,9 @@ async def delete(
 ) -> Response:
     """Delete a provider; nobody gets in by it any more."""
     before = await at.office.registry.get(unquote(id))
-    with _met(if_match):
+    with met(if_match):
         await at.office.registry.delete(before.id, version=version_of(if_match))
-    await _changed(at, names.PROVIDER_DELETED, before, None)
+    await changed_by(at, names.PROVIDER_DELETED, before, None)
     return Response(status_code=204)
 
 
@@ -250,8 +250,8 @@ async def enable(at: At, id: ProviderId, response: Response) -> IdentityProvider
     """Offer a provider to people."""
     before = await at.office.registry.get(unquote(id))
     changed = await at.office.registry.enable(before.id)
-    await _changed(at, names.PROVIDER_ENABLED, before, changed)
-    return _shown(changed, response)
+    await changed_by(at, names.PROVIDER_ENABLED, before, changed)
+    return shown(changed, response)
 
 
 @router.post(
@@ -263,8 +263,8 @@ async def disable(at: At, id: ProviderId, response: Response) -> IdentityProvide
     """Offer a provider no more, also a faulty one; nobody gets in by it any more."""
     before = await at.office.registry.get(unquote(id))
     changed = await at.office.registry.disable(before.id)
-    await _changed(at, names.PROVIDER_DISABLED, before, changed)
-    return _shown(changed, response)
+    await changed_by(at, names.PROVIDER_DISABLED, before, changed)
+    return shown(changed, response)
 
 
 @router.post("/{id}/test", operation_id="testIdentityProvider", responses=errors(404))
@@ -277,7 +277,7 @@ async def test(at: At, id: ProviderId) -> Tested:  # noqa: A002 - the name in th
     )
 
 
-async def _changed(
+async def changed_by(
     at: ApiCall,
     action: str,
     before: Listed | None,
@@ -318,7 +318,7 @@ def _has(written: Mapping[str, Any], path: str) -> bool:
 
 
 @contextlib.contextmanager
-def _met(if_match: str) -> Iterator[None]:
+def met(if_match: str) -> Iterator[None]:
     """What was changed meanwhile is a condition not met where one was given. Spec: RFC 9110 section 15.5.13."""
     try:
         yield
@@ -328,7 +328,8 @@ def _met(if_match: str) -> Iterator[None]:
         raise
 
 
-def _shown(found: Listed, response: Response | None = None) -> IdentityProvider:
+def shown(found: Listed, response: Response | None = None) -> IdentityProvider:
+    """The provider as it is answered; its version goes into the response's `ETag`."""
     if response is not None and found.source == "database":
         response.headers["etag"] = etag_of(found.version)
     return IdentityProvider(

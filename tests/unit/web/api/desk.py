@@ -28,10 +28,12 @@ from vestibule.observe.rates import Rates
 from vestibule.observe.traffic import Traffic
 from vestibule.service.admin import AdminTokens, Asker
 from vestibule.service.app_tokens import AppTokens
+from vestibule.service.directory_tokens import DirectoryTokens
 from vestibule.service.events import Events, told_limit
 from vestibule.service.grants import Grants
 from vestibule.service.log_levels import LogLevels
 from vestibule.service.machine_keys import MachineKeys
+from vestibule.service.org_providers import OrgProviders
 from vestibule.service.organisations import Organisations
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
@@ -96,6 +98,7 @@ class ApiDesk:
             log=log,
             base_urls=lambda host: ("https://app.example.com",),
             now=lambda: self.now,
+            organisations=store.organisations,
             random=random,
         )
         self.tokens = AdminTokens(store.admin_tokens, random=random)
@@ -115,6 +118,11 @@ class ApiDesk:
         self.organisations = Organisations(
             store.organisations, changes, sources=(store.organisations,), texts=self._texts, random=random
         )
+        self.org_providers = OrgProviders(
+            store.identity_providers, self.registry, self.sessions.end_by, now=lambda: self.now
+        )
+        self.organisations.tell(self.org_providers)
+        self.people.tell_arrivals(self.organisations.arrived)
         self.app = build(
             Office(
                 people=self.people,
@@ -123,6 +131,8 @@ class ApiDesk:
                 app_tokens=self.app_tokens,
                 machine_keys=MachineKeys(store.machine_keys, changes, random=random),
                 organisations=self.organisations,
+                directory_tokens=DirectoryTokens(store.directory, random=random),
+                org_providers=self.org_providers,
                 machines=Machines.of([Machine(name="backup", kind="key", hosts=(HOST.name.decode(),))]),
                 audit=store.audit,
                 trail=Trail(store.audit, RING),

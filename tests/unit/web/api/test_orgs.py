@@ -10,6 +10,8 @@ import msgspec
 import pytest
 
 from tests.unit.web.asgi import Reply
+from vestibule.core.organisation import issuer_in
+from vestibule.model import Identity
 from vestibule.web.api.office import Actor
 
 GONE = 404
@@ -126,6 +128,63 @@ def test_what_is_an_operators_is_not_there_for_an_administrator(two, method, pat
 def test_an_administrator_makes_nobody_a_member_whom_they_only_guess(two):
     theirs = two.call("GET", "/orgs/beta/members").json["items"][0]["user_id"]
     assert by(two, "acme", "PUT", f"/orgs/acme/members/{theirs}", {"roles": []}).status == GONE
+
+
+OKTA = {
+    "id": "beta.okta",
+    "provider_type": "oidc",
+    "email_domains": ["beta.example", "acme.example"],
+    "openid_config": {
+        "client_id": "c",
+        "client_secret": "secret-of-beta",
+        "issuer_url": "https://b.okta.com",
+    },
+}
+
+
+def test_a_provider_is_one_organisations(two):
+    assert by(two, "acme", "POST", "/orgs/acme/identity-providers", OKTA).status == 422
+    made = by(two, "beta", "POST", "/orgs/beta/identity-providers", OKTA)
+    assert (made.status, "secret-of-beta" in made.text) == (201, False)
+    assert [one["id"] for one in by(two, "beta", "GET", "/orgs/beta/identity-providers").json["items"]] == [
+        "beta.okta"
+    ]
+    assert by(two, "acme", "GET", "/orgs/acme/identity-providers").json["items"] == []
+    for method, value in (("GET", None), ("PATCH", {"enabled": False}), ("DELETE", None)):
+        path = "identity-providers/beta.okta"
+        assert by(two, "acme", method, f"/orgs/acme/{path}", value).status == GONE
+        assert by(two, "acme", method, f"/orgs/beta/{path}", value).status == GONE
+    two.call("POST", "/orgs/beta/domains/beta.example/confirm")
+    config = two.registry.offer.configs["beta.okta"]
+    assert config.email_domains == ("beta.example",)
+    changed = by(two, "beta", "PATCH", "/orgs/beta/identity-providers/beta.okta", {"title": "Work"})
+    assert changed.json["title"] == "Work"
+    two.call("DELETE", "/orgs/beta/domains/beta.example")
+    assert two.registry.offer.configs["beta.okta"].email_domains == ("none.invalid",)
+    assert two.call("DELETE", "/orgs/beta").status == 204
+    assert "beta.okta" not in two.registry.offer.providers
+
+
+def test_who_comes_by_a_provider_is_a_member_of_its_organisation_and_of_no_other(two):
+    org = two.do(two.store.organisations.by_slug("beta"))
+    one = Identity(
+        client="beta.okta",
+        issuer=issuer_in(org.id, "https://b.okta.com"),
+        subject="7",
+        email="p1@example.com",  # which is somebody's
+        orgs=("beta",),
+    )
+    user = two.do(two.people.admit(one, two.now, kind="oidc"))
+    found = two.call("GET", f"/users/{user.id}/affiliations").json["items"]
+    assert found == [{"kind": "org", "name": "beta", "source": "provider"}]
+    others = two.call("GET", "/orgs/acme/members").json["items"][0]["user_id"]
+    assert user.id != others
+    assert two.do(two.people.link(others, one, two.now)) is False
+    github = Identity(client="github", issuer="https://github.com", subject="9")
+    assert two.do(two.people.link(user.id, github, two.now)) is False
+    two.call("PUT", f"/orgs/acme/members/{user.id}", {"roles": ["admin"]})
+    own = two.do(two.organisations.identity_of(user.id, (one,)))
+    assert (own.orgs, own.roles) == (("beta",), ())
 
 
 def test_two_organisations_neither_see_nor_touch_each_other(two):
