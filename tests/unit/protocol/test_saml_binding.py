@@ -7,9 +7,11 @@ from base64 import b64decode, b64encode
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+import xmlsec
 from lxml import etree
+from onelogin.saml2.utils import OneLogin_Saml2_Utils
 
-from tests.helpers.saml_idp import signer
+from tests.helpers.saml_idp import NS, cert_pem, signer
 from vestibule.errors import ProviderInvalid
 from vestibule.protocol import saml_binding, saml_signature, saml_xml
 from vestibule.protocol.saml_binding import check_query, redirected
@@ -129,6 +131,31 @@ def test_a_form_carries_the_message_signed_where_it_belongs():
     root = saml_xml.parse(saml_binding.posted(value), max_bytes=100_000)
     assert [etree.QName(child).localname for child in root] == ["Issuer", "Signature"]
     assert saml_signature.signed_bytes(root, (one.certificate,)) == saml_xml.canonical(etree.fromstring(XML))
+
+
+@pytest.mark.parametrize("kind", ["rsa", "p256", "p384", "p521"])
+def test_libxmlsec_believes_a_signed_form(kind):
+    one = signer("sp", kind)
+    form = saml_binding.post_form("https://idp.example/sso", XML, kind="SAMLRequest", signer=one)
+    root = etree.fromstring(b64decode(form.fields[0][1]))
+    xmlsec.tree.add_ids(root, ["ID"])
+    context = xmlsec.SignatureContext()
+    context.key = xmlsec.Key.from_memory(cert_pem(one), xmlsec.constants.KeyDataFormatCertPem)
+    context.verify(root.find("ds:Signature", NS))
+
+
+def test_python3_saml_believes_a_signed_redirect():
+    one = signer("sp")
+    url = saml_binding.redirect_url(
+        "https://idp.example/sso", XML, kind="SAMLRequest", relay_state="a b", signer=one
+    )
+    signed, _, _ = query_of(url).partition("&Signature=")
+    assert OneLogin_Saml2_Utils.validate_binary_sign(
+        signed,
+        b64decode(parse_qs(query_of(url))["Signature"][0]),
+        cert_pem(one).decode(),
+        parse_qs(query_of(url))["SigAlg"][0],
+    )
 
 
 def test_a_form_without_a_signer_carries_it_as_it_is():
