@@ -83,13 +83,10 @@ class BackOffice:
         self._basis = basis
         self.on_offer: Callable[[Offer], None] = lambda _offer: None
         """Told of other providers before the data plane is."""
-        self.fetcher = Fetcher(
-            transport=AiohttpTransport(tls=basis.tls),
-            allow=basis.fetch_allow,
-            deadline_s=basis.fetch_timeout_s,
-        )
+        self.fetcher = self._fetcher(basis.tls)
         self.key_sets = KeySets(self.fetcher.get)
         self.driver = Driver(self.fetcher, self.key_sets, basis.meter)
+        self._by_authorities: dict[str, tuple[Fetcher, Driver]] = {}
         self.records = records.open_records(basis.database, basis.log, ring=basis.ring)
         self.events = Events(basis.log, basis.webhooks, key_id=basis.ring.active_id, meter=basis.meter)
         self.events.keep_in(self.records.audit)
@@ -186,10 +183,31 @@ class BackOffice:
             await self.records.acme_proofs.sweep(now, limit),
         )
 
+    def driver_by(self, authorities: str) -> Driver:
+        """What fetches where these authorities (PEM) alone are trusted; empty: the one for all that the system trusts.
+
+        Threat: keys that were fetched from one whom others vouch for: nothing is shared between two.
+        """
+        if not authorities:
+            return self.driver
+        if authorities not in self._by_authorities:
+            fetcher = self._fetcher(ssl.create_default_context(cadata=authorities))
+            driver = Driver(fetcher, KeySets(fetcher.get), self._basis.meter)
+            self._by_authorities[authorities] = fetcher, driver
+        return self._by_authorities[authorities][1]
+
+    def _fetcher(self, tls: ssl.SSLContext) -> Fetcher:
+        basis = self._basis
+        return Fetcher(
+            transport=AiohttpTransport(tls=tls), allow=basis.fetch_allow, deadline_s=basis.fetch_timeout_s
+        )
+
     async def close(self) -> None:
         """Close in reverse."""
         await self.certifying.close()
         await self.events.close()
         await self.webhooks.close()
         await self.records.close()
+        for fetcher, _ in self._by_authorities.values():
+            await fetcher.close()
         await self.fetcher.close()

@@ -179,7 +179,7 @@ class ControlPlane:
 
     def _machine_tokens(self) -> MachineTokens:
         parts, back = self._parts, self._back
-        workloads = Workloads(back.driver, parts.marks)
+        workloads = Workloads(back.driver_by, parts.marks)
         sts = Sts(back.fetcher, parts.marks)
         provers: dict[str, Prover] = {JWT: workloads, ID_TOKEN: workloads, AWS_REQUEST: sts}
         return MachineTokens(
