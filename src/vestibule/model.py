@@ -287,6 +287,8 @@ class Asker(msgspec.Struct, frozen=True, gc=False):
     """Names of the certificate that the client has shown (`core.tls.ClientCertificate.known_as`); empty: none."""
     machine: str = ""
     """Name of the machine that it is; empty: it is none."""
+    is_app: bool = False
+    """An app that acts for the person, by an access token that the gateway gave it: its scopes bound it."""
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):

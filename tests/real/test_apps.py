@@ -57,6 +57,11 @@ ROUTES = """
       allow = ["token:write"]
     }
   }
+  route "/posts/" {
+    access {
+      allow = ["anyone", "token:write"]
+    }
+  }
   route "/open/" {"""
 LINK, OWN, LOOPBACK = (
     "https://app.example.com/app/callback",
@@ -189,6 +194,18 @@ async def test_a_token_is_good_for_what_it_was_asked_for(house, app, phone):
     assert await app.status("/writes/x") == 403
     status, told = await app.refresh(scope="read write")
     assert (status, told["error"]) == (400, "invalid_scope")
+
+
+async def test_where_rules_ask_for_a_scope_an_app_needs_it_and_a_person_does_not(house, app, phone):
+    await signed_in(app, phone, scope="read")
+    assert await app.status("/") == 200
+    assert await app.status("/posts/1") == 403, "whom the person is doesn't help"
+    status, told = await app.refresh(scope="read")
+    assert (status, told["scope"]) == (200, "read")
+    assert await app.status("/posts/1") == 403
+    assert (await phone.get("/posts/1")).status == 200
+    await signed_in(app, phone, scope="read write")
+    assert await app.status("/posts/1") == 200
 
 
 async def test_any_app_could_have_the_scheme_so_the_person_is_asked(house, app, phone):

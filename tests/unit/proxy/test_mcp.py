@@ -52,11 +52,11 @@ def test_other_hosts_tell_of_none() -> None:
         ((rule("token", "tools"),), (), "tools"),
         ((rule("token", "tools"), rule("token", "read")), (), "read tools"),
         ((rule("email", "a@b.example"),), (rule("token", "read"),), "read"),
-        ((*ANYONE, rule("token", "tools")), (), ""),
+        ((*ANYONE, rule("token", "tools")), (), "tools"),
         ((rule("token", "nobodys"),), (), ""),
         (PUBLIC, (), ""),
     ],
-    ids=["one", "more", "all", "not needed", "nobody may have it", "none"],
+    ids=["one", "more", "all", "of apps alone", "nobody may have it", "none"],
 )
 def test_scopes_are_those_that_rules_ask_for_and_an_app_may_have(allow, every, scope) -> None:
     policy = policy_of(allow=allow, all=every, sign_in=frozenset({"google"}))
