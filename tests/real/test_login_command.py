@@ -9,20 +9,16 @@ import os
 import pty
 import re
 import stat
-import subprocess
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 import segno
 from yarl import URL
 
-from tests.real.gateway import Gateway
 from tests.real.house import NAVIGATION
 from tests.real.openid import client
+from tests.real.terminal import Terminal, by_code, key_in, press, sign_in
 from tests.real.visitor import new_visitor
 
 pytestmark = pytest.mark.real
@@ -58,50 +54,12 @@ host "127.0.0.1" {
 """
 
 
-class Terminal:
-    """Somebody's shell, with a home of its own."""
-
-    def __init__(self, gateway: Gateway, home: Path) -> None:
-        self.origin = f"http://127.0.0.1:{gateway.port}"
-        self.home = home
-        self.wallet = home / ".config" / "vestibule" / "sign-ins.json"
-
-    @property
-    def env(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "LANG"}}
-        return {**kept, "HOME": str(self.home), "SSH_CONNECTION": "elsewhere"}
-
-    async def begin(self, *argv: str, stderr: int = subprocess.PIPE) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "vestibule",
-            *argv,
-            env=self.env,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=stderr,
-        )
-
-    async def run(self, *argv: str, given: str = "") -> tuple[int, str, str]:
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "vestibule", *argv],
-            env=self.env,
-            input=given,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        return done.returncode, done.stdout, done.stderr
-
-
 @pytest.fixture
 def terminal(gateway, openid, ports, tmp_path) -> Terminal:
     port = ports.take()
     provider = openid(client("app", f"http://127.0.0.1:{port}/@op/callback"))
-    return Terminal(gateway(CONFIGURATION.replace("ISSUER", provider.issuer), port=port), tmp_path / "home")
+    gateway(CONFIGURATION.replace("ISSUER", provider.issuer), port=port)
+    return Terminal(f"http://127.0.0.1:{port}", tmp_path / "home")
 
 
 @pytest.fixture
@@ -110,45 +68,8 @@ async def browser() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def press(
-    browser: aiohttp.ClientSession, terminal: Terminal, path: str, **form: str
-) -> tuple[Any, str]:
-    """A form of the gateway's page, sent."""
-    headers = {**NAVIGATION, "Sec-Fetch-Site": "same-origin", "Origin": terminal.origin}
-    async with browser.post(f"{terminal.origin}{path}", data=form, headers=headers) as answer:
-        assert answer.status == 200, await answer.text()
-        return answer.headers, await answer.text()
-
-
-async def sign_in(browser: aiohttp.ClientSession, terminal: Terminal) -> None:
-    url = f"{terminal.origin}/@/signin?login_hint=alice&rd=/"
-    async with browser.get(url, headers=NAVIGATION) as answer:
-        assert answer.status == 200
-
-
-def key_in(text: str) -> str:
-    [key] = set(re.findall(r'name="key" value="([^"]+)"', text))
-    return str(key)
-
-
-async def by_code(terminal: Terminal, browser: aiohttp.ClientSession) -> None:
-    """Signed in by a code that somebody types."""
-    await sign_in(browser, terminal)
-    login = await terminal.begin("login", terminal.origin)
-    assert login.stderr is not None
-    said = (await asyncio.wait_for(login.stderr.readline(), 60)).decode()
-    code = re.search(r"type ([A-Z]{4}-[A-Z]{4})", said)
-    assert code, said
-    _, text = await press(browser, terminal, "/@/device", user_code=code[1])
-    assert "A terminal" in text
-    await press(browser, terminal, "/@/device", key=key_in(text), answer="allow")
-    out, err = await asyncio.wait_for(login.communicate(), 60)
-    assert login.returncode == 0, err
-    assert out.decode() == f"Signed in at {terminal.origin}.\n"
-
-
 async def test_a_command_line_signs_in_by_a_code_and_out_again(terminal, browser):
-    await by_code(terminal, browser)
+    assert await by_code(terminal, browser) == f"Signed in at {terminal.origin}.\n"
     assert stat.S_IMODE(terminal.wallet.stat().st_mode) == 0o600
     assert await terminal.run("whoami") == (0, f"alice@example.com at {terminal.origin}\n", "")
     status, out, _ = await terminal.run("curl", "-sS", f"{terminal.origin}/hello")

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from vestibule.core.app import RESOURCE_PATH, SERVER_PATH
+from vestibule.core.app import OWN_RESOURCE_PATH, RESOURCE_PATH, SERVER_PATH
 from vestibule.errors import BadRequest, ClientError, VestibuleError
 from vestibule.observe.log import Log
 from vestibule.service.authorizing import Authorizing
@@ -104,6 +104,7 @@ PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
         app_registration.REGISTER_PATH: {"POST": app_registration.register},
         SERVER_PATH: {"GET": metadata.server},
         f"{SERVER_PATH}/{{below:path}}": {"GET": metadata.server},
+        OWN_RESOURCE_PATH: {"GET": metadata.resource},
         RESOURCE_PATH: {"GET": metadata.resource},
         f"{RESOURCE_PATH}/{{below:path}}": {"GET": metadata.resource},
         "/@/static/{name}": {"GET": static},
