@@ -28,6 +28,7 @@ from vestibule.observe.rates import Rates
 from vestibule.observe.traffic import Traffic
 from vestibule.proxy.asgi import Application
 from vestibule.service.admin import AdminTokens
+from vestibule.service.assertion import Assertions
 from vestibule.service.authorizing import Authorizing
 from vestibule.service.basic import Passwords
 from vestibule.service.certificate_keeper import CertificateKeeper
@@ -82,6 +83,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     store: base.Store
     keeper: CertificateKeeper
     """Of what browsers are shown."""
+    assertions: Assertions
     apply: Callable[[Compiled], Awaitable[None]]
     upgrade: Upgrade
     """Puts another configuration in force."""
@@ -118,6 +120,7 @@ class ControlPlane:
             Locker(parts.parking, basis.ring),
             basis.ring,
             lambda: back_office.registry.offer.table,
+            assertions=parts.assertions,
         )
         self._native = Native(
             self._authorizing,

@@ -338,6 +338,7 @@ class Generation:
                 compiled=self.compiled,
                 store=store,
                 keeper=shared.keeper,
+                assertions=self.assertions,
                 apply=shared.apply,
                 upgrade=shared.upgrade,
             )

@@ -39,6 +39,13 @@ app "cli" {
   scopes = ["read"]
 }
 
+app "newsfeed" {
+  hosts  = ["app.example.com"]
+  grants = ["exchange"]
+  secret = "a-secret-of-at-least-32-characters-0"
+  scopes = ["read"]
+}
+
 app "partner" {
   hosts     = ["app.example.com"]
   redirects = ["https://partner.example/back"]
@@ -60,6 +67,12 @@ ROUTES = """
   route "/posts/" {
     access {
       allow = ["anyone", "token:write"]
+    }
+  }
+  route "/signed/" {
+    assertion = true
+    access {
+      allow = ["anyone"]
     }
   }
   route "/open/" {"""
@@ -206,6 +219,33 @@ async def test_where_rules_ask_for_a_scope_an_app_needs_it_and_a_person_does_not
     assert (await phone.get("/posts/1")).status == 200
     await signed_in(app, phone, scope="read write")
     assert await app.status("/posts/1") == 200
+
+
+async def test_a_backend_exchanges_what_it_was_sent_for_a_token_that_can_do_less(house, app, phone):
+    await through(phone, app.request())
+    assert (await phone.get("/signed/")).status == 200
+    assertion = house.app.seen[-1].one("proxy-assertion")
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "subject_token": assertion,
+        "client_id": "newsfeed",
+    }
+    assert (await app.post("/@/token", **form))[0] == 401
+    status, told = await app.post("/@/token", **form, client_secret=SECRET)
+    assert (status, told["scope"]) == (200, "read"), told
+    assert told["expires_in"] <= 300
+    assert "refresh_token" not in told
+    token = told["access_token"]
+    assert [await app.status(path, token) for path in ("/reads/x", "/writes/x", "/posts/1")] == [
+        200,
+        403,
+        403,
+    ]
+    assert house.app.seen[-1].all("user-email") == ["alice@example.com"]
+    status, told = await app.post("/@/token", **form, client_secret=SECRET, scope="write")
+    assert (status, told["error"]) == (400, "invalid_scope")
+    assert assertion not in house.gateway.process.whole_log
 
 
 async def test_any_app_could_have_the_scheme_so_the_person_is_asked(house, app, phone):

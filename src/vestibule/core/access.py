@@ -48,11 +48,13 @@ class Access(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """Whose session it is, where that is another app's: the one whose token was exchanged for this (RFC 8693)."""
     key: str = ""
     """ID of the key that the machine showed, with which it ends; empty: it showed none."""
+    of_browser: bool = False
+    """The session is a person's browser's, whose assertion was exchanged for this."""
 
     @property
     def owner(self) -> str:
-        """The app whose session it is."""
-        return self.session_app or self.app
+        """The app whose session it is; empty for a browser's."""
+        return "" if self.of_browser else self.session_app or self.app
 
     def __repr__(self) -> str:
         return f"Access(host={self.host!r}, app={self.app!r}, machine={self.machine!r})"
