@@ -49,19 +49,34 @@ def _usual(command: _Command) -> _Command:
 @click.option(
     "--region", default="", help="Whose STS is to be asked. [default: the one that this machine is in]"
 )
+@click.option(
+    "--profile",
+    default="",
+    help="Sign as this profile of ~/.aws, whatever the environment has. [default: AWS_PROFILE]",
+)
 @click.option("--server-id", default="", help="What the gateway is called. [default: its host]")
 @click.option("--tags", is_flag=True, help="Have the gateway ask for the tags of this EC2 instance, too.")
 def aws(
-    url: str, *, name: str, host: str, scope: str, as_header: bool, region: str, server_id: str, tags: bool
+    url: str,
+    *,
+    name: str,
+    host: str,
+    scope: str,
+    as_header: bool,
+    region: str,
+    profile: str,
+    server_id: str,
+    tags: bool,
 ) -> None:
     """Be known at the gateway at URL by this machine's role in AWS.
 
     A request is signed here and sent by the gateway: it proves who signed, and is of no use for anything else. The
-    credentials are those of the environment, of the container, or of the instance, and stay here.
+    credentials are looked for where AWS's own programs look (environment, profiles, a pod's role, container, instance),
+    and stay here.
     """
     with told():
         client = TokenClient(metadata_of(url), name)
-        runner = Runner(os.environ)
+        runner = Runner(os.environ, profile=profile)
         signer = Signer(
             server_id or urlsplit(client.metadata.issuer).hostname or "",
             credentials=runner.credentials(),
