@@ -37,6 +37,7 @@ from vestibule.protocol import grpc
 from vestibule.protocol.authorization import step_up_challenge
 from vestibule.protocol.caching import NOT_KEPT
 from vestibule.protocol.h1 import RequestHead
+from vestibule.protocol.mcp import refusal
 from vestibule.proxy import mcp
 from vestibule.proxy.exchange import Listener, Responder
 from vestibule.proxy.judge import Judged
@@ -47,6 +48,7 @@ Answer = tuple[bytes, list[bytes], bytes]
 
 #: what is taken where no route says otherwise; TRACE and CONNECT nowhere
 _METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
+_JSON = b"Content-Type: application/json"
 _REDIRECT_LINES = (
     *NOT_KEPT,
     b"Referrer-Policy: no-referrer",
@@ -92,6 +94,7 @@ class Refusable(Protocol):
     decision: str
     request_id: str
     status: int
+    rpc: bytes
     responder: Responder | None
 
     def answer(self, status_line: bytes, lines: Sequence[bytes], body: bytes = b"") -> None:
@@ -308,8 +311,11 @@ class Refusals:
             session=session,
             sign_in=sign_in,
             decided_by=decided_by,
-            as_json=self._as_json or _is_caller(exchange.head),
+            as_json=self._as_json or _is_caller(exchange.head) or bool(exchange.rpc),
         )
+        if exchange.rpc:
+            body = refusal(code, status, body, exchange.rpc)
+            lines = [*(line for line in lines if not line.lower().startswith(b"content-type:")), _JSON]
         if code == TOO_OLD or (status == 401 and exchange.host is not None and exchange.host.mcp):
             # The one challenge says all; some clients and edges look at the first alone.
             lines = [line for line in lines if not line.lower().startswith(b"www-authenticate:")]
