@@ -104,6 +104,20 @@ class MachineKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str | None = None
 
 
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """A token or key, without itself, and whose it is."""
+
+    kind: Literal["admin", "app", "machine"]
+    id: str
+    holder: str
+    user_id: str | None
+    """None: it is no person's."""
+    name: str
+    created_at: datetime
+    expires_at: datetime | None
+    seen_at: datetime | None
+
+
 class HeldToken(AppToken, frozen=True, kw_only=True):
     """An app token, and whose it is."""
 
@@ -338,6 +352,10 @@ class AdminClient(Watching):
     def revoke_machine_key(self, key_id: str) -> None:
         """End a key of a machine."""
         self._call("DELETE", f"/machine-keys/{segment(key_id)}")
+
+    def held(self) -> Iterator[Held]:
+        """All tokens and keys, whoever's, the oldest first, fetched page by page."""
+        return self._list("/held", {}, Held)
 
     # -- explanations -------------------------------------------------------------------------
 

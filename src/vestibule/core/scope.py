@@ -75,6 +75,7 @@ NEEDED: Final[Mapping[str, str]] = MappingProxyType(
         "createMachineKey": "machines:write",
         "listMachineKeys": "machines:write",
         "revokeMachineKey": "machines:write",
+        "listHeld": "tokens:write",
         "explain": "users:read",
         "listAppTokens": "users:read",
         "listAudit": "audit:read",

@@ -48,6 +48,7 @@ OPERATIONS = {
     "createMachineKey": "POST /api/v1/machine-keys",
     "listMachineKeys": "GET /api/v1/machine-keys",
     "revokeMachineKey": "DELETE /api/v1/machine-keys/{id}",
+    "listHeld": "GET /api/v1/held",
     "explain": "GET /api/v1/explain",
     "getOverview": "GET /api/v1/overview",
     "listHosts": "GET /api/v1/hosts",
