@@ -20,6 +20,7 @@ from vestibule.core.authorize import Give
 from vestibule.core.domain import Domain
 from vestibule.core.refresh import Refresh, seal
 from vestibule.core.route import RouteTable, site_of
+from vestibule.core.session import hash_of
 from vestibule.errors import ClientError, ProviderUnavailable, TooManyTries
 from vestibule.model import Caller, Device, Secret, Session
 from vestibule.observe.log import Log
@@ -98,6 +99,7 @@ class Node(Desk):
             hosts=lambda here: (here.name.decode(),),
             host=lambda name: replace(self.hosts[0], registers=True, registered_scopes=("tools",)),
         )
+        self.parking = store.parking
         self.devices = DeviceFlow(self.authorizing, store.parking, locker, RING, SharedTries(store.tries))
 
     async def browser(self) -> Session:
@@ -385,6 +387,24 @@ async def test_a_program_that_asks_too_often_is_slowed_down_more_and_more(node):
     assert await refused(polled(node, told, after_s=6)) == "slow_down"
     assert await refused(polled(node, told, after_s=22)) == "authorization_pending"
     assert await refused(polled(node, told, after_s=601)) == "expired_token"
+
+
+async def test_it_is_slowed_down_on_whichever_node_it_asks(node, other):
+    told = await begun(node)
+    assert await refused(polled(node, told)) == "authorization_pending"
+    assert await refused(polled(other, told, after_s=1)) == "slow_down"
+    assert await refused(polled(node, told, after_s=6)) == "slow_down", (
+        "it has to wait ten seconds from there on"
+    )
+    assert await refused(polled(other, told, after_s=30)) == "authorization_pending"
+    assert await refused(polled(node, told, after_s=40)) == "slow_down"
+
+
+async def test_of_codes_that_are_none_nothing_is_kept(node):
+    unknown = replace(await begun(node), device_code="A" * 43)
+    for after_s in (0, 100):
+        assert await refused(polled(node, unknown, after_s=after_s)) == "expired_token"
+    assert await node.parking.parked("device pace", hash_of("A" * 43), NOW) is None
 
 
 @pytest.mark.parametrize(

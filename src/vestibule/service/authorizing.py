@@ -10,6 +10,7 @@ import msgspec
 from vestibule.core.app import App, Apps
 from vestibule.core.assertion import Said
 from vestibule.core.authorize import Confirm, Give, Step, audience, next_step
+from vestibule.core.limit import Limit
 from vestibule.core.route import Host, RouteTable
 from vestibule.core.seal import KeyRing
 from vestibule.core.session import ID_BYTES
@@ -25,6 +26,10 @@ from vestibule.service.locker import Locker
 from vestibule.service.sessions import Sessions
 from vestibule.service.visit import Visit
 
+REFUSED_MAX: Final = 300
+"""Requests of programs that come to nothing which one network may send in a window, in each process."""
+WINDOW_S: Final = 60.0
+_NETWORKS_MAX: Final = 10_000
 CODE_S: Final = 60.0
 FORM_S: Final = 600.0
 _CODE: Final = "code"
@@ -71,6 +76,8 @@ class Authorizing:
         self._locker = locker
         self._ring = ring
         self._table = table
+        self.tries = Limit(REFUSED_MAX, WINDOW_S, keys=_NETWORKS_MAX)
+        """What programs asked for in vain, by the network it came from."""
 
     def hosts(self, host: Host) -> tuple[str, ...]:
         """Those for which tokens are given on this one: itself, or those that sign people in here."""

@@ -185,12 +185,17 @@ class Native:
         network = network_of(visit.address)
         if self._wrong.wait_s(network, visit.now):
             raise OAuthError("slow_down", "too many tokens that are not good came from there", status=429)
+        self._wrong.add(network, visit.now)  # at once: many at a time are many
+        is_wrong = False
         token = NativeToken(id_token=wanted.id_token, nonce=wanted.nonce, user=wanted.user, now=visit.now)
         try:
             found = await self._driver.run(login.native(token), trusted=login.is_trusted, about=login.name)
         except ProviderInvalid:
-            self._wrong.add(network, visit.now)
+            is_wrong = True
             raise
+        finally:
+            if not is_wrong:
+                self._wrong.take_back(network)
         if not await self._marks.consume(_MARK, found.mark, visit.now, found.until):
             raise OAuthError("invalid_request", "this ID token was shown before")
         return found.identity, found.name

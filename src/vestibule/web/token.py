@@ -5,6 +5,7 @@ Answers are JSON and never kept by caches; errors are those of RFC 6749 section 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -12,6 +13,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from vestibule.core.app import DEVICE_CODE, GRANT_TYPES, TOKEN_EXCHANGE, App
+from vestibule.core.lockout import network_of
 from vestibule.errors import ClientError, StoreError
 from vestibule.model import Device
 from vestibule.protocol.authorization_server import (
@@ -29,8 +31,11 @@ from vestibule.web.asking import Ask
 from vestibule.web.exchange import by_exchange
 from vestibule.web.form import form_of
 from vestibule.web.machine import CREDENTIALS, by_app, by_machine
+from vestibule.web.page import Page
 
 Grant = Callable[[Desk, Ask, App, Mapping[str, str]], Awaitable[Issued]]
+_NOT_VAIN: Final = frozenset({"authorization_pending", "registration_required"})
+"""Refusals that are the usual way of things."""
 NO_STORE: Final = (("cache-control", "no-store"), ("pragma", "no-cache"))
 """On every answer that has a token in it. Spec: RFC 6749 section 5.1."""
 
@@ -163,31 +168,49 @@ async def answered(
     """What the work comes to, for the app that this is; every refusal as RFC 6749 section 5.2 has it.
 
     `read`: the parameters, those by which the app says who it is among them. `instead`: what it comes to for who is
-    no app; None for an app.
+    no app; None for an app. Who asks too much in vain is not looked at for a while: 429 `slow_down`, `Retry-After`.
     """
-    by_header = bool(ask.authorization)
+    tries, network, now = desk.authorizing.tries, network_of(ask.visit.address), ask.visit.now
+    if wait_s := tries.wait_s(network, now):
+        slow_down = OAuthError("slow_down", "too much from there came to nothing: wait", status=429)
+        page = _refused(desk, ask, slow_down)
+        return answer(page.with_headers(("retry-after", str(math.ceil(wait_s)))))
+    tries.add(network, now)  # at once: many at a time are many
+    is_vain = False
     try:
         form = read(ask)
         shown, issuing = client_shown(ask.authorization, form), desk.authorizing.issuing
         told = await instead(desk, ask, shown, form)
         if told is None:
-            apps = await desk.registered.among(issuing.apps, shown.id, ask.visit.host, ask.visit.now)
+            apps = await desk.registered.among(issuing.apps, shown.id, ask.visit.host, now)
             told = await work(desk, ask, issuing.authenticated(shown, apps), form)
-        body, status = told, 200
+        page = _page(desk, 200, told)
     except OAuthError as error:
-        body, status = error_body(error), error.status
-        desk.log.info(
-            "token_refused",
-            id=ask.visit.request_id,
-            code=error.code,
-            detail=error.description,
-            path=ask.path,
-            address=ask.visit.address,
-        )
+        is_vain = error.status < 500 and error.code not in _NOT_VAIN
+        page = _refused(desk, ask, error)
     except StoreError as error:
         write_refusal(desk, ask, error)
-        body, status = {"error": "temporarily_unavailable"}, 503
-    page = desk.pages.json(status, body).with_headers(*NO_STORE)
-    if status == 401 and by_header:
-        page = page.with_headers(("www-authenticate", 'Basic realm="apps"'))
+        page = _page(desk, 503, {"error": "temporarily_unavailable"})
+    finally:
+        if not is_vain:
+            tries.take_back(network)
     return answer(page)
+
+
+def _page(desk: Desk, status: int, body: Mapping[str, Any]) -> Page:
+    return desk.pages.json(status, body).with_headers(*NO_STORE)
+
+
+def _refused(desk: Desk, ask: Ask, error: OAuthError) -> Page:
+    desk.log.info(
+        "token_refused",
+        id=ask.visit.request_id,
+        code=error.code,
+        detail=error.description,
+        path=ask.path,
+        address=ask.visit.address,
+    )
+    page = _page(desk, error.status, error_body(error))
+    if error.status == 401 and ask.authorization:
+        page = page.with_headers(("www-authenticate", 'Basic realm="apps"'))
+    return page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -230,6 +231,26 @@ async def test_who_tries_tokens_waits(phone: Phone) -> None:
     assert (reply.status, reply.json["error"]) == (429, "slow_down")
     phone.lobby.world.clock.move(WINDOW_S)
     assert (await phone.ask()).status == 200
+
+
+async def test_many_tokens_at_once_are_many_tries(phone: Phone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threat: a thousand at the same moment, each of which costs a signature before the first is counted."""
+    begun, gate = 0, asyncio.Event()
+
+    async def slow(*_asked: Any, **_more: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        await gate.wait()
+        raise ProviderInvalid("no", code="id_token_signature")
+
+    monkeypatch.setattr(phone.lobby.programs.native._driver, "run", slow)
+    asking = asyncio.gather(*(phone.ask(subject_token=f"bad:{number}") for number in range(WRONG_MAX + 40)))
+    while begun < WRONG_MAX:
+        await asyncio.sleep(0)
+    gate.set()
+    replies = await asking
+    assert begun == WRONG_MAX
+    assert sorted(reply.status for reply in replies) == [400] * WRONG_MAX + [429] * 40
 
 
 # -- newcomers --------------------------------------------------------------------------------
