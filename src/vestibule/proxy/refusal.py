@@ -49,6 +49,10 @@ Answer = tuple[bytes, list[bytes], bytes]
 #: what is taken where no route says otherwise; TRACE and CONNECT nowhere
 _METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 _JSON = b"Content-Type: application/json"
+_READABLE = (
+    b"Access-Control-Allow-Origin: *",
+    b"Access-Control-Expose-Headers: WWW-Authenticate, Retry-After",
+)
 _REDIRECT_LINES = (
     *NOT_KEPT,
     b"Referrer-Policy: no-referrer",
@@ -321,6 +325,9 @@ class Refusals:
             lines = [line for line in lines if not line.lower().startswith(b"www-authenticate:")]
         if code != TOO_OLD and status == 401 and exchange.host is not None:
             lines = [*lines, *_challenges(exchange.host, exchange, code, reason)]
+        if exchange.host is not None and exchange.host.mcp and exchange.head.value(b"origin"):
+            # A client of MCP in a browser reads where tokens come from; what comes by a cookie it doesn't get by `*`.
+            lines = [*lines, *_READABLE]
         exchange.answer(status_line, [*lines, *(more or ())], body)
 
     def _is_call(self, exchange: Refusable) -> bool:
