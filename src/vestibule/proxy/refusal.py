@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote_from_bytes
 
-from vestibule.core.credential import TOO_OLD, challenges
+from vestibule.core.credential import TOO_OLD, challenges, sends_passwords
 from vestibule.core.explain import CONDITIONS_LOGGED_MAX, explain
 from vestibule.core.policy import asker_of
 from vestibule.core.route import SIGN_IN_PATH, Host, Site
@@ -354,6 +354,7 @@ def _challenges(host: Host, exchange: Refusable, code: str, why: str) -> list[by
         app_tokens=host.app_tokens,
         session_bearer=host.session_bearer,
         takes_access=host.takes_access,
+        knows_basic_alone=sends_passwords(head.value(b"user-agent")),
         is_browser=bool(head.value(b"sec-fetch-mode")),
         code=code,
         why=why,
