@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import ssl
 import sys
@@ -15,7 +16,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 
+from tests.house.source import ROOT
 from tests.process import needed
 from tests.real.forge_http import Forge
 from tests.real.openid import client
@@ -151,24 +154,16 @@ async def test_curls_token_is_no_argument_and_in_no_environment(desk: Desk):
 
 
 def kubeconfig(desk: Desk, version: str) -> dict[str, Any]:
-    """As docs/apps.md has it, of this gateway."""
-    plugin = {
-        "apiVersion": f"client.authentication.k8s.io/{version}",
-        "command": sys.executable,
-        "args": ["-m", "vestibule", "token", "--format", "kubectl"],
-        "interactiveMode": "Never",
-        "provideClusterInfo": True,
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "here",
-        "clusters": [
-            {"name": "here", "cluster": {"server": desk.origin, "certificate-authority": str(desk.root)}}
-        ],
-        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "alice"}}],
-        "users": [{"name": "alice", "user": {"exec": plugin}}],
-    }
+    """The one of docs/command-line.md, for this gateway."""
+    page = (ROOT / "docs" / "command-line.md").read_text("utf-8")
+    [written] = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    config: dict[str, Any] = yaml.safe_load(written)
+    config["clusters"][0]["cluster"] = {"server": desk.origin, "certificate-authority": str(desk.root)}
+    plugin = config["users"][0]["user"]["exec"]
+    plugin["apiVersion"] = f"{plugin['apiVersion'].partition('/')[0]}/{version}"
+    plugin["args"] = ["-m", plugin["command"], *plugin["args"]]
+    plugin["command"] = sys.executable
+    return config
 
 
 async def by_kubectl(desk: Desk, config: dict[str, Any]) -> dict[str, str]:
