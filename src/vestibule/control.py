@@ -129,6 +129,7 @@ class ControlPlane:
             Locker(parts.parking, basis.ring),
             back_office.driver,
             basis.providers,
+            ended_since=self._signin.logouts.ended_since,
         )
         own = self._own()
         ordering = back_office.certifying.acmes
@@ -175,6 +176,7 @@ class ControlPlane:
                 parts.tries,
                 hosts=self._authorizing.hosts,
                 host=self._authorizing.host,
+                events=back.events,
             ),
             parts.pages,
             log=basis.log,

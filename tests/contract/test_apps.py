@@ -98,6 +98,7 @@ class Node(Desk):
             SharedTries(store.tries),
             hosts=lambda here: (here.name.decode(),),
             host=lambda name: replace(self.hosts[0], registers=True, registered_scopes=("tools",)),
+            events=self.told,  # type: ignore[arg-type]
         )
         self.parking = store.parking
         self.devices = DeviceFlow(self.authorizing, store.parking, locker, RING, SharedTries(store.tries))

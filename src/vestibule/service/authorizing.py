@@ -97,6 +97,11 @@ class Authorizing:
         """The session in which somebody was asked, if it lives still."""
         return await self._sessions.by_id(session_id)
 
+    async def end(self, session_id: str, reason: str) -> None:
+        """End what was given a moment ago; durable on return."""
+        with because(reason):
+            await self._sessions.end(session_id)
+
     def host_of(self, app: App, resource: str = "") -> Callable[[str], Host | None]:
         """Finds the host of this name, where it is one of the app's still.
 

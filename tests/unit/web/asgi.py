@@ -27,6 +27,7 @@ from vestibule.service.events import Events
 from vestibule.service.handoff import Handoffs
 from vestibule.service.issuing import Issuing
 from vestibule.service.locker import Locker
+from vestibule.service.logout import Logouts
 from vestibule.service.machine_keys import MachineKeys
 from vestibule.service.machines import MachineTokens
 from vestibule.service.minting import Minting
@@ -217,10 +218,23 @@ class Programs:
         table = RouteTable(hosts)
         self.authorizing = Authorizing(issuing, sessions, locker, RING, lambda: table)
         self.device_flow = DeviceFlow(self.authorizing, store.parking, locker, RING, SharedTries(store.tries))
-        self.native = Native(self.authorizing, people, store.marks, locker, driver, providers)
+        self.logouts = Logouts(sessions, None, store.parking, people, driver)  # type: ignore[arg-type]
+        self.native = Native(
+            self.authorizing,
+            people,
+            store.marks,
+            locker,
+            driver,
+            providers,
+            ended_since=self.logouts.ended_since,
+        )
         self.machines = MachineTokens(Machines(), {}, MachineKeys(store.machine_keys, changes), RING, events)
         self.registered = RegisteredApps(
-            locker, SharedTries(store.tries), hosts=self.authorizing.hosts, host=self.authorizing.host
+            locker,
+            SharedTries(store.tries),
+            hosts=self.authorizing.hosts,
+            host=self.authorizing.host,
+            events=events,
         )
 
     def built(self, *before: Any, log: Log) -> Starlette:
