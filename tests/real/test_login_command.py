@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import os
 import pty
 import re
 import stat
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
-import segno
 from yarl import URL
 
 from tests.real.house import NAVIGATION
+from tests.real.node_home import node_binary
 from tests.real.openid import client
 from tests.real.terminal import Terminal, by_code, key_in, press, sign_in
 from tests.real.visitor import new_visitor
@@ -104,12 +104,17 @@ async def test_in_a_terminal_the_code_is_drawn_for_a_phone(terminal, browser):
     )
     said = (await asyncio.wait_for(screen.readline(), 60)).decode()
     [code] = re.findall(r"type ([A-Z]{4}-[A-Z]{4})", said)
-    # The address is that of the page with the code filled in; drawn by the same library, no other is at hand.
-    drawn, address = io.StringIO(), f"{terminal.origin}/@/device?user_code={code}"
-    segno.make(address, error="l", micro=False).terminal(drawn, compact=True, border=2)
-    for line in ["or point a phone at this:", "", *drawn.getvalue().splitlines()]:
-        shown = (await asyncio.wait_for(screen.readline(), 60)).decode().rstrip("\r\n")
-        assert shown.removeprefix("\x1b[97;40m").removesuffix("\x1b[0m") == line
+    drawing: list[str] = []
+    while len(drawing) < 3 or drawing[-1]:
+        line = (await asyncio.wait_for(screen.readline(), 60)).decode().rstrip("\r\n")
+        # Light on dark, whatever the terminal's own colours are.
+        drawing.append(line.removeprefix("\x1b[97;40m").removesuffix("\x1b[0m"))
+        assert len(drawing) < 60, drawing
+    assert drawing[:2] == ["or point a phone at this:", ""]
+    # Another program than the one that drew it reads the address: of the page, with the code filled in.
+    qr = Path(__file__).with_name("node") / "qr.mjs"
+    read = await terminal.program(str(node_binary()), str(qr), given="\n".join(drawing[2:]))
+    assert read == (0, f"{terminal.origin}/@/device?user_code={code}", "")
 
     await sign_in(browser, terminal)
     _, text = await press(browser, terminal, "/@/device", user_code=code)
