@@ -43,6 +43,11 @@ app "cli" {
   redirects = ["http://127.0.0.1/callback"]
 }
 
+machine "backup" {
+  kind  = "key"
+  hosts = ["app.hall.localhost", "wiki.hall.localhost"]
+}
+
 host "auth.hall.localhost" {
   tls_certificate = "DIR/hall.pem"
   tls_key         = "DIR/hall.key"
@@ -55,7 +60,7 @@ host "NAME.hall.localhost" {
   backend         = "internal:echo"
   sign_in         = ["op"]
   access {
-    allow = ["anyone"]
+    allow = ["anyone", "machine:backup"]
   }
 }
 """
@@ -77,8 +82,9 @@ socket.getaddrinfo = getaddrinfo
 class Hall:
     """A gateway with a domain, by TLS, and a shell that trusts its authority."""
 
-    def __init__(self, port: int, paper: Paper, home: Path) -> None:
+    def __init__(self, port: int, paper: Paper, home: Path, state: Path) -> None:
         self.port = port
+        self.state = state
         self.context = ssl.create_default_context(cafile=str(paper.root))
         names = home / "names"
         names.mkdir(parents=True)
@@ -118,8 +124,8 @@ async def hall(gateway, openid, ports, tmp_path) -> Hall:
     provider = openid(client("app", f"https://auth.hall.localhost:{port}/@op/callback"))
     text = CONFIGURATION + "".join(SITE.replace("NAME", name) for name in ("app", "wiki"))
     text = text.replace("ISSUER", provider.issuer).replace("TLS", str(port)).replace("DIR", str(tmp_path))
-    await asyncio.to_thread(gateway, text)
-    return Hall(port, paper, tmp_path / "home")
+    served = await asyncio.to_thread(gateway, text)
+    return Hall(port, paper, tmp_path / "home", served.directory / "state")
 
 
 @pytest.fixture
@@ -160,6 +166,17 @@ async def test_each_site_of_a_domain_is_signed_in_to_by_its_auth_host(hall: Hall
     assert (await terminal.run("logout", wiki))[:2] == (0, f"Signed out at {wiki}.\n")
     assert await hall.status("wiki", password) == 401
     assert await terminal.run("whoami") == (0, f"alice@example.com at {app}\n", "")
+
+
+async def test_a_machine_names_the_site_and_is_known_at_its_auth_host(hall: Hall):
+    _, key, err = await hall.terminal.run("tokens", "key", "backup", "--state", str(hall.state))
+    assert key.startswith("vst_mk_"), err
+    argv = ("machine", "key", "--machine", "backup", "--key-file", "-")
+    status, token, err = await hall.terminal.run(*argv, hall.at("wiki"), given=key)
+    assert status == 0, err
+    assert [await hall.status(name, token) for name in ("app", "wiki")] == [401, 200]
+    _, token, _ = await hall.terminal.run(*argv, hall.at("auth"), given=key)
+    assert [await hall.status(name, token) for name in ("app", "wiki")] == [200, 401]
 
 
 async def test_a_site_says_who_gives_tokens_for_it_where_no_backend_can(hall: Hall):

@@ -18,7 +18,7 @@ from vestibule.observe import clock
 from vestibule.protocol.sts import AWS_REQUEST
 from vestibule.runner.aws import Runner, Signer
 from vestibule.runner.platform import PLATFORMS, TOKEN_MAX_CHARS, checked, token_in_file, token_of
-from vestibule.token_client import TokenClient, Tokens, metadata_of
+from vestibule.token_client import TokenClient, Tokens, entrance_of
 
 _JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -75,7 +75,7 @@ def aws(
     and stay here.
     """
     with told():
-        client = TokenClient(metadata_of(url), name)
+        client, resource = _client(url, name, host)
         runner = Runner(os.environ, profile=profile)
         signer = Signer(
             server_id or urlsplit(client.metadata.issuer).hostname or "",
@@ -85,7 +85,7 @@ def aws(
             nonce=secrets.token_urlsafe(12),
         )
         shown = signer.proof(runner.instance() if tags else "")
-        _show(client.by_proof(AWS_REQUEST, shown, scope=scope, resource=host), as_header=as_header)
+        _show(client.by_proof(AWS_REQUEST, shown, scope=scope, resource=resource), as_header=as_header)
 
 
 @machine.command()
@@ -110,12 +110,12 @@ def jwt(
     with told():
         if (platform is None) is (not token_file):
             raise ClientError("write --from PLATFORM, or --token-file FILE", code="bad_option")
-        client = TokenClient(metadata_of(url), name)
+        client, resource = _client(url, name, host)
         if platform is None:
             shown = _given(token_file)
         else:
             shown = token_of(platform, os.environ, audience or client.metadata.issuer)
-        _show(client.by_proof(_JWT, shown, scope=scope, resource=host), as_header=as_header)
+        _show(client.by_proof(_JWT, shown, scope=scope, resource=resource), as_header=as_header)
 
 
 @machine.command()
@@ -126,8 +126,15 @@ def key(url: str, *, name: str, host: str, scope: str, as_header: bool, key_file
     with told():
         if not name:
             raise ClientError("whose key? write --machine NAME", code="bad_option")
-        client = TokenClient(metadata_of(url), name)
-        _show(client.by_key(_given(key_file), scope=scope, resource=host), as_header=as_header)
+        client, resource = _client(url, name, host)
+        _show(client.by_key(_given(key_file), scope=scope, resource=resource), as_header=as_header)
+
+
+def _client(url: str, name: str, host: str) -> tuple[TokenClient, str]:
+    """What asks the gateway that gives tokens for the site at URL, and which site the token is to be for."""
+    entrance = entrance_of(url)
+    is_apart = entrance.site not in {"", entrance.metadata.issuer}
+    return TokenClient(entrance.metadata, name), host or (entrance.site if is_apart else "")
 
 
 def _given(path: str) -> Secret:
