@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from tests.real.gateway import Gateway
 from tests.real.house import NAVIGATION
 from tests.real.node_home import node_binary
 from tests.real.openid import client
@@ -55,11 +56,16 @@ host "127.0.0.1" {
 
 
 @pytest.fixture
-def terminal(gateway, openid, ports, tmp_path) -> Terminal:
+def served(gateway, openid, ports) -> Gateway:
     port = ports.take()
     provider = openid(client("app", f"http://127.0.0.1:{port}/@op/callback"))
-    gateway(CONFIGURATION.replace("ISSUER", provider.issuer), port=port)
-    return Terminal(f"http://127.0.0.1:{port}", tmp_path / "home")
+    started: Gateway = gateway(CONFIGURATION.replace("ISSUER", provider.issuer), port=port)
+    return started
+
+
+@pytest.fixture
+def terminal(served, tmp_path) -> Terminal:
+    return Terminal(f"http://127.0.0.1:{served.port}", tmp_path / "home")
 
 
 @pytest.fixture
@@ -153,6 +159,30 @@ async def test_scripts_at_once_renew_it_once(terminal, browser):
     tokens = await asyncio.gather(*(terminal.run("token") for _ in range(5)))
     assert {status for status, _, _ in tokens} == {0}
     assert len({out for _, out, _ in tokens}) == 1
+
+
+async def test_who_signs_out_is_signed_out_at_the_gateway_or_told_that_they_are_not(
+    served, terminal, browser
+):
+    await by_code(terminal, browser)
+    kept = terminal.wallet.read_text()
+    _, token, _ = await terminal.run("token")
+    await asyncio.to_thread(served.stop)
+    status, out, said = await terminal.run("logout")
+    assert (status, out, "you are still signed in (--here" in said) == (1, "", True)
+    assert terminal.wallet.read_text() == kept
+    status, out, _ = await terminal.run("logout", "--here")
+    assert (status, out) == (0, f"Forgotten here: {terminal.origin}.\n")
+    assert "vst_" not in terminal.wallet.read_text()
+
+    terminal.wallet.write_text(kept)
+    await asyncio.to_thread(served.start_again)
+    bearer = {"Authorization": f"Bearer {token.strip()}"}
+    for ended in (False, True):
+        async with new_visitor() as program, program.get(f"{terminal.origin}/", headers=bearer) as answer:
+            assert answer.status == (401 if ended else 200)
+        if not ended:
+            assert await terminal.run("logout") == (0, f"Signed out at {terminal.origin}.\n", "")
 
 
 async def test_what_others_could_read_is_not_used(terminal, browser):
