@@ -28,6 +28,7 @@ from vestibule.providers.base import Provider, ProviderConfig
 from vestibule.service import provider_secrets
 from vestibule.service.app_tokens import AppTokens
 from vestibule.service.devices import Devices
+from vestibule.service.ended_tokens import EndedTokens
 from vestibule.service.events import Events
 from vestibule.service.flow import Driver
 from vestibule.service.keys import KeySets
@@ -70,6 +71,7 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
     acme: Acme | None
     """Which certificates are ordered."""
     tries: base.Tries
+    parking: base.Parking
     shelf: Shelf
     tls: ssl.SSLContext
     log: Log
@@ -112,6 +114,7 @@ class BackOffice:
         )
         basis.rechecks.tell(self.people)
         self.machine_keys = MachineKeys(self.records.machine_keys, basis.changes)
+        self.ended_tokens = EndedTokens(basis.parking, basis.changes)
         self.app_tokens = AppTokens(
             self.records.app_tokens,
             self.people,

@@ -188,7 +188,12 @@ class ControlPlane:
         sts = Sts(back.fetcher, parts.marks)
         provers: dict[str, Prover] = {JWT: workloads, ID_TOKEN: workloads, AWS_REQUEST: sts}
         return MachineTokens(
-            parts.compiled.machines, provers, back.machine_keys, parts.basis.ring, back.events
+            parts.compiled.machines,
+            provers,
+            back.machine_keys,
+            parts.basis.ring,
+            back.events,
+            ended=back.ended_tokens,
         )
 
     def _office(self) -> Office:

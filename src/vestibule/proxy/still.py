@@ -111,9 +111,10 @@ class Still:
             shown = opened(self._ring, host, token, now)
         except CredentialRefused:
             return False
-        caller, key = shown.caller, shown.access.key
-        if key and not await self._callers.load_key(key, now):
-            return False
+        caller = shown.caller
+        for name in shown.access.rests_on:
+            if not await self._callers.load_key(name, now):
+                return False
         return caller is not None and all(
             isinstance(decided_by_rules(caller, one, exchange, now), Allow)
             for one in self._way(host, head.target.path)

@@ -47,7 +47,7 @@ async def token(desk: Desk, ask: Ask) -> Response:
 
 async def revoke(desk: Desk, ask: Ask) -> Response:
     """Ends what a token stands for; 200 for any text, so that nobody learns which are tokens. Spec: RFC 7009."""
-    return await answered(desk, ask, _revoke)
+    return await answered(desk, ask, _revoke, instead=_revoke_machines)
 
 
 async def introspect(desk: Desk, ask: Ask) -> Response:
@@ -82,8 +82,30 @@ def answer_of(issued: Issued, *, token_type: str = "") -> dict[str, Any]:
     )
 
 
+async def _revoke_machines(
+    desk: Desk, ask: Ask, shown: ClientShown, form: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """A machine's own token, by whoever holds it: a machine needs no name, and who has its token could do more.
+
+    None for what is an app's.
+    """
+    if shown.id and shown.id not in desk.machines.machines.by_name:
+        return None
+    found = desk.machines.read(form.get("token", ""), ask.visit.now)
+    if found is None or found.machine not in desk.machines.machines.by_name:
+        return {} if shown.id else None
+    if shown.id in {"", found.machine}:
+        await desk.machines.revoke(found)
+    return {}
+
+
 async def _revoke(desk: Desk, ask: Ask, app: App, form: Mapping[str, str]) -> dict[str, Any]:
-    await desk.authorizing.issuing.revoke(app, form.get("token", ""), ask.visit.now)
+    text, now = form.get("token", ""), ask.visit.now
+    own = desk.machines.read(text, now)
+    if own is None:
+        await desk.authorizing.issuing.revoke(app, text, now)
+    elif own.app == app.id:
+        await desk.machines.revoke(own)
     return {}
 
 
@@ -92,6 +114,12 @@ async def _introspect(desk: Desk, ask: Ask, app: App, form: Mapping[str, str]) -
     if app.is_public:
         raise OAuthError("unauthorized_client", "only an app with a secret may ask")
     issuing, text = desk.authorizing.issuing, form.get("token", "")
+    machine = desk.machines.read(text, ask.visit.now)
+    if machine is not None:
+        host = desk.authorizing.host(machine.host) if machine.host in app.hosts else None
+        return (
+            {"active": False} if host is None else await desk.machines.described(machine, host, ask.visit.now)
+        )
     session = await issuing.session_of(text, ask.visit.now)
     is_theirs = session is not None and (session.app == app.id or session.host in app.hosts)
     return issuing.described(text, session, ask.visit.now) if session and is_theirs else {"active": False}

@@ -14,7 +14,7 @@ import msgspec
 from starlette.applications import Starlette
 
 from vestibule.core.app import App, Apps
-from vestibule.core.machine import Machines
+from vestibule.core.machine import Machine, Machines
 from vestibule.core.route import Host, RouteTable, Site
 from vestibule.core.seal import Key, KeyRing
 from vestibule.model import Identity, Session
@@ -23,6 +23,7 @@ from vestibule.service.app_tokens import AppTokens
 from vestibule.service.authorizing import Authorizing
 from vestibule.service.device_flow import DeviceFlow
 from vestibule.service.devices import Devices
+from vestibule.service.ended_tokens import EndedTokens
 from vestibule.service.events import Events
 from vestibule.service.handoff import Handoffs
 from vestibule.service.issuing import Issuing
@@ -210,6 +211,7 @@ class Programs:
         providers: Mapping[str, Any] = MappingProxyType({}),
         hosts: Iterable[Host] = (),
         apps: Iterable[App] = (),
+        machines: Iterable[Machine] = (),
     ) -> None:
         grants: Any = None
         locker = Locker(store.parking, RING)
@@ -228,7 +230,14 @@ class Programs:
             providers,
             ended_since=self.logouts.ended_since,
         )
-        self.machines = MachineTokens(Machines(), {}, MachineKeys(store.machine_keys, changes), RING, events)
+        self.machines = MachineTokens(
+            Machines.of(machines),
+            {},
+            MachineKeys(store.machine_keys, changes),
+            RING,
+            events,
+            ended=EndedTokens(store.parking, changes),
+        )
         self.registered = RegisteredApps(
             locker,
             SharedTries(store.tries),
