@@ -12,6 +12,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -265,6 +266,45 @@ async def test_any_app_could_have_the_scheme_so_the_person_is_asked(house, app, 
         refused = leads_to(await answered(phone, page, "refuse"), redirect_uri)
         assert refused.query["error"] == "access_denied"
         assert "code" not in refused.query
+
+
+async def run(script: str, home: Path, typed: str = "") -> list[str]:
+    """The lines that bash prints for it; `typed`: what it is given to read."""
+    environment = {"HOME": str(home), "PATH": "/usr/local/bin:/usr/bin:/bin"}
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-euo", "pipefail", "-c", script),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env=environment,
+    )
+    printed, _ = await process.communicate(typed.encode())
+    assert process.returncode == 0
+    return printed.decode().splitlines()
+
+
+async def test_all_of_it_by_hand_as_the_page_has_it(house, app, phone, tmp_path):
+    """Both scripts of docs/apps.md, with curl and openssl; `{}` at the end: it is signed out."""
+    page = (Path(__file__).parents[2] / "docs" / "apps.md").read_text("utf-8")
+    begin, rest = (part.partition("```")[0] for part in page.split("```bash\n")[1:3])
+    for old, new in (
+        ("https://forum.example.com", house.origin),
+        ("forum-ios", "ios"),
+        (":8400/", ":43210/"),
+    ):
+        begin, rest = begin.replace(old, new), rest.replace(old, new)
+    # Names of tests are known to no resolver.
+    (tmp_path / ".curlrc").write_text(f'connect-to = "::127.0.0.1:{house.gateway.port}"\n')
+    url, verifier = await run(f'{begin}echo "$VERIFIER"', tmp_path)
+    await phone.sign_in("alice")
+    asked = await phone.get(url.removeprefix(house.origin))
+    back = leads_to(await answered(phone, asked, "allow"), "http://127.0.0.1:43210/callback")
+    known = f"GATEWAY={house.origin}\nVERIFIER={verifier}\n"
+    *told, token = await run(f'{known}{rest}echo; echo "$TOKEN"', tmp_path, back.query["code"] + "\n")
+    assert token.startswith("vst_at_")
+    assert house.app.seen[-1].all("user-email") == ["alice@example.com"]
+    refreshed, _, revoked = "".join(told).rpartition("}")[0].rpartition("{")
+    assert ('"refresh_token"' in refreshed, revoked) == (True, "")
+    assert await app.status(token=token) == 401
 
 
 async def answered(phone: Browser, page: Page, answer: str) -> Page:
