@@ -32,6 +32,8 @@ FROM_MAX: Final = 20
 """Registrations of one address in an hour."""
 IN_ALL_MAX: Final = 1000
 """And of all, so that no more than twice as many ever wait unused."""
+NAMELESS: Final = "?"
+"""The name of one that gave none."""
 _KIND: Final = "registered app"
 _ALL: Final = "all"
 
@@ -104,6 +106,12 @@ class RegisteredApps:
         if said is not None:
             until = now + UNUSED_S + app.refresh_s
             await self._locker.keep(_KIND, key, said, bound=_bound(here), until=until)
+
+    async def name_of(self, client_id: str, here: Host, now: float) -> str:
+        """What the app calls itself that registered at this host; empty for one that isn't known, or gave no name."""
+        key = client_id.removeprefix(REGISTERED)
+        said = await self._locker.look(_KIND, key, Registered, bound=_bound(here), now=now)
+        return said.name if said is not None and said.name != NAMELESS else ""
 
     async def _find(self, client_id: str, here: Host, now: float) -> App | None:
         hosts = self.open_to(here)
