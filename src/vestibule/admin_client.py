@@ -357,6 +357,15 @@ class AdminClient(Watching):
         """All tokens and keys, whoever's, the oldest first, fetched page by page."""
         return self._list("/held", {}, Held)
 
+    def revoke_held(self, one: Held) -> None:
+        """End it, whichever it is."""
+        if one.kind == "app":
+            self.revoke_user_token(one.user_id or "", one.id)
+        elif one.kind == "machine":
+            self.revoke_machine_key(one.id)
+        else:
+            self.revoke_token(one.id)
+
     # -- explanations -------------------------------------------------------------------------
 
     def audit(

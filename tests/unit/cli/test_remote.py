@@ -454,3 +454,18 @@ def test_a_key_is_rotated_the_older_of_two_ends(shell, api):
     assert keys() == ["second", "third"]
     nobody = shell.run("tokens", "key", "nobody", "--rotate")
     assert (nobody.exit_code, keys()) == (1, ["second", "third"])
+
+
+def test_each_kind_is_ended_where_it_is(api, monkeypatch):
+    Shell(api, monkeypatch)
+    alice = api.person(1)
+    wish = Wish(name="laptop", host="git.example.com", life_s=3600)
+    api.do(api.app_tokens.mint(alice.id, wish, api.now))
+    client = admin_client.AdminClient("unix:state/admin.sock")
+    client.create_token("deploy")
+    client.create_machine_key("backup")
+    held = list(client.held())
+    assert {one.kind for one in held} == {"admin", "app", "machine"}
+    for one in held:
+        client.revoke_held(one)
+    assert list(client.held()) == []
