@@ -24,6 +24,8 @@ CALL: Final = "tools/call"
 METHOD_HEADER: Final = b"mcp-method"
 NAME_HEADER: Final = b"mcp-name"
 NO_ID: Final = b"null"
+_ID_MAX_CHARS: Final = 200
+"""Of an id that is said again in a refusal."""
 UNREADABLE: Final = "bad_message"
 MISMATCH: Final = "header_mismatch"
 # Codes of JSON-RPC errors (section 5.1), MCP's own, and one of those that are left to implementations.
@@ -94,7 +96,7 @@ def _message(read: Any) -> Message:
     id_ = read.get("id")
     if id_ is not None and (isinstance(id_, bool) or not isinstance(id_, str | int)):
         raise _unreadable("an id is a text or a number")
-    shown = NO_ID if id_ is None else json.dumps(id_).encode("ascii")
+    shown = NO_ID if id_ is None or len(str(id_)) > _ID_MAX_CHARS else json.dumps(id_).encode("ascii")
     if "method" not in read:
         return Message(id=shown)
     method, params = read["method"], read.get("params")

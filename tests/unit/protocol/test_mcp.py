@@ -37,6 +37,11 @@ def test_a_body_says_what_it_calls(body, messages) -> None:
     assert messages_of(body, [JSON]) == messages
 
 
+def test_a_long_id_is_not_said_again() -> None:
+    for text, said in (("x" * 200, b'"%b"' % (b"x" * 200)), ("x" * 201, b"null")):
+        assert messages_of(json.dumps({"id": text, "method": "ping"}).encode(), [JSON])[0].id == said
+
+
 @pytest.mark.parametrize("kind", [b"application/json; charset=utf-8", b'Application/JSON;charset="UTF-8"'])
 def test_json_may_say_that_it_is_utf_8(kind) -> None:
     assert messages_of(CALL, [b"Content-Type: " + kind, b"Content-Encoding: identity"])[0].tool == "add"
