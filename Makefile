@@ -26,6 +26,8 @@ test: lint $(NODE)/node_modules/.installed ## runs every test, against real serv
 	@tools/servers.sh
 	@tools/keycloak.sh
 	@tools/sslyze.sh
+# hundreds of tests start the program; where PYTHONDONTWRITEBYTECODE is set, each start would compile all of it
+	@$(VENV)/bin/python -m compileall -q src
 	$(VENV)/bin/pytest -m "not soak" -n $(JOBS) --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.dev ## checks style and types, changes nothing

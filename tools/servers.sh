@@ -6,7 +6,7 @@ set -eu
 unpacked=$PWD/build/debian
 starters=$PWD/build/servers
 PATH=$PATH:/usr/sbin:$starters
-[ $# -gt 0 ] || set -- nginx caddy haproxy varnish chromium postgresql redis-server faketime prometheus pebble bind9 nghttp2-client slowhttptest libnss3-tools libnginx-mod-stream
+[ $# -gt 0 ] || set -- git nginx caddy haproxy varnish chromium postgresql redis-server faketime prometheus pebble bind9 nghttp2-client slowhttptest libnss3-tools libnginx-mod-stream
 
 starter() { # starter NAME PROGRAM: a command that finds the unpacked libraries and fonts
     libraries=$(find "$unpacked/usr/lib" "$unpacked/lib" -name '*.so*' -printf '%h\n' 2>/dev/null | sort -u | tr '\n' ':')

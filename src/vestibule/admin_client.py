@@ -10,11 +10,9 @@ from urllib.parse import urlencode
 import msgspec
 
 from vestibule.admin_link import TIMEOUT_S, Link, segment
-from vestibule.admin_model import Org, OrgDomain, OrgGroup, OrgMember
+from vestibule.admin_organisations import Organisations
 from vestibule.admin_watching import Watching
 from vestibule.model import Secret
-
-PAGE = 200
 
 Document: TypeAlias = dict[str, Any]
 """A provider as the API shows it: what its settings are depends on its type."""
@@ -105,6 +103,20 @@ class MachineKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str | None = None
 
 
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """A token or key, without itself, and whose it is."""
+
+    kind: Literal["admin", "app", "machine"]
+    id: str
+    holder: str
+    user_id: str | None
+    """None: it is no person's."""
+    name: str
+    created_at: datetime
+    expires_at: datetime | None
+    seen_at: datetime | None
+
+
 class HeldToken(AppToken, frozen=True, kw_only=True):
     """An app token, and whose it is."""
 
@@ -179,12 +191,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     change: str
 
 
-class _Page(msgspec.Struct, frozen=True):
-    items: list[msgspec.Raw]
-    next: str | None = None
-
-
-class AdminClient(Watching):
+class AdminClient(Watching, Organisations):
     """Calls the admin API of one gateway; one connection a call.
 
     Every method raises VestibuleError: Invalid for what the API finds wrong, ClientError with its status and code
@@ -340,81 +347,18 @@ class AdminClient(Watching):
         """End a key of a machine."""
         self._call("DELETE", f"/machine-keys/{segment(key_id)}")
 
-    # -- organisations ------------------------------------------------------------------------
+    def held(self) -> Iterator[Held]:
+        """All tokens and keys, whoever's, the oldest first, fetched page by page."""
+        return self._list("/held", {}, Held)
 
-    def orgs(self) -> Iterator[Org]:
-        """The organisations, the oldest first."""
-        return self._list("/orgs", {}, Org)
-
-    def org(self, slug: str) -> Org:
-        """The organisation."""
-        return self._one("GET", _org(slug), Org)
-
-    def create_org(self, slug: str, name: str) -> Org:
-        """A new organisation."""
-        return self._one("POST", "/orgs", Org, {"slug": slug, "name": name})
-
-    def rename_org(self, slug: str, name: str) -> Org:
-        """The organisation by another name."""
-        return self._one("PATCH", _org(slug), Org, {"name": name})
-
-    def delete_org(self, slug: str) -> None:
-        """Delete it with domains, members and groups."""
-        self._call("DELETE", _org(slug))
-
-    def org_domains(self, slug: str) -> Iterator[OrgDomain]:
-        """Its domains."""
-        return self._list(f"{_org(slug)}/domains", {}, OrgDomain)
-
-    def add_org_domain(self, slug: str, domain: str) -> OrgDomain:
-        """A domain that it says is its own."""
-        return self._one("POST", f"{_org(slug)}/domains", OrgDomain, {"domain": domain})
-
-    def verify_org_domain(self, slug: str, domain: str, *, unasked: bool = False) -> OrgDomain:
-        """The domain, which its DNS says is the organisation's; `unasked`: which an operator says is."""
-        how = "confirm" if unasked else "verify"
-        return self._one("POST", f"{_org(slug)}/domains/{segment(domain)}/{how}", OrgDomain)
-
-    def remove_org_domain(self, slug: str, domain: str) -> None:
-        """Take a domain from it."""
-        self._call("DELETE", f"{_org(slug)}/domains/{segment(domain)}")
-
-    def org_members(self, slug: str) -> Iterator[OrgMember]:
-        """Its members, the oldest first."""
-        return self._list(f"{_org(slug)}/members", {}, OrgMember)
-
-    def put_org_member(self, slug: str, user_id: str, roles: Sequence[str] | None = None) -> OrgMember:
-        """A user as a member, with these roles; None: as they are."""
-        given = {"roles": None if roles is None else tuple(roles)}
-        return self._one("PUT", f"{_org(slug)}/members/{segment(user_id)}", OrgMember, given)
-
-    def remove_org_member(self, slug: str, user_id: str) -> None:
-        """Take somebody out of it."""
-        self._call("DELETE", f"{_org(slug)}/members/{segment(user_id)}")
-
-    def org_groups(self, slug: str) -> Iterator[OrgGroup]:
-        """The groups that it keeps here, the oldest first."""
-        return self._list(f"{_org(slug)}/groups", {}, OrgGroup)
-
-    def create_org_group(self, slug: str, name: str) -> OrgGroup:
-        """A new group."""
-        return self._one("POST", f"{_org(slug)}/groups", OrgGroup, {"name": name})
-
-    def delete_org_group(self, slug: str, group_id: str) -> None:
-        """Delete a group."""
-        self._call("DELETE", f"{_org(slug)}/groups/{segment(group_id)}")
-
-    def org_group_members(self, slug: str, group_id: str) -> Iterator[OrgMember]:
-        """Who is in a group."""
-        return self._list(f"{_org(slug)}/groups/{segment(group_id)}/members", {}, OrgMember)
-
-    def put_in_org_group(self, slug: str, group_id: str, user_id: str) -> None:
-        """Put a member into a group."""
-        self._call("PUT", f"{_org(slug)}/groups/{segment(group_id)}/members/{segment(user_id)}")
-
-    def take_from_org_group(self, slug: str, group_id: str, user_id: str) -> None:
-        """Take somebody out of a group."""
-        self._call("DELETE", f"{_org(slug)}/groups/{segment(group_id)}/members/{segment(user_id)}")
+    def revoke_held(self, one: Held) -> None:
+        """End it, whichever it is."""
+        if one.kind == "app":
+            self.revoke_user_token(one.user_id or "", one.id)
+        elif one.kind == "machine":
+            self.revoke_machine_key(one.id)
+        else:
+            self.revoke_token(one.id)
 
     # -- explanations -------------------------------------------------------------------------
 
@@ -453,36 +397,6 @@ class AdminClient(Watching):
         query = urlencode({name: value for name, value in asked.items() if value})
         return self._one("GET", f"/explain?{query}", Explanation)
 
-    # -- calls --------------------------------------------------------------------------------
-
-    def _list(self, path: str, filters: Mapping[str, str | bool | None], of: Any) -> Iterator[Any]:
-        query = {name: _text(value) for name, value in filters.items() if value not in {None, ""}}
-        if path.rpartition("/")[2] not in {"domains", "identity-providers", "machine-keys", "tokens"}:
-            query["limit"] = str(PAGE)
-        while True:
-            asked = f"{path}?{urlencode(query)}" if query else path
-            page = self._link.decoded(self._call("GET", asked), _Page)
-            for item in page.items:
-                yield self._link.decoded(bytes(item), of)
-            if not page.next:
-                return
-            query["cursor"] = page.next
-
-    def _one(self, method: str, path: str, of: type[T], value: Any = None, version: int | None = None) -> T:
-        found: T = self._link.decoded(self._call(method, path, value, version), of)
-        return found
-
-    def _call(self, method: str, path: str, value: Any = None, version: int | None = None) -> bytes:
-        return self._link.call(method, path, value, if_match="" if version is None else f'"{version}"')
-
 
 def _provider(provider_id: str) -> str:
     return f"/identity-providers/{segment(provider_id)}"
-
-
-def _org(slug: str) -> str:
-    return f"/orgs/{segment(slug)}"
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

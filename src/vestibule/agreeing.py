@@ -155,10 +155,12 @@ def fresh_sockets(
                 # Those in the way share their ports already, and end with this reload.
                 is_shared = any(one.clashes(at) for one in known)
                 fresh[at] = bound_sockets(at, len(had), is_shared=is_shared)
-    except BaseException:
+    except BaseException as error:
         for each in fresh.values():
             for bound in each:
                 bound.close()
+        if isinstance(error, OSError):  # no descriptor is left: what runs goes on
+            raise ConfigError((f"new addresses can't be had: {error.strerror or error}",)) from error
         raise
     return fresh
 

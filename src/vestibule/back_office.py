@@ -30,6 +30,7 @@ from vestibule.service.app_tokens import AppTokens
 from vestibule.service.devices import Devices
 from vestibule.service.directory import Directory
 from vestibule.service.directory_tokens import DirectoryTokens
+from vestibule.service.ended_tokens import EndedTokens
 from vestibule.service.events import Events
 from vestibule.service.flow import Driver
 from vestibule.service.keys import KeySets
@@ -76,6 +77,7 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
     acme: Acme | None
     """Which certificates are ordered."""
     tries: base.Tries
+    parking: base.Parking
     shelf: Shelf
     tls: ssl.SSLContext
     log: Log
@@ -89,13 +91,10 @@ class BackOffice:
         self._basis = basis
         self.on_offer: Callable[[Offer], None] = lambda _offer: None
         """Told of other providers before the data plane is."""
-        self.fetcher = Fetcher(
-            transport=AiohttpTransport(tls=basis.tls),
-            allow=basis.fetch_allow,
-            deadline_s=basis.fetch_timeout_s,
-        )
+        self.fetcher = self._fetcher(basis.tls)
         self.key_sets = KeySets(self.fetcher.get, documents=self.fetcher.get_document)
         self.driver = Driver(self.fetcher, self.key_sets, basis.meter)
+        self._by_authorities: dict[str, tuple[Fetcher, Driver]] = {}
         self.records = records.open_records(basis.database, basis.log, ring=basis.ring)
         self.organisations = self._organisations()
         self.events = Events(basis.log, basis.webhooks, key_id=basis.ring.active_id, meter=basis.meter)
@@ -116,6 +115,7 @@ class BackOffice:
         basis.rechecks.tell(self.people)
         self.directory = self._directory()
         self.machine_keys = MachineKeys(self.records.machine_keys, basis.changes)
+        self.ended_tokens = EndedTokens(basis.parking, basis.changes)
         self.app_tokens = AppTokens(
             self.records.app_tokens,
             self.people,
@@ -216,10 +216,31 @@ class BackOffice:
             await self.records.acme_proofs.sweep(now, limit),
         )
 
+    def driver_by(self, authorities: str) -> Driver:
+        """What fetches where these authorities (PEM) alone are trusted; empty: the one for all that the system trusts.
+
+        Threat: keys that were fetched from one whom others vouch for: nothing is shared between two.
+        """
+        if not authorities:
+            return self.driver
+        if authorities not in self._by_authorities:
+            fetcher = self._fetcher(ssl.create_default_context(cadata=authorities))
+            driver = Driver(fetcher, KeySets(fetcher.get), self._basis.meter)
+            self._by_authorities[authorities] = fetcher, driver
+        return self._by_authorities[authorities][1]
+
+    def _fetcher(self, tls: ssl.SSLContext) -> Fetcher:
+        basis = self._basis
+        return Fetcher(
+            transport=AiohttpTransport(tls=tls), allow=basis.fetch_allow, deadline_s=basis.fetch_timeout_s
+        )
+
     async def close(self) -> None:
         """Close in reverse."""
         await self.certifying.close()
         await self.events.close()
         await self.webhooks.close()
         await self.records.close()
+        for fetcher, _ in self._by_authorities.values():
+            await fetcher.close()
         await self.fetcher.close()

@@ -28,6 +28,7 @@ from vestibule.observe.rates import Rates
 from vestibule.observe.traffic import Traffic
 from vestibule.proxy.asgi import Application
 from vestibule.service.admin import AdminTokens
+from vestibule.service.assertion import Assertions
 from vestibule.service.authorizing import Authorizing
 from vestibule.service.basic import Passwords
 from vestibule.service.certificate_keeper import CertificateKeeper
@@ -84,6 +85,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     store: base.Store
     keeper: CertificateKeeper
     """Of what browsers are shown."""
+    assertions: Assertions
     apply: Callable[[Compiled], Awaitable[None]]
     upgrade: Upgrade
     """Puts another configuration in force."""
@@ -120,6 +122,7 @@ class ControlPlane:
             Locker(parts.parking, basis.ring),
             basis.ring,
             lambda: back_office.registry.offer.table,
+            assertions=parts.assertions,
         )
         self._native = Native(
             self._authorizing,
@@ -128,6 +131,7 @@ class ControlPlane:
             Locker(parts.parking, basis.ring),
             back_office.driver,
             basis.providers,
+            ended_since=self._signin.logouts.ended_since,
         )
         own = self._own()
         ordering = back_office.certifying.acmes
@@ -174,6 +178,7 @@ class ControlPlane:
                 parts.tries,
                 hosts=self._authorizing.hosts,
                 host=self._authorizing.host,
+                events=back.events,
             ),
             parts.pages,
             log=basis.log,
@@ -186,11 +191,16 @@ class ControlPlane:
 
     def _machine_tokens(self) -> MachineTokens:
         parts, back = self._parts, self._back
-        workloads = Workloads(back.driver, parts.marks)
+        workloads = Workloads(back.driver_by, parts.marks)
         sts = Sts(back.fetcher, parts.marks)
         provers: dict[str, Prover] = {JWT: workloads, ID_TOKEN: workloads, AWS_REQUEST: sts}
         return MachineTokens(
-            parts.compiled.machines, provers, back.machine_keys, parts.basis.ring, back.events
+            parts.compiled.machines,
+            provers,
+            back.machine_keys,
+            parts.basis.ring,
+            back.events,
+            ended=back.ended_tokens,
         )
 
     def _office(self) -> Office:

@@ -338,6 +338,7 @@ class Generation:
                 compiled=self.compiled,
                 store=store,
                 keeper=shared.keeper,
+                assertions=self.assertions,
                 apply=shared.apply,
                 upgrade=shared.upgrade,
             )
@@ -368,6 +369,7 @@ class Generation:
             audit_keep_s=compiled.audit_keep_s,
             acme=compiled.acme,
             tries=kept.store.tries,
+            parking=kept.store.parking,
             shelf=self._shared.shelf,
             tls=await asyncio.to_thread(ssl.create_default_context),
             log=self._log,

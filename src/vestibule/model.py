@@ -291,6 +291,8 @@ class Asker(msgspec.Struct, frozen=True, gc=False):
     """Name of the machine that it is; empty: it is none."""
     affiliated: Identity | None = None
     """What the gateway itself says of the person; it counts where one of `identities` does."""
+    is_app: bool = False
+    """An app that acts for the person, by an access token that the gateway gave it: its scopes bound it."""
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,14 +21,13 @@ from typing import Any, Final, Self, TypeVar, cast
 import msgspec
 
 from vestibule import __version__
-from vestibule.core.app import DEVICE_CODE, TOKEN_EXCHANGE
+from vestibule.core.app import DEVICE_CODE, OWN_RESOURCE_PATH, SERVER_PATH, TOKEN_EXCHANGE
 from vestibule.errors import ClientError
 from vestibule.model import Secret
 from vestibule.protocol import base64url
 
 T = TypeVar("T")
 
-METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
 TIMEOUT_S: Final = 30.0
 BROWSER_S: Final = 300.0
 """How long a person may take in the browser."""
@@ -50,6 +49,33 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     grant_types_supported: tuple[str, ...] = ()
     vestibule_app: str = ""
     """Which app command lines are, where the gateway says so."""
+    vestibule_resource: str = ""
+    """The site that tokens of that app are for where none is named; empty: the issuer itself."""
+
+
+class Entrance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where somebody signs in, and what for."""
+
+    metadata: Metadata
+    site: str = ""
+    """Base URL of the site that was asked for; empty: none but the issuer's own."""
+
+    def site_for(self, app: str, named: str) -> str:
+        """Base URL of the site that this app's tokens are for; `named`: the one somebody wants, by name or URL."""
+        if "://" in named:
+            return named.rstrip("/")
+        if named:
+            parts = urllib.parse.urlsplit(self.metadata.issuer)
+            return f"{parts.scheme}://{named}{'' if parts.port is None else f':{parts.port}'}"
+        meant = self.metadata.vestibule_resource if app == self.metadata.vestibule_app else ""
+        return self.site or meant or self.metadata.issuer
+
+
+class _Protected(msgspec.Struct, frozen=True):
+    """What a site says of the tokens that it takes (RFC 9728)."""
+
+    resource: str
+    authorization_servers: tuple[str, ...]
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,18 +208,40 @@ class TokenClient:
         return {name: value for name, value in {"client_id": self.app, **more}.items() if value}
 
 
+def entrance_of(url: str) -> Entrance:
+    """Where people sign in for the site at this address: there, or at the auth host of its domain. Raises ClientError.
+
+    Threat: a backend behind the site that tells of somebody else's server: it is asked at a path of the gateway's own.
+    """
+    base = _base_of(url)
+    try:
+        found = _asked(_request(base + OWN_RESOURCE_PATH), _Protected)
+    except ClientError as error:
+        if error.code == "unreachable" or error.status >= 500:
+            raise
+        return Entrance(metadata=metadata_of(base))  # an auth host: it takes no tokens itself
+    if found.resource.rstrip("/") != base or len(found.authorization_servers) != 1:
+        raise ClientError(f"{base} says that it is {found.resource}: sign in there", code="issuer_mismatch")
+    return Entrance(metadata=metadata_of(found.authorization_servers[0]), site=base)
+
+
 def metadata_of(url: str) -> Metadata:
     """What the gateway at this address says of itself. Raises ClientError.
 
     Threat: metadata of somebody else's (RFC 8414 section 3.3): it must name the address that was asked.
     """
-    base = url.rstrip("/")
-    if not is_private(base):
-        raise ClientError("a gateway is at https://… (or http://127.0.0.1)", code="bad_url")
-    found = _asked(urllib.request.Request(base + METADATA_PATH), Metadata)  # noqa: S310 - the scheme was looked at
+    base = _base_of(url)
+    found = _asked(_request(base + SERVER_PATH), Metadata)
     if found.issuer.rstrip("/") != base:
         raise ClientError(f"{base} says that it is {found.issuer}: sign in there", code="issuer_mismatch")
     return found
+
+
+def session_at(site: str, token: Secret) -> dict[str, Any]:
+    """Who is signed in there by this token, as `/@/session` says it. Raises ClientError."""
+    request = _request(f"{site}/@/session")
+    request.add_header("Authorization", f"Bearer {token.reveal()}")
+    return _asked(request, dict[str, Any])
 
 
 def is_private(url: str) -> bool:
@@ -268,6 +316,27 @@ class _Receiver:
         self._server.server_close()
 
 
+class _Still(urllib.request.HTTPRedirectHandler):
+    """Follows nothing. Threat: a redirect that takes a token elsewhere, as urllib would."""
+
+    def redirect_request(self, *_arguments: object) -> None:
+        """Nowhere: the answer is what it is."""
+
+
+_OPENER: Final = urllib.request.build_opener(_Still)
+
+
+def _base_of(url: str) -> str:
+    base = url.rstrip("/")
+    if not is_private(base):
+        raise ClientError("a gateway is at https://… (or http://127.0.0.1)", code="bad_url")
+    return base
+
+
+def _request(url: str) -> urllib.request.Request:
+    return urllib.request.Request(url)  # noqa: S310 - `_asked` looks at the scheme
+
+
 def _posted(url: str, form: Mapping[str, str], wanted: type[T]) -> T:
     body = urllib.parse.urlencode(form).encode()
     return _asked(urllib.request.Request(url, data=body), wanted)  # noqa: S310 - of the gateway's metadata
@@ -279,7 +348,7 @@ def _asked(request: urllib.request.Request, wanted: type[T]) -> T:
     if not is_private(request.full_url):
         raise ClientError("the gateway names an address that is not https", code="bad_url")
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - looked at above
+        with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
             return msgspec.json.decode(answer.read(ANSWER_MAX_BYTES) or b"{}", type=wanted)
     except urllib.error.HTTPError as error:
         raise _refusal(error) from None

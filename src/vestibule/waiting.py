@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
+from vestibule.core.access import token_id_in
 from vestibule.core.organisation import Affiliation
 from vestibule.model import Identity, User
 from vestibule.providers.kit import Flow
@@ -33,9 +34,12 @@ class Late:
         """The app token with this hash, if it is good. Raises StoreError."""
         return await (await asyncio.shield(self._back_office)).app_tokens.find(token_hash, now)
 
-    async def is_live_key(self, key_id: str, now: float) -> bool:
-        """Whether there is this key of a machine. Raises StoreError."""
-        return await (await asyncio.shield(self._back_office)).machine_keys.is_live(key_id, now)
+    async def is_live_key(self, name: str, now: float) -> bool:
+        """Whether there is this key of a machine, or this token of one was not revoked. Raises StoreError."""
+        back_office = await asyncio.shield(self._back_office)
+        if token_id_in(name):
+            return not await back_office.ended_tokens.is_ended(name, now)
+        return await back_office.machine_keys.is_live(name, now)
 
     async def has_organisations(self) -> bool:
         """Whether there is one at all. Raises StoreError."""

@@ -31,9 +31,11 @@ FRESH_S: Final = 60.0
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """A sign-in at one gateway."""
+    """A sign-in at one gateway, for one site."""
 
     metadata: Metadata
+    site: str = ""
+    """Base URL of the site that the tokens are for; empty: the issuer's own."""
     app: str
     access_token: str
     refresh_token: str
@@ -42,8 +44,13 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     in_keyring: bool = False
     """The tokens are there, and not here."""
 
+    @property
+    def place(self) -> str:
+        """Where the tokens are good, which is what it is kept by."""
+        return self.site or self.metadata.issuer
+
     def __repr__(self) -> str:
-        return f"Kept({self.metadata.issuer!r})"
+        return f"Kept({self.place!r})"
 
 
 class _Pair(msgspec.Struct, frozen=True):
@@ -63,7 +70,7 @@ class _File(msgspec.Struct, kw_only=True):
 
 
 class Wallet:
-    """Sign-ins by the address of their gateway.
+    """Sign-ins by the address of the site they are for, which is mostly that of the gateway itself.
 
     Every method raises ClientError where the file or the keyring can't be used.
     """
@@ -75,50 +82,66 @@ class Wallet:
         self._keychain = keychain
         self._now = now
 
-    def keep(self, client: TokenClient, tokens: Tokens) -> None:
-        """Keep a sign-in, which is the last one then."""
+    def keep(self, client: TokenClient, tokens: Tokens, *, site: str = "") -> Kept | None:
+        """Keep a sign-in, which is the last one then; the one before at the same place, which is forgotten."""
+        new = Kept(
+            metadata=client.metadata,
+            site="" if site == client.metadata.issuer else site,
+            app=client.app,
+            access_token=tokens.access_token,
+            refresh_token=tokens.refresh_token,
+            expires_at=self._now() + tokens.expires_in,
+            scope=tokens.scope,
+        )
         with self._changing() as file:
-            kept = self._kept(client.metadata, client.app, tokens, "")
-            file.gateways[client.metadata.issuer] = self._stored(kept)
-            file.last = client.metadata.issuer
+            before = file.gateways.get(new.place)
+            gone = None if before is None else self._if_whole(before)
+            file.gateways[new.place] = self._stored(new)
+            file.last = new.place
+        return gone
 
     def find(self, url: str = "") -> Kept:
-        """The sign-in at this gateway, or the last one. Raises ClientError `signed_out`."""
+        """The sign-in for this site or at this gateway, or the last one.
+
+        Raises ClientError `signed_out`, `several_sites`.
+        """
         return self._whole(_one(self._read(), url))
 
-    def fresh(self, url: str = "") -> Secret:
-        """An access token that is good for a minute at least, renewed where it must be.
+    def fresh(self, url: str = "") -> Kept:
+        """The sign-in with an access token that is good for a minute at least, renewed where it must be.
 
         Raises ClientError: what the gateway says; its refusal of the sign-in itself also forgets it.
         """
         kept = self.find(url)
         if kept.expires_at - self._now() > FRESH_S:
-            return Secret(kept.access_token)
+            return kept
         with self._changing() as file:
-            kept = self._whole(
-                _one(file, kept.metadata.issuer)
-            )  # another program may have renewed it meanwhile
+            kept = self._whole(_one(file, kept.place))  # another program may have renewed it meanwhile
             if kept.expires_at - self._now() <= FRESH_S:
                 kept = self._renewed(file, kept)
-        return Secret(kept.access_token)
+        return kept
 
-    def forget(self, url: str = "") -> Kept:
-        """Take a sign-in out of the file."""
-        with self._changing() as file:
-            kept = self._whole(_one(file, url))
+    def leave(self, url: str, revoke: Callable[[Kept], None]) -> Kept:
+        """Take a sign-in out of the file once it is revoked; what that raises leaves it there.
+
+        What no longer has its tokens is not revoked.
+        """
+        with self._changing() as file:  # nobody renews it meanwhile
+            kept = _one(file, url)
+            whole = self._if_whole(kept)
+            if whole is not None:
+                revoke(whole)
             self._drop(file, kept)
-            file.last = next(iter(file.gateways), "") if file.last == kept.metadata.issuer else file.last
+            file.last = next(iter(file.gateways), "") if file.last == kept.place else file.last
         return kept
 
     def gateways(self) -> Mapping[str, Kept]:
-        """All of them."""
+        """All of them, by their places."""
         return self._read().gateways
 
     def _renewed(self, file: _File, kept: Kept) -> Kept:
         if not kept.refresh_token:
-            raise ClientError(
-                f"the sign-in is over: vestibule login {kept.metadata.issuer}", code="signed_out"
-            )
+            raise ClientError(f"the sign-in is over: vestibule login {kept.place}", code="signed_out")
         client = TokenClient(kept.metadata, kept.app)
         try:
             tokens = client.refresh(Secret(kept.refresh_token))
@@ -127,10 +150,16 @@ class Wallet:
                 raise
             self._drop(file, kept)
             self._write(file)
-            said = f"the sign-in is over: vestibule login {kept.metadata.issuer}"
+            said = f"the sign-in is over: vestibule login {kept.place}"
             raise ClientError(said, code="signed_out") from None
-        kept = self._kept(kept.metadata, kept.app, tokens, kept.refresh_token)
-        file.gateways[kept.metadata.issuer] = self._stored(kept)
+        kept = replace(
+            kept,
+            access_token=tokens.access_token,
+            refresh_token=tokens.refresh_token or kept.refresh_token,
+            expires_at=self._now() + tokens.expires_in,
+            scope=tokens.scope,
+        )
+        file.gateways[kept.place] = self._stored(kept)
         return kept
 
     # -- the tokens ---------------------------------------------------------------------------
@@ -140,36 +169,35 @@ class Wallet:
         if self._keychain is None:
             return kept
         pair = _Pair(kept.access_token, kept.refresh_token)
-        self._keychain.set(kept.metadata.issuer, Secret(msgspec.json.encode(pair).decode()))
+        self._keychain.set(kept.place, Secret(msgspec.json.encode(pair).decode()))
         return replace(kept, access_token="", refresh_token="", in_keyring=True)
 
     def _whole(self, kept: Kept) -> Kept:
         """With its tokens."""
         if not kept.in_keyring:
             return kept
-        secret = self._keychain.get(kept.metadata.issuer) if self._keychain is not None else None
+        secret = self._keychain.get(kept.place) if self._keychain is not None else None
         try:
             pair = msgspec.json.decode(secret.reveal() if secret is not None else "", type=_Pair)
         except msgspec.MsgspecError:
-            said = f"the keyring no longer has the sign-in: vestibule login {kept.metadata.issuer}"
+            said = f"the keyring no longer has the sign-in: vestibule login {kept.place}"
             raise ClientError(said, code="signed_out") from None
         return replace(
             kept, access_token=pair.access_token, refresh_token=pair.refresh_token, in_keyring=False
         )
 
-    def _drop(self, file: _File, kept: Kept) -> None:
-        if file.gateways.pop(kept.metadata.issuer).in_keyring and self._keychain is not None:
-            self._keychain.delete(kept.metadata.issuer)
+    def _if_whole(self, kept: Kept) -> Kept | None:
+        """With its tokens; None: nobody has them any more."""
+        try:
+            return self._whole(kept)
+        except ClientError as error:
+            if error.code != "signed_out":
+                raise
+            return None
 
-    def _kept(self, metadata: Metadata, app: str, tokens: Tokens, before: str) -> Kept:
-        return Kept(
-            metadata=metadata,
-            app=app,
-            access_token=tokens.access_token,
-            refresh_token=tokens.refresh_token or before,
-            expires_at=self._now() + tokens.expires_in,
-            scope=tokens.scope,
-        )
+    def _drop(self, file: _File, kept: Kept) -> None:
+        if file.gateways.pop(kept.place).in_keyring and self._keychain is not None:
+            self._keychain.delete(kept.place)
 
     # -- the file -----------------------------------------------------------------------------
 
@@ -229,9 +257,15 @@ def wallet_path(environ: Mapping[str, str]) -> Path:
 def _one(file: _File, url: str) -> Kept:
     wanted = url.rstrip("/") or file.last
     kept = file.gateways.get(wanted)
-    if kept is None:
+    if kept is not None:
+        return kept
+    found = [one for one in file.gateways.values() if one.metadata.issuer == wanted]
+    if len(found) > 1:
+        places = ", ".join(sorted(one.place for one in found))
+        raise ClientError(f"somebody is signed in there for several: {places}", code="several_sites")
+    if not found:
         raise ClientError(f"nobody is signed in: vestibule login {url or 'URL'}", code="signed_out")
-    return replace(kept)
+    return found[0]
 
 
 def _unusable(path: Path, error: Exception) -> ClientError:

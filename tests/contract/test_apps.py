@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import io
 from collections.abc import Awaitable
 from types import SimpleNamespace
 from typing import Any
@@ -14,13 +15,17 @@ from msgspec.structs import replace
 
 from tests.contract.test_steward import HOST, NOW, RING, Desk
 from vestibule.core.app import App, Apps, Hash
+from vestibule.core.assertion import LIFE_S
 from vestibule.core.authorize import Give
 from vestibule.core.domain import Domain
 from vestibule.core.refresh import Refresh, seal
 from vestibule.core.route import RouteTable, site_of
+from vestibule.core.session import hash_of
 from vestibule.errors import ClientError, ProviderUnavailable, TooManyTries
-from vestibule.model import Device, Secret, Session
+from vestibule.model import Caller, Device, Secret, Session
+from vestibule.observe.log import Log
 from vestibule.protocol.authorization_server import AuthorizationRequest, OAuthError
+from vestibule.service.assertion import Assertions
 from vestibule.service.authorizing import Authorizing
 from vestibule.service.device_flow import DeviceFlow
 from vestibule.service.issuing import Issued, Issuing
@@ -36,6 +41,7 @@ from vestibule.service.tries import SharedTries
 from vestibule.service.visit import Visit
 
 VERIFIER = "v" * 43
+BASE = f"https://{HOST}"
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
 LINK = "https://app.example.com/app"
 PHONE = Device(user_agent="Forum/1", address="192.0.2.9")
@@ -76,15 +82,25 @@ class Node(Desk):
         apps = Apps.of((IOS, CLI, PARTNER))
         rechecks = self.steward._rechecks
         self.issuing = Issuing(apps, self.sessions, rechecks, RING, self.told)  # type: ignore[arg-type]
+        self.assertions = Assertions(
+            store.signing_keys, RING, Log(io.StringIO()), are_wanted=True, now=lambda: self.now
+        )
         self.authorizing = Authorizing(
-            self.issuing, self.sessions, locker, RING, lambda: RouteTable(self.hosts)
+            self.issuing,
+            self.sessions,
+            locker,
+            RING,
+            lambda: RouteTable(self.hosts),
+            assertions=self.assertions,
         )
         self.registered = RegisteredApps(
             locker,
             SharedTries(store.tries),
             hosts=lambda here: (here.name.decode(),),
             host=lambda name: replace(self.hosts[0], registers=True, registered_scopes=("tools",)),
+            events=self.told,  # type: ignore[arg-type]
         )
+        self.parking = store.parking
         self.devices = DeviceFlow(self.authorizing, store.parking, locker, RING, SharedTries(store.tries))
 
     async def browser(self) -> Session:
@@ -374,6 +390,24 @@ async def test_a_program_that_asks_too_often_is_slowed_down_more_and_more(node):
     assert await refused(polled(node, told, after_s=601)) == "expired_token"
 
 
+async def test_it_is_slowed_down_on_whichever_node_it_asks(node, other):
+    told = await begun(node)
+    assert await refused(polled(node, told)) == "authorization_pending"
+    assert await refused(polled(other, told, after_s=1)) == "slow_down"
+    assert await refused(polled(node, told, after_s=6)) == "slow_down", (
+        "it has to wait ten seconds from there on"
+    )
+    assert await refused(polled(other, told, after_s=30)) == "authorization_pending"
+    assert await refused(polled(node, told, after_s=40)) == "slow_down"
+
+
+async def test_of_codes_that_are_none_nothing_is_kept(node):
+    unknown = replace(await begun(node), device_code="A" * 43)
+    for after_s in (0, 100):
+        assert await refused(polled(node, unknown, after_s=after_s)) == "expired_token"
+    assert await node.parking.parked("device pace", hash_of("A" * 43), NOW) is None
+
+
 @pytest.mark.parametrize(
     ("more", "code"),
     [
@@ -452,6 +486,84 @@ async def test_a_refresh_token_is_no_subject(node):
     issued = await node.take(await node.code(await node.browser()))
     assert issued.refresh_token is not None
     assert await refused(narrowed(node, issued, text=issued.refresh_token.reveal())) == "invalid_request"
+
+
+async def asserted(node: Node, session: Session, *, scopes: frozenset[str] | None = None) -> str:
+    """What a backend is sent when this session asks it."""
+    await node.assertions.begin()
+    return node.assertions.own(session, node.hosts[0], BASE, node.now, scopes=scopes)[0]
+
+
+async def by_assertion(node: Node, text: str, app: App = PARTNER, **more: Any) -> Issued:
+    await node.assertions.begin()
+    asked = {"issuer": BASE, "resource": "", "scopes": (), "here": node.hosts[0], "now": node.now, **more}
+    return await node.authorizing.by_assertion(app, text, **asked)
+
+
+async def test_an_assertion_is_exchanged_for_a_token_of_the_session_that_asked(node, other):
+    session = await node.browser()
+    text = await asserted(node, session)
+    node.now = other.now = NOW + 60
+    issued = await by_assertion(other, text)
+    assert (issued.scopes, issued.refresh_token) == (("read",), None)
+    assert issued.expires_in_s <= LIFE_S - 60, "it is over when the assertion is"
+    assert issued.session.id == session.id
+    token = issued.access_token.reveal()
+    told = node.issuing.described(token, session, node.now)
+    assert (told["client_id"], told["sub"], told["aud"]) == ("partner", session.user_id, HOST)
+    await node.issuing.revoke(PARTNER, token, node.now)
+    assert await node.issuing.session_of(token, node.now) is not None, "the person's own session goes on"
+    narrower = await narrowed(other, issued)
+    assert await other.issuing.session_of(narrower.access_token.reveal(), node.now) is not None
+    await node.sessions.end(session.id)
+    for one in (issued, narrower):
+        assert await other.issuing.session_of(one.access_token.reveal(), node.now) is None
+    assert await refused(by_assertion(other, text)) == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("app", "more", "code"),
+    [
+        (replace(PARTNER, secrets=()), {}, "unauthorized_client"),
+        (replace(PARTNER, hosts=("other.example",)), {}, "invalid_request"),
+        (PARTNER, {"issuer": "https://other.example"}, "invalid_request"),
+        (PARTNER, {"now": NOW + LIFE_S}, "invalid_request"),
+        (PARTNER, {"text": "a.b.c"}, "invalid_request"),
+        (PARTNER, {"resource": "https://other.example"}, "invalid_target"),
+        (PARTNER, {"scopes": ("write",)}, "invalid_scope"),
+    ],
+    ids=["public", "elsewhere", "issuer", "late", "no token", "target", "scope"],
+)
+async def test_what_no_assertion_is_exchanged_for(node, app, more, code):
+    asked = {"text": await asserted(node, await node.browser()), **more}
+    assert await refused(by_assertion(node, app=app, **asked)) == code
+
+
+@pytest.mark.parametrize("kind", ["another key's", "pomerium's", "a machine's"])
+async def test_what_is_signed_otherwise_is_exchanged_for_nothing(node, kind):
+    session = await node.browser()
+    text = await asserted(node, session)
+    if kind == "another key's":
+        text = text[:-8] + ("AAAAAAAA" if not text.endswith("AAAAAAAA") else "BBBBBBBB")
+    elif kind == "pomerium's":
+        text, _ = node.assertions.pomerium(session, node.hosts[0], node.now)
+    else:
+        caller = Caller(id="1", kind="jwt", identities=session.identities, user_id=session.user_id)
+        text, _ = node.assertions.own(caller, node.hosts[0], BASE, node.now)
+    assert await refused(by_assertion(node, text)) == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("came_with", "gets"), [({"read"}, ("read",)), ({"write"}, ()), (set(), ())], ids=str
+)
+async def test_an_assertion_is_no_way_to_more_than_an_app_came_with(node, came_with, gets):
+    issued = await node.take(await node.code(await node.browser()))
+    text = await asserted(node, issued.session, scopes=frozenset(came_with))
+    found = await by_assertion(node, text)
+    assert found.scopes == gets
+    assert await node.issuing.session_of(found.access_token.reveal(), node.now) is not None
+    if not gets:
+        assert await refused(by_assertion(node, text, scopes=("read",))) == "invalid_scope"
 
 
 # -- registered by themselves -----------------------------------------------------------------------

@@ -285,6 +285,8 @@ def test_the_truth_table_of_the_lists_together_is_true(row: list[str]):
     asker = Asker(() if who.startswith("a token") else somebody(who), "", address)
     if who.startswith("a token"):
         asker = Asker((), "", address, frozenset(quoted(who)))
+    elif " by an app with " in who:
+        asker = Asker(somebody(who), "", address, frozenset(quoted(who)[1:]), is_app=True)
     assert said(decide(policy, b"GET", asker)) == answer
 
 

@@ -29,7 +29,7 @@ LADDER = (
     {"app"},
     {"following"},
     {"process", "offspring"},
-    {"admin_watching", "keychain", "token_client"},
+    {"admin_organisations", "admin_watching", "keychain", "token_client"},
     {"supervisor", "demo", "client", "admin_client", "wallet", "doctor", "runner"},
     {"tui"},
     {"cli"},

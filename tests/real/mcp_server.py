@@ -8,6 +8,7 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 
 server = MCPServer("tools of the house")
+dropped: list[int] = []
 
 
 @server.tool()
@@ -20,6 +21,25 @@ def add(a: int, b: int) -> int:
 def who(ctx: Context) -> str:
     """Whom the gateway told of."""
     return ctx.headers["user-email"] if ctx.headers else ""
+
+
+@server.tool()
+def count(words: str) -> int:
+    """How many there are."""
+    return len(words.split())
+
+
+@server.tool()
+def drop_all() -> str:
+    """What is for few."""
+    dropped.append(1)
+    return "gone"
+
+
+@server.tool()
+def dropped_so_often() -> int:
+    """How often that was called."""
+    return len(dropped)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -39,6 +40,13 @@ app "cli" {
   scopes = ["read"]
 }
 
+app "newsfeed" {
+  hosts  = ["app.example.com"]
+  grants = ["exchange"]
+  secret = "a-secret-of-at-least-32-characters-0"
+  scopes = ["read"]
+}
+
 app "partner" {
   hosts     = ["app.example.com"]
   redirects = ["https://partner.example/back"]
@@ -55,6 +63,17 @@ ROUTES = """
   route "/writes/" {
     access {
       allow = ["token:write"]
+    }
+  }
+  route "/posts/" {
+    access {
+      allow = ["anyone", "token:write"]
+    }
+  }
+  route "/signed/" {
+    assertion = true
+    access {
+      allow = ["anyone"]
     }
   }
   route "/open/" {"""
@@ -191,6 +210,45 @@ async def test_a_token_is_good_for_what_it_was_asked_for(house, app, phone):
     assert (status, told["error"]) == (400, "invalid_scope")
 
 
+async def test_where_rules_ask_for_a_scope_an_app_needs_it_and_a_person_does_not(house, app, phone):
+    await signed_in(app, phone, scope="read")
+    assert await app.status("/") == 200
+    assert await app.status("/posts/1") == 403, "whom the person is doesn't help"
+    status, told = await app.refresh(scope="read")
+    assert (status, told["scope"]) == (200, "read")
+    assert await app.status("/posts/1") == 403
+    assert (await phone.get("/posts/1")).status == 200
+    await signed_in(app, phone, scope="read write")
+    assert await app.status("/posts/1") == 200
+
+
+async def test_a_backend_exchanges_what_it_was_sent_for_a_token_that_can_do_less(house, app, phone):
+    await through(phone, app.request())
+    assert (await phone.get("/signed/")).status == 200
+    assertion = house.app.seen[-1].one("proxy-assertion")
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "subject_token": assertion,
+        "client_id": "newsfeed",
+    }
+    assert (await app.post("/@/token", **form))[0] == 401
+    status, told = await app.post("/@/token", **form, client_secret=SECRET)
+    assert (status, told["scope"]) == (200, "read"), told
+    assert told["expires_in"] <= 300
+    assert "refresh_token" not in told
+    token = told["access_token"]
+    assert [await app.status(path, token) for path in ("/reads/x", "/writes/x", "/posts/1")] == [
+        200,
+        403,
+        403,
+    ]
+    assert house.app.seen[-1].all("user-email") == ["alice@example.com"]
+    status, told = await app.post("/@/token", **form, client_secret=SECRET, scope="write")
+    assert (status, told["error"]) == (400, "invalid_scope")
+    assert assertion not in house.gateway.process.whole_log
+
+
 async def test_any_app_could_have_the_scheme_so_the_person_is_asked(house, app, phone):
     await phone.sign_in("alice")
     for redirect_uri in (OWN, LOOPBACK):
@@ -208,6 +266,45 @@ async def test_any_app_could_have_the_scheme_so_the_person_is_asked(house, app, 
         refused = leads_to(await answered(phone, page, "refuse"), redirect_uri)
         assert refused.query["error"] == "access_denied"
         assert "code" not in refused.query
+
+
+async def run(script: str, home: Path, typed: str = "") -> list[str]:
+    """The lines that bash prints for it; `typed`: what it is given to read."""
+    environment = {"HOME": str(home), "PATH": "/usr/local/bin:/usr/bin:/bin"}
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-euo", "pipefail", "-c", script),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env=environment,
+    )
+    printed, _ = await process.communicate(typed.encode())
+    assert process.returncode == 0
+    return printed.decode().splitlines()
+
+
+async def test_all_of_it_by_hand_as_the_page_has_it(house, app, phone, tmp_path):
+    """Both scripts of docs/apps.md, with curl and openssl; `{}` at the end: it is signed out."""
+    page = (Path(__file__).parents[2] / "docs" / "apps.md").read_text("utf-8")
+    begin, rest = (part.partition("```")[0] for part in page.split("```bash\n")[1:3])
+    for old, new in (
+        ("https://forum.example.com", house.origin),
+        ("forum-ios", "ios"),
+        (":8400/", ":43210/"),
+    ):
+        begin, rest = begin.replace(old, new), rest.replace(old, new)
+    # Names of tests are known to no resolver.
+    (tmp_path / ".curlrc").write_text(f'connect-to = "::127.0.0.1:{house.gateway.port}"\n')
+    url, verifier = await run(f'{begin}echo "$VERIFIER"', tmp_path)
+    await phone.sign_in("alice")
+    asked = await phone.get(url.removeprefix(house.origin))
+    back = leads_to(await answered(phone, asked, "allow"), "http://127.0.0.1:43210/callback")
+    known = f"GATEWAY={house.origin}\nVERIFIER={verifier}\n"
+    *told, token = await run(f'{known}{rest}echo; echo "$TOKEN"', tmp_path, back.query["code"] + "\n")
+    assert token.startswith("vst_at_")
+    assert house.app.seen[-1].all("user-email") == ["alice@example.com"]
+    refreshed, _, revoked = "".join(told).rpartition("}")[0].rpartition("{")
+    assert ('"refresh_token"' in refreshed, revoked) == (True, "")
+    assert await app.status(token=token) == 401
 
 
 async def answered(phone: Browser, page: Page, answer: str) -> Page:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import re
@@ -70,12 +71,13 @@ class Forum:
         await asyncio.to_thread(self.process.wait_until, found, f"tells {pattern!r}")
 
 
-@pytest.fixture(scope="module")
-def forum(ports: Ports) -> Iterator[Forum]:
+@contextlib.contextmanager
+def opened(ports: Ports, *options: str) -> Iterator[Forum]:
+    """The example, started with these options."""
     port = ports.take()
     process = Process(
         "forum",
-        [sys.executable, EXAMPLE / "run.py", "--port", str(port)],
+        [sys.executable, EXAMPLE / "run.py", "--port", str(port), *options],
         env={
             "PYTHONUNBUFFERED": "1",
             "VESTIBULE_STORE_TIMEOUT": "5s",
@@ -87,6 +89,12 @@ def forum(ports: Ports) -> Iterator[Forum]:
         yield Forum(process, f"http://localhost:{port}")
     finally:
         process.stop()
+
+
+@pytest.fixture(scope="module")
+def forum(ports: Ports) -> Iterator[Forum]:
+    with opened(ports) as forum:
+        yield forum
 
 
 class Reader(HTMLParser):
@@ -383,3 +391,31 @@ async def test_the_stand_ins_refuse_what_the_real_ones_refuse(forum, provider, p
         async with session.get(url.update_query({parameter: value})) as answer:
             assert answer.status == 400
             assert says in await answer.text()
+
+
+async def test_with_registration_auto_nobody_is_asked_anything(ports, tmp_path):
+    def asked(form: dict[str, Any]) -> dict[str, str]:
+        raise AssertionError(form)
+
+    with contextlib.ExitStack() as stack:
+        forum = await asyncio.to_thread(stack.enter_context, opened(ports, "--registration", "auto"))
+        async with new_visitor() as desk, new_visitor() as pocket:
+            web, browser = Person(forum, desk), Person(forum, pocket)
+            await web.go("/@/signin?rd=/")
+            await web.by_google("ada")
+            assert web.url.path == "/"
+            _, me = await web.api("GET", "/api/me")
+            assert me["name"]
+
+            # A phone by the SDK: the same person; and a newcomer by its browser, who has an account at once.
+            ours, theirs = (
+                APP.Phone(forum.site, tmp_path / "ours"),
+                APP.Phone(forum.site, tmp_path / "theirs"),
+            )
+            sdk = APP.StandIn(forum.sdks["google"], "ada")
+            await asyncio.to_thread(ours.sign_in_by_sdk, sdk, "google", asked)
+            assert await asyncio.to_thread(ours.call, "GET", "/api/me") == me
+            in_hand = SystemBrowser(browser, lambda person: person.by_google("chidi"))
+            await asyncio.to_thread(theirs.sign_in, in_hand)
+            other = await asyncio.to_thread(theirs.call, "GET", "/api/me")
+            assert (other["id"] != me["id"], bool(other["name"])) == (True, True)

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import os
 import pty
 import re
 import stat
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
-import segno
 from yarl import URL
 
 from tests.real.gateway import Gateway
 from tests.real.house import NAVIGATION
+from tests.real.node_home import node_binary
 from tests.real.openid import client
+from tests.real.terminal import Terminal, by_code, key_in, press, sign_in
 from tests.real.visitor import new_visitor
 
 pytestmark = pytest.mark.real
@@ -58,50 +55,17 @@ host "127.0.0.1" {
 """
 
 
-class Terminal:
-    """Somebody's shell, with a home of its own."""
-
-    def __init__(self, gateway: Gateway, home: Path) -> None:
-        self.origin = f"http://127.0.0.1:{gateway.port}"
-        self.home = home
-        self.wallet = home / ".config" / "vestibule" / "sign-ins.json"
-
-    @property
-    def env(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "LANG"}}
-        return {**kept, "HOME": str(self.home), "SSH_CONNECTION": "elsewhere"}
-
-    async def begin(self, *argv: str, stderr: int = subprocess.PIPE) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "vestibule",
-            *argv,
-            env=self.env,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=stderr,
-        )
-
-    async def run(self, *argv: str, given: str = "") -> tuple[int, str, str]:
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "vestibule", *argv],
-            env=self.env,
-            input=given,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        return done.returncode, done.stdout, done.stderr
+@pytest.fixture
+def served(gateway, openid, ports) -> Gateway:
+    port = ports.take()
+    provider = openid(client("app", f"http://127.0.0.1:{port}/@op/callback"))
+    started: Gateway = gateway(CONFIGURATION.replace("ISSUER", provider.issuer), port=port)
+    return started
 
 
 @pytest.fixture
-def terminal(gateway, openid, ports, tmp_path) -> Terminal:
-    port = ports.take()
-    provider = openid(client("app", f"http://127.0.0.1:{port}/@op/callback"))
-    return Terminal(gateway(CONFIGURATION.replace("ISSUER", provider.issuer), port=port), tmp_path / "home")
+def terminal(served, tmp_path) -> Terminal:
+    return Terminal(f"http://127.0.0.1:{served.port}", tmp_path / "home")
 
 
 @pytest.fixture
@@ -110,45 +74,8 @@ async def browser() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def press(
-    browser: aiohttp.ClientSession, terminal: Terminal, path: str, **form: str
-) -> tuple[Any, str]:
-    """A form of the gateway's page, sent."""
-    headers = {**NAVIGATION, "Sec-Fetch-Site": "same-origin", "Origin": terminal.origin}
-    async with browser.post(f"{terminal.origin}{path}", data=form, headers=headers) as answer:
-        assert answer.status == 200, await answer.text()
-        return answer.headers, await answer.text()
-
-
-async def sign_in(browser: aiohttp.ClientSession, terminal: Terminal) -> None:
-    url = f"{terminal.origin}/@/signin?login_hint=alice&rd=/"
-    async with browser.get(url, headers=NAVIGATION) as answer:
-        assert answer.status == 200
-
-
-def key_in(text: str) -> str:
-    [key] = set(re.findall(r'name="key" value="([^"]+)"', text))
-    return str(key)
-
-
-async def by_code(terminal: Terminal, browser: aiohttp.ClientSession) -> None:
-    """Signed in by a code that somebody types."""
-    await sign_in(browser, terminal)
-    login = await terminal.begin("login", terminal.origin)
-    assert login.stderr is not None
-    said = (await asyncio.wait_for(login.stderr.readline(), 60)).decode()
-    code = re.search(r"type ([A-Z]{4}-[A-Z]{4})", said)
-    assert code, said
-    _, text = await press(browser, terminal, "/@/device", user_code=code[1])
-    assert "A terminal" in text
-    await press(browser, terminal, "/@/device", key=key_in(text), answer="allow")
-    out, err = await asyncio.wait_for(login.communicate(), 60)
-    assert login.returncode == 0, err
-    assert out.decode() == f"Signed in at {terminal.origin}.\n"
-
-
 async def test_a_command_line_signs_in_by_a_code_and_out_again(terminal, browser):
-    await by_code(terminal, browser)
+    assert await by_code(terminal, browser) == f"Signed in at {terminal.origin}.\n"
     assert stat.S_IMODE(terminal.wallet.stat().st_mode) == 0o600
     assert await terminal.run("whoami") == (0, f"alice@example.com at {terminal.origin}\n", "")
     status, out, _ = await terminal.run("curl", "-sS", f"{terminal.origin}/hello")
@@ -183,12 +110,17 @@ async def test_in_a_terminal_the_code_is_drawn_for_a_phone(terminal, browser):
     )
     said = (await asyncio.wait_for(screen.readline(), 60)).decode()
     [code] = re.findall(r"type ([A-Z]{4}-[A-Z]{4})", said)
-    # The address is that of the page with the code filled in; drawn by the same library, no other is at hand.
-    drawn, address = io.StringIO(), f"{terminal.origin}/@/device?user_code={code}"
-    segno.make(address, error="l", micro=False).terminal(drawn, compact=True, border=2)
-    for line in ["or point a phone at this:", "", *drawn.getvalue().splitlines()]:
-        shown = (await asyncio.wait_for(screen.readline(), 60)).decode().rstrip("\r\n")
-        assert shown.removeprefix("\x1b[97;40m").removesuffix("\x1b[0m") == line
+    drawing: list[str] = []
+    while len(drawing) < 3 or drawing[-1]:
+        line = (await asyncio.wait_for(screen.readline(), 60)).decode().rstrip("\r\n")
+        # Light on dark, whatever the terminal's own colours are.
+        drawing.append(line.removeprefix("\x1b[97;40m").removesuffix("\x1b[0m"))
+        assert len(drawing) < 60, drawing
+    assert drawing[:2] == ["or point a phone at this:", ""]
+    # Another program than the one that drew it reads the address: of the page, with the code filled in.
+    qr = Path(__file__).with_name("node") / "qr.mjs"
+    read = await terminal.program(str(node_binary()), str(qr), given="\n".join(drawing[2:]))
+    assert read == (0, f"{terminal.origin}/@/device?user_code={code}", "")
 
     await sign_in(browser, terminal)
     _, text = await press(browser, terminal, "/@/device", user_code=code)
@@ -227,6 +159,30 @@ async def test_scripts_at_once_renew_it_once(terminal, browser):
     tokens = await asyncio.gather(*(terminal.run("token") for _ in range(5)))
     assert {status for status, _, _ in tokens} == {0}
     assert len({out for _, out, _ in tokens}) == 1
+
+
+async def test_who_signs_out_is_signed_out_at_the_gateway_or_told_that_they_are_not(
+    served, terminal, browser
+):
+    await by_code(terminal, browser)
+    kept = terminal.wallet.read_text()
+    _, token, _ = await terminal.run("token")
+    await asyncio.to_thread(served.stop)
+    status, out, said = await terminal.run("logout")
+    assert (status, out, "you are still signed in (--here" in said) == (1, "", True)
+    assert terminal.wallet.read_text() == kept
+    status, out, _ = await terminal.run("logout", "--here")
+    assert (status, out) == (0, f"Forgotten here: {terminal.origin}.\n")
+    assert "vst_" not in terminal.wallet.read_text()
+
+    terminal.wallet.write_text(kept)
+    await asyncio.to_thread(served.start_again)
+    bearer = {"Authorization": f"Bearer {token.strip()}"}
+    for ended in (False, True):
+        async with new_visitor() as program, program.get(f"{terminal.origin}/", headers=bearer) as answer:
+            assert answer.status == (401 if ended else 200)
+        if not ended:
+            assert await terminal.run("logout") == (0, f"Signed out at {terminal.origin}.\n", "")
 
 
 async def test_what_others_could_read_is_not_used(terminal, browser):

@@ -199,6 +199,39 @@ async def test_a_build_gets_a_token_and_is_let_in_until_it_leaves_the_configurat
     assert await site.status(token, "/scoped/x") == 200
 
 
+async def test_a_token_says_what_it_is_to_a_service_and_is_revoked_by_who_holds_it(site: Site) -> None:
+    async def posted(path: str, **form: str) -> tuple[int, dict[str, Any]]:
+        async with site.program.post(site.url(path), data=form) as answer:
+            return answer.status, await answer.json()
+
+    mine = {"client_id": "partner", "client_secret": "a-secret-of-at-least-32-characters-0"}
+    token, other = await site.token(), await site.token(scope="read")
+    status, told = await posted("/@/introspect", token=token, **mine)
+    assert (status, told["active"], told["client_id"], told["aud"]) == (
+        200,
+        True,
+        "deploy",
+        "app.example.com",
+    )
+    assert (told["sub"], told["scope"]) == ("repo:acme/app:ref:refs/heads/main", "deploy read")
+    assert (await posted("/@/introspect", token=token, client_id="backup"))[0] == 401
+
+    assert await site.status(token) == 200
+    assert await posted("/@/revoke", token=token, client_id="nightly") == (200, {})
+    assert await site.status(token) == 200, "it is another machine's"
+    assert await posted("/@/revoke", token=token) == (200, {})
+    assert await site.status(token) == 401
+    assert (await posted("/@/introspect", token=token, **mine))[1] == {"active": False}
+    assert await site.status(other) == 200
+
+    status, told = await site.ask(grant_type="client_credentials", **mine)
+    own = told["access_token"]
+    assert (await posted("/@/revoke", token=own))[0] == 401, "an app proves who it is"
+    assert await site.status(own, "/others/x") == 200
+    assert await posted("/@/revoke", token=own, **mine) == (200, {})
+    assert await site.status(own, "/others/x") == 401
+
+
 async def test_each_way_of_asking_and_what_is_refused(site: Site) -> None:
     shown = {"subject_token_type": ID_TOKEN, "grant_type": EXCHANGE}
     status, told = await site.ask(**shown, subject_token=site.build_token(), client_id="deploy")

@@ -1,7 +1,7 @@
 """A client of MCP finds its way in by itself: the official SDK's, through the gateway, to a server of the same SDK.
 
-It is told where tokens come from, registers itself, sends a person's browser there, and calls a tool; another server
-behind the same gateway stays closed to it by a rule.
+It is told where tokens come from, registers itself, sends a person's browser there, and calls a tool; another tool, and
+another server behind the same gateway, stay closed to it by rules. By today's protocol and by the one before.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from mcp import Client
 from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
+from mcp.shared.exceptions import MCPError
 from yarl import URL
 
 from tests.process import Process
@@ -35,6 +36,16 @@ ROUTES = """
     backend = "127.0.0.1:TOOLS"
     access {
       allow = ["token:tools"]
+    }
+    tool "drop_*" {
+      access {
+        allow = ["group:root"]
+      }
+    }
+    tool "count" {
+      access {
+        allow = ["token:more"]
+      }
     }
   }
   route "/root/mcp" {
@@ -108,14 +119,14 @@ class Agent:
         query = self._back.query
         return AuthorizationCodeResult(code=query["code"], state=query["state"], iss=query["iss"])
 
-    async def run(self, path: str, work: Any) -> Any:
+    async def run(self, path: str, work: Any, mode: str = "auto") -> Any:
         """What the work comes to, given a connected client."""
         url = f"{self.house.origin}{path}"
         metadata = OAuthClientMetadata(client_name="Agent Smith", redirect_uris=[BACK])  # type: ignore[list-item]
         auth = OAuthClientProvider(url, metadata, self.memory, self._open, self._came_back)
         async with (
             httpx2.AsyncClient(auth=auth, transport=self.wire, timeout=60) as http,
-            Client(streamable_http_client(url, http_client=http), mode="legacy") as client,
+            Client(streamable_http_client(url, http_client=http), mode=mode) as client,
         ):
             return await work(client)
 
@@ -179,3 +190,51 @@ async def test_a_client_of_mcp_signs_in_and_calls_a_tool_and_no_other(house):
                 [house.origin],
             )
             assert told["scopes_supported"] == ["tools", "more"]
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_another_tool_is_refused_by_its_rule(house, mode):
+    async def called(client: Client) -> tuple[MCPError, str, list[str]]:
+        with pytest.raises(MCPError) as refused:
+            await client.call_tool("drop_all", {})
+        often = await client.call_tool("dropped_so_often", {})
+        listed = await client.list_tools()
+        return refused.value, often.content[0].text, [tool.name for tool in listed.tools]  # type: ignore[union-attr]
+
+    async with house.browser() as person:
+        agent = Agent(house, person)
+        refused, often, listed = await agent.run("/mcp", called, mode)
+    assert (refused.error.code, refused.error.data["code"]) == (-32050, "not_allowed")
+    assert often == "0"
+    # Tools that somebody may not call are named to them all the same: it is the server that lists them.
+    assert "drop_all" in listed
+
+    # A program that says in its headers another name than in its body gets to nothing.
+    assert agent.memory.tokens is not None
+    bearer = {"Authorization": f"Bearer {agent.memory.tokens.access_token}", "Mcp-Method": "tools/call"}
+    call = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "drop_all", "arguments": {}},
+    }
+    async with new_visitor() as program:
+        for name, status, code in (("add", 400, -32020), ("drop_all", 403, -32050)):
+            headers = {**bearer, "Mcp-Name": name}
+            async with program.post(f"{house.origin}/mcp", json=call, headers=headers) as answer:
+                assert (answer.status, (await answer.json())["error"]["code"]) == (status, code)
+        async with program.post(f"{house.origin}/mcp", json=[call], headers=bearer) as answer:
+            assert answer.status == 403
+
+
+async def test_a_tool_that_wants_a_scope_has_the_client_ask_for_it(house):
+    async def called(client: Client) -> str:
+        return (await client.call_tool("count", {"words": "a b c"})).content[0].text  # type: ignore[union-attr]
+
+    async with house.browser() as person:
+        agent = Agent(house, person)
+        assert await agent.run("/mcp", called) == "3"
+    # The person was asked once to let it in, and once more for this.
+    assert len(agent.pages) == 2
+    assert agent.memory.tokens is not None
+    assert set((agent.memory.tokens.scope or "").split()) == {"tools", "more"}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from vestibule import admin_model as model
-from vestibule.admin_client import Condition, Explanation, Happened, Identity, User
+from vestibule.admin_client import Condition, Explanation, Happened, Held, Identity, User
 from vestibule.client import Device, Session
 from vestibule.errors import ClientError, VestibuleError
 from vestibule.model import Secret
@@ -212,6 +212,13 @@ AUDIT = (
 )  # fmt: skip
 
 
+HELD = (
+    Held(kind="admin", id="aDeploy", holder="sessions:read", user_id=None, name="deploy", created_at=at(-86400 * 9), expires_at=at(86400 * 20), seen_at=at(-70)),
+    Held(kind="app", id="pLaptop", holder="ada@example.com", user_id="uAda", name="laptop", created_at=at(-86400 * 3), expires_at=at(86400 * 87), seen_at=None),
+    Held(kind="machine", id="kNas", holder="backup", user_id=None, name="", created_at=at(-3600), expires_at=None, seen_at=at(-5)),
+)  # fmt: skip
+
+
 def overview() -> model.Overview:
     steps = 90
     return model.Overview(
@@ -267,6 +274,7 @@ class FakeAdmin:
     def __init__(self, rows=ROWS) -> None:
         self.where = "unix:state/admin.sock"
         self.rows = list(rows)
+        self.tokens = list(HELD)
         self.is_away = False
         self.asked: list[tuple] = []
         self.files = CHANGED
@@ -373,6 +381,16 @@ class FakeAdmin:
     def verify_audit(self) -> model.Proof:
         self._check("verify_audit")
         return model.Proof(ok=True, rows=3, first_at=at(-300), last_at=at(-20), head="9f" * 32)
+
+    # -- tokens and keys
+
+    def held(self):
+        self._check("held")
+        yield from self.tokens
+
+    def revoke_held(self, one: Held) -> None:
+        self._check("revoke_held", one.id)
+        self.tokens.remove(one)
 
     # -- people, trail, why
 

@@ -68,6 +68,27 @@ async def test_providers_tell_state_discovery_keys_and_the_last_error():
         await stage.sees("https://app.example.com/@google/callback")
 
 
+async def test_who_holds_what_and_one_is_revoked_after_a_question():
+    async with staged() as stage:
+        await stage.press("h")
+        for part in ("sessions:read", "ada@example.com", "laptop", "backup", "never"):
+            await stage.sees(part)
+        await stage.press("down", "x")
+        await stage.sees("Revoke app token laptop of ada@example.com?")
+        await stage.press("n")
+        assert len(stage.admin.tokens) == 3
+        await stage.press("x", "y")
+        await stage.sees("app token laptop of ada@example.com is revoked")
+        assert [one.id for one in stage.admin.tokens] == ["aDeploy", "kNas"]
+
+
+async def test_a_list_of_tokens_that_a_token_may_not_have_says_why():
+    async with staged() as stage:
+        stage.admin.refuses.add("held")
+        await stage.press("h")
+        await stage.sees("the scope for held is missing")
+
+
 async def test_state_has_plots_workers_stores_listeners_certificates_and_what_to_see_to():
     async with staged(size=(120, 44)) as stage:
         await stage.press("s")
@@ -216,6 +237,7 @@ SCREENS = {
     "state": ("s",),
     "audit": ("u",),
     "reload": ("s", "r"),
+    "held": ("h",),
 }
 
 

@@ -235,3 +235,15 @@ def test_more_new_addresses_than_a_message_holds_are_refused_before_any_is_bound
     with pytest.raises(ConfigError, match="too many"):
         fresh_sockets(wanted, [{}])
     assert bound == {}
+
+
+def test_no_descriptor_left_refuses_the_reload_alone(bound):
+    """Threat: the supervisor ends, and all it holds, because a reload wants one file too many."""
+
+    class Scarce(Socket):
+        def dup(self):
+            raise OSError(24, "Too many open files")
+
+    with pytest.raises(ConfigError, match="Too many open files"):
+        fresh_sockets([NEW, msgspec.structs.replace(OLD, scheme="https")], [{OLD: Scarce()}])
+    assert [one.is_closed for one in bound[NEW][0]] == [True]

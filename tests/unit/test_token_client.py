@@ -40,7 +40,7 @@ def test_tokens_go_by_https_or_to_this_machine(url: str) -> None:
     ],
 )
 def test_nothing_goes_where_others_can_read_along(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: pytest.fail("it was called"))
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", lambda *_, **__: pytest.fail("it was called"))
     with pytest.raises(ClientError) as refused:
         metadata_of(url)
     assert refused.value.code == "bad_url"

@@ -182,7 +182,15 @@ def _asker(host: Host, address: str, said: dict[str, Any]) -> Asker:
         claims=_claims(said.get("claims", ())),
     )
     lists = {name: tuple(said[name]) for name in LISTS if name in said}
-    return Asker((with_lists(identity, **lists),), said.get("user_id", ""), address, scopes, _NOW)
+    return Asker(
+        (with_lists(identity, **lists),),
+        said.get("user_id", ""),
+        address,
+        scopes,
+        _NOW,
+        # Whoever signs in here comes with scopes by an app alone.
+        is_app=scopes is not None and full in host.sign_in,
+    )
 
 
 def _claims(given: tuple[str, ...]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ import click
 from vestibule import keychain
 from vestibule.errors import ClientError
 from vestibule.model import Secret
-from vestibule.token_client import Prompt, TokenClient, metadata_of
-from vestibule.wallet import Wallet, wallet_path
+from vestibule.token_client import Prompt, TokenClient, entrance_of
+from vestibule.wallet import Kept, Wallet, wallet_path
 
 
 @click.command()
@@ -32,31 +32,41 @@ from vestibule.wallet import Wallet, wallet_path
     help="By a browser of this machine, or by a code. [default: as there is one]",
 )
 def login(url: str, *, app: str, scope: str, host: str, browser: bool | None) -> None:
-    """Sign in at the gateway at URL."""
+    """Sign in at the gateway at URL, or for the site at URL where its domain signs people in at another host.
+
+    A sign-in for the same site from before is ended.
+    """
     with told():
-        metadata = metadata_of(url)
+        entrance = entrance_of(url)
+        metadata = entrance.metadata
         client = TokenClient(metadata, app or metadata.vestibule_app)
         if not client.app:
             raise ClientError("the gateway names no app for command lines: --app ID", code="app_unknown")
+        site = entrance.site_for(client.app, host)
+        resource = "" if site == metadata.issuer else site
         if _has_browser() if browser is None else browser:
-            tokens = client.by_browser(_open, scope=scope, resource=host)
+            tokens = client.by_browser(_open, scope=scope, resource=resource)
         else:
-            prompt = client.prompt(scope=scope, resource=host)
+            prompt = client.prompt(scope=scope, resource=resource)
             _show(prompt)
             tokens = client.wait(prompt)
-        wallet().keep(client, tokens)
-        click.echo(f"Signed in at {metadata.issuer}.")
+        before = wallet().keep(client, tokens, site=site)
+        click.echo(f"Signed in at {site}{f', by {metadata.issuer}' if resource else ''}.")
+        if before is not None:
+            _end(before)
 
 
 @click.command()
 @click.argument("url", default="")
-def logout(url: str) -> None:
-    """Sign out at the gateway at URL, or the last one: there and here."""
+@click.option("--here", is_flag=True, help="Here alone, without asking a gateway that is gone for good.")
+def logout(url: str, *, here: bool) -> None:
+    """Sign out for the site at URL, or the last one: there, and then here.
+
+    While the gateway can't be asked nothing is forgotten, so that it can be tried again.
+    """
     with told():
-        kept = wallet().forget(url)
-        client = TokenClient(kept.metadata, kept.app)
-        client.revoke(Secret(kept.refresh_token or kept.access_token))
-        click.echo(f"Signed out at {kept.metadata.issuer}.")
+        kept = wallet().leave(url, (lambda _kept: None) if here else _revoke_first)
+        click.echo(f"Forgotten here: {kept.place}." if here else f"Signed out at {kept.place}.")
 
 
 def wallet() -> Wallet:
@@ -72,6 +82,33 @@ def told() -> Iterator[None]:
     except ClientError as error:
         click.echo(f"vestibule: {error.message}", err=True)
         sys.exit(1)
+
+
+def _revoke(kept: Kept) -> None:
+    """End the sign-in where it was made. Raises ClientError where that can't be known to be done."""
+    try:
+        TokenClient(kept.metadata, kept.app).revoke(Secret(kept.refresh_token or kept.access_token))
+    except ClientError as error:
+        if (
+            error.code != "invalid_client"
+        ):  # the gateway no longer knows the app, and nothing of it is good there
+            raise
+
+
+def _revoke_first(kept: Kept) -> None:
+    try:
+        _revoke(kept)
+    except ClientError as error:
+        said = f"{error.message}; you are still signed in (--here forgets it on this machine alone)"
+        raise ClientError(said, code=error.code) from None
+
+
+def _end(before: Kept) -> None:
+    """End the sign-in that another has taken the place of; the new one is good whether or not that goes."""
+    try:
+        _revoke(before)
+    except ClientError as error:
+        click.echo(f"vestibule: the sign-in before this one goes on: {error.message}", err=True)
 
 
 def _has_browser() -> bool:

@@ -18,7 +18,7 @@ from vestibule.observe import clock
 from vestibule.protocol.sts import AWS_REQUEST
 from vestibule.runner.aws import Runner, Signer
 from vestibule.runner.platform import PLATFORMS, TOKEN_MAX_CHARS, checked, token_in_file, token_of
-from vestibule.token_client import TokenClient, Tokens, metadata_of
+from vestibule.token_client import TokenClient, Tokens, entrance_of
 
 _JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -49,19 +49,34 @@ def _usual(command: _Command) -> _Command:
 @click.option(
     "--region", default="", help="Whose STS is to be asked. [default: the one that this machine is in]"
 )
+@click.option(
+    "--profile",
+    default="",
+    help="Sign as this profile of ~/.aws, whatever the environment has. [default: AWS_PROFILE]",
+)
 @click.option("--server-id", default="", help="What the gateway is called. [default: its host]")
 @click.option("--tags", is_flag=True, help="Have the gateway ask for the tags of this EC2 instance, too.")
 def aws(
-    url: str, *, name: str, host: str, scope: str, as_header: bool, region: str, server_id: str, tags: bool
+    url: str,
+    *,
+    name: str,
+    host: str,
+    scope: str,
+    as_header: bool,
+    region: str,
+    profile: str,
+    server_id: str,
+    tags: bool,
 ) -> None:
     """Be known at the gateway at URL by this machine's role in AWS.
 
     A request is signed here and sent by the gateway: it proves who signed, and is of no use for anything else. The
-    credentials are those of the environment, of the container, or of the instance, and stay here.
+    credentials are looked for where AWS's own programs look (environment, profiles, a pod's role, container, instance),
+    and stay here.
     """
     with told():
-        client = TokenClient(metadata_of(url), name)
-        runner = Runner(os.environ)
+        client, resource = _client(url, name, host)
+        runner = Runner(os.environ, profile=profile)
         signer = Signer(
             server_id or urlsplit(client.metadata.issuer).hostname or "",
             credentials=runner.credentials(),
@@ -70,7 +85,7 @@ def aws(
             nonce=secrets.token_urlsafe(12),
         )
         shown = signer.proof(runner.instance() if tags else "")
-        _show(client.by_proof(AWS_REQUEST, shown, scope=scope, resource=host), as_header=as_header)
+        _show(client.by_proof(AWS_REQUEST, shown, scope=scope, resource=resource), as_header=as_header)
 
 
 @machine.command()
@@ -95,12 +110,12 @@ def jwt(
     with told():
         if (platform is None) is (not token_file):
             raise ClientError("write --from PLATFORM, or --token-file FILE", code="bad_option")
-        client = TokenClient(metadata_of(url), name)
+        client, resource = _client(url, name, host)
         if platform is None:
             shown = _given(token_file)
         else:
             shown = token_of(platform, os.environ, audience or client.metadata.issuer)
-        _show(client.by_proof(_JWT, shown, scope=scope, resource=host), as_header=as_header)
+        _show(client.by_proof(_JWT, shown, scope=scope, resource=resource), as_header=as_header)
 
 
 @machine.command()
@@ -111,8 +126,15 @@ def key(url: str, *, name: str, host: str, scope: str, as_header: bool, key_file
     with told():
         if not name:
             raise ClientError("whose key? write --machine NAME", code="bad_option")
-        client = TokenClient(metadata_of(url), name)
-        _show(client.by_key(_given(key_file), scope=scope, resource=host), as_header=as_header)
+        client, resource = _client(url, name, host)
+        _show(client.by_key(_given(key_file), scope=scope, resource=resource), as_header=as_header)
+
+
+def _client(url: str, name: str, host: str) -> tuple[TokenClient, str]:
+    """What asks the gateway that gives tokens for the site at URL, and which site the token is to be for."""
+    entrance = entrance_of(url)
+    is_apart = entrance.site not in {"", entrance.metadata.issuer}
+    return TokenClient(entrance.metadata, name), host or (entrance.site if is_apart else "")
 
 
 def _given(path: str) -> Secret:

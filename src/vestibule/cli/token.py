@@ -1,4 +1,7 @@
-"""`vestibule token`, `whoami` and `curl`: what a signed-in command line does."""
+"""`vestibule token`, `whoami` and `curl`: what a signed-in command line does.
+
+No token is ever an argument of a program: all of this machine can read those.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,22 @@ import os
 import re
 import shutil
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Iterator
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import click
+import msgspec
 
 from vestibule.cli.login import told, wallet
 from vestibule.errors import ClientError
-from vestibule.token_client import is_private
+from vestibule.model import Secret
+from vestibule.token_client import is_private, session_at
+from vestibule.wallet import FRESH_S, Kept
 
-_CREDENTIAL_API: Final = "client.authentication.k8s.io/v1"
+_KUBECTL: Final = "KUBERNETES_EXEC_INFO"
+_CREDENTIAL_APIS: Final = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+_ASKED_BY_GIT: Final = frozenset({"get", "store", "erase"})
 _CURL_CONFIG: Final = 'header = "Authorization: Bearer {}"\n'
 _URL_RE: Final = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:[/?#].*)?",
@@ -40,6 +47,21 @@ _TAKE_VALUES: Final = frozenset(f"--{name}" for name in _LONG.split())
 """The long ones. What follows any other is held to be an address: it is refused, rather than not looked at."""
 
 
+class _Cluster(msgspec.Struct, frozen=True):
+    server: str = ""
+
+
+class _Spec(msgspec.Struct, frozen=True):
+    cluster: _Cluster = _Cluster()
+
+
+class _ExecInfo(msgspec.Struct, frozen=True, rename="camel"):
+    """What kubectl asks for. Spec: client.authentication.k8s.io, ExecCredential."""
+
+    api_version: str = _CREDENTIAL_APIS[0]
+    spec: _Spec = _Spec()
+
+
 @click.command()
 @click.argument("url", default="")
 @click.option(
@@ -49,45 +71,72 @@ _TAKE_VALUES: Final = frozenset(f"--{name}" for name in _LONG.split())
     default="text",
     help="As it is; as a git credential helper answers `get`; as a kubectl credential plugin does.",
 )
-def token(url: str, form: str) -> None:
-    """Print a token that is good for a minute at least, for scripts: of the gateway at URL, or the last one."""
+@click.option(
+    "--at", "at", default="", help="The gateway whose token it is, where git asks for another host."
+)
+def token(url: str, form: str, at: str) -> None:
+    """Print a token that is good for a minute at least, for scripts: for the site at URL, or the last one.
+
+    A credential helper of git's is asked for one host, and answers for the sign-in that is for that host.
+    """
     if form == "git" and url in {"store", "erase"}:
         return  # nothing of git's is kept here
     with told():
         if form == "git":
-            url = _asked_by_git() if url in {"", "get"} else url
-        text = wallet().fresh(url).reveal()
-        if form == "git":
-            click.echo(f"username=token\npassword={text}")
+            click.echo(_for_git("" if url in _ASKED_BY_GIT else url, at))
         elif form == "kubectl":
-            click.echo(
-                json.dumps(
-                    {"apiVersion": _CREDENTIAL_API, "kind": "ExecCredential", "status": {"token": text}}
-                )
-            )
+            click.echo(_for_kubectl(at or url, os.environ.get(_KUBECTL, "")))
         else:
-            click.echo(text)
+            click.echo(wallet().fresh(at or url).access_token)
+
+
+def _for_git(url: str, at: str) -> str:
+    """What git reads of a helper. Spec: git-credential(1), "INPUT/OUTPUT FORMAT".
+
+    Threat: a repository that has git ask for somebody else's host: a token goes to the site that it is for, or where
+    --at was written.
+    """
+    place = at or url
+    if not url:
+        origin = _asked_by_git()
+        if at and not is_private(origin):
+            raise ClientError(f"{origin}: a token goes by https alone", code="bad_url")
+        place = at or _gateway_at(origin, wallet().gateways())
+    kept = wallet().fresh(place)
+    return f"username=token\npassword={kept.access_token}\npassword_expiry_utc={int(_good_until(kept))}"
+
+
+def _for_kubectl(url: str, asked: str) -> str:
+    """The ExecCredential, in the version that was asked for; `asked`: what kubectl says of it in the environment."""
+    try:
+        info = msgspec.json.decode(asked or "{}", type=_ExecInfo)
+    except msgspec.MsgspecError:
+        raise ClientError(f"{_KUBECTL} can't be read", code="bad_exec_info") from None
+    if info.api_version not in _CREDENTIAL_APIS:
+        known = " or ".join(_CREDENTIAL_APIS)
+        raise ClientError(f"kubectl wants {info.api_version}: write {known}", code="bad_exec_info")
+    if not url and info.spec.cluster.server:
+        url = _gateway_at(_origin(info.spec.cluster.server), wallet().gateways())
+    kept = wallet().fresh(url)
+    until = datetime.fromtimestamp(int(_good_until(kept)), UTC)
+    status = {"expirationTimestamp": f"{until:%Y-%m-%dT%H:%M:%SZ}", "token": kept.access_token}
+    return json.dumps({"apiVersion": info.api_version, "kind": "ExecCredential", "status": status})
+
+
+def _good_until(kept: Kept) -> float:
+    """When who keeps it asks for the next: before it is over, so that none is over on its way."""
+    return kept.expires_at - FRESH_S / 2
 
 
 @click.command()
 @click.argument("url", default="")
 def whoami(url: str) -> None:
-    """Say who is signed in at the gateway at URL, or the last one."""
+    """Say who is signed in for the site at URL, or the last one."""
     with told():
-        kept = wallet().find(url)
-        bearer = wallet().fresh(url).reveal()
-        request = urllib.request.Request(  # noqa: S310 - an issuer that was signed in to
-            f"{kept.metadata.issuer}/@/session",
-            headers={"Authorization": f"Bearer {bearer}", "Accept": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - the same
-                found = json.loads(answer.read(1 << 20))
-        except (OSError, ValueError) as error:
-            raise ClientError(f"{kept.metadata.issuer} can't say: {error}", code="unreachable") from None
-        user = found.get("user") or {}
+        kept = wallet().fresh(url)
+        user: dict[str, Any] = session_at(kept.place, Secret(kept.access_token)).get("user") or {}
         name = user.get("email") or user.get("login") or user.get("id") or "somebody"
-        click.echo(f"{name} at {kept.metadata.issuer}")
+        click.echo(f"{name} at {kept.place}")
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -105,7 +154,7 @@ def curl(arguments: tuple[str, ...], at: str) -> None:
         program = shutil.which("curl")
         if program is None:
             raise ClientError("there is no curl here", code="curl_missing")
-        bearer = wallet().fresh(at or _gateway_at(origin, wallet().gateways())).reveal()
+        bearer = wallet().fresh(at or _gateway_at(origin, wallet().gateways())).access_token
     reads, writes = os.pipe()
     os.write(writes, _CURL_CONFIG.format(bearer).encode())
     os.close(writes)
@@ -189,6 +238,11 @@ def _gateway_at(origin: str, gateways: Iterable[str]) -> str:
 
 
 def _asked_by_git() -> str:
-    """The origin that git asks about on stdin."""
+    """The origin that git asks about on stdin. Raises ClientError."""
     told_of = dict(line.rstrip("\n").split("=", 1) for line in sys.stdin if "=" in line)
-    return f"{told_of['protocol']}://{told_of['host']}" if {"protocol", "host"} <= told_of.keys() else ""
+    if not {"protocol", "host"} <= told_of.keys():
+        raise ClientError(
+            "git says on stdin which host it asks for, and there is none: this is for `credential.helper`",
+            code="bad_url",
+        )
+    return _origin(f"{told_of['protocol']}://{told_of['host']}") or f"{told_of['protocol']}://…"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable
 
 import click
-import msgspec
 
-from vestibule.admin_client import HeldToken, MachineKey, Token
 from vestibule.cli.remote import TAKES_ID, Remote, Span, asks_gateway, day
 from vestibule.cli.table import Column
-from vestibule.core.scope import SCOPES
+from vestibule.core.scope import SCOPES, ScopeMissing
+from vestibule.errors import NotFound, VestibuleError
 
 _COLUMNS = (
     Column("ID", lambda token: token.id),
@@ -21,19 +19,6 @@ _COLUMNS = (
     Column("USED", lambda token: day(token.seen_at)),
     Column("SCOPES", lambda token: " ".join(token.scopes) or "all", may_shrink=True),
 )
-
-
-class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """A token or key, whoever's."""
-
-    kind: str
-    """`admin`, `app` or `machine`."""
-    id: str
-    holder: str
-    name: str
-    created_at: datetime
-    expires_at: datetime | None
-    seen_at: datetime | None
 
 
 _HELD_COLUMNS = (
@@ -93,28 +78,7 @@ def key(remote: Remote, *, machine: str, name: str, life_s: int | None, rotate: 
 @asks_gateway
 def held(remote: Remote) -> None:
     """List who holds what: tokens of the admin API, app tokens of people, keys of machines."""
-    remote.show_list(_held(remote), _HELD_COLUMNS, 0, "Nobody holds any.")
-
-
-def _held(remote: Remote) -> Iterator[Held]:
-    for admin in remote.client.tokens():
-        yield _held_of("admin", admin, " ".join(admin.scopes) or "everything")
-    for app in remote.client.app_tokens():
-        yield _held_of("app", app, app.person)
-    for one in remote.client.machine_keys():
-        yield _held_of("machine", one, one.machine)
-
-
-def _held_of(kind: str, one: Token | HeldToken | MachineKey, holder: str) -> Held:
-    return Held(
-        kind=kind,
-        id=one.id,
-        holder=holder,
-        name=one.name,
-        created_at=one.created_at,
-        expires_at=one.expires_at,
-        seen_at=one.seen_at,
-    )
+    remote.show_list(remote.client.held(), _HELD_COLUMNS, 0, "Nobody holds any.")
 
 
 @tokens.command("list")
@@ -128,9 +92,34 @@ def list_tokens(remote: Remote) -> None:
 @click.argument("token_id", metavar="ID")
 @asks_gateway
 def revoke(remote: Remote, token_id: str) -> None:
-    """End a token of the admin API, or a key of a machine, at once."""
-    if any(one.id == token_id for one in remote.client.machine_keys()):
-        remote.client.revoke_machine_key(token_id)
-    else:
-        remote.client.revoke_token(token_id)
+    """End a token or key at once: of the admin API, of a machine, or an app token of a person."""
+    _revoked(remote, token_id)
     remote.done(f"{token_id} is revoked.")
+
+
+def _revoked(remote: Remote, token_id: str) -> None:
+    """End it where it is; who may only do with one kind ends one of that kind. Raises VestibuleError."""
+    ways: tuple[Callable[[str], None], ...] = (
+        remote.client.revoke_token,
+        remote.client.revoke_machine_key,
+        lambda one: _revoked_of_person(remote, one),
+    )
+    refused: VestibuleError | None = None
+    for end in ways:
+        try:
+            end(token_id)
+        except VestibuleError as error:
+            if error.code not in {NotFound.code, ScopeMissing.code}:
+                raise
+            refused = error if error.code == ScopeMissing.code else refused
+        else:
+            return
+    raise refused or NotFound(f"There is no token or key {token_id}: `vestibule tokens held` lists all")
+
+
+def _revoked_of_person(remote: Remote, token_id: str) -> None:
+    for one in remote.client.app_tokens():
+        if one.id == token_id:
+            remote.client.revoke_user_token(one.user_id, token_id)
+            return
+    raise NotFound(token_id)

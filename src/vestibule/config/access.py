@@ -108,6 +108,18 @@ def _policy(door: Door, route: Route | None, demanded: str) -> Policy:
     )
 
 
+def tool_policy(door: Door, number: int, access: Access) -> Policy:
+    """What must hold for a tool of the host itself (0), or of the route of that number; it has lists of its own."""
+    issuer = door.demanded[number] if door.demanded else ""
+    return policy_of(
+        allow=_rules(door, access, "allow") if access.has("allow") else None,
+        all=_rules(door, access, "all"),
+        deny=_rules(door, access, "deny"),
+        sign_in=frozenset() if issuer else frozenset(door.sign_in),
+        issuers=frozenset({issuer} if issuer else door.issuers),
+    )
+
+
 def _max_age_s(host: Host, route: Route | None) -> float:
     """The route's, else the host's; 0: neither is written."""
     written = host.max_age if route is None or route.max_age is None else route.max_age
@@ -200,8 +212,9 @@ def check_access(door: Door, report: Report) -> None:
 
 
 def rules_of(host: Host) -> Iterator[Written]:
-    """Every rule of a host and its routes."""
-    for access in (host.access, *(route.access for route in host.route)):
+    """Every rule of a host, its routes and its tools."""
+    parts: tuple[Host | Route, ...] = (host, *host.route)
+    for access in (*(part.access for part in parts), *(tool.access for part in parts for tool in part.tool)):
         if access is not None:
             for name in _LISTS:
                 for number, rule in enumerate(getattr(access, name)):

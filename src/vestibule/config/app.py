@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, get_args
 
 from msgspec.structs import replace
@@ -29,9 +29,14 @@ _ID_RE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,62}")
 
 
 def check_apps(
-    config: schema.Config, scopes: Mapping[str, Scope], domains: Iterable[Domain], report: Report
+    config: schema.Config,
+    scopes: Mapping[str, Scope],
+    domains: Iterable[Domain],
+    report: Report,
+    *,
+    native: Collection[str],
 ) -> None:
-    """All that is wrong with them goes to *report*."""
+    """All that is wrong with them goes to *report*. `native`: full names of clients whose SDKs' tokens are taken."""
     domains = tuple(domains)
     found: dict[str, Node] = {}
     for node in config.app:
@@ -48,6 +53,7 @@ def check_apps(
         _check_hosts(node, scopes, domains, report)
         _check_redirects(node, report)
         _check_grants(node, report)
+        _check_native(node, scopes, native, report)
         _check_scopes(node, report)
         _check_secrets(node, report)
         _check_spans(node, report)
@@ -158,6 +164,21 @@ def _check_grants(node: Node, report: Report) -> None:
         report.fault(node.at("grants"), "`refresh` goes on with what another grant began: add that")
     if "code" in node.grants and node.has("redirects") and not node.redirects and not report.faults:
         report.fault(node.at("redirects"), "the list is empty: the grant `code` needs one")
+
+
+def _check_native(node: Node, scopes: Mapping[str, Scope], native: Collection[str], report: Report) -> None:
+    """Threat, to operators: an app that nobody gets in by, without a word of why."""
+    if "native" not in node.grants or report.faults:
+        return
+    place = node.at("grants", node.grants.index("native"))
+    for name in dict.fromkeys(node.hosts):
+        scope = scopes.get(name)
+        if scope is not None and scope.sign_in and not (scope.takes_more or set(scope.sign_in) & set(native)):
+            report.warn(
+                place,
+                f"nobody gets in by `native` on {name}: give one of its providers native_client_ids "
+                "(the apps' own client IDs there), or leave it out here",
+            )
 
 
 def _check_scopes(node: Node, report: Report) -> None:

@@ -75,7 +75,7 @@ def check(config: schema.Config, report: Report) -> Checked:
     ordered = (name for name, one in endings.items() if one.wanted.source is Source.ACME)
     acme = check_acme(config, ordered, listeners_of(config), report)
     domains = check_domains(config, scopes, clients, report, is_open=is_open)
-    check_apps(config, scopes, domains, report)
+    check_apps(config, scopes, domains, report, native=_native(clients))
     check_machines(config, scopes, domains, report)
     check_redirect_urls(clients, scopes, report)
     check_compat(config, scopes, clients, domains, report)
@@ -239,6 +239,11 @@ def _take(
             report.fault(place, f"{listen} is taken by {where}" + ("" if listen == other else f" ({other})"))
             return
     taken.append((listen, place))
+
+
+def _native(clients: Mapping[str, Client]) -> frozenset[str]:
+    """Those whose SDKs' ID tokens are taken."""
+    return frozenset(name for name, one in clients.items() if getattr(one.config, "native_client_ids", ()))
 
 
 def _warn_unused(config: schema.Config, scopes: Iterable[Scope], report: Report) -> None:

@@ -17,8 +17,10 @@ from vestibule.config.place import Report, Unfit, nearest
 from vestibule.config.risk import warn_of_edge, warn_of_risks
 from vestibule.config.telling import check_telling
 from vestibule.config.tls import https_of, url_of, way_of
+from vestibule.config.tool import check_tools, tools_of_door
 from vestibule.config.value import client_id, host_name, prefix
 from vestibule.core.policy import Policy
+from vestibule.core.tool import Tools
 from vestibule.protocol.address import is_loopback
 from vestibule.protocol.authorization_server import is_scope
 from vestibule.protocol.url import host_in
@@ -42,6 +44,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """Apps or machines have tokens for it."""
     prefixes: tuple[bytes | None, ...]
     """Of the routes, in their order; None for one at fault."""
+    tools: tuple[Tools | None, ...]
+    """Rules on tools of an MCP server: of the host itself, then of the routes in their order."""
     passed: tuple[Passed, ...]
     """How requests pass: of the host itself, then of the routes in their order."""
     taken: Taken = Taken()
@@ -170,13 +174,13 @@ def scope_of(
         takes_more=takes_more,
         takes_access=takes_access,
         policies=policies_of(door),
+        tools=tools_of_door(door),
         prefixes=prefixes,
         passed=passed_by(host, prefixes, names, report),
         taken=taken,
     )
-    is_whole = len(listed) + takes_more == len(host.sign_in or ()) and host.has("sign_in") == (
-        host.sign_in is not None
-    )
+    is_read = host.has("sign_in") == (host.sign_in is not None)
+    is_whole = is_read and len(listed) + takes_more == len(host.sign_in or ())
     if is_whole and taken.is_whole and all(full in clients for full in offered):
         check_telling(host, sign_in, takes_more=takes_more, report=report)
         _check_door(door, clients, gateway, report)
@@ -188,6 +192,7 @@ def _check_door(
     door: Door, clients: Mapping[str, Client], gateway: schema.Gateway | None, report: Report
 ) -> None:
     check_access(door, report)
+    check_tools(door.host, report)
     warn_of_risks(door, clients, report)
     warn_of_edge(door, gateway, report)
     if door.host.app_tokens and not (door.sign_in or door.takes_more):

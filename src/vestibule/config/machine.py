@@ -7,6 +7,7 @@ is, with a pattern whose first part nobody else can have.
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -17,6 +18,7 @@ from vestibule.config import schema
 from vestibule.config.access import rules_of
 from vestibule.config.domain import part_of
 from vestibule.config.host import Scope
+from vestibule.config.path import beside
 from vestibule.config.place import Report, nearest
 from vestibule.config.schema_machine import Machine as Node
 from vestibule.core.aws import CLAIMS
@@ -27,7 +29,9 @@ from vestibule.errors import ProviderInvalid
 from vestibule.protocol.address import is_loopback
 from vestibule.protocol.arn import pattern_fault
 from vestibule.protocol.authorization_server import is_scope
+from vestibule.protocol.document import DocumentError, json_of
 from vestibule.protocol.jose import ALGORITHMS
+from vestibule.protocol.key_set import keys_of
 from vestibule.protocol.sts import PARTITIONS
 
 TOKEN_MAX_S: Final = 3600.0
@@ -122,7 +126,17 @@ USUAL: Final[Mapping[str, Usual]] = MappingProxyType(
 Spec: GitHub "OpenID Connect reference"; GitLab "OpenID Connect (OIDC) Authentication Using ID Tokens"; Kubernetes
 "Managing Service Accounts"; Google "Verify VM identity"; Microsoft "Access token claims reference"; SPIFFE JWT-SVID.
 """
-_OF_TOKENS: Final = ("claims", "issuer", "jwks_url", "audience", "algorithms", "age", "once")
+_OF_TOKENS: Final = (
+    "claims",
+    "issuer",
+    "jwks_url",
+    "jwks_file",
+    "ca_file",
+    "audience",
+    "algorithms",
+    "age",
+    "once",
+)
 _OF_AWS: Final = ("accounts", "roles", "claims", "tags", "server_id", "regions", "partitions", "endpoint")
 _TAKES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -206,6 +220,8 @@ def _machine(node: Node) -> Machine:
         claims=claims,
         issuers=_issuers(node),
         keys_url=node.jwks_url,
+        keys_file=str(beside(node, "jwks_file", node.jwks_file)) if node.jwks_file else "",
+        authorities=_authorities(node, Report()),
         trust_domain=node.trust_domain,
         audience=node.audience,
         age_s=node.age,
@@ -292,11 +308,12 @@ def _check_token(node: Node, usual: Usual, report: Report) -> None:
     _check_urls(node, report)
     _check_tenant(node, report)
     _check_claims(node, usual, report)
-    is_found = _issuers(node) or (node.kind == "spiffe" and node.jwks_url)
+    _check_files(node, report)
+    is_found = _issuers(node) or (node.kind == "spiffe" and (node.jwks_url or node.jwks_file))
     if not is_found and not report.faults:
         needed = {
             "azure": 'tenant = "ID of the directory"',
-            "spiffe": 'jwks_url = "https://…", the bundle of the trust domain, or issuer = "https://…"',
+            "spiffe": 'jwks_url = "https://…" (or jwks_file), the bundle of the trust domain, or issuer = "https://…"',
         }.get(node.kind, 'issuer = "https://…", as the tokens have it in `iss`')
         report.fault(node.block.place, f"whose tokens? write {needed}")
     if usual.needs_audience and not node.audience:
@@ -329,6 +346,39 @@ def _check_urls(node: Node, report: Report) -> None:
             report.fault(node.at(name), f"{name} is https: whoever is between could sign as any machine")
     if "?" in node.issuer or "#" in node.issuer:
         report.fault(node.at("issuer"), "an issuer's URL has no query and no fragment")
+
+
+def _check_files(node: Node, report: Report) -> None:
+    _authorities(node, report)
+    if not node.jwks_file:
+        return
+    for name in ("jwks_url", "ca_file"):
+        if getattr(node, name):
+            report.fault(node.at(name), f"`{name}` means nothing beside jwks_file: nothing is fetched")
+    path = beside(node, "jwks_file", node.jwks_file)
+    try:
+        keys_of(json_of(path.read_bytes()))
+    except OSError as error:
+        report.fault(node.at("jwks_file"), f"can't read {path}: {error.strerror}")
+    except DocumentError as error:
+        report.fault(node.at("jwks_file"), f"{path} is no key set: {error}")
+
+
+def _authorities(node: Node, report: Report) -> str:
+    """The text of `ca_file`; empty with a fault."""
+    if not node.ca_file:
+        return ""
+    path = beside(node, "ca_file", node.ca_file)
+    try:
+        text = path.read_text("ascii")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError):
+        report.fault(node.at("ca_file"), f"{path} holds no certificates in PEM")
+        return ""
+    except OSError as error:
+        report.fault(node.at("ca_file"), f"can't read {path}: {error.strerror}")
+        return ""
+    return text
 
 
 def _check_tenant(node: Node, report: Report) -> None:

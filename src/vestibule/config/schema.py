@@ -14,7 +14,7 @@ from vestibule.config.schema_call import ApplyHeader, Auth, Call, Operation
 from vestibule.config.schema_caller import ApikeyAuth, Issuer, RequireJwt
 from vestibule.config.schema_client import AuthorizeParameter, OAuth, Provider
 from vestibule.config.schema_domain import Domain
-from vestibule.config.schema_host import CREDENTIAL, Access, Host, Route
+from vestibule.config.schema_host import CREDENTIAL, Access, Host, Route, Tool
 from vestibule.config.schema_log import Component, Log
 from vestibule.config.schema_machine import Machine
 from vestibule.config.schema_passage import Header, Passing
@@ -77,6 +77,7 @@ __all__ = [
     "ServiceAccount",
     "Serving",
     "Store",
+    "Tool",
     "TraceHeader",
     "Tracing",
     "Webhook",

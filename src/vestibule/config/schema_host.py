@@ -54,6 +54,19 @@ class Access(Node, kw_only=True):
     host's list applies on all its routes."""
 
 
+class Tool(Node, kw_only=True):
+    """A tool of the MCP server behind a host with `mcp = true`, or all whose names begin as its label does before `*`.
+
+    Who calls it must be let in by this, too. A name holds before a beginning, and a longer beginning before a shorter;
+    what no block names is open to whom the route lets in. So that this can be known, bodies are read where tools are
+    written: at most 1 MiB of JSON, messages of MCP and nothing else.
+    """
+
+    LABEL: ClassVar[str] = "its name"
+    access: Access | None = None
+    """Who may call it, of those whom the route lets in; no list of the host or the route counts here."""
+
+
 class Route(Passing, kw_only=True):
     """A part of a host's paths.
 
@@ -77,6 +90,8 @@ class Route(Passing, kw_only=True):
     """Nobody gets in here without such a JWT."""
     max_age: Seconds | None = None
     """As in `host`."""
+    tool: tuple[Tool, ...] = ()
+    """Rules on tools, besides the host's; those of the same name stand instead of them."""
 
 
 class Host(Passing, kw_only=True):
@@ -167,6 +182,8 @@ class Host(Passing, kw_only=True):
     then everyone does, and the app sees who is signed in; with one of the latter two, whoever has such a credential."""
     route: tuple[Route, ...] = ()
     """Parts of the paths with settings of their own."""
+    tool: tuple[Tool, ...] = ()
+    """Rules on single tools of the MCP server behind it, on all its routes."""
     provider: tuple[Provider, ...] = ()
     """Providers of this host alone."""
     oauth: tuple[OAuth, ...] = ()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from vestibule.config.shape import Node
-from vestibule.config.value import HostName, Seconds
+from vestibule.config.value import FilePath, HostName, Seconds
 from vestibule.core.machine import TOKEN_S
 
 AGE_S = Seconds(86_400.0)
@@ -48,6 +48,12 @@ class Machine(Node, kw_only=True):
     """Whose tokens, as they have it in `iss`. GitHub, GitLab.com, Google and Azure (by `tenant`) are known."""
     jwks_url: str = ""
     """Where the keys are, if the issuer's metadata don't say so; of `spiffe`, the bundle of the trust domain."""
+    jwks_file: FilePath = FilePath("")
+    """The file with the keys, where they can't be fetched: a key set, or a bundle of SPIFFE. It is read again when it
+    changes."""
+    ca_file: FilePath = FilePath("")
+    """The file of the authorities (PEM) that alone may have issued the certificate of whoever the keys are fetched
+    from: a cluster's own. Without it: those that the system trusts."""
     audience: tuple[str, ...] = ()
     """Whom their tokens must be for (`aud`). Without it: the URL of the host where tokens are given out."""
     algorithms: tuple[str, ...] = ()

@@ -48,14 +48,34 @@ class Access(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """Whose session it is, where that is another app's: the one whose token was exchanged for this (RFC 8693)."""
     key: str = ""
     """ID of the key that the machine showed, with which it ends; empty: it showed none."""
+    of_browser: bool = False
+    """The session is a person's browser's, whose assertion was exchanged for this."""
+    id: str = ""
+    """Of a machine's: what it is revoked by; a session's ends with its session."""
 
     @property
     def owner(self) -> str:
-        """The app whose session it is."""
-        return self.session_app or self.app
+        """The app whose session it is; empty for a browser's."""
+        return "" if self.of_browser else self.session_app or self.app
+
+    @property
+    def rests_on(self) -> tuple[str, ...]:
+        """Names of what a machine's is good by: its key, and that it was not revoked itself."""
+        return tuple(name for name in (self.key, token_name(self.id) if self.id else "") if name)
 
     def __repr__(self) -> str:
         return f"Access(host={self.host!r}, app={self.app!r}, machine={self.machine!r})"
+
+
+def token_name(token_id: str) -> str:
+    """What the machine's token of this ID is called beside the IDs of keys, which have no colon."""
+    return f"token:{token_id}"
+
+
+def token_id_in(name: str) -> str:
+    """The ID of the token that is called so; empty for a key's."""
+    head, colon, token_id = name.partition(":")
+    return token_id if head == "token" and colon else ""
 
 
 def is_one(text: bytes) -> bool:

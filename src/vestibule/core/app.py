@@ -37,6 +37,8 @@ SERVER_PATH: Final = "/.well-known/oauth-authorization-server"
 """What apps are told of the authorization server. Spec: RFC 8414 section 3."""
 RESOURCE_PATH: Final = "/.well-known/oauth-protected-resource"
 """What clients of MCP are told of a host; for a part of it, with that one's path behind. Spec: RFC 9728 section 3."""
+OWN_RESOURCE_PATH: Final = "/@/protected-resource"
+"""The same of every host that takes tokens of ours, at a path that no backend has: where command lines sign in."""
 _BELOW: Final = (f"{SERVER_PATH}/".encode(), f"{RESOURCE_PATH}/".encode())
 REGISTERED: Final = "registered-"
 """What the IDs of apps begin with that registered themselves; 43 characters follow."""

@@ -8,8 +8,10 @@ in the same table: so all of them sign by the same key, and none has to be told 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
 
 from vestibule.core.known import Known
 
@@ -33,10 +35,14 @@ KEPT_S: Final = 3_600.0
 # -- what is said -----------------------------------------------------------------------------
 
 
-def claims_of(known: Known, *, issuer: str, host: str, session: str, now: float) -> dict[str, Any]:
+def claims_of(
+    known: Known, *, issuer: str, host: str, session: str, now: float, scopes: Iterable[str] | None = None
+) -> dict[str, Any]:
     """What `Proxy-Assertion` says of who asks, to the backend of *host* alone; a text that isn't known isn't there.
 
-    `session` says which one it is, and is no key to it. Spec: RFC 7519 section 4.1, OpenID Connect Core section 5.1.
+    `session` says which one it is, and is no key to it. `scopes`: of the access token by which a session came, told
+    where there are none, too; None: it came by its cookie, or is no session.
+    Spec: RFC 7519 section 4.1, OpenID Connect Core section 5.1.
     """
     said: dict[str, Any] = {
         "iss": issuer,
@@ -51,7 +57,10 @@ def claims_of(known: Known, *, issuer: str, host: str, session: str, now: float)
         "email_verified": bool(known.email),
         "scope": " ".join(known.scopes),
     }
-    return {name: value for name, value in said.items() if value} | _lists(known, ("groups", "orgs"))
+    bounded = {} if scopes is None else {"scope": " ".join(sorted(scopes))}
+    return (
+        {name: value for name, value in said.items() if value} | bounded | _lists(known, ("groups", "orgs"))
+    )
 
 
 def pomerium_claims_of(known: Known, *, host: str, session: str, now: float, token_id: str) -> dict[str, Any]:
@@ -77,6 +86,35 @@ def _lists(known: Known, names: Sequence[str]) -> dict[str, list[str]]:
     """The person's lists; none at all where they are too long, since a shortened one would be a wrong one."""
     found = {name: list(getattr(known, name)) for name in names}
     return found if len(json.dumps(found)) <= LISTS_LIMIT_BYTES else {}
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What an assertion of a person's session says, to whoever is to give a token for it."""
+
+    host: str
+    """Whose backend it was made for."""
+    user_id: str
+    session: str
+    """Which one, as `claims_of` has it."""
+    scopes: tuple[str, ...] | None
+    """Of the access token by which the session came; None: by its cookie."""
+    expires_at: float
+
+
+def said_in(claims: Mapping[str, Any], *, issuer: str, now: float) -> Said | None:
+    """What these claims say, whose signature and `typ` are good; None for what is another's, over, or no session's.
+
+    Threat: an assertion that was made for another auth host, and a machine's or a token's, which has no session.
+    """
+    texts = [claims.get(name) for name in ("aud", "sub", "sid")]
+    expires_at, scope = claims.get("exp"), claims.get("scope")
+    if claims.get("iss") != issuer or not isinstance(expires_at, int) or now >= expires_at:
+        return None
+    if not all(isinstance(text, str) and text for text in texts) or not isinstance(scope, str | None):
+        return None
+    host, user_id, session = map(str, texts)
+    scopes = None if scope is None else tuple(scope.split())
+    return Said(host=host, user_id=user_id, session=session, scopes=scopes, expires_at=expires_at)
 
 
 # -- which key signs --------------------------------------------------------------------------

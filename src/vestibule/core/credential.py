@@ -117,6 +117,7 @@ def challenges(
     is_browser: bool,
     session_bearer: bool = False,
     takes_access: bool = False,
+    knows_basic_alone: bool = False,
     code: str = "",
     why: str = "",
     scope: str = "",
@@ -126,6 +127,8 @@ def challenges(
 
     `app_tokens`, `session_bearer`, `takes_access`: those are taken, too. A browser is asked for a password only where
     there is no page for it: it asks people in a window of its own, in the middle of an app.
+
+    `knows_basic_alone`: who asks can show a token as a password and in no other way (`sends_passwords`).
 
     `scope`, `resource_metadata`: of a host that tells programs where tokens come from, and which.
 
@@ -147,6 +150,16 @@ def challenges(
             )
         )
     has_page = accepted.passwords is None or accepted.passwords.has_form
-    if (accepted.passwords or app_tokens) and not (is_browser and has_page):
+    if ((accepted.passwords or app_tokens) and not (is_browser and has_page)) or (
+        takes_access and knows_basic_alone
+    ):
         found.append(basic_challenge(realm))
     return tuple(found)
+
+
+def sends_passwords(user_agent: bytes) -> bool:
+    """True for Git and what goes with it, which shows a token as a password, and only where Basic is asked for.
+
+    Spec: gitcredentials(7); Git has Bearer since 2.46, of helpers that know of it.
+    """
+    return user_agent[:8].lower().startswith((b"git/", b"jgit/", b"git-lfs/"))

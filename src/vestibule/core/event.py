@@ -40,6 +40,8 @@ APP_TOKEN_REVOKED: Final = "app_token.revoked"  # noqa: S105 - the name of an ev
 """Somebody ended a token of their programs, or an admin did."""
 REFRESH_TOKEN_REUSED: Final = "refresh_token.reused"  # noqa: S105 - the name of an event
 """An app's refresh token was shown that had been used: it was stolen, so the session has ended."""
+REGISTERED_APP_CREATED: Final = "registered_app.created"
+"""A program that nobody wrote into the configuration has registered itself as an app."""
 MACHINE_TOKEN_ISSUED: Final = "machine.token_issued"  # noqa: S105 - the name of an event
 """A machine proved who it is, and has an access token."""
 MACHINE_KEY_CREATED: Final = "machine_key.created"
@@ -154,6 +156,7 @@ NAMES: Final = (
     APP_TOKEN_CREATED,
     APP_TOKEN_REVOKED,
     REFRESH_TOKEN_REUSED,
+    REGISTERED_APP_CREATED,
     MACHINE_TOKEN_ISSUED,
     MACHINE_KEY_CREATED,
     MACHINE_KEY_REVOKED,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from vestibule.core.claim import at, entries_of
 from vestibule.core.credential import TOO_OLD
@@ -23,6 +24,7 @@ SHOWN_MAX: Final = 10
 """How many values of a list are shown."""
 TEXT_MAX_CHARS: Final = 200
 CONDITIONS_LOGGED_MAX: Final = 20
+_BY_SCOPES: Final = "an app, which gets in here by its scopes alone"
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +85,7 @@ def explain(policy: Policy, method: bytes, asker: Asker, *, most: int | None = N
     found = (
         *_methods(policy, method),
         *(
-            _condition(name, rule, known, asker)
+            _bounded(policy, _condition(name, rule, known, asker), rule, asker)
             for name, rules, questions in lists
             for rule in _looked_at(rules, questions, known, asker, most)
         ),
@@ -92,7 +94,7 @@ def explain(policy: Policy, method: bytes, asker: Asker, *, most: int | None = N
     has_come = bool(known) or asker.scopes is not None or _is_let_in_by_certificate(policy, found, asker)
     answer, deciding = _concluded(policy, found, has_come=has_come)
     conditions = tuple(
-        msgspec.structs.replace(
+        replace(
             one,
             decides=one in deciding,
             change=_change(one, known) if answer != "in" and _is_in_the_way(policy, one, found) else "",
@@ -191,6 +193,15 @@ def _condition(name: str, rule: Rule, known: Sequence[Identity], asker: Asker) -
     )
 
 
+def _bounded(policy: Policy, one: Condition, rule: Rule, asker: Asker) -> Condition:
+    """The condition, which lets no app in that its scopes are to bound."""
+    if not asker.is_app or policy.public or one.list != "allow" or one.kind == "network":
+        return one
+    if any((asked.kind, asked.provider) == (rule.kind, rule.provider) for asked in policy.lets_apps_in):
+        return one
+    return replace(one, verdict="fails", saw=_BY_SCOPES)
+
+
 # -- what follows -----------------------------------------------------------------------------
 
 
@@ -262,7 +273,7 @@ def _is_in_the_way(policy: Policy, one: Condition, found: Sequence[Condition]) -
     """Whether the request would need this condition to be otherwise, whatever decided first."""
     if one.list == "deny":
         return one.verdict != "fails"
-    if one.verdict == "holds":
+    if one.verdict == "holds" or one.saw == _BY_SCOPES:
         return False
     if one.list != "allow":
         return True

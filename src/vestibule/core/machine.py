@@ -58,6 +58,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Whose tokens it comes with, exactly as they have it in `iss`."""
     keys_url: str = ""
     """Where its keys are; empty: as its metadata says."""
+    keys_file: str = ""
+    """The file that has them; empty: they are fetched."""
+    authorities: str = ""
+    """PEM of those that alone may vouch for whoever its keys are fetched from; empty: those of the system."""
     trust_domain: str = ""
     """Of spiffe: the only one whose workloads it may be."""
     audience: tuple[str, ...] = ()

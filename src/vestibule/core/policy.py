@@ -55,10 +55,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`all` without its networks, a question for each rule."""
     lets_in: tuple[Question, ...]
     """`allow` without its networks."""
+    lets_apps_in: tuple[Question, ...]
+    """Of these, what lets in a person's app: its scopes alone, where `allow` looks at any."""
     public: bool
     """Nobody needs to be known: kept apart for the hot path."""
     anyone: bool
-    """Everybody who is known gets in, whenever they signed in, and `anyone` says so: apart for the same reason."""
+    """Everybody who is known gets in, whenever they signed in and by whatever app, and `anyone` says so: apart for the
+    same reason."""
     at_once: bool
     """Nothing but `public` or `anyone` decides: for the hot path, too."""
     whole: str
@@ -97,7 +100,11 @@ def policy_of(
     is_whole = allow is None and bool(needs)
     enters = needs if is_whole else lets_in
     public = _is_public(enters) and _is_public(needs, every=True)
-    anyone = not (is_whole or needs or max_age_s) and bool(lets_in) and lets_in[0].kind == "anyone"
+    asked = questions_of(lets_in)
+    scoped = tuple(
+        one for one in asked if one.kind == "token" and (not one.provider or one.provider in sign_in)
+    )
+    anyone = bool(lets_in) and lets_in[0].kind == "anyone" and not (is_whole or needs or max_age_s or scoped)
     # One empty set for all policies: the collector looks at each that there is.
     sign_in, issuers = sign_in or _NONE, issuers or _NONE
     return Policy(
@@ -112,7 +119,8 @@ def policy_of(
         inside=inside,
         refuses=questions_of(deny),
         needs=tuple(question for rule in needs for question in questions_of((rule,))),
-        lets_in=questions_of(lets_in),
+        lets_in=asked,
+        lets_apps_in=scoped or asked,
         public=public,
         anyone=anyone,
         at_once=(public or anyone) and not (methods or inside or deny),
@@ -164,7 +172,8 @@ def asker_of(
     `scopes`: of the access token by which a session came; None: it came by its cookie.
 
     Scopes are the word of whoever gave the token: they count where that one's word does. Threat: what one issuer
-    granted, taken for another's word. A machine's are the gateway's own word.
+    granted, taken for another's word. A machine's are the gateway's own word. An app that came by a session's token is
+    bounded by its scopes wherever `allow` looks at any, whoever the person is.
     """
     if who is None:
         return Asker(address=address, certificate=certificate)
@@ -174,8 +183,10 @@ def asker_of(
             return Asker(who.identities, who.user_id, address, None, now, 0.0, certificate, affiliated=own)
         known = [identity for identity in who.identities if identity.client in policy.believed]
         given = scopes if known else frozenset[str]()
-        at = newest(known)
-        return Asker(who.identities, who.user_id, address, given, now, at, certificate, affiliated=own)
+        signed_in_at = newest(known)
+        return Asker(
+            who.identities, who.user_id, address, given, now, signed_in_at, certificate, "", own, is_app=True
+        )
     scopes = who.scopes if who.machine or policy.believes(who) else frozenset()
     return Asker(
         who.identities,
@@ -241,17 +252,19 @@ def decide(policy: Policy, method: bytes, asker: Asker) -> Decision:
     for question in policy.needs:
         if not question.ask(question, known, asker):
             return _unmet(policy, known, asker)
-    # 8. One matching rule of `allow` is enough; where there is only `all`, that was it. Who signed in too long ago
-    # must do so again: asked of those only whom it lets in then.
+    # 8. One matching rule of `allow` is enough; where there is only `all`, that was it. A person's app is let in by
+    # its scopes alone where they are asked for. Who signed in too long ago must do so again: asked of those only whom
+    # it lets in then.
     if policy.whole:
         return _too_old(policy) if is_too_old(policy.max_age_s, known, asker) else Allow(policy.whole)
-    for question in policy.lets_in:
+    entrances = policy.lets_apps_in if asker.is_app else policy.lets_in
+    for question in entrances:
         found = question.ask(question, known, asker)
         if found:
             return _too_old(policy) if is_too_old(policy.max_age_s, known, asker) else Allow(found.text)
     # 9. Somebody whom no rule allows: 403, never a new sign-in, so that there is no loop.
     reason = f"no rule allows it: {named(policy.allow or ())}"
-    return Deny(403, "not_allowed", reason, tuple(dict.fromkeys(asked.kind for asked in policy.lets_in)))
+    return Deny(403, "not_allowed", reason, tuple(dict.fromkeys(asked.kind for asked in entrances)))
 
 
 def _lets_in_by_certificate(policy: Policy, asker: Asker) -> bool:

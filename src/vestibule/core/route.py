@@ -21,6 +21,7 @@ from vestibule.core.lifetimes import UNBOUNDED, Span, shortest
 from vestibule.core.passage import Passage
 from vestibule.core.policy import Policy, joined
 from vestibule.core.tls import Demand
+from vestibule.core.tool import Tools
 from vestibule.model import Secret
 from vestibule.protocol.scim_schema import PATH
 from vestibule.protocol.url import Target, host_in, neighbour_url
@@ -130,6 +131,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     policy: Policy
     body_limit_bytes: int | None = None
     """None: no limit; bodies are streamed."""
+    tools: Tools | None = None
+    """Rules on what is called by the bodies of requests to an MCP server; None: these aren't read."""
     passage: Passage | None = None
     """What becomes of requests and answers on their way; None: nothing."""
     preflight: Policy | None = None
@@ -476,13 +479,10 @@ def _joined(host: Host, more: Mapping[str, str], named: Mapping[str, str]) -> Ho
     clients = {**host.clients, **{name: name for name in joining}}
     # Threat: with Okta switched off, `group:okta/admins` is the group of that path at GitLab, which anybody may make.
     known = {**named, **host.clients}
-    routes = {
-        prefix: replace(
-            route,
-            policy=joined(route.policy, joining, known),
-        )
-        for prefix, route in host.routes.items()
-    }
+    routes = {}
+    for prefix, route in host.routes.items():
+        tools = route.tools and route.tools.joined(joining, known)
+        routes[prefix] = replace(route, policy=joined(route.policy, joining, known), tools=tools)
     wider = replace(host, clients=clients, sign_in=(*host.sign_in, *joining), routes=routes)
     return with_callbacks(wider, {name: more[name] for name in joining})
 

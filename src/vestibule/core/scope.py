@@ -108,6 +108,7 @@ NEEDED: Final[Mapping[str, str]] = MappingProxyType(
         "updateOrgProvider": "providers:write",
         "deleteOrgProvider": "providers:write",
         "listUserAffiliations": "users:read",
+        "listHeld": "tokens:write",
         "explain": "users:read",
         "listAppTokens": "users:read",
         "listAudit": "audit:read",

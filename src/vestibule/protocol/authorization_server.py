@@ -43,6 +43,7 @@ OAuthErrorCode: TypeAlias = Literal[
 ]
 ID_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - a name
 ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name
+JWT_TYPE: Final = "urn:ietf:params:oauth:token-type:jwt"
 """Spec: RFC 8693 section 3."""
 VALUE_MAX_CHARS: Final = 2048
 STATE_MAX_CHARS: Final = 1024

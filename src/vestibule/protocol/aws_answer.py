@@ -1,4 +1,4 @@
-"""What AWS answers to the calls of `protocol.sts`, in XML.
+"""What AWS answers to the calls of `protocol.sts`, and to who takes a role, in XML.
 
 Threat: a document with a type declaration (entities that grow, or lead to files): one that has any is not read.
 """
@@ -9,7 +9,9 @@ import re
 from typing import Final
 from xml.etree import ElementTree as ET
 
+from vestibule.model import Secret
 from vestibule.protocol.arn import Principal, principal_of
+from vestibule.protocol.sigv4 import Credentials
 
 ANSWER_MAX_BYTES: Final = 64 * 1024
 _CODE_RE: Final = re.compile(rb"<Code>([A-Za-z.]{1,64})</Code>")
@@ -39,6 +41,21 @@ def tags_in(body: bytes, instance: str) -> dict[str, str] | None:
             return None
         found[_text(item, "key")] = _text(item, "value")
     return found
+
+
+def credentials_in(body: bytes, action: str) -> Credentials | None:
+    """What was given to who took a role; None for any other document. Spec: "STS API Reference: Credentials"."""
+    root = _root(body, f"{action}Response")
+    results = _children(root, f"{action}Result") if root is not None else []
+    given = _children(results[0], "Credentials") if len(results) == 1 else []
+    if len(given) != 1:
+        return None
+    key_id, secret, token = (
+        _text(given[0], name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")
+    )
+    if not key_id or not secret or not token:
+        return None
+    return Credentials(key_id=key_id, secret=Secret(secret), token=Secret(token))
 
 
 def error_in(body: bytes) -> str:

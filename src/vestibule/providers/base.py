@@ -155,6 +155,8 @@ class Native(msgspec.Struct, frozen=True, kw_only=True):
     """What is the same of this token however often it is shown, and of no other."""
     until: float
     """From when on it would be refused as too old."""
+    told_at: float
+    """When the provider made it."""
     name: str = ""
     """What the app says they are called. Nobody vouches for it: a form may begin with it, and no more."""
 

@@ -202,6 +202,7 @@ class Oidc(OAuth2):
             identity=replace(found, signed_in_at=signed_in_at, sid=""),
             mark=_mark_of(shown.id_token),
             until=min(claims["exp"], claims["iat"] + connect.MAX_AGE_S) + 2 * connect.SKEW_S,
+            told_at=float(claims["iat"]),
         )
 
     def recheck(self, identity: Identity, tokens: Tokens, now: float) -> Flow[Identity]:

@@ -39,14 +39,14 @@ class Shown(msgspec.Struct, frozen=True, gc=False):
         token = self.access
         return (
             session.id == token.session_id
-            and bool(session.app)
             and session.app == token.owner
+            and bool(session.app) is not token.of_browser
             and session.host in (host.realm or token.host, token.host)
         )
 
     def scopes_in(self, session: Session) -> frozenset[str]:
-        """Those for which rules take it: what the session hasn't, it hasn't either."""
-        return self.scopes.intersection(session.scopes)
+        """Those for which rules take it: what an app's session hasn't, it hasn't either; a browser's has no bounds."""
+        return self.scopes if self.access.of_browser else self.scopes.intersection(session.scopes)
 
 
 def opened(ring: KeyRing, host: Host, token: bytes, now: float) -> Shown:

@@ -50,7 +50,7 @@ class Callers(Protocol):
         """Whose it is. Raises ClientError (401, 429), StoreError, ProviderUnavailable."""
 
     def peek_key(self, key_id: str) -> bool | None:
-        """Whether this key of a machine lives; None says nothing but: ask `load_key`."""
+        """Whether this key of a machine, or token, lives; None says nothing but: ask `load_key`."""
 
     async def load_key(self, key_id: str, now: float) -> bool:
         """Whether it lives. Raises StoreError."""

@@ -75,6 +75,8 @@ class Exchange(ABC):
     decision = ""
     request_id = ""
     status = 0
+    rpc = b""
+    """The id (JSON) of the JSON-RPC request that its body is, whose client reads errors of that; empty: none."""
     bytes_out = 0
     backend_s = 0.0
     """How long the backend took to begin its answer."""

@@ -49,6 +49,7 @@ from vestibule.proxy.refusal import Answer, Answers, Refusals, id_of
 from vestibule.proxy.relay import CLOSED, UNLESS_SAID, Relay, WebSocketRelay
 from vestibule.proxy.secured import ComeByTls, client_cert_line, redirect
 from vestibule.proxy.teller import Teller
+from vestibule.proxy.tool import Held, judged_calls, read_calls
 from vestibule.proxy.view import Kept
 from vestibule.service.visit import Visit
 
@@ -232,8 +233,11 @@ class Gateway:
 
     # -- 6. to the backend ---------------------------------------------------------------------
 
-    def _forward(self, exchange: Exchange, judged: Judged) -> None:
+    def _forward(self, exchange: Exchange, judged: Judged, held: Held | None = None) -> None:
         head, ask = exchange.head, judged.ask
+        if ask.route.tools is not None and held is None and (head.has_body or head.upgrade):
+            read_calls(exchange, judged, self._act_on_calls, self.fail)
+            return
         limit = ask.route.body_limit_bytes
         if limit is not None:
             exchange.limit_body(limit)
@@ -271,7 +275,17 @@ class Gateway:
         if way is not None:
             way.fit(relay)
         exchange.responder = relay
-        relay.begin()
+        if held is None:
+            relay.begin()
+        else:
+            relay.begin_with(held.body, held.trailers)
+
+    def _act_on_calls(self, exchange: Exchange, judged: Judged, held: Held) -> None:
+        refused = judged_calls(exchange, judged, held.body, self._now())
+        if refused is None:
+            self._forward(exchange, judged, held)
+        else:
+            self._refusals.by_judgement(exchange, refused)
 
     def _refuse_way(self, exchange: Exchange, judged: Judged, error: ClientError) -> None:
         """The path needs what isn't known of the person; of nobody, nothing is known yet."""

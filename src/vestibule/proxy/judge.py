@@ -262,21 +262,25 @@ class Judge:
         then: Callable[[C, Judged], None],
         failed: Callable[[C, Exception], None],
     ) -> None:
-        """By a machine's: on the gateway's own paths it is nobody, and its key must live still."""
-        key = ask.access.access.key if ask.access is not None else ""
+        """By a machine's: on the gateway's own paths it is nobody, and what it is good by must live still."""
+        names = ask.access.access.rests_on if ask.access is not None else ()
         if is_own(case.head.target.path, ask.view.host):
             self._decide(case, replace(ask, bears=False, access=None), None, then, math.inf)
-        elif not key or self._callers.peek_key(key):
+        elif all(self._callers.peek_key(name) for name in names):
             self._decide_for(case, ask, caller, then)
         else:
-            self._tasks.spawn(self._load_key(case, ask, caller, key, then), "load key", partial(failed, case))
+            self._tasks.spawn(
+                self._load_keys(case, ask, caller, names, then), "load key", partial(failed, case)
+            )
 
-    async def _load_key(
-        self, case: C, ask: Ask, caller: Caller, key: str, then: Callable[[C, Judged], None]
+    async def _load_keys(
+        self, case: C, ask: Ask, caller: Caller, names: tuple[str, ...], then: Callable[[C, Judged], None]
     ) -> None:
-        """Threat: what was given for a key that was revoked since. Raises CredentialRefused."""
+        """Threat: what was given for a key that was revoked since, or was revoked itself. Raises CredentialRefused."""
         try:
-            is_live = await self._callers.load_key(key, self._now())
+            is_live = True
+            for name in names:
+                is_live = is_live and await self._callers.load_key(name, self._now())
         except StoreError as error:
             then(case, Judged(ask, None, None, self._unavailable(error)))
             return

@@ -38,7 +38,7 @@ def scope_for(host: Host, policy: Policy) -> str:
     """The scopes that rules here ask for, as far as any app may have them; empty for none."""
     if not host.mcp:
         return ""
-    rules = (*policy.all, *(() if policy.anyone else policy.allow or ()))
+    rules = (*policy.all, *(policy.allow or ()))
     asked = {rule.value for rule in rules if rule.kind == "token"}
     return " ".join(sorted(asked & all_scopes(host.apps, host.registered_scopes)))
 

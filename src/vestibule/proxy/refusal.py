@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote_from_bytes
 
-from vestibule.core.credential import TOO_OLD, challenges
+from vestibule.core.credential import TOO_OLD, challenges, sends_passwords
 from vestibule.core.explain import CONDITIONS_LOGGED_MAX, explain
 from vestibule.core.policy import asker_of
 from vestibule.core.route import SIGN_IN_PATH, Host, Site
@@ -37,6 +37,7 @@ from vestibule.protocol import grpc
 from vestibule.protocol.authorization import step_up_challenge
 from vestibule.protocol.caching import NOT_KEPT
 from vestibule.protocol.h1 import RequestHead
+from vestibule.protocol.mcp import refusal
 from vestibule.proxy import mcp
 from vestibule.proxy.exchange import Listener, Responder
 from vestibule.proxy.judge import Judged
@@ -47,6 +48,11 @@ Answer = tuple[bytes, list[bytes], bytes]
 
 #: what is taken where no route says otherwise; TRACE and CONNECT nowhere
 _METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
+_JSON = b"Content-Type: application/json"
+_READABLE = (
+    b"Access-Control-Allow-Origin: *",
+    b"Access-Control-Expose-Headers: WWW-Authenticate, Retry-After",
+)
 _REDIRECT_LINES = (
     *NOT_KEPT,
     b"Referrer-Policy: no-referrer",
@@ -92,6 +98,7 @@ class Refusable(Protocol):
     decision: str
     request_id: str
     status: int
+    rpc: bytes
     responder: Responder | None
 
     def answer(self, status_line: bytes, lines: Sequence[bytes], body: bytes = b"") -> None:
@@ -308,13 +315,19 @@ class Refusals:
             session=session,
             sign_in=sign_in,
             decided_by=decided_by,
-            as_json=self._as_json or _is_caller(exchange.head),
+            as_json=self._as_json or _is_caller(exchange.head) or bool(exchange.rpc),
         )
+        if exchange.rpc:
+            body = refusal(code, status, body, exchange.rpc)
+            lines = [*(line for line in lines if not line.lower().startswith(b"content-type:")), _JSON]
         if code == TOO_OLD or (status == 401 and exchange.host is not None and exchange.host.mcp):
             # The one challenge says all; some clients and edges look at the first alone.
             lines = [line for line in lines if not line.lower().startswith(b"www-authenticate:")]
         if code != TOO_OLD and status == 401 and exchange.host is not None:
             lines = [*lines, *_challenges(exchange.host, exchange, code, reason)]
+        if exchange.host is not None and exchange.host.mcp and exchange.head.value(b"origin"):
+            # A client of MCP in a browser reads where tokens come from; what comes by a cookie it doesn't get by `*`.
+            lines = [*lines, *_READABLE]
         exchange.answer(status_line, [*lines, *(more or ())], body)
 
     def _is_call(self, exchange: Refusable) -> bool:
@@ -341,6 +354,7 @@ def _challenges(host: Host, exchange: Refusable, code: str, why: str) -> list[by
         app_tokens=host.app_tokens,
         session_bearer=host.session_bearer,
         takes_access=host.takes_access,
+        knows_basic_alone=sends_passwords(head.value(b"user-agent")),
         is_browser=bool(head.value(b"sec-fetch-mode")),
         code=code,
         why=why,

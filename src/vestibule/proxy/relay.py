@@ -94,6 +94,13 @@ class Relay(Responder):
         else:
             self._connect()
 
+    def begin_with(self, body: bytes, trailers: Sequence[bytes]) -> None:
+        """The same, with a body that is here whole."""
+        sent = self._again = Sent()
+        sent.add(body)
+        sent.end(without(trailers, self.trailers_not_passed) if self.trailers_not_passed else trailers)
+        self.begin()
+
     def _connect(self) -> None:
         self._fresh = True
         self._pool.connect(self, self.connect_s)

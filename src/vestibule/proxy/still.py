@@ -44,7 +44,7 @@ class Still:
         if host is None or not agrees(exchange.tls, host.name, host.demand):
             return False
         now, scopes = self._now(), None
-        if session is not None and session.app:
+        if session is not None and (session.app or _by_access(exchange.head)):
             # Threat: a WebSocket that goes on for hours by a token that was good for minutes.
             try:
                 scopes = self._scopes(host, exchange.head, session, now)
@@ -111,9 +111,10 @@ class Still:
             shown = opened(self._ring, host, token, now)
         except CredentialRefused:
             return False
-        caller, key = shown.caller, shown.access.key
-        if key and not await self._callers.load_key(key, now):
-            return False
+        caller = shown.caller
+        for name in shown.access.rests_on:
+            if not await self._callers.load_key(name, now):
+                return False
         return caller is not None and all(
             isinstance(decided_by_rules(caller, one, exchange, now), Allow)
             for one in self._way(host, head.target.path)
@@ -138,3 +139,8 @@ class Still:
             if one is not None and one.takes_callers and self._callers.takes(one, authorization):
                 return one
         return None
+
+
+def _by_access(head: RequestHead) -> bool:
+    """Whether it came by an access token, whoever's session that is of."""
+    return bool(head.authorization and access.shown_in(value_of(head.authorization)))

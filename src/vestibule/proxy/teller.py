@@ -42,7 +42,15 @@ class Assertions(Protocol):
     def key_set(self) -> bytes:
         """The public keys, as JSON (RFC 7517)."""
 
-    def own(self, who: Session | Caller, host: Host, issuer: str, now: float) -> tuple[str, float]:
+    def own(
+        self,
+        who: Session | Caller,
+        host: Host,
+        issuer: str,
+        now: float,
+        *,
+        scopes: frozenset[str] | None = None,
+    ) -> tuple[str, float]:
         """A `Proxy-Assertion`, and until when it may be sent. Raises StoreError while there is no key."""
 
     def pomerium(self, who: Session | Caller, host: Host, now: float) -> tuple[str, float]:
@@ -85,17 +93,26 @@ class Teller:
         view, route = judged.ask.view, judged.ask.route
         who = judged.caller or judged.session
         issuer = (view.site.auth_url or view.site.base_url) if route.telling.assertion else ""
+        scopes = judged.scopes if route.telling.assertion else None
         headings = route.passage.headers if route.passage is not None else ()
-        key = (_name_of(who), view.name, route.telling, headings, issuer)
+        key = (_name_of(who), view.name, route.telling, headings, issuer, scopes)
         now = self._now()
         kept = self._kept.get(key)
         if kept is not None and kept[0] is who and now < kept[1].good_until:
             return kept[1]
-        made = self._made(who, view.host, route, issuer, now)
+        made = self._made(who, view.host, route, issuer, now, scopes)
         self._kept.put(key, (who, made))
         return made
 
-    def _made(self, who: Session | Caller | None, host: Host, route: Route, issuer: str, now: float) -> Told:
+    def _made(  # noqa: PLR0917 - all of them are what is told, and to whom
+        self,
+        who: Session | Caller | None,
+        host: Host,
+        route: Route,
+        issuer: str,
+        now: float,
+        scopes: frozenset[str] | None,
+    ) -> Told:
         good_until = now + self._handle_s / 2
         handle = assertion = pomerium = ""
         if isinstance(who, Session):
@@ -103,7 +120,7 @@ class Teller:
             name = host.name.decode("ascii")
             handle = seal_handle(self._ring, who.id, name, now + self._handle_s, nonce=nonce)
         if who is not None and route.telling.assertion:
-            assertion, until = self._assertions.own(who, host, issuer, now)
+            assertion, until = self._assertions.own(who, host, issuer, now, scopes=scopes)
             good_until = min(good_until, until)
         if who is not None and "pomerium" in route.telling.families:
             pomerium, until = self._assertions.pomerium(who, host, now)
@@ -112,7 +129,7 @@ class Teller:
         return Told(pairs, lines_of(pairs), good_until)
 
 
-_Key = tuple[tuple[str, str], str, Telling, tuple[Heading, ...], str]
+_Key = tuple[tuple[str, str], str, Telling, tuple[Heading, ...], str, frozenset[str] | None]
 
 
 def _name_of(who: Session | Caller | None) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from vestibule.core import assertion
+from vestibule.core.assertion import Said, said_in
 from vestibule.core.known import Known, known_of
 from vestibule.core.recent import Recent
 from vestibule.core.route import Host
@@ -23,7 +24,7 @@ from vestibule.errors import StoreError
 from vestibule.model import Caller, Secret, Session
 from vestibule.observe import clock
 from vestibule.observe.log import Log
-from vestibule.protocol import base64url
+from vestibule.protocol import base64url, jose
 from vestibule.protocol.jose import SigningKey
 from vestibule.store import base
 
@@ -81,18 +82,27 @@ class Assertions:
 
     # -- to sign ------------------------------------------------------------------------------
 
-    def own(self, who: Session | Caller, host: Host, issuer: str, now: float) -> tuple[str, float]:
+    def own(
+        self,
+        who: Session | Caller,
+        host: Host,
+        issuer: str,
+        now: float,
+        *,
+        scopes: frozenset[str] | None = None,
+    ) -> tuple[str, float]:
         """A `Proxy-Assertion` for the backend of *host*, and until when it may be sent; `issuer` is a base URL.
 
-        The same one for a minute, while the same is known of who asks: a signature costs 45 µs.
-        Raises StoreError while there is no key.
+        `scopes`: of the access token by which a session came. The same one for a minute, while the same is known of
+        who asks: a signature costs 45 µs. Raises StoreError while there is no key.
         """
+        of = None if scopes is None else sorted(scopes)
 
         def claims(known: Known, session: str) -> dict[str, Any]:
             name = host.name.decode("ascii")
-            return assertion.claims_of(known, issuer=issuer, host=name, session=session, now=now)
+            return assertion.claims_of(known, issuer=issuer, host=name, session=session, now=now, scopes=of)
 
-        return self._signed(("own", issuer), who, host, now, claims)
+        return self._signed(("own", issuer, *([] if of is None else ["scopes", *of])), who, host, now, claims)
 
     def pomerium(self, who: Session | Caller, host: Host, now: float) -> tuple[str, float]:
         """An `X-Pomerium-Jwt-Assertion`, likewise."""
@@ -105,7 +115,7 @@ class Assertions:
 
     def _signed(
         self,
-        shape: tuple[str, str],
+        shape: tuple[str, ...],
         who: Session | Caller,
         host: Host,
         now: float,
@@ -123,13 +133,33 @@ class Assertions:
         if kept is not None and kept[0] == known and now < kept[1]:
             return kept[2], kept[1]
         # A session's own id never leaves.
-        session = ""
-        if isinstance(who, Session):
-            session = base64url.encode(self._ring.mac(_SESSION, f"{name}\0{who.id}".encode())[:16])
+        session = self.session_name(who.id, name) if isinstance(who, Session) else ""
         token = current.key.sign(claims(known, session), kind=assertion.TYPE).reveal()
         until = now + assertion.REUSE_S
         self._kept.put(place, (known, until, token))
         return token, until
+
+    # -- to read ------------------------------------------------------------------------------
+
+    def read(self, text: str, issuer: str, now: float) -> Said | None:
+        """What a `Proxy-Assertion` of this issuer's says of a session; None for anything else.
+
+        Does NOT look at the session. Threat: a token of another kind that the same keys have signed (`typ`, RFC 8725
+        section 3.11), and one by a key that isn't published any more.
+        """
+        try:
+            found = jose.verify(text, [one.key.public_jwk() for one in self._opened], algorithms=("ES256",))
+        except jose.TokenError:
+            return None
+        return (
+            said_in(found.claims, issuer=issuer, now=now)
+            if found.header.get("typ") == assertion.TYPE
+            else None
+        )
+
+    def session_name(self, session_id: str, host: str) -> str:
+        """What the backend of this host knows the session by (`sid`): no key to it, and another at each host."""
+        return base64url.encode(self._ring.mac(_SESSION, f"{host}\0{session_id}".encode())[:16])
 
     # -- the keys -----------------------------------------------------------------------------
 

@@ -8,7 +8,9 @@ from typing import Final
 import msgspec
 
 from vestibule.core.app import App, Apps
+from vestibule.core.assertion import Said
 from vestibule.core.authorize import Confirm, Give, Step, audience, next_step
+from vestibule.core.limit import Limit
 from vestibule.core.route import Host, RouteTable
 from vestibule.core.seal import KeyRing
 from vestibule.core.session import ID_BYTES
@@ -16,6 +18,7 @@ from vestibule.errors import ClientError
 from vestibule.model import Device, Session
 from vestibule.protocol import base64url
 from vestibule.protocol.authorization_server import AuthorizationRequest, OAuthError, proves
+from vestibule.service.assertion import Assertions
 from vestibule.service.events import because
 from vestibule.service.issuing import Issued, Issuing, Person
 from vestibule.service.linking import bond
@@ -23,6 +26,10 @@ from vestibule.service.locker import Locker
 from vestibule.service.sessions import Sessions
 from vestibule.service.visit import Visit
 
+REFUSED_MAX: Final = 300
+"""Requests of programs that come to nothing which one network may send in a window, in each process."""
+WINDOW_S: Final = 60.0
+_NETWORKS_MAX: Final = 10_000
 CODE_S: Final = 60.0
 FORM_S: Final = 600.0
 _CODE: Final = "code"
@@ -59,13 +66,18 @@ class Authorizing:
         locker: Locker,
         ring: KeyRing,
         table: Callable[[], RouteTable],
+        *,
+        assertions: Assertions | None = None,
     ) -> None:
-        """`table`: the hosts in force."""
+        """`table`: the hosts in force. `assertions`: what reads those of this gateway; None: none is taken."""
+        self._assertions = assertions
         self.issuing = issuing
         self._sessions = sessions
         self._locker = locker
         self._ring = ring
         self._table = table
+        self.tries = Limit(REFUSED_MAX, WINDOW_S, keys=_NETWORKS_MAX)
+        """What programs asked for in vain, by the network it came from."""
 
     def hosts(self, host: Host) -> tuple[str, ...]:
         """Those for which tokens are given on this one: itself, or those that sign people in here."""
@@ -84,6 +96,11 @@ class Authorizing:
     async def live(self, session_id: str) -> Session | None:
         """The session in which somebody was asked, if it lives still."""
         return await self._sessions.by_id(session_id)
+
+    async def end(self, session_id: str, reason: str) -> None:
+        """End what was given a moment ago; durable on return."""
+        with because(reason):
+            await self._sessions.end(session_id)
 
     def host_of(self, app: App, resource: str = "") -> Callable[[str], Host | None]:
         """Finds the host of this name, where it is one of the app's still.
@@ -208,6 +225,54 @@ class Authorizing:
             return None if name is None else self.host(name)
 
         return await self.issuing.narrowed(app, text, scopes=scopes, host_for=host_for, now=now)
+
+    async def by_assertion(
+        self,
+        app: App,
+        text: str,
+        *,
+        issuer: str,
+        resource: str,
+        scopes: tuple[str, ...],
+        here: Host,
+        now: float,
+    ) -> Issued:
+        """A token for less, for a `Proxy-Assertion` that a backend of the app's was sent; it is over no later.
+
+        `issuer`: base URL of where it is asked for. `resource`: empty: for the host whose backend that was.
+        Raises OAuthError `unauthorized_client`, `invalid_request`, `invalid_target`, `invalid_scope`.
+        Spec: RFC 8693 section 2.1.
+
+        Threat: an assertion is seen by many (it is a header), so only an app that proves who it is may have it
+        exchanged, and only for sessions that live. Which session it is of, the gateway alone can tell (`sid`).
+        """
+        # 1. Who asks.
+        if app.is_public:
+            raise OAuthError("unauthorized_client", "only an app with a secret may exchange an assertion")
+        # 2. The assertion: this gateway's, for a host of this app's.
+        said = self._assertions.read(text, issuer, now) if self._assertions is not None else None
+        is_theirs = said is not None and said.host in app.hosts and said.host in self.hosts(here)
+        session = await self._asserted(said) if said is not None and is_theirs else None
+        if said is None or session is None:
+            raise OAuthError(
+                "invalid_request", "the subject_token is not good, or no longer, or not this app's"
+            )
+        # 3. For where and for what.
+        name = audience(app, resource or said.host, self.hosts(here))
+        host = self.host(name) if name is not None else None
+        if host is None:
+            raise OAuthError("invalid_target", "this app has no tokens of that session for that")
+        return await self.issuing.for_session(
+            app, session, host, scopes=scopes, bound=said.scopes, now=now, until=said.expires_at
+        )
+
+    async def _asserted(self, said: Said) -> Session | None:
+        """The living session that an assertion is about."""
+        assert self._assertions is not None, "it has read the assertion"
+        for one in await self._sessions.of_user(said.user_id):
+            if self._assertions.session_name(one.id, said.host) == said.session:
+                return await self._sessions.by_id(one.id)
+        return None
 
     def _session_id(self, code: str) -> str:
         return base64url.encode(self._ring.mac(_SESSION, code.encode())[:ID_BYTES])

@@ -82,7 +82,7 @@ class Callers:
         return self._still(await judge.load(host, shown, address, now))
 
     def peek_key(self, key_id: str) -> bool | None:
-        """Whether this key of a machine lives; None says nothing but: ask `load_key`."""
+        """Whether this key of a machine, or token, lives; None says nothing but: ask `load_key`."""
         return self._keys.peek(key_id) if self._keys is not None else False
 
     async def load_key(self, key_id: str, now: float) -> bool:

@@ -50,9 +50,13 @@ BEGUN_IN_ALL_MAX: Final = 5000
 _ASKED: Final = "device asked"
 _WAITS: Final = "device waits"
 _ANSWER: Final = "device answer"
+_PACE: Final = "device pace"
 _FORM: Final = "device form"
 _PURPOSE: Final = "device flow"
 _POLLS_MAX: Final = 10_000
+CHOSEN_MAX: Final = 10
+"""Questions of a program that chose its code itself which are looked at in a window; others are told to wait."""
+CHOSEN_WINDOW_S: Final = 10.0
 _ALL: Final = "all"
 _IS_OVER: Final = ""
 """In an app's place: the program has what it asked for."""
@@ -86,6 +90,13 @@ class _Form(msgspec.Struct, frozen=True):
 
 class _Waits(msgspec.Struct, frozen=True):
     app: str
+
+
+class _Pace(msgspec.Struct, frozen=True):
+    """When a program may ask again, and how long it has to wait between two questions."""
+
+    again_at: float = 0.0
+    interval_s: float = INTERVAL_S
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,8 +135,9 @@ class DeviceFlow:
         self._in_all = Limit(WRONG_IN_ALL_MAX, WINDOW_S)
         self._begun = Limit(BEGUN_FROM_MAX, WINDOW_S)
         self._begun_in_all = Limit(BEGUN_IN_ALL_MAX, WINDOW_S)
-        self._polls: Recent[bytes, tuple[float, float]] = Recent(_POLLS_MAX)
-        """By device: when it may ask again, and how long it has to wait between two questions."""
+        self._polls: Recent[bytes, _Pace] = Recent(_POLLS_MAX)
+        """By device, as far as this process knows; what all of them know is in the store."""
+        self._chosen = Limit(CHOSEN_MAX, CHOSEN_WINDOW_S, keys=_POLLS_MAX)
 
     # -- the program --------------------------------------------------------------------------
 
@@ -196,7 +208,7 @@ class DeviceFlow:
         if not is_handle(device_code):
             raise OAuthError("invalid_grant", "it is no device code")
         key = hash_of(device_code)
-        self._pace(key, now)
+        await self._pace(app, key, now)
         return await self._taken(app, key, device=device, now=now)
 
     async def poll_chosen(self, visit: Visit, app: App, text: str, *, device: Device) -> Issued:
@@ -211,6 +223,10 @@ class DeviceFlow:
             raise OAuthError("invalid_grant", "a code is XXXX-XXXX, capital letters and digits")
         device_code = base64url.encode(hash_of(f"{code} from {network_of(visit.address)}"))
         key = hash_of(device_code)
+        # Nuon's programs know nothing of `slow_down`, nor how often they may ask.
+        if self._chosen.wait_s(key.hex(), visit.now):
+            raise OAuthError("authorization_pending")
+        self._chosen.add(key.hex(), visit.now)
         waits = await self._look(_WAITS, key, _Waits, visit.now)
         if waits is None:
             if await self._look(_ASKED, hash_of(code), Asked, visit.now) is None:
@@ -253,15 +269,28 @@ class DeviceFlow:
             app, host, person, scopes=answer.scopes, device=device, now=now
         )
 
-    def _pace(self, key: bytes, now: float) -> None:
-        """Raises OAuthError `slow_down` for who asks sooner than told."""
-        again_at, interval_s = self._polls.get(key, (0.0, INTERVAL_S))
-        if now < again_at:
-            interval_s += INTERVAL_S
-            self._polls.put(key, (now + interval_s, interval_s))
+    async def _pace(self, app: App, key: bytes, now: float) -> None:
+        """Raises OAuthError `slow_down` for who asks sooner than told, whichever process they ask; `expired_token`.
+
+        What this process refuses by itself costs the store nothing, and of a code that is none nothing is kept.
+        """
+        known = self._polls.get(key, _Pace())
+        if now < known.again_at:
+            self._polls.put(key, _slower(known, now))
             raise OAuthError("slow_down")
-        # A tenth less, since clocks and networks are not exact.
-        self._polls.put(key, (now + interval_s * 0.9, interval_s))
+        self._polls.put(key, _paced(known, now))  # at once: many at a time are many
+        waits = await self._look(_WAITS, key, _Waits, now)
+        if waits is None or waits.app != app.id:
+            raise OAuthError("expired_token", "the code is over: begin anew")
+        told = await self._look(_PACE, key, _Pace, now)
+        if told is not None and told.interval_s > known.interval_s:
+            known = msgspec.structs.replace(known, interval_s=told.interval_s)
+        is_soon = told is not None and now < told.again_at
+        pace = _slower(known, now) if is_soon else _paced(known, now)
+        self._polls.put(key, pace)
+        await self._park(_PACE, key, pace, now + LIFE_S)
+        if is_soon:
+            raise OAuthError("slow_down")
 
     # -- the person ---------------------------------------------------------------------------
 
@@ -348,6 +377,17 @@ class DeviceFlow:
             return None if plain is None else msgspec.msgpack.decode(plain, type=wanted)
         except msgspec.MsgspecError:
             return None  # another version of this program parked it
+
+
+def _paced(known: _Pace, now: float) -> _Pace:
+    """A tenth less than was told, since clocks and networks are not exact."""
+    return _Pace(now + known.interval_s * 0.9, known.interval_s)
+
+
+def _slower(known: _Pace, now: float) -> _Pace:
+    """Spec: RFC 8628 section 3.5: five seconds more, for this question and all that follow."""
+    interval_s = known.interval_s + INTERVAL_S
+    return _Pace(now + interval_s, interval_s)
 
 
 def _counters(session: Session, visit: Visit) -> tuple[Counter, ...]:

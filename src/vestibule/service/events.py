@@ -55,6 +55,7 @@ _COMPONENTS: Final = {
     "session": "sessions",
     "refresh_token": "sessions",
     "machine": "sessions",
+    "registered_app": "sessions",
     "sign_in": "signin",
     "keys": "credentials",
     "credential": "credentials",

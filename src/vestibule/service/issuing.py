@@ -232,6 +232,34 @@ class Issuing:
         name, kept = host.name.decode("ascii"), scopes or tuple(known)
         return self._access(app, name, session, kept, now, until=shown.expires_at)
 
+    async def for_session(
+        self,
+        app: App,
+        session: Session,
+        host: Host,
+        *,
+        scopes: tuple[str, ...],
+        bound: tuple[str, ...] | None,
+        now: float,
+        until: float,
+    ) -> Issued:
+        """An access token of a person's session, for who was told of it by that session's assertion.
+
+        `scopes`: what is asked for; empty: all that may be. `bound`: what the session came with; None: it came by its
+        cookie. `until`: when the assertion is over. Raises OAuthError `invalid_target`, `invalid_scope`.
+
+        Threat: an assertion as the way to more than who asked could do, or to more than the app may.
+        """
+        if realm_of(host) != session.host:
+            raise OAuthError("invalid_target", "this app has no tokens of that session for that")
+        known = [one for one in app.scopes if bound is None or one in bound]
+        if session.app:
+            known = [one for one in known if one in session.scopes]
+        if not set(scopes) <= set(known):
+            raise OAuthError("invalid_scope", "no more than who asked has, and the app may have")
+        name = host.name.decode("ascii")
+        return self._access(app, name, session, scopes or tuple(known), now, until=until)
+
     async def revoke(self, app: App, text: str, now: float) -> None:
         """End the session that a token is of, where it is this app's; nothing for what is no token (RFC 7009)."""
         session = await self.session_of(text, now)
@@ -294,6 +322,7 @@ class Issuing:
                 app=app.id,
                 session_id=session.id,
                 session_app="" if session.app == app.id else session.app,
+                of_browser=not session.app,
                 scopes=scopes,
                 issued_at=now,
                 expires_at=expires_at,

@@ -22,6 +22,7 @@ from vestibule.errors import ProviderError, ProviderInvalid, ProviderUnavailable
 from vestibule.fetch import Answer
 from vestibule.protocol.address import OUTSIDE
 from vestibule.protocol.document import DocumentError, json_of
+from vestibule.protocol.key_set import keys_of
 from vestibule.protocol.oidc import discovery_url
 
 FRESH_S: Final = 3600.0
@@ -30,7 +31,6 @@ RETRY_S: Final = 30.0
 """For how long after a failed fetch an old document is given without trying again."""
 UNKNOWN_KID_EVERY_S: Final = 30.0
 DOCUMENT_MAX_BYTES: Final = 512 * 1024
-KEYS_MAX: Final = 100
 OUTSIDE_MAX: Final = 1000
 """Documents kept of URLs that the operator's configuration had no part in: anybody can think of more."""
 
@@ -246,13 +246,10 @@ def _object(answer: Answer) -> dict[str, Any]:
 
 
 def _keys(answer: Answer) -> tuple[dict[str, Any], ...]:
-    """The set's keys; an entry that is none is left out, so that one bad key doesn't spoil the others."""
-    raw = _object(answer).get("keys")
-    if not isinstance(raw, list):
-        raise _unfit("the provider's key set has no keys", answer, "keys_missing")
-    if len(raw) > KEYS_MAX:
-        raise _unfit("the provider's key set has too many keys", answer, "keys_too_many", str(len(raw)))
-    return tuple(key for key in raw if isinstance(key, dict))
+    try:
+        return keys_of(_object(answer))
+    except DocumentError as exc:
+        raise _unfit("the provider's document is no key set", answer, exc.code, str(exc)) from None
 
 
 def _unfit(what: str, answer: Answer, code: str, why: str = "") -> ProviderInvalid:

@@ -235,8 +235,13 @@ class Logouts:
         told_at = _issued_at(tokens)
         if told_at is None and tokens is not None and tokens.token_type == SAML:
             told_at = identity.signed_in_at
-        if told_at is None:
-            return False
+        return told_at is not None and await self.ended_since(identity, told_at, now)
+
+    async def ended_since(self, identity: Identity, told_at: float, now: float) -> bool:
+        """True where the provider has ended what this identity came by at `told_at`, or was ending it just then.
+
+        To be asked when the session here stands.
+        """
         own = ("sid", identity.sid) if identity.sid else (_NAMELESS, identity.subject)
         places = [("sub", identity.subject), own]
         for place in places:

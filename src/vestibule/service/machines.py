@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,14 +16,17 @@ from msgspec.structs import replace
 
 from vestibule.core import access
 from vestibule.core import event as names
-from vestibule.core.access import Access
+from vestibule.core.access import Access, token_name
 from vestibule.core.app import App
 from vestibule.core.event import Event
 from vestibule.core.limit import Limit
 from vestibule.core.machine import Machine, Machines, Proven
+from vestibule.core.route import Host
 from vestibule.core.seal import NONCE_BYTES, KeyRing
 from vestibule.model import Secret
+from vestibule.protocol import base64url
 from vestibule.protocol.authorization_server import OAuthError
+from vestibule.service.ended_tokens import EndedTokens
 from vestibule.service.events import Events
 from vestibule.service.machine_keys import MachineKeys
 
@@ -37,6 +40,7 @@ REFUSED_MAX: Final = 60
 """Proofs that are none which one network may send in a window."""
 WINDOW_S: Final = 60.0
 _NETWORKS_MAX: Final = 10_000
+_ID_BYTES: Final = 16
 
 
 class Prover(Protocol):
@@ -88,9 +92,11 @@ class MachineTokens:
         ring: KeyRing,
         events: Events,
         *,
+        ended: EndedTokens,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """`provers`: by the type of what is shown."""
+        self._ended = ended
         self.machines = machines
         self._provers = provers
         self._keys = keys
@@ -190,6 +196,7 @@ class MachineTokens:
                 scopes=scopes,
                 issued_at=now,
                 expires_at=now + life_s,
+                id=base64url.encode(self._random(_ID_BYTES)),
             ),
             nonce=self._random(NONCE_BYTES),
         )
@@ -207,6 +214,32 @@ class MachineTokens:
             )
         )
         return Given(access_token=Secret(token), expires_in_s=life_s, scopes=scopes)
+
+    def read(self, text: str, now: float) -> Access | None:
+        """What a machine's token says; None for any other text. Does NOT look whether it was revoked."""
+        found = access.read(self._ring, text.encode("utf-8"), now)
+        return found if not isinstance(found, str) and found.machine else None
+
+    async def revoke(self, token: Access) -> None:
+        """It is good nowhere any more, at once; durable on return. Spec: RFC 7009 section 2."""
+        await self._ended.end(token)
+
+    async def described(self, token: Access, host: Host, now: float) -> dict[str, Any]:
+        """What introspection says of a machine's token for this host. Spec: RFC 7662 section 2.2."""
+        may = host.machines.get(token.machine)
+        is_good = may is not None and not (token.id and await self._ended.is_ended(token_name(token.id), now))
+        if may is None or not is_good or (token.key and not await self._keys.is_live(token.key, now)):
+            return {"active": False}
+        return {
+            "active": True,
+            "client_id": token.app,
+            "sub": token.subject,
+            "aud": token.host,
+            "scope": " ".join(one for one in token.scopes if one in may),
+            "iat": int(token.issued_at),
+            "exp": int(token.expires_at),
+            "token_type": "Bearer",
+        }
 
 
 def _audience(resource: str, hosts: list[str]) -> str:

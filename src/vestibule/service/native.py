@@ -6,7 +6,7 @@ under a key that the app alone can use, once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -22,6 +22,7 @@ from vestibule.core.route import Host
 from vestibule.errors import ProviderInvalid
 from vestibule.model import Device, Identity, Secret, User
 from vestibule.protocol.authorization_server import OAuthError
+from vestibule.providers.base import Native as Told
 from vestibule.providers.base import NativeLogin, NativeToken, Provider, WithinDomains
 from vestibule.providers.kit import Driver
 from vestibule.service.authorizing import Authorizing
@@ -54,6 +55,9 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = ()
 
 
+EndedSince = Callable[[Identity, float, float], Awaitable[bool]]
+
+
 class Newcomer(msgspec.Struct, frozen=True, kw_only=True):
     """Who waits for their account, and what the app is to get."""
 
@@ -65,6 +69,8 @@ class Newcomer(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     scopes: tuple[str, ...]
     until: float
+    told_at: float
+    """When the provider made the token."""
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +94,11 @@ class Native:
         locker: Locker,
         driver: Driver,
         providers: Mapping[str, Provider],
+        *,
+        ended_since: EndedSince,
     ) -> None:
+        """`ended_since`: whether the provider has ended its session meanwhile (`service.logout`)."""
+        self._ended_since = ended_since
         self._authorizing = authorizing
         self._people = people
         self._marks = marks
@@ -127,12 +137,18 @@ class Native:
         # 3. Whom the token is about.
         if not NONCE_MIN_CHARS <= len(wanted.nonce.reveal()) <= NONCE_MAX_CHARS:
             raise OAuthError("invalid_request", f"nonce is needed, {NONCE_MIN_CHARS} characters at least")
-        identity, told_name = await self._told(visit, login, wanted)
+        found = await self._told(visit, login, wanted)
+        identity = found.identity
         # 4. As by the web: known, new, or not let in.
         user = await self._admit(host, identity, login.kind, visit.now)
         scopes = wanted.scopes or app.scopes
         if user is not None:
-            return await self._begin(visit, app, host, identity, user, scopes)
+            return await self._lasting(
+                await self._begin(visit, app, host, identity, user, scopes),
+                identity,
+                found.told_at,
+                visit.now,
+            )
         # 5. The form first.
         newcomer = Newcomer(
             identity=identity,
@@ -141,9 +157,10 @@ class Native:
             host=host.name.decode("ascii"),
             scopes=scopes,
             until=visit.now + REGISTER_S,
+            told_at=found.told_at,
         )
         key = await self._locker.park(_KIND, newcomer, bound=app.id, until=newcomer.until)
-        return Waiting(key=key, newcomer=newcomer, name=identity.name or told_name)
+        return Waiting(key=key, newcomer=newcomer, name=identity.name or found.name)
 
     async def newcomer(self, visit: Visit, app: App, key: str) -> Newcomer:
         """Who waits under this key of the app's. Raises OAuthError `invalid_grant`."""
@@ -165,7 +182,8 @@ class Native:
         self._login(host, newcomer.provider)
         user = await self._admit(host, newcomer.identity, newcomer.kind, visit.now, form=form)
         assert user is not None, "the form has been sent"
-        return await self._begin(visit, app, host, newcomer.identity, user, newcomer.scopes)
+        issued = await self._begin(visit, app, host, newcomer.identity, user, newcomer.scopes)
+        return await self._lasting(issued, newcomer.identity, newcomer.told_at, visit.now)
 
     def _login(self, host: Host, provider: str) -> NativeLogin:
         """The provider of this ID, where the host signs people in by it. Raises OAuthError `invalid_request`."""
@@ -177,7 +195,7 @@ class Native:
             )
         return login
 
-    async def _told(self, visit: Visit, login: NativeLogin, wanted: Shown) -> tuple[Identity, str]:
+    async def _told(self, visit: Visit, login: NativeLogin, wanted: Shown) -> Told:
         """Whom the token is about, and the name that the app adds to it. Raises OAuthError, ProviderError, ClientError.
 
         Threat: who tries tokens, each of which costs a signature; a token that was seen on its way.
@@ -185,15 +203,31 @@ class Native:
         network = network_of(visit.address)
         if self._wrong.wait_s(network, visit.now):
             raise OAuthError("slow_down", "too many tokens that are not good came from there", status=429)
+        self._wrong.add(network, visit.now)  # at once: many at a time are many
+        is_wrong = False
         token = NativeToken(id_token=wanted.id_token, nonce=wanted.nonce, user=wanted.user, now=visit.now)
         try:
             found = await self._driver.run(login.native(token), trusted=login.is_trusted, about=login.name)
         except ProviderInvalid:
-            self._wrong.add(network, visit.now)
+            is_wrong = True
             raise
+        finally:
+            if not is_wrong:
+                self._wrong.take_back(network)
         if not await self._marks.consume(_MARK, found.mark, visit.now, found.until):
             raise OAuthError("invalid_request", "this ID token was shown before")
-        return found.identity, found.name
+        return found
+
+    async def _lasting(self, issued: Issued, identity: Identity, told_at: float, now: float) -> Issued:
+        """The same, where the provider has not ended its session meanwhile; else ended. Raises OAuthError.
+
+        Threat: a token from before a sign-out at the provider, shown after it, or just then. Asked once the session
+        stands, so that whichever is later sees the other.
+        """
+        if await self._ended_since(identity, told_at, now):
+            await self._authorizing.end(issued.session.id, "ended_at_provider")
+            raise OAuthError("invalid_request", "the provider has ended its session meanwhile: sign in anew")
+        return issued
 
     async def _admit(
         self, host: Host, identity: Identity, kind: str, now: float, *, form: Filled | None = None

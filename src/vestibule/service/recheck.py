@@ -299,7 +299,10 @@ def _looked_at(host: Host) -> tuple[str, ...]:
 
 def _is_fresh(host: Host) -> bool:
     """Whether a rule of the host looks at what may change without the person."""
-    return any(route.policy.is_fresh for route in host.routes.values())
+    return any(
+        route.policy.is_fresh or (route.tools is not None and route.tools.is_fresh)
+        for route in host.routes.values()
+    )
 
 
 def _as_came(identity: Identity, session: Session) -> Identity:

@@ -13,11 +13,14 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from vestibule.core import event as names
 from vestibule.core.app import REGISTERED, App, Apps, is_registered_id
+from vestibule.core.event import Event
 from vestibule.core.limit import Limit
 from vestibule.core.lockout import Counter, network_of
 from vestibule.core.route import Host
 from vestibule.errors import TooManyTries
+from vestibule.service.events import Events
 from vestibule.service.locker import Locker
 from vestibule.service.tries import SharedTries
 from vestibule.service.visit import Visit
@@ -29,6 +32,8 @@ FROM_MAX: Final = 20
 """Registrations of one address in an hour."""
 IN_ALL_MAX: Final = 1000
 """And of all, so that no more than twice as many ever wait unused."""
+NAMELESS: Final = "?"
+"""The name of one that gave none."""
 _KIND: Final = "registered app"
 _ALL: Final = "all"
 
@@ -51,12 +56,14 @@ class RegisteredApps:
         *,
         hosts: Callable[[Host], tuple[str, ...]],
         host: Callable[[str], Host | None],
+        events: Events,
     ) -> None:
         """`hosts`: those for which tokens are given at a host; `host`: the host of a name, as it is in force."""
         self._locker = locker
         self._tries = tries
         self._hosts = hosts
         self._host = host
+        self._events = events
         self._from = Limit(FROM_MAX, WINDOW_S)
         self._in_all = Limit(IN_ALL_MAX, WINDOW_S)
 
@@ -66,11 +73,22 @@ class RegisteredApps:
         return tuple(one for one in found if one is not None and one.registers)
 
     async def register(self, visit: Visit, said: Registered) -> str:
-        """The ID of a new app, which everybody knows at once; durable. Raises TooManyTries."""
+        """The ID of a new app, which everybody knows at once, and the trail, too; durable. Raises TooManyTries."""
         await self._count(visit)
         until = visit.now + UNUSED_S
         key = await self._locker.park(_KIND, said, bound=_bound(visit.host), until=until)
-        return REGISTERED + key
+        client_id = REGISTERED + key
+        await self._events.tell(
+            Event(
+                id="",
+                at=0.0,
+                action=names.REGISTERED_APP_CREATED,
+                target=client_id,
+                host=_bound(visit.host),
+                detail={"name": said.name, "redirects": list(said.redirects)},
+            )
+        )
+        return client_id
 
     async def among(self, apps: Apps, client_id: str, here: Host, now: float) -> Apps:
         """These apps, and the one of this ID that registered itself at this host, if it did and still may."""
@@ -88,6 +106,12 @@ class RegisteredApps:
         if said is not None:
             until = now + UNUSED_S + app.refresh_s
             await self._locker.keep(_KIND, key, said, bound=_bound(here), until=until)
+
+    async def name_of(self, client_id: str, here: Host, now: float) -> str:
+        """What the app calls itself that registered at this host; empty for one that isn't known, or gave no name."""
+        key = client_id.removeprefix(REGISTERED)
+        said = await self._locker.look(_KIND, key, Registered, bound=_bound(here), now=now)
+        return said.name if said is not None and said.name != NAMELESS else ""
 
     async def _find(self, client_id: str, here: Host, now: float) -> App | None:
         hosts = self.open_to(here)

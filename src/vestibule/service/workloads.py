@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from vestibule.core.claim import at, entries_of
@@ -14,6 +14,7 @@ from vestibule.protocol.jose import TokenError, Verified, key_id_of, unverified,
 from vestibule.protocol.oidc import keys_url
 from vestibule.protocol.workload_token import SKEW_S, Expected, check, expiry_of
 from vestibule.providers.kit import Discovery, Driver, Flow, Keys
+from vestibule.service.key_files import KeyFiles
 from vestibule.store import base
 
 KINDS: Final = frozenset({"azure", "github", "gitlab", "google", "jwt", "kubernetes", "spiffe"})
@@ -29,9 +30,11 @@ _NO_MACHINE: Final = "it is none of the machines here"
 class Workloads:
     """Proves machines of `KINDS`."""
 
-    def __init__(self, driver: Driver, marks: base.Marks) -> None:
-        self._driver = driver
+    def __init__(self, driver_by: Callable[[str], Driver], marks: base.Marks) -> None:
+        """`driver_by`: what fetches keys where these authorities (PEM) alone are trusted; empty: the system's."""
+        self._driver_by = driver_by
         self._marks = marks
+        self._files = KeyFiles()
 
     async def prove(
         self,
@@ -70,12 +73,10 @@ class Workloads:
     ) -> Verified | TokenError:
         """The token by these keys; whether its signature holds is worked out once for all who have the same."""
         issuer = str(_claims(text).get("iss", "")) if machine.issuers else ""
-        place = issuer, machine.keys_url, machine.algorithms
+        place = issuer, machine.keys_url, machine.keys_file, machine.authorities, machine.algorithms
         if place not in known:
             try:
-                known[place] = await self._driver.run(
-                    _by_keys(text, issuer, machine.keys_url, machine.algorithms)
-                )
+                known[place] = await self._by_its_keys(text, issuer, machine)
             except TokenError as error:
                 known[place] = error
             except ProviderError as error:
@@ -83,6 +84,14 @@ class Workloads:
                     "temporarily_unavailable", f"its issuer's keys can't be had: {error.code}", status=503
                 ) from None
         return known[place]
+
+    async def _by_its_keys(self, text: str, issuer: str, machine: Machine) -> Verified:
+        """The token, its signature verified. Raises TokenError, ProviderError."""
+        if machine.keys_file:
+            keys = await self._files.keys(machine.keys_file)
+            return verify(text, _of_workloads(keys), algorithms=machine.algorithms)
+        driver = self._driver_by(machine.authorities)
+        return await driver.run(_by_keys(text, issuer, machine.keys_url, machine.algorithms))
 
     async def _once(self, machine: Machine, claims: Mapping[str, Any], now: float) -> None:
         """Threat: a token from a log or another step of the build, shown a second time."""

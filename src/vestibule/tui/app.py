@@ -28,6 +28,7 @@ SCREENS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "about": ("vestibule.tui.screens.help", "AboutScreen"),
         "audit": ("vestibule.tui.screens.audit", "AuditScreen"),
+        "held": ("vestibule.tui.screens.held", "HeldScreen"),
         "help": ("vestibule.tui.screens.help", "HelpScreen"),
         "member": ("vestibule.tui.screens.member", "MemberScreen"),
         "providers": ("vestibule.tui.screens.providers", "ProvidersScreen"),

@@ -29,6 +29,7 @@ from vestibule.web.devices import (
     device_line,
     devices_of,
     happened,
+    names_of,
     remembered_device,
 )
 from vestibule.web.form import answers_json, told
@@ -58,9 +59,10 @@ async def account(desk: Desk, ask: Ask) -> Response:
     offers = _offers(desk, ask, accounts)
     tokens = await desk.minting.tokens.of_user(user.id)
     devices = await devices_of(desk, session)
+    names = await names_of(desk, ask, devices)
     if ask.wants_json:
         found = _described(desk, ask, session, user=user, accounts=accounts, offers=offers)
-        found["devices"] = [described_device(desk, held, session) for held in devices]
+        found["devices"] = [described_device(desk, held, session, names) for held in devices]
         return answer(desk.pages.json(200, {**found, "app_tokens": [described(token) for token in tokens]}))
     page = account_page(
         desk.pages,
@@ -71,7 +73,7 @@ async def account(desk: Desk, ask: Ask) -> Response:
         actions=_ways(await _site(desk, ask, user)),
         tokens=[line(token, ask.visit.now) for token in tokens],
         new_token=_new_token(desk, ask),
-        devices=[device_line(desk, held, session) for held in devices],
+        devices=[device_line(desk, held, session, names) for held in devices],
         sign_out_others=_OTHERS if len(devices) > 1 else None,
     )
     return answer(page)

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from vestibule.core.app import RESOURCE_PATH, SERVER_PATH
+from vestibule.core.app import OWN_RESOURCE_PATH, RESOURCE_PATH, SERVER_PATH
 from vestibule.errors import BadRequest, ClientError, VestibuleError
 from vestibule.observe.log import Log
 from vestibule.service.authorizing import Authorizing
@@ -37,6 +37,7 @@ from vestibule.web import (
     authorize,
     callback,
     compat,
+    cors,
     device,
     devices,
     domain,
@@ -105,6 +106,7 @@ PATHS: Mapping[str, Mapping[str, Handler]] = MappingProxyType(
         app_registration.REGISTER_PATH: {"POST": app_registration.register},
         SERVER_PATH: {"GET": metadata.server},
         f"{SERVER_PATH}/{{below:path}}": {"GET": metadata.server},
+        OWN_RESOURCE_PATH: {"GET": metadata.resource},
         RESOURCE_PATH: {"GET": metadata.resource},
         f"{RESOURCE_PATH}/{{below:path}}": {"GET": metadata.resource},
         "/@/static/{name}": {"GET": static},
@@ -132,7 +134,13 @@ _ANY_ORIGIN = frozenset(
         device.code,
         app_registration.register,
         registering.register,
+        cors.preflight,
     }
+)
+
+#: what browsers may be asked by clients of MCP, whichever site's page those are (`web.cors`)
+_OPEN = frozenset(
+    {token.token, token.revoke, app_registration.register, metadata.server, metadata.resource, cors.preflight}
 )
 
 #: what providers ask for
@@ -171,6 +179,8 @@ def build(  # noqa: PLR0917 - at one place
         Route(path, _endpoint(desk, handlers), methods=list(handlers), name=path)
         for path, handlers in PATHS.items()
     ]
+    readable = (path for path, handlers in PATHS.items() if _OPEN.intersection(handlers.values()))
+    routes[:0] = [_Preflight(path, desk) for path in readable]
     routes += [
         _Products(what, _endpoint(desk, handlers), methods=list(handlers))
         for what, handlers in compat.HANDLERS.items()
@@ -182,6 +192,20 @@ def build(  # noqa: PLR0917 - at one place
     app = Starlette(routes=routes, exception_handlers={HTTPException: _unrouted(desk)})
     app.router.redirect_slashes = False
     return app
+
+
+class _Preflight(Route):
+    """What browsers ask first of paths that pages of other sites may read."""
+
+    def __init__(self, path: str, desk: Desk) -> None:
+        super().__init__(path, _endpoint(desk, {"OPTIONS": cors.preflight}), methods=["OPTIONS"], name=path)
+        self._desk = desk
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child = super().matches(scope)
+        if match is not Match.FULL or not cors.is_open(self._desk, scope["state"]["visit"].host):
+            return Match.NONE, {}
+        return match, child
 
 
 class _Products(Route):
@@ -219,7 +243,10 @@ def _matched(route: Route, scope: Scope) -> tuple[Match, Scope]:
 def _endpoint(desk: Desk, handlers: Mapping[str, Handler]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         handler = handlers["GET" if request.method == "HEAD" else request.method]
-        return _placed(request, await _guarded(desk, request, handler))
+        response = await _guarded(desk, request, handler)
+        if handler in _OPEN:
+            response = cors.opened(desk, request.scope["state"]["visit"].host, response)
+        return _placed(request, response)
 
     return endpoint
 

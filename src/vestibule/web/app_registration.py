@@ -13,7 +13,7 @@ from starlette.responses import Response
 from vestibule.core.app import redirect_fault
 from vestibule.errors import ClientError, StoreError, TooManyTries
 from vestibule.protocol.authorization_server import OAuthError, error_body
-from vestibule.service.registered_apps import Registered, app_of
+from vestibule.service.registered_apps import NAMELESS, Registered, app_of
 from vestibule.web.answers import Desk, answer, write_refusal
 from vestibule.web.asking import Ask
 from vestibule.web.form import is_json
@@ -23,7 +23,6 @@ REGISTER_PATH: Final = "/@/register"
 REDIRECTS_MAX: Final = 10
 NAME_MAX_CHARS: Final = 60
 BODY_MAX_BYTES: Final = 4 * 1024
-_NAMELESS: Final = "?"
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +87,7 @@ def registered_in(ask: Ask, now: float) -> Registered:
         raise OAuthError("invalid_client_metadata", "only the authorization code is given here")
     name = "".join(char for char in said.client_name if char.isprintable())[:NAME_MAX_CHARS].strip()
     redirects = tuple(dict.fromkeys(said.redirect_uris))
-    return Registered(name=name or _NAMELESS, redirects=redirects, registered_at=now)
+    return Registered(name=name or NAMELESS, redirects=redirects, registered_at=now)
 
 
 def _told(client_id: str, said: Registered, scopes: tuple[str, ...]) -> dict[str, Any]:

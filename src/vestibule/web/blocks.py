@@ -92,6 +92,8 @@ class Fact(msgspec.Struct, frozen=True):
     label: str
     """Name of its text."""
     value: str
+    text: str = ""
+    """Name of the text that says it, with `value` in its place `minutes`; empty: the value says it."""
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from vestibule.web.answers import Desk, answer, redirect, write_refusal
 from vestibule.web.asking import Ask
 from vestibule.web.blocks import Action, Fact, Field
 from vestibule.web.form import answers_json, told
-from vestibule.web.page import Page, with_query
+from vestibule.web.page import Page, iso, with_query
 from vestibule.web.person import is_stale, person, sign_in_again
 from vestibule.web.token import answered, device_of
 
@@ -86,7 +86,7 @@ async def typed(desk: Desk, ask: Ask) -> Response:
     asked, app, host, key = found
     shown = _shown(asked, app)
     if answers_json(ask):
-        return answer(desk.pages.json(200, {"key": key, **shown}))
+        return answer(desk.pages.json(200, {"key": key, **shown, "asked_at": iso(asked.asked_at)}))
     page = desk.pages.message(
         ask.scene(),
         "device_asks",
@@ -98,6 +98,7 @@ async def typed(desk: Desk, ask: Ask) -> Response:
         host=host.title or asked.host,
         facts=[
             Fact(label="device_asks.from", value=asked.address),
+            _asked_ago(ask.visit.now - asked.asked_at),
             Fact(label="device_asks.program", value=shown["program"]),
             Fact(label="device_asks.scopes", value=shown["scopes"]),
         ],
@@ -113,6 +114,13 @@ async def _said(desk: Desk, ask: Ask, sent: Mapping[str, str]) -> Response:
     app = desk.authorizing.issuing.apps.by_id.get(asked.app)
     name = (app.name if app is not None else "") or asked.app
     return answer(desk.pages.message(ask.scene(), "device_let_in" if is_yes else "device_refused", app=name))
+
+
+def _asked_ago(since_s: float) -> Fact:
+    """Threat: a code that somebody got long before, and hands to people one by one."""
+    minutes = int(max(since_s, 0.0) // 60)
+    text = "device_asks.ago" if minutes else "device_asks.now"
+    return Fact(label="device_asks.asked", value=str(minutes), text=text)
 
 
 def _shown(asked: Asked, app: App) -> dict[str, str]:

@@ -7,7 +7,7 @@ session can throw its owner out by it, as the owner can throw them out; only the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -75,13 +75,29 @@ async def _end_one(desk: Desk, held: Held, now: float) -> None:
 # -- what is shown ----------------------------------------------------------------------------
 
 
-def device_line(desk: Desk, held: Held, session: Session) -> DeviceLine:
-    """The device as a line of the account page; this one has no button, the page has its own."""
+async def names_of(desk: Desk, ask: Ask, devices: Iterable[Held]) -> Mapping[str, str]:
+    """What people know each app by whose session one of these is; one that registered itself, in quotation marks.
+
+    Threat: a name that an app gave itself, taken for one that somebody has checked.
+    """
+    found: dict[str, str] = {}
+    for app in {held.session.app for held in devices} - {""}:
+        if is_registered_id(app):
+            name = await desk.registered.name_of(app, ask.visit.host, ask.visit.now)
+            found[app] = f"“{name}”" if name else ""
+        else:
+            known = desk.authorizing.issuing.apps.by_id.get(app)
+            found[app] = app if known is None else known.name or known.id
+    return found
+
+
+def device_line(desk: Desk, held: Held, session: Session, names: Mapping[str, str]) -> DeviceLine:
+    """The device as a line of the account page; this one has no button, the page has its own. `names`: of apps."""
     family = family_of(held.session.device.user_agent)
     is_this = held.is_of(session)
     leave = Action(href=SIGN_OUT_DEVICE_PATH, label="sign_out", post=True, hidden=(("id", _key(desk, held)),))
     return DeviceLine(
-        browser=_app_name(desk, held.session) or family.browser,
+        browser=names.get(held.session.app) or family.browser,
         system=family.system,
         address=held.session.device.address,
         hosts=", ".join(held.hosts),
@@ -93,12 +109,13 @@ def device_line(desk: Desk, held: Held, session: Session) -> DeviceLine:
     )
 
 
-def described_device(desk: Desk, held: Held, session: Session) -> dict[str, Any]:
+def described_device(desk: Desk, held: Held, session: Session, names: Mapping[str, str]) -> dict[str, Any]:
     """The device for programs; `id` is what a POST names it by, and no id of a session."""
     family = family_of(held.session.device.user_agent)
     return {
         "id": _key(desk, held),
         "app": held.session.app,
+        "app_name": names.get(held.session.app, ""),
         "browser": family.browser,
         "system": family.system,
         "address": held.session.device.address,
@@ -134,14 +151,6 @@ def happened(event: Event) -> dict[str, Any]:
         "device": event.device,
         "detail": event.detail,
     }
-
-
-def _app_name(desk: Desk, session: Session) -> str:
-    """What people know the app by whose session it is; empty for a browser's."""
-    if is_registered_id(session.app):
-        return ""  # its ID says nothing, and its name is anybody's word
-    app = desk.authorizing.issuing.apps.by_id.get(session.app)
-    return session.app if app is None else app.name or app.id
 
 
 def _key(desk: Desk, held: Held) -> str:

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from vestibule.core.app import App, GrantName
-from vestibule.protocol.authorization_server import ACCESS_TOKEN_TYPE, ID_TOKEN_TYPE, OAuthError, scopes_in
+from vestibule.protocol.authorization_server import (
+    ACCESS_TOKEN_TYPE,
+    ID_TOKEN_TYPE,
+    JWT_TYPE,
+    OAuthError,
+    scopes_in,
+)
 from vestibule.service.issuing import Issued
 from vestibule.web.answers import Desk
 from vestibule.web.asking import Ask
@@ -70,10 +76,24 @@ async def _of_access_token(desk: Desk, ask: Ask, app: App, form: Mapping[str, st
     )
 
 
+async def _of_assertion(desk: Desk, ask: Ask, app: App, form: Mapping[str, str]) -> Issued:
+    """A narrower token of the session that asked a backend of the app's."""
+    return await desk.authorizing.by_assertion(
+        app,
+        form["subject_token"],
+        issuer=ask.visit.site.base_url,
+        resource=form.get("resource", "") or form.get("audience", ""),
+        scopes=scopes_in(form.get("scope", "")),
+        here=ask.visit.host,
+        now=ask.visit.now,
+    )
+
+
 EXCHANGES: Mapping[str, Exchange] = MappingProxyType(
     {
         ACCESS_TOKEN_TYPE: Exchange("exchange", _of_access_token),
         ID_TOKEN_TYPE: Exchange("native", by_id_token),
+        JWT_TYPE: Exchange("exchange", _of_assertion),
     }
 )
 """What is done with a subject token, by its type."""

@@ -8,9 +8,11 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from vestibule.config.page import languages
-from vestibule.core.app import GRANT_TYPES, RESOURCE_PATH, TOKEN_EXCHANGE, App, all_scopes
+from vestibule.core.app import GRANT_TYPES, OWN_RESOURCE_PATH, RESOURCE_PATH, TOKEN_EXCHANGE, App, all_scopes
 from vestibule.core.machine import Machine
+from vestibule.core.route import Host
 from vestibule.errors import ClientError
+from vestibule.protocol.url import neighbour_url
 from vestibule.web.answers import Desk, answer
 from vestibule.web.app_registration import REGISTER_PATH
 from vestibule.web.asking import Ask
@@ -29,16 +31,19 @@ async def server(desk: Desk, ask: Ask) -> Response:
 
 
 async def resource(desk: Desk, ask: Ask) -> Response:
-    """Where tokens for this host come from; 404 where it doesn't tell (`mcp`). Spec: RFC 9728 sections 2 and 3.
+    """Where tokens for this host come from; 404 where it doesn't tell. Spec: RFC 9728 sections 2 and 3.
 
-    What it is of is the URL that it was asked for of: the host, or a part of it whose path stands behind.
+    At its standard's path a host tells it with `mcp`, else that is its backend's; at the gateway's own every one that
+    takes such tokens. What it is of is the URL that it was asked for of: the host, or a part of it whose path stands
+    behind.
     """
     host, site = ask.visit.host, ask.visit.site
-    if not host.mcp:
+    is_own = ask.path == OWN_RESOURCE_PATH
+    if not (host.takes_access if is_own else host.mcp):
         raise ClientError("this host tells nothing of itself", code="not_found", status=404)
     scopes = host.registered_scopes if host.registers else sorted(all_scopes(host.apps, ()))
     described = {
-        "resource": f"{site.base_url}{ask.path.removeprefix(RESOURCE_PATH)}",
+        "resource": f"{site.base_url}{'' if is_own else ask.path.removeprefix(RESOURCE_PATH)}",
         "authorization_servers": [site.auth_url or site.base_url],
         "bearer_methods_supported": ["header"],
         "resource_name": host.title or host.name.decode("ascii"),
@@ -72,7 +77,7 @@ def describe(desk: Desk, ask: Ask) -> dict[str, Any] | None:
         "introspection_endpoint": f"{base}/@/introspect",
         **({"device_authorization_endpoint": f"{base}/@/device/code"} if "device" in grants else {}),
         **({"registration_endpoint": f"{base}{REGISTER_PATH}"} if open_to else {}),
-        **({"vestibule_app": line} if (line := _command_line(apps)) else {}),
+        **_command_line(desk, ask, apps),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": _grant_types(grants, machines),
@@ -95,7 +100,20 @@ def _grant_types(grants: Collection[str], machines: Sequence[Machine]) -> list[s
     return [*found, *sorted(proven - set(found))]
 
 
-def _command_line(apps: Sequence[App]) -> str:
-    """The app that `vestibule login` is where it isn't told: the only one that signs in by a code."""
-    found = [app.id for app in apps if "device" in app.grants and app.is_public]
-    return found[0] if len(found) == 1 else ""
+def _command_line(desk: Desk, ask: Ask, apps: Sequence[App]) -> dict[str, str]:
+    """The app that `vestibule login` is where it isn't told: the only one that signs in by a code.
+
+    And what its tokens are for where it names no host, if that isn't this one.
+    """
+    found = [app for app in apps if "device" in app.grants and app.is_public]
+    if len(found) != 1:
+        return {}
+    [app] = found
+    host = next(filter(None, map(desk.authorizing.host, app.hosts)), ask.visit.host)
+    named = {"vestibule_app": app.id}
+    return named if host is ask.visit.host else {**named, "vestibule_resource": _base_url(host, ask)}
+
+
+def _base_url(host: Host, ask: Ask) -> str:
+    """Of another host of this one's domain, as people reach it."""
+    return host.base_url or neighbour_url(ask.visit.site.base_url, host.name)

@@ -34,6 +34,7 @@ _YES_OR_NO = tuple(
 )
 _ASKED = (
     Fact(label="device_asks.from", value="192.0.2.7"),
+    Fact(label="device_asks.asked", value="2", text="device_asks.ago"),
     Fact(label="device_asks.program", value="forum-cli/1"),
     Fact(label="device_asks.scopes", value="read write"),
 )
@@ -171,13 +172,13 @@ SAMPLES: Mapping[str, Sample] = MappingProxyType(
             scene, "link", actions=[_REMOVE], provider="GitHub", account="alice", who="Alice"
         ),
         "app?": lambda pages, scene: pages.message(
-            scene, "app", actions=_YES_OR_NO, facts=_ASKED[2:], app="Forum", host="forum.example.com"
+            scene, "app", actions=_YES_OR_NO, facts=_ASKED[3:], app="Forum", host="forum.example.com"
         ),
         "app itself?": lambda pages, scene: pages.message(
             scene,
             "app_registered",
             actions=_YES_OR_NO,
-            facts=_ASKED[2:],
+            facts=_ASKED[3:],
             app="Forum",
             host="forum.example.com",
             redirect="127.0.0.1",

@@ -5,6 +5,7 @@ Answers are JSON and never kept by caches; errors are those of RFC 6749 section 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -12,6 +13,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from vestibule.core.app import DEVICE_CODE, GRANT_TYPES, TOKEN_EXCHANGE, App
+from vestibule.core.lockout import network_of
 from vestibule.errors import ClientError, StoreError
 from vestibule.model import Device
 from vestibule.protocol.authorization_server import (
@@ -29,8 +31,11 @@ from vestibule.web.asking import Ask
 from vestibule.web.exchange import by_exchange
 from vestibule.web.form import form_of
 from vestibule.web.machine import CREDENTIALS, by_app, by_machine
+from vestibule.web.page import Page
 
 Grant = Callable[[Desk, Ask, App, Mapping[str, str]], Awaitable[Issued]]
+_NOT_VAIN: Final = frozenset({"authorization_pending", "registration_required"})
+"""Refusals that are the usual way of things."""
 NO_STORE: Final = (("cache-control", "no-store"), ("pragma", "no-cache"))
 """On every answer that has a token in it. Spec: RFC 6749 section 5.1."""
 
@@ -42,7 +47,7 @@ async def token(desk: Desk, ask: Ask) -> Response:
 
 async def revoke(desk: Desk, ask: Ask) -> Response:
     """Ends what a token stands for; 200 for any text, so that nobody learns which are tokens. Spec: RFC 7009."""
-    return await answered(desk, ask, _revoke)
+    return await answered(desk, ask, _revoke, instead=_revoke_machines)
 
 
 async def introspect(desk: Desk, ask: Ask) -> Response:
@@ -77,8 +82,30 @@ def answer_of(issued: Issued, *, token_type: str = "") -> dict[str, Any]:
     )
 
 
+async def _revoke_machines(
+    desk: Desk, ask: Ask, shown: ClientShown, form: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """A machine's own token, by whoever holds it: a machine needs no name, and who has its token could do more.
+
+    None for what is an app's.
+    """
+    if shown.id and shown.id not in desk.machines.machines.by_name:
+        return None
+    found = desk.machines.read(form.get("token", ""), ask.visit.now)
+    if found is None or found.machine not in desk.machines.machines.by_name:
+        return {} if shown.id else None
+    if shown.id in {"", found.machine}:
+        await desk.machines.revoke(found)
+    return {}
+
+
 async def _revoke(desk: Desk, ask: Ask, app: App, form: Mapping[str, str]) -> dict[str, Any]:
-    await desk.authorizing.issuing.revoke(app, form.get("token", ""), ask.visit.now)
+    text, now = form.get("token", ""), ask.visit.now
+    own = desk.machines.read(text, now)
+    if own is None:
+        await desk.authorizing.issuing.revoke(app, text, now)
+    elif own.app == app.id:
+        await desk.machines.revoke(own)
     return {}
 
 
@@ -87,6 +114,12 @@ async def _introspect(desk: Desk, ask: Ask, app: App, form: Mapping[str, str]) -
     if app.is_public:
         raise OAuthError("unauthorized_client", "only an app with a secret may ask")
     issuing, text = desk.authorizing.issuing, form.get("token", "")
+    machine = desk.machines.read(text, ask.visit.now)
+    if machine is not None:
+        host = desk.authorizing.host(machine.host) if machine.host in app.hosts else None
+        return (
+            {"active": False} if host is None else await desk.machines.described(machine, host, ask.visit.now)
+        )
     session = await issuing.session_of(text, ask.visit.now)
     is_theirs = session is not None and (session.app == app.id or session.host in app.hosts)
     return issuing.described(text, session, ask.visit.now) if session and is_theirs else {"active": False}
@@ -163,31 +196,49 @@ async def answered(
     """What the work comes to, for the app that this is; every refusal as RFC 6749 section 5.2 has it.
 
     `read`: the parameters, those by which the app says who it is among them. `instead`: what it comes to for who is
-    no app; None for an app.
+    no app; None for an app. Who asks too much in vain is not looked at for a while: 429 `slow_down`, `Retry-After`.
     """
-    by_header = bool(ask.authorization)
+    tries, network, now = desk.authorizing.tries, network_of(ask.visit.address), ask.visit.now
+    if wait_s := tries.wait_s(network, now):
+        slow_down = OAuthError("slow_down", "too much from there came to nothing: wait", status=429)
+        page = _refused(desk, ask, slow_down)
+        return answer(page.with_headers(("retry-after", str(math.ceil(wait_s)))))
+    tries.add(network, now)  # at once: many at a time are many
+    is_vain = False
     try:
         form = read(ask)
         shown, issuing = client_shown(ask.authorization, form), desk.authorizing.issuing
         told = await instead(desk, ask, shown, form)
         if told is None:
-            apps = await desk.registered.among(issuing.apps, shown.id, ask.visit.host, ask.visit.now)
+            apps = await desk.registered.among(issuing.apps, shown.id, ask.visit.host, now)
             told = await work(desk, ask, issuing.authenticated(shown, apps), form)
-        body, status = told, 200
+        page = _page(desk, 200, told)
     except OAuthError as error:
-        body, status = error_body(error), error.status
-        desk.log.info(
-            "token_refused",
-            id=ask.visit.request_id,
-            code=error.code,
-            detail=error.description,
-            path=ask.path,
-            address=ask.visit.address,
-        )
+        is_vain = error.status < 500 and error.code not in _NOT_VAIN
+        page = _refused(desk, ask, error)
     except StoreError as error:
         write_refusal(desk, ask, error)
-        body, status = {"error": "temporarily_unavailable"}, 503
-    page = desk.pages.json(status, body).with_headers(*NO_STORE)
-    if status == 401 and by_header:
-        page = page.with_headers(("www-authenticate", 'Basic realm="apps"'))
+        page = _page(desk, 503, {"error": "temporarily_unavailable"})
+    finally:
+        if not is_vain:
+            tries.take_back(network)
     return answer(page)
+
+
+def _page(desk: Desk, status: int, body: Mapping[str, Any]) -> Page:
+    return desk.pages.json(status, body).with_headers(*NO_STORE)
+
+
+def _refused(desk: Desk, ask: Ask, error: OAuthError) -> Page:
+    desk.log.info(
+        "token_refused",
+        id=ask.visit.request_id,
+        code=error.code,
+        detail=error.description,
+        path=ask.path,
+        address=ask.visit.address,
+    )
+    page = _page(desk, error.status, error_body(error))
+    if error.status == 401 and ask.authorization:
+        page = page.with_headers(("www-authenticate", 'Basic realm="apps"'))
+    return page

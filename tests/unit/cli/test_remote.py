@@ -15,6 +15,7 @@ from tests.unit.web.api.desk import OKTA, ApiDesk
 from vestibule import admin_client, admin_link
 from vestibule.cli import COMMANDS, main
 from vestibule.cli.remote import Span
+from vestibule.core.app_token import Wish
 from vestibule.errors import ClientError
 
 
@@ -398,3 +399,73 @@ def test_the_client_needs_nothing_heavy():
     # A process of its own: this one has loaded everything.
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert heavy.isdisjoint(loaded.split())
+
+
+def test_who_holds_what_and_each_is_ended_by_its_id(shell, api):
+    alice = api.person(1, email="alice@example.com")
+    wish = Wish(name="laptop", host="git.example.com", life_s=3600)
+    token, _ = api.do(api.app_tokens.mint(alice.id, wish, api.now))
+    shell.run("tokens", "create", "deploy", "--scope", "sessions:read")
+    made = shell.run("tokens", "key", "backup", "--name", "nas")
+    assert made.stdout.startswith("vst_mk_")
+    held = shell.json("tokens", "held")
+    assert sorted((one["kind"], one["holder"], one["name"]) for one in held) == [
+        ("admin", "sessions:read", "deploy"),
+        ("app", "alice@example.com", "laptop"),
+        ("machine", "backup", "nas"),
+    ]
+    shown = shell.run("tokens", "held", COLUMNS="120").stdout
+    assert all(one["id"] in shown for one in held)
+    assert made.stdout.strip() not in shown
+    for one in held:
+        ended = shell.run("tokens", "revoke", one["id"])
+        assert (ended.exit_code, ended.stdout) == (0, f"{one['id']} is revoked.\n")
+    assert shell.run("tokens", "held").stdout == "Nobody holds any.\n"
+    again = shell.run("tokens", "revoke", token.id)
+    assert (again.exit_code, f"There is no token or key {token.id}" in again.stderr) == (1, True)
+
+
+def test_who_may_only_do_with_one_kind_ends_that_kind(shell, api):
+    key = json.loads(shell.run("tokens", "key", "backup", "--json").stdout)
+    deploy = shell.json("tokens", "create", "deploy", "--scope", "machines:write")
+    by_port = ("--admin", "http://127.0.0.1:9000")
+    refused = shell.run("tokens", "revoke", deploy["id"], *by_port, VESTIBULE_ADMIN_TOKEN=deploy["token"])
+    assert (refused.exit_code, "lacks the scope" in refused.stderr) == (1, True)
+    ended = shell.run("tokens", "revoke", key["id"], *by_port, VESTIBULE_ADMIN_TOKEN=deploy["token"])
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    assert [one["id"] for one in shell.json("tokens", "held")] == [deploy["id"]]
+
+
+def test_a_key_is_rotated_the_older_of_two_ends(shell, api):
+    def keys() -> list[str]:
+        return [one["name"] for one in shell.json("tokens", "held")]
+
+    for name in ("first", "second"):
+        api.now += 1
+        assert shell.run("tokens", "key", "backup", "--name", name, "--rotate").exit_code == 0
+    assert keys() == ["first", "second"]
+    api.now += 1
+    full = shell.run("tokens", "key", "backup", "--name", "third")
+    assert (full.exit_code, "2 keys at most" in full.stderr) == (1, True)
+    first = shell.json("tokens", "held")[0]["id"]
+    rotated = shell.run("tokens", "key", "backup", "--name", "third", "--rotate")
+    assert rotated.stdout.startswith("vst_mk_")
+    assert f"{first} is revoked." in rotated.stderr
+    assert keys() == ["second", "third"]
+    nobody = shell.run("tokens", "key", "nobody", "--rotate")
+    assert (nobody.exit_code, keys()) == (1, ["second", "third"])
+
+
+def test_each_kind_is_ended_where_it_is(api, monkeypatch):
+    Shell(api, monkeypatch)
+    alice = api.person(1)
+    wish = Wish(name="laptop", host="git.example.com", life_s=3600)
+    api.do(api.app_tokens.mint(alice.id, wish, api.now))
+    client = admin_client.AdminClient("unix:state/admin.sock")
+    client.create_token("deploy")
+    client.create_machine_key("backup")
+    held = list(client.held())
+    assert {one.kind for one in held} == {"admin", "app", "machine"}
+    for one in held:
+        client.revoke_held(one)
+    assert list(client.held()) == []

@@ -1,14 +1,15 @@
-"""`vestibule curl`: where the token goes, and where it doesn't."""
+"""`vestibule curl` and the credential helpers: where the token goes, and where it doesn't."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from vestibule.cli.token import curl, origin_of
+from vestibule.cli.token import curl, origin_of, token
 from vestibule.token_client import Metadata, TokenClient, Tokens
 from vestibule.wallet import Wallet, wallet_path
 
@@ -99,3 +100,103 @@ def test_it_goes_to_the_gateway_and_where_somebody_says(sent: list[str], argumen
     done = CliRunner().invoke(curl, arguments)
     assert (done.exit_code, done.stderr) == (0, "")
     assert sent == (arguments[2:] if arguments[0] == "--at" else arguments)
+
+
+# -- git ----------------------------------------------------------------------------------------------
+
+
+def git(asked: str, *more: str) -> tuple[int, str, str]:
+    """What the helper answers git."""
+    done = CliRunner().invoke(token, ["--format", "git", *more, "get"], input=asked)
+    return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("host", ["gw.example", "GW.example:443"])
+def test_git_is_given_the_token_of_the_host_that_it_asks_for(sent: list[str], host: str) -> None:
+    status, out, _ = git(f"capability[]=authtype\nprotocol=https\nhost={host}\npath=a.git\n\n")
+    told = dict(line.split("=", 1) for line in out.splitlines())
+    assert (status, told["username"], told["password"]) == (0, "token", "access")
+    assert told["password_expiry_utc"].isdecimal()
+
+
+@pytest.mark.parametrize(
+    ("asked", "more", "says"),
+    [
+        ("protocol=https\nhost=evil.example\n\n", (), "nobody is signed in at https://evil.example"),
+        ("protocol=http\nhost=gw.example\n\n", (), "nobody is signed in at http://gw.example"),
+        ("protocol=http\nhost=other.example\n\n", ("--at", GATEWAY), "by https alone"),
+        ("protocol=https\nhost=gw.example@evil.example\n\n", (), "nobody is signed in"),
+        ("protocol=cert\nhost=\npath=/key\n\n", (), "nobody is signed in"),
+        ("", (), "git says on stdin which host it asks for"),
+        ("\n", ("--at", GATEWAY), "git says on stdin which host it asks for"),
+        ("host=gw.example\n\n", (), "git says on stdin which host it asks for"),
+    ],
+)
+def test_git_is_told_why_there_is_none(sent: list[str], asked: str, more: tuple[str, ...], says: str) -> None:
+    status, out, said = git(asked, *more)
+    assert (status, out) == (1, "")
+    assert said.startswith("vestibule: ")
+    assert says in said
+
+
+def test_git_has_the_token_of_another_gateway_where_somebody_says(sent: list[str]) -> None:
+    status, out, _ = git("protocol=https\nhost=git.example\n\n", "--at", GATEWAY)
+    assert (status, "password=access\n" in out) == (0, True)
+
+
+@pytest.mark.parametrize("operation", ["store", "erase"])
+def test_nothing_of_gits_is_kept(sent: list[str], operation: str) -> None:
+    done = CliRunner().invoke(
+        token, ["--format", "git", operation], input="protocol=https\nhost=gw.example\npassword=x\n\n"
+    )
+    assert (done.exit_code, done.output) == (0, "")
+
+
+# -- kubectl ------------------------------------------------------------------------------------------
+
+
+def kubectl(asked: str | None, *more: str) -> tuple[int, str, str]:
+    """What the plugin answers kubectl."""
+    env = {"KUBERNETES_EXEC_INFO": asked}
+    done = CliRunner().invoke(token, ["--format", "kubectl", *more], env=env)
+    return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+def test_kubectl_is_answered_in_the_version_that_it_asks_for(sent: list[str], version: str) -> None:
+    api = f"client.authentication.k8s.io/{version}"
+    asked = {"kind": "ExecCredential", "apiVersion": api, "spec": {"interactive": False}}
+    status, out, _ = kubectl(json.dumps(asked))
+    told = json.loads(out)
+    assert (status, told["apiVersion"], told["kind"]) == (0, api, "ExecCredential")
+    assert told["status"]["token"] == "access"
+    assert told["status"]["expirationTimestamp"].endswith("Z")
+
+
+def test_kubectl_may_say_for_which_server(sent: list[str]) -> None:
+    cluster = {"server": f"{GATEWAY}/clusters/one", "config": None}
+    asked = {"apiVersion": "client.authentication.k8s.io/v1", "spec": {"cluster": cluster}}
+    assert kubectl(json.dumps(asked))[0] == 0
+    cluster["server"] = EVIL
+    status, out, said = kubectl(json.dumps(asked))
+    assert (status, out) == (1, "")
+    assert "nobody is signed in at https://evil.example" in said
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ('{"apiVersion": "client.authentication.k8s.io/v9"}', "client.authentication.k8s.io/v9"),
+        ("{", "can't be read"),
+        ("[]", "can't be read"),
+    ],
+)
+def test_kubectl_is_told_what_it_can_not_have(sent: list[str], asked: str, says: str) -> None:
+    status, out, said = kubectl(asked)
+    assert (status, out) == (1, "")
+    assert says in said
+
+
+def test_by_hand_kubectls_form_is_the_newest(sent: list[str]) -> None:
+    status, out, _ = kubectl(None)
+    assert (status, json.loads(out)["apiVersion"]) == (0, "client.authentication.k8s.io/v1")

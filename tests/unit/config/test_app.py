@@ -239,6 +239,16 @@ def test_redirects_that_nobody_comes_back_to_are_warned_of(desk: Desk) -> None:
     assert "nobody comes back without the grant `code`" in warning
 
 
+def test_an_app_by_whose_tokens_of_an_sdk_nobody_gets_in_is_warned_of(desk: Desk) -> None:
+    native = app('grants = ["native", "refresh"]')
+    (warning,) = desk.warnings(HOST + native)
+    assert "nobody gets in by `native` on a.example.com" in warning
+    assert "native_client_ids" in warning
+    with_ids = HOST.replace("client_id ", 'native_client_ids = ["ios.example"]\n  client_id ', 1)
+    assert with_ids != HOST
+    assert desk.warnings(with_ids + native) == []
+
+
 # -- MCP, and apps that register themselves -------------------------------------------------------
 
 

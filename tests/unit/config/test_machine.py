@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import trustme
 
 from tests.unit.config.conftest import Desk
 from vestibule.config.compile import compile_config
@@ -190,3 +191,49 @@ def test_the_hosts_know_their_machines_and_the_apps_that_stand_for_themselves(de
     }
     assert table.hosts[b"a.example.com"].takes_access
     assert not table.hosts[b"b.example.com"].takes_access
+
+
+def test_keys_may_come_from_a_file_or_from_one_whom_an_own_authority_vouches_for(desk: Desk) -> None:
+    desk.file('{"keys": []}', "keys.json")
+    authority = trustme.CA().cert_pem.bytes().decode()
+    desk.file(authority, "ca.pem")
+    one = found(desk, "kubernetes", 'jwks_file = "keys.json"', *NEEDS["kubernetes"])
+    assert (one.keys_file, one.authorities) == (str(desk.folder / "keys.json"), "")
+    one = found(desk, "kubernetes", 'ca_file = "ca.pem"', *NEEDS["kubernetes"])
+    assert (one.keys_file, one.authorities) == ("", authority)
+    bundle = ('trust_domain = "example.org"', 'jwks_file = "keys.json"', NEEDS["spiffe"][2])
+    assert found(desk, "spiffe", *bundle).issuers == ()
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (('jwks_file = "no.json"',), "can't read no.json: No such file"),
+        (('jwks_file = "broken.json"',), "is no key set: it is not JSON"),
+        (('jwks_file = "empty.json"',), "is no key set: it has no keys"),
+        (('jwks_file = "keys.json"', 'jwks_url = "https://a.example/keys"'), "nothing is fetched"),
+        (('jwks_file = "keys.json"', 'ca_file = "keys.json"'), "nothing is fetched"),
+        (('ca_file = "no.pem"',), "can't read no.pem: No such file"),
+        (('ca_file = "keys.json"',), "holds no certificates in PEM"),
+        (('ca_file = "strange.pem"',), "holds no certificates in PEM"),
+    ],
+    ids=str,
+)
+def test_files_that_are_no_good_are_told(desk: Desk, lines: tuple[str, ...], said: str) -> None:
+    for name, text in {
+        "keys.json": '{"keys": []}',
+        "broken.json": '{"keys": [}',
+        "empty.json": "{}",
+        "strange.pem": "ä",
+    }.items():
+        desk.file(text, name)
+    faults = desk.faults(HOST + machine("kubernetes", *lines, *NEEDS["kubernetes"]))
+    assert any(said in fault for fault in faults), faults
+
+
+@pytest.mark.parametrize("kind", ["aws", "key"])
+def test_files_of_keys_mean_nothing_where_no_token_is_shown(desk: Desk, kind: str) -> None:
+    for line in ('jwks_file = "keys.json"', 'ca_file = "ca.pem"'):
+        assert any(
+            "means nothing" in fault for fault in desk.faults(HOST + machine(kind, line, *NEEDS[kind]))
+        )

@@ -17,6 +17,7 @@ from vestibule.core.assertion import (
     next_signs_at,
     outlived,
     pomerium_claims_of,
+    said_in,
     signing,
 )
 from vestibule.core.known import Known
@@ -41,6 +42,44 @@ def said(known: Known) -> dict:
 
 def said_as_pomerium(known: Known) -> dict:
     return pomerium_claims_of(known, host="app.example", session="s", now=NOW, token_id="t1")
+
+
+@pytest.mark.parametrize(
+    ("scopes", "scope"),
+    [(None, None), ((), ""), (("write", "read"), "read write")],
+    ids=["cookie", "none", "two"],
+)
+def test_it_says_by_which_scopes_an_app_came_and_is_read_so(scopes, scope):
+    claims = claims_of(
+        ADA, issuer="https://app.example", host="app.example", session="s", now=NOW, scopes=scopes
+    )
+    assert claims.get("scope") == scope
+    found = said_in(claims, issuer="https://app.example", now=NOW)
+    assert found is not None
+    assert (found.host, found.user_id, found.session) == ("app.example", "u1", "s")
+    assert found.scopes == (None if scopes is None else tuple(sorted(scopes)))
+    assert found.expires_at == int(NOW + LIFE_S)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"iss": "https://other.example"},
+        {"iss": None},
+        {"aud": ["app.example"]},
+        {"aud": ""},
+        {"sub": ""},
+        {"sid": None},
+        {"exp": int(NOW)},
+        {"exp": "1900000000"},
+        {"exp": None},
+        {"scope": ["read"]},
+    ],
+    ids=str,
+)
+def test_what_is_no_assertion_of_a_session_says_nothing(wrong):
+    claims = {name: value for name, value in {**said(ADA), **wrong}.items() if value is not None}
+    assert said_in(claims, issuer="https://app.example", now=NOW) is None
 
 
 def test_an_assertion_says_who_to_whom_and_for_how_long():

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from vestibule.core.credential import NOTHING, Accepted, Issuer, PasswordFile, challenges, is_good_for
+from vestibule.core.credential import (
+    NOTHING,
+    Accepted,
+    Issuer,
+    PasswordFile,
+    challenges,
+    is_good_for,
+    sends_passwords,
+)
 from vestibule.model import Bounds, Secret
 
 CI = Issuer(name="ci", url="https://ci.example", audience=("a",))
@@ -99,3 +107,41 @@ def test_a_401_says_what_could_be_shown(
 )
 def test_bounds(bounds, is_good):
     assert is_good_for(bounds, "a.example", b"/a/b/c", b"GET") is is_good
+
+
+@pytest.mark.parametrize(
+    ("accepted", "takes_access", "is_browser", "expected"),
+    [
+        (NOTHING, True, False, (BEARER, BASIC)),
+        (NOTHING, False, False, ()),
+        (FORM, True, False, (BEARER, BASIC)),
+        (TOKENS, False, False, (BEARER,)),
+    ],
+)
+def test_git_is_asked_for_a_password_where_that_may_be_a_token(accepted, takes_access, is_browser, expected):
+    found = challenges(
+        accepted,
+        "app.example",
+        app_tokens=False,
+        is_browser=is_browser,
+        takes_access=takes_access,
+        knows_basic_alone=True,
+    )
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "expected"),
+    [
+        (b"git/2.39.5", True),
+        (b"git/2.0 (libgit2 1.7.2)", True),
+        (b"JGit/6.8.0", True),
+        (b"git-lfs/3.4.0 (GitHub; linux amd64; go 1.21)", True),
+        (b"Mozilla/5.0 git/2.39", False),
+        (b"GitHub-Hookshot/1", False),
+        (b"curl/7.88.1", False),
+        (b"", False),
+    ],
+)
+def test_what_git_calls_itself(user_agent, expected):
+    assert sends_passwords(user_agent) is expected

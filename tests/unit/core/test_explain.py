@@ -78,7 +78,7 @@ def some_identity(chance: random.Random) -> Identity:
 
 def some_asker(chance: random.Random) -> Asker:
     scopes = frozenset(chance.sample(("read", "write", "Read"), chance.randint(0, 2)))
-    has_token = chance.random() < 0.2
+    has_token = chance.random() < 0.3
     return Asker(
         tuple(some_identity(chance) for _ in range(chance.choice((0, 0, 1, 1, 1, 2)))),
         chance.choice(("u1", "u2")),
@@ -87,6 +87,7 @@ def some_asker(chance: random.Random) -> Asker:
         5000.0,
         chance.choice((0.0, 4000.0, 5000.0, math.inf)),
         machine=chance.choice(("", "deploy", "nightly")) if has_token else "",
+        is_app=has_token and chance.random() < 0.5,
     )
 
 
@@ -163,6 +164,21 @@ def test_what_is_shown_of_long_lists_leads_to_the_same_answer():
         policy, asker, method = some_policy(chance), some_asker(chance), chance.choice(METHODS)
         explained = explain(policy, method, asker, most=0)
         assert explained.answer == code_of(explained.decision), (policy, method, asker, explained)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "answer", "saw"),
+    [
+        ({"read"}, "not_allowed", "an app, which gets in here by its scopes alone"),
+        ({"write"}, "in", "an app, which gets in here by its scopes alone"),
+    ],
+)
+def test_of_a_persons_app_it_is_told_that_its_scopes_alone_count(scopes, answer, saw):
+    policy = policy_of(allow=rules("token:write", "anyone", "token:write"), sign_in=SIGN_IN)
+    found = explain(policy, b"GET", Asker((ADA,), "u1", scopes=frozenset(scopes), is_app=True))
+    assert found.answer == answer
+    assert [one.saw for one in found.conditions if one.rule == "anyone"] == [saw]
+    assert found.change == ("show a token with the scope write" if answer != "in" else "")
 
 
 # -- paths: what is decided on is what is forwarded -------------------------------------------

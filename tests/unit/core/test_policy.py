@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from vestibule.core.policy import asker_of, decide, policy_of, span
+from vestibule.core.policy import asker_of, decide, decide_on, policy_of, span
 from vestibule.core.rule import Rule, qualified, rule
 from vestibule.model import Allow, Asker, Caller, Deny, Identity, Session, SignIn, StepUp
 
@@ -393,6 +393,67 @@ def test_a_session_that_came_by_an_access_token_has_its_scopes(client, scopes, a
     policy = policy_of(allow=(SCOPED_ROUTE,), sign_in=SIGN_IN)
     asker = asker_of(session, policy, "", scopes=None if scopes is None else frozenset(scopes))
     assert isinstance(decide(policy, GET, asker), answer)
+
+
+def some_rules(*texts: str) -> tuple[Rule, ...]:
+    clients = {"google": "google", "github": "github", "ci": "ci"}
+    return tuple(
+        qualified(rule(text.partition(":")[0], text.partition(":")[2], text=text), clients) for text in texts
+    )
+
+
+#: what a person's app gets where `allow` holds these, with the scope and without; and the person's browser
+APPS = {
+    "the scope or anyone": (["token:write", "anyone"], Allow, Deny, Allow),
+    "anyone or the scope": (["anyone", "token:write"], Allow, Deny, Allow),
+    "the scope or the person": (["email:ada@app.example", "token:write"], Allow, Deny, Allow),
+    "the scope or another person": (["email:eve@app.example", "token:write"], Allow, Deny, Deny),
+    "one of two scopes": (["token:admin", "token:write", "anyone"], Allow, Deny, Allow),
+    "no scope asked for": (["anyone"], Allow, Allow, Allow),
+    "public all the same": (["public", "token:write"], Allow, Allow, Allow),
+    "by the word of who signed them in": (["anyone", "token:google/write"], Allow, Deny, Allow),
+    "by that of another who signs people in": (["anyone", "token:github/write"], Deny, Deny, Allow),
+    "by that of an issuer, which says nothing of apps": (["anyone", "token:ci/write"], Allow, Allow, Allow),
+    "from a network": (["network:192.0.2.0/24", "anyone", "token:write"], Allow, Deny, Allow),
+    "beside a machine": (["machine:ci", "token:write"], Allow, Deny, Deny),
+}
+
+
+@pytest.mark.parametrize(("texts", "scoped", "unscoped", "person_"), APPS.values(), ids=list(APPS))
+def test_a_persons_app_is_let_in_by_its_scopes_alone_where_rules_ask_for_any(
+    texts, scoped, unscoped, person_
+):
+    policy = policy_of(allow=some_rules(*texts), sign_in=SIGN_IN, issuers=frozenset({"ci"}))
+    session = Session(
+        id="s", host="h", created_at=0, seen_at=0, expires_at=9, idle_s=9, user_id="u",
+        identities=(person("ada@app.example"),),
+    )  # fmt: skip
+    for scopes, answer in (({"write"}, scoped), ({"read"}, unscoped), (set(), unscoped), (None, person_)):
+        asker = asker_of(session, policy, "192.0.2.7", scopes=None if scopes is None else frozenset(scopes))
+        assert isinstance(decide(policy, GET, asker), answer), scopes
+    assert isinstance(decide_on(policy, GET, session, "192.0.2.7", NOW), person_)
+
+
+def test_a_token_of_an_issuer_is_judged_as_ever():
+    """Who comes by a JWT is let in by whichever rule holds."""
+    policy = policy_of(allow=some_rules("token:write", "anyone"), sign_in=SIGN_IN, issuers=frozenset({"ci"}))
+    caller = Caller(id="1", kind="jwt", identities=(person(client="ci"),), scopes=frozenset({"read"}))
+    assert decide(policy, GET, asker_of(caller, policy, "")) == Allow("anyone")
+
+
+@pytest.mark.parametrize("scopes", [{"read"}, {"write"}])
+def test_all_must_hold_for_an_app_too(scopes):
+    policy = policy_of(allow=some_rules("token:write", "anyone"), all=some_rules("domain:other.example"), sign_in=SIGN_IN)  # fmt: skip
+    asker = Asker((person("ada@app.example"),), scopes=frozenset(scopes), is_app=True)
+    assert isinstance(decide(policy, GET, asker), Deny)
+
+
+def test_an_app_without_the_scope_is_told_that_it_is_the_scope():
+    policy = policy_of(allow=some_rules("token:write", "anyone"), sign_in=SIGN_IN)
+    asker = Asker((person("ada@app.example"),), scopes=frozenset({"read"}), is_app=True)
+    assert decide(policy, GET, asker) == Deny(
+        403, "not_allowed", "no rule allows it: token:write, anyone", ("token",)
+    )
 
 
 @pytest.mark.parametrize(("ago_s", "answer"), [(3599.0, Allow), (3600.0, StepUp)])

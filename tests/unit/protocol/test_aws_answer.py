@@ -6,7 +6,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from vestibule.protocol.aws_answer import ANSWER_MAX_BYTES, error_in, principal_in, tags_in
+from vestibule.protocol.aws_answer import ANSWER_MAX_BYTES, credentials_in, error_in, principal_in, tags_in
 
 A = "123456789012"
 ARN = f"arn:aws:sts::{A}:assumed-role/ci-deploy/i-0123456789abcdef0"
@@ -146,3 +146,35 @@ def test_answers_have_the_shape_of_motos():
     assert ours is not None
     assert (ours.arn, ours.account, ours.user_id) == (theirs["Arn"], theirs["Account"], theirs["UserId"])
     assert ours.subject == f"arn:aws:iam::{A}:role/ci-deploy"
+
+
+def taken(more: str = "", token: str = "t", action: str = "AssumeRole") -> bytes:
+    return f"""<{action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><{action}Result>
+<Credentials><AccessKeyId>ASIAEXAMPLE</AccessKeyId><SecretAccessKey>s/+=</SecretAccessKey>
+<SessionToken>{token}</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials>{more}
+</{action}Result></{action}Response>""".encode()
+
+
+def test_credentials_of_a_role_are_read_and_not_shown():
+    found = credentials_in(taken(), "AssumeRole")
+    assert found is not None
+    assert found.token is not None
+    assert (found.key_id, found.secret.reveal(), found.token.reveal()) == ("ASIAEXAMPLE", "s/+=", "t")
+    assert "s/+=" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        identity(),
+        taken(action="GetSessionToken"),
+        taken(token=""),
+        taken("<Credentials></Credentials>"),
+        BOMB.encode() + taken(),
+        b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>",
+    ],
+    ids=["nothing", "another call", "another action", "no token", "two", "entities", "an error"],
+)
+def test_what_gives_no_credentials(body):
+    assert credentials_in(body, "AssumeRole") is None

@@ -527,3 +527,30 @@ def test_a_token_that_was_exchanged_is_of_the_session_of_the_app_it_was_exchange
         assert (
             get(plane, b"/read", bearer(token(session, app="other", scopes=("read",), **wrong))).status == 401
         )
+
+
+def test_a_token_of_a_browsers_session_is_good_for_its_scopes_and_for_that_alone(plane):
+    plane.sign_in(at="phone.example")
+    theirs = {"app": "ios", "of_browser": True}
+    assert get(plane, b"/read", bearer(token(plane.session, **theirs, scopes=("read",)))).status == 200
+    assert get(plane, b"/write", bearer(token(plane.session, **theirs, scopes=("read",)))).status == 403
+    assert get(plane, b"/read", bearer(token(plane.session, **theirs, scopes=()))).status == 403
+    assert get(plane, b"/read", bearer(token(plane.session, app="ios", scopes=("read",)))).status == 401
+    assert get(plane, b"/read", bearer(token(plane.session, app="gone", of_browser=True))).status == 401
+
+
+def test_a_token_of_a_browsers_session_is_not_one_of_an_apps(plane):
+    shown = token(app_session(plane), of_browser=True, scopes=("read",))
+    assert get(plane, b"/read", bearer(shown)).status == 401
+
+
+@pytest.mark.parametrize(("after_s", "is_ended"), [(599.0, False), (600.0, True)])
+def test_what_lasts_by_a_browsers_session_ends_with_the_token_too(plane, after_s, is_ended):
+    plane.sign_in(at="phone.example")
+    plane.backend.answers = lambda _request: ENDLESS
+    shown = token(plane.session, app="ios", of_browser=True, scopes=("read",))
+    client = plane.client().send(request(b"/read", bearer(shown), host=NAME))
+    plane.backend.look()
+    plane.at += after_s
+    swept(plane)
+    assert client.is_ended is is_ended

@@ -134,6 +134,22 @@ def test_one_that_was_given_for_a_key_is_good_while_the_key_is(plane: Plane):
     assert plane.get(b"/", shown, host=NAME).status == 503
 
 
+@pytest.mark.parametrize(
+    ("fields", "names", "status"),
+    [
+        ({"id": "t1"}, {"token:t1"}, 200),
+        ({"id": "t1"}, set(), 401),
+        ({"id": "t1"}, {"t1"}, 401),
+        ({"id": "t1", "key": "k1"}, {"token:t1", "k1"}, 200),
+        ({"id": "t1", "key": "k1"}, {"k1"}, 401),
+        ({"id": "t1", "key": "k1"}, {"token:t1"}, 401),
+    ],
+)
+def test_one_that_was_revoked_itself_is_good_no_more(plane: Plane, fields, names, status):
+    plane.callers.live_keys = names
+    assert plane.get(b"/", token(**fields), host=NAME).status == status
+
+
 def swept(plane: Plane, after_s: float = 10.0) -> None:
     plane.loop.run(plane.lasting.sweep, plane.loop.time() + after_s)
     plane.loop.settle()

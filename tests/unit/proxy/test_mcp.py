@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.proxy.plane import ANYONE, PUBLIC, host, route
+from tests.unit.proxy.plane import ANYONE, PUBLIC, Plane, host, route
 from vestibule.core.policy import policy_of
 from vestibule.core.rule import rule
 from vestibule.model import Deny
@@ -52,11 +52,11 @@ def test_other_hosts_tell_of_none() -> None:
         ((rule("token", "tools"),), (), "tools"),
         ((rule("token", "tools"), rule("token", "read")), (), "read tools"),
         ((rule("email", "a@b.example"),), (rule("token", "read"),), "read"),
-        ((*ANYONE, rule("token", "tools")), (), ""),
+        ((*ANYONE, rule("token", "tools")), (), "tools"),
         ((rule("token", "nobodys"),), (), ""),
         (PUBLIC, (), ""),
     ],
-    ids=["one", "more", "all", "not needed", "nobody may have it", "none"],
+    ids=["one", "more", "all", "of apps alone", "nobody may have it", "none"],
 )
 def test_scopes_are_those_that_rules_ask_for_and_an_app_may_have(allow, every, scope) -> None:
     policy = policy_of(allow=allow, all=every, sign_in=frozenset({"google"}))
@@ -93,3 +93,14 @@ def test_who_shows_a_token_with_too_few_scopes_is_told_which() -> None:
 )
 def test_nobody_else_is(more, decision) -> None:
     assert mcp.insufficient(judged(**more), decision, PLAIN, b"/mcp") == []
+
+
+@pytest.mark.parametrize("is_mcp", [True, False])
+def test_a_client_in_a_browser_reads_where_tokens_come_from(loop, is_mcp) -> None:
+    plane = Plane(loop, hosts=(replace(host(b"app.example", route()), mcp=is_mcp),))
+    answer = plane.get(b"/mcp", b"Origin: https://inspector.example")
+    assert answer.status == 401
+    assert answer.values(b"access-control-allow-origin") == ([b"*"] if is_mcp else [])
+    assert (b"WWW-Authenticate" in (answer.value(b"access-control-expose-headers") or b"")) is is_mcp
+    assert plane.get(b"/mcp").values(b"access-control-allow-origin") == []
+    assert plane.get(b"/mcp", b"Origin: https://x.example", cookie=plane.sign_in()).status == 200

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 
+from tests.unit.runner.conftest import shown
 from vestibule.errors import ClientError
 from vestibule.model import Secret
 from vestibule.protocol.sigv4 import Credentials
 from vestibule.protocol.sts import DESCRIBE_TAGS, GET_CALLER_IDENTITY, judged, proof_of
-from vestibule.runner import aws, local
+from vestibule.runner import local
 from vestibule.runner.aws import Runner, Signer
 
 NOW = 1_790_000_000.0
@@ -19,35 +17,6 @@ KEY_ID, SECRET, TOKEN = "AKIDEXAMPLE123456789", "a-secret-of-aws", "a-token-of-a
 GIVEN = {"AccessKeyId": KEY_ID, "SecretAccessKey": SECRET, "Token": TOKEN, "Code": "Success"}
 INSTANCE = "http://169.254.169.254/latest"
 ROLES = f"{INSTANCE}/meta-data/iam/security-credentials/"
-
-
-class Platform:
-    """What answers on this machine, by URL; keeps what it was asked."""
-
-    def __init__(self, **answers: Any) -> None:
-        self.answers = answers
-        self.asked: list[tuple[str, str, dict[str, str]]] = []
-
-    def __call__(
-        self, url: str, *, headers: dict[str, str], method: str = "GET", is_near: bool = True, what: str
-    ) -> bytes:
-        self.asked.append((method, url, dict(headers)))
-        assert is_near
-        if url not in self.answers:
-            raise ClientError(f"{what} can't be had", code="platform_silent")
-        answer = self.answers[url]
-        return (json.dumps(answer) if isinstance(answer, dict) else str(answer)).encode()
-
-
-@pytest.fixture
-def platform(monkeypatch) -> Platform:
-    found = Platform()
-    monkeypatch.setattr(aws, "asked", found)
-    return found
-
-
-def shown(found: Credentials) -> tuple[str, str, str]:
-    return found.key_id, found.secret.reveal(), found.token.reveal() if found.token else ""
 
 
 def test_the_environment_comes_first(platform):

@@ -21,7 +21,15 @@ from vestibule.observe.log import Log
 from vestibule.protocol.authorization_server import OAuthError
 from vestibule.service import device_flow
 from vestibule.service.authorizing import Authorizing
-from vestibule.service.device_flow import WINDOW_S, WRONG_FROM_MAX, WRONG_IN_ALL_MAX, WRONG_MAX, DeviceFlow
+from vestibule.service.device_flow import (
+    CHOSEN_MAX,
+    CHOSEN_WINDOW_S,
+    WINDOW_S,
+    WRONG_FROM_MAX,
+    WRONG_IN_ALL_MAX,
+    WRONG_MAX,
+    DeviceFlow,
+)
 from vestibule.service.issuing import Issuing
 from vestibule.service.locker import Locker
 from vestibule.service.recheck import Rechecks
@@ -253,3 +261,21 @@ async def test_a_no_is_a_no_however_often_it_is_asked(world):
     assert await refused(world.asked()) == "access_denied"
     assert await refused(world.asked()) == "access_denied"
     assert await world.flow.found(world.visit(browser), CODE) is None
+
+
+async def test_who_chose_a_code_and_asks_without_end_is_told_to_wait_and_nothing_is_looked_at(
+    world, store, monkeypatch
+):
+    for _ in range(CHOSEN_MAX):
+        assert await refused(world.asked()) == "authorization_pending"
+    await world.answered(await world.browser(), CODE)
+
+    async def parked(*_asked: Any) -> None:
+        raise AssertionError("the store was asked")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.parking, "parked", parked)
+        for _ in range(1000):
+            assert await refused(world.asked()) == "authorization_pending"
+    world.clock.move(CHOSEN_WINDOW_S)
+    assert (await world.asked()).session.user_id == "alice"

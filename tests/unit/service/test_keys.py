@@ -12,8 +12,9 @@ import pytest
 from vestibule.errors import ProviderError, ProviderInvalid, ProviderUnavailable
 from vestibule.fetch import Answer
 from vestibule.protocol.address import OUTSIDE
+from vestibule.protocol.key_set import KEYS_MAX
 from vestibule.protocol.oidc import discovery_url
-from vestibule.service.keys import DOCUMENT_MAX_BYTES, FRESH_S, KEYS_MAX, OUTSIDE_MAX, STALE_S, KeySets
+from vestibule.service.keys import DOCUMENT_MAX_BYTES, FRESH_S, OUTSIDE_MAX, STALE_S, KeySets
 
 ISSUER = "https://op.example"
 JWKS = f"{ISSUER}/jwks"

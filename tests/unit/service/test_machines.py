@@ -12,11 +12,14 @@ from msgspec.structs import replace
 from vestibule.core.access import Access, read
 from vestibule.core.app import App
 from vestibule.core.machine import Machine, Machines, Proven
+from vestibule.core.route import Host
 from vestibule.core.seal import Key, KeyRing
 from vestibule.errors import Conflict, Invalid, NotFound, StoreError
 from vestibule.model import Secret
 from vestibule.observe.log import Log
 from vestibule.protocol.authorization_server import OAuthError
+from vestibule.service.app_tokens import CREDENTIAL
+from vestibule.service.ended_tokens import EndedTokens
 from vestibule.service.events import Events
 from vestibule.service.machine_keys import LiveKeys, MachineKeys
 from vestibule.service.machines import JWT, Given, MachineTokens, Server, Wish
@@ -53,7 +56,10 @@ class World:
         self.machines = Machines.of((DEPLOY, ELSEWHERE, BACKUP))
         self.keys = MachineKeys(store.machine_keys, self.changes)
         events = Events(Log(self.log))
-        self.tokens = MachineTokens(self.machines, {JWT: self.oracle}, self.keys, RING, events)
+        self.ended = EndedTokens(store.parking, self.changes)
+        self.tokens = MachineTokens(
+            self.machines, {JWT: self.oracle}, self.keys, RING, events, ended=self.ended
+        )
 
     async def given(self, wish: Wish | None = None, text: str = "build 7") -> Given:
         return await self.tokens.by_proof(JWT, text, wish or Wish(), SERVER, NOW)
@@ -232,3 +238,54 @@ async def test_while_the_store_is_away_what_was_known_is_good_for_a_while(world:
         await keys.load("k1", NOW)
     with pytest.raises(StoreError):
         await keys.load("k9", NOW)
+
+
+# -- revoked, and asked about ---------------------------------------------------------------------
+
+BOTH = Host(name=b"b.example", title="B", clients={}, machines={"deploy": frozenset({"read"})})
+
+
+async def test_a_token_says_what_it_is_until_it_is_revoked(world: World) -> None:
+    given, other = await world.given(Wish(name="deploy")), await world.given(Wish(name="deploy"))
+    token = world.read(given)
+    assert await world.tokens.described(token, BOTH, NOW) == {
+        "active": True,
+        "client_id": "deploy",
+        "sub": "build 7",
+        "aud": "b.example",
+        "scope": "read",
+        "iat": int(NOW),
+        "exp": int(NOW + 900),
+        "token_type": "Bearer",
+    }
+    gone = Host(name=b"b.example", title="B", clients={})
+    assert await world.tokens.described(token, gone, NOW) == {"active": False}
+    heard: list[str] = []
+    world.changes.subscribe(CREDENTIAL, heard.append)
+    await world.tokens.revoke(token)
+    assert await world.tokens.described(token, BOTH, NOW) == {"active": False}
+    assert heard == [f"machine:{token.rests_on[0]}"]
+    assert (await world.tokens.described(world.read(other), BOTH, NOW))["active"]
+
+
+async def test_a_process_that_knew_a_token_as_good_hears_that_it_was_revoked(world: World) -> None:
+    token = world.read(await world.given(Wish(name="deploy")))
+    (name,) = token.rests_on
+
+    async def is_live(asked: str, now: float) -> bool:
+        return not await world.ended.is_ended(asked, now)
+
+    keys = LiveKeys(is_live, world.changes, mono=lambda: 0.0)
+    assert await keys.load(name, NOW)
+    await world.tokens.revoke(token)
+    assert not keys.peek(name)
+    assert not await keys.load(name, NOW)
+
+
+async def test_of_a_token_by_a_key_that_is_revoked_nothing_is_told(world: World) -> None:
+    key, text = await world.keys.make(world.machines, "backup", "nas", 600, NOW)
+    token = world.read(await world.tokens.by_key(text, Wish(name="backup"), SERVER, NOW))
+    host = Host(name=b"a.example", title="A", clients={}, machines={"backup": frozenset()})
+    assert (await world.tokens.described(token, host, NOW))["active"]
+    await world.keys.revoke(key.id)
+    assert await world.tokens.described(token, host, NOW) == {"active": False}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -20,13 +21,26 @@ RING = KeyRing((Key("k1", b"1" * 32),))
 
 
 @pytest.fixture
-def registered(store) -> RegisteredApps:
+def told() -> Any:
+    """Events that were told."""
+    return Told()
+
+
+@pytest.fixture
+def registered(store, told) -> RegisteredApps:
     return RegisteredApps(
         Locker(store.parking, RING),
         SharedTries(Alone()),
         hosts=lambda here: (here.name.decode(),),
         host=lambda _: HOST,
+        events=told,
     )
+
+
+class Told(list[Any]):
+    async def tell(self, *events: Any) -> bool:
+        self.extend(events)
+        return True
 
 
 async def tried(registered: RegisteredApps, address: str, now: float) -> bool:
@@ -59,3 +73,11 @@ async def test_who_comes_many_at_a_time_registers_no_more(registered, clock, tri
     done = await asyncio.gather(*(tried(registered, one, clock.now()) for one in addresses))
     assert sum(done) == most
     assert await tried(registered, addresses[0], clock.now() + WINDOW_S)
+
+
+async def test_the_trail_is_told_which_app_has_registered_itself(registered, told, clock):
+    assert await tried(registered, "192.0.2.1", clock.now())
+    (event,) = told
+    assert (event.action, event.host) == ("registered_app.created", "app.example.com")
+    assert event.target.startswith("registered-")
+    assert event.detail == {"name": "Agent", "redirects": ["http://localhost:1/cb"]}

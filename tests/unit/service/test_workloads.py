@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from vestibule.errors import ProviderUnavailable
 from vestibule.protocol.authorization_server import OAuthError
 from vestibule.protocol.jose import ALGORITHMS
 from vestibule.providers.kit import Discovery, Keys
+from vestibule.service.key_files import FILE_MAX_BYTES
 from vestibule.service.workloads import Workloads
 from vestibule.store.memory import Marks
 
@@ -93,7 +95,12 @@ class World:
     def __init__(self) -> None:
         self.platforms = Platforms()
         self.marks = Marks()
-        self.workloads = Workloads(self.platforms, self.marks)
+        self.within: list[str] = []
+        self.workloads = Workloads(self.driver_by, self.marks)
+
+    def driver_by(self, authorities: str) -> Platforms:
+        self.within.append(authorities)
+        return self.platforms
 
     async def prove(self, text: str, *machines: Machine, now: float = NOW) -> Proven:
         return await self.workloads.prove(text, machines, now, here="gate.example")
@@ -416,3 +423,25 @@ async def test_only_the_algorithms_that_are_written_are_taken(world: World) -> N
 async def test_keys_of_a_bundle_for_certificates_sign_no_tokens(world: World) -> None:
     world.platforms.keys = (curve_jwk(use="x509-svid"),)
     assert "key" in await world.refused(signed(OF_SPIFFE, alg="ES256", kid="curve"), SPIFFE)
+
+
+async def test_keys_are_fetched_by_the_authorities_that_are_written_and_not_for_others(world: World) -> None:
+    """Two that differ by nothing else: what the one has doesn't prove the other."""
+    strict = replace(KUBERNETES, name="a", authorities="PEM", claims=(ClaimRule("sub", ("nobody",)),))
+    assert (await world.prove(signed(OF_KUBERNETES), strict, KUBERNETES)).machine == "m"
+    assert world.within == ["PEM", ""]
+    assert len(world.platforms.asked) == 4
+
+
+async def test_keys_of_a_file_are_read_and_nobody_is_asked(world: World, tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    one = replace(SPIFFE, keys_url="", keys_file=str(file))
+    token = signed(OF_SPIFFE, alg="ES256", kid="curve")
+    assert (await world.refused(token, one)).startswith("temporarily_unavailable")
+    file.write_text(json.dumps({"keys": [rsa_jwk()]}))
+    assert (await world.refused(token, one)).startswith("invalid_grant")
+    file.write_text(json.dumps({"keys": [rsa_jwk(), curve_jwk(use="jwt-svid")]}))
+    assert (await world.prove(token, one)).machine == "m"
+    file.write_text(" " * (FILE_MAX_BYTES + 1))
+    assert (await world.refused(token, one)).startswith("temporarily_unavailable")
+    assert world.platforms.asked == []

@@ -14,7 +14,7 @@ import msgspec
 from starlette.applications import Starlette
 
 from vestibule.core.app import App, Apps
-from vestibule.core.machine import Machines
+from vestibule.core.machine import Machine, Machines
 from vestibule.core.route import Host, RouteTable, Site
 from vestibule.core.seal import Key, KeyRing
 from vestibule.model import Identity, Session
@@ -23,10 +23,12 @@ from vestibule.service.app_tokens import AppTokens
 from vestibule.service.authorizing import Authorizing
 from vestibule.service.device_flow import DeviceFlow
 from vestibule.service.devices import Devices
+from vestibule.service.ended_tokens import EndedTokens
 from vestibule.service.events import Events
 from vestibule.service.handoff import Handoffs
 from vestibule.service.issuing import Issuing
 from vestibule.service.locker import Locker
+from vestibule.service.logout import Logouts
 from vestibule.service.machine_keys import MachineKeys
 from vestibule.service.machines import MachineTokens
 from vestibule.service.minting import Minting
@@ -209,6 +211,7 @@ class Programs:
         providers: Mapping[str, Any] = MappingProxyType({}),
         hosts: Iterable[Host] = (),
         apps: Iterable[App] = (),
+        machines: Iterable[Machine] = (),
     ) -> None:
         grants: Any = None
         locker = Locker(store.parking, RING)
@@ -217,10 +220,30 @@ class Programs:
         table = RouteTable(hosts)
         self.authorizing = Authorizing(issuing, sessions, locker, RING, lambda: table)
         self.device_flow = DeviceFlow(self.authorizing, store.parking, locker, RING, SharedTries(store.tries))
-        self.native = Native(self.authorizing, people, store.marks, locker, driver, providers)
-        self.machines = MachineTokens(Machines(), {}, MachineKeys(store.machine_keys, changes), RING, events)
+        self.logouts = Logouts(sessions, None, store.parking, people, driver)  # type: ignore[arg-type]
+        self.native = Native(
+            self.authorizing,
+            people,
+            store.marks,
+            locker,
+            driver,
+            providers,
+            ended_since=self.logouts.ended_since,
+        )
+        self.machines = MachineTokens(
+            Machines.of(machines),
+            {},
+            MachineKeys(store.machine_keys, changes),
+            RING,
+            events,
+            ended=EndedTokens(store.parking, changes),
+        )
         self.registered = RegisteredApps(
-            locker, SharedTries(store.tries), hosts=self.authorizing.hosts, host=self.authorizing.host
+            locker,
+            SharedTries(store.tries),
+            hosts=self.authorizing.hosts,
+            host=self.authorizing.host,
+            events=events,
         )
 
     def built(self, *before: Any, log: Log) -> Starlette:

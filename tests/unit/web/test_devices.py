@@ -11,6 +11,7 @@ from tests.unit.web.lobby import JSON, Lobby
 from tests.unit.web.test_app import assert_guarded
 from vestibule.core.event import SESSION_CREATED, SESSION_ENDED, SESSION_NEW_DEVICE, SESSION_REVOKED_ALL
 from vestibule.model import Device
+from vestibule.service.registered_apps import NAMELESS, Registered
 from vestibule.store.base_events import AuditFilter
 
 ONE, OTHERS = "/@/account/devices/signout", "/@/account/devices/signout_others"
@@ -94,6 +95,19 @@ async def test_programs_are_told_the_same_and_no_id_of_a_session(lobby: Lobby, a
     assert phone not in shown
     assert (await alice.session()).id not in shown
     assert "Made by the service billing" in shown
+
+
+@pytest.mark.parametrize(("name", "shown"), [("Agent <b>7", "“Agent <b>7”"), (NAMELESS, "Safari on iPhone")])
+async def test_an_app_that_registered_itself_has_its_own_name_in_quotation_marks(
+    lobby: Lobby, alice: Browser, name: str, shown: str
+) -> None:
+    said = Registered(name=name, redirects=("http://localhost:1/cb",), registered_at=0.0)
+    client_id = await lobby.programs.registered.register(await alice.visit(), said)
+    phone = await phone_of(lobby, alice, Device(user_agent=SAFARI, address="2001:db8::7"))
+    await lobby.world.sessions.update(phone, lambda one: replace(one, app=client_id))
+    assert shown in " ".join(Inert((await lobby.get(alice, "/@/account")).text).words)
+    (other,) = [one for one in await devices(lobby, alice) if not one["is_this"]]
+    assert (other["app"], other["app_name"]) == (client_id, "" if name == NAMELESS else shown)
 
 
 async def test_one_that_was_handed_on_is_a_device_with_its_hosts(lobby: Lobby, alice: Browser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from vestibule.core.registration import Question, Rules
 from vestibule.errors import ClientError, ProviderInvalid, ProviderUnavailable
 from vestibule.model import Identity
 from vestibule.protocol.authorization_server import ACCESS_TOKEN_TYPE, ID_TOKEN_TYPE
+from vestibule.protocol.logout_token import LogoutToken
 from vestibule.providers.base import Native, NativeToken
 from vestibule.providers.kit import Flow
 from vestibule.service.native import WINDOW_S, WRONG_MAX
@@ -71,7 +73,11 @@ class Sdk(Op):
         mark = hashlib.sha256(shown.id_token.reveal().encode()).digest()
         at = shown.now - 40
         return Native(
-            identity=replace(identity, signed_in_at=at), mark=mark, until=shown.now + 600, name=shown.user
+            identity=replace(identity, signed_in_at=at),
+            mark=mark,
+            until=shown.now + 600,
+            told_at=shown.now,
+            name=shown.user,
         )
 
 
@@ -230,6 +236,54 @@ async def test_who_tries_tokens_waits(phone: Phone) -> None:
     assert (reply.status, reply.json["error"]) == (429, "slow_down")
     phone.lobby.world.clock.move(WINDOW_S)
     assert (await phone.ask()).status == 200
+
+
+async def test_many_tokens_at_once_are_many_tries(phone: Phone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threat: a thousand at the same moment, each of which costs a signature before the first is counted."""
+    begun, gate = 0, asyncio.Event()
+
+    async def slow(*_asked: Any, **_more: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        await gate.wait()
+        raise ProviderInvalid("no", code="id_token_signature")
+
+    monkeypatch.setattr(phone.lobby.programs.native._driver, "run", slow)
+    asking = asyncio.gather(*(phone.ask(subject_token=f"bad:{number}") for number in range(WRONG_MAX + 40)))
+    while begun < WRONG_MAX:
+        await asyncio.sleep(0)
+    gate.set()
+    replies = await asking
+    assert begun == WRONG_MAX
+    assert sorted(reply.status for reply in replies) == [400] * WRONG_MAX + [429] * 40
+
+
+# -- who signed out at the provider meanwhile --------------------------------------------------
+
+
+async def left(phone: Phone, who: str, *, sid: str = "", after_s: float = 0.0) -> None:
+    """The provider says that its session is over."""
+    now = phone.lobby.world.clock.now() + after_s
+    token = LogoutToken(
+        issuer=phone.sdk.issuer, subject=who, sid=sid, jti="j", issued_at=now, until=now + 120
+    )
+    await phone.lobby.programs.logouts._note(token, now)
+
+
+@pytest.mark.parametrize("sid", ["", "of-the-browser"])
+async def test_a_token_from_before_a_sign_out_at_the_provider_lets_nobody_in_after_it(
+    phone: Phone, sid: str
+) -> None:
+    known = await phone.session(await phone.ask())
+    await left(phone, "alice", sid=sid)
+    reply = await phone.ask(subject_token="alice#2")
+    assert (reply.status, reply.json["error"]) == (400, "invalid_request")
+    assert "ended its session" in reply.json["error_description"]
+    sessions = await phone.lobby.world.sessions.of_user(known.user_id)
+    assert [one.id for one in sessions] == [known.id], "what was begun is over"
+    phone.lobby.world.clock.move(10.0)
+    assert (await phone.ask(subject_token="alice#3")).status == 200
+    assert (await phone.ask(subject_token="bob")).status == 200
 
 
 # -- newcomers --------------------------------------------------------------------------------

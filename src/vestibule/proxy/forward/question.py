@@ -46,6 +46,7 @@ class Question(ABC):
     decision = ""
     request_id = ""
     status = 0
+    rpc = b""
     responder: Responder | None = None
 
     def __init__(self, head: RequestHead, listener: Listener, address: str, refusals: Refusals) -> None:

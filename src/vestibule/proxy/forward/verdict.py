@@ -43,6 +43,13 @@ class Verdicts:
                     "the edge sends this address to the gateway itself", code="own_path", status=403
                 )
             case Allow() as allowed:
+                if judged.ask.route.tools is not None:
+                    # Threat: a call of a tool that is for nobody, by an edge that shows no body.
+                    raise ClientError(
+                        "what is called here stands in the body, which no edge shows",
+                        code="body_unseen",
+                        status=403,
+                    )
                 if question.head.upgrade:
                     check_origin(question.head, judged.ask, judged.session)
                 serving = judged.ask.route.backend.serving

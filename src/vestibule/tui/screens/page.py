@@ -42,6 +42,7 @@ class Page(Screen[None]):
         Binding("p", "show('providers')", "providers"),
         Binding("s", "show('state')", "state"),
         Binding("u", "show('audit')", "audit"),
+        Binding("h", "show('held')", "who holds which token or key", show=False),
         Binding("question_mark", "help", "all keys of this screen", key_display="?", show=False),
         Binding("a", "about", "about", show=False),
         Binding("t", "theme", "dark, light or plain", show=False),

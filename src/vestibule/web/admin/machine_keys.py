@@ -57,43 +57,27 @@ async def revoke(desk: Desk, ask: Ask) -> Response:
 async def held(desk: Desk, ask: Ask) -> Response:
     """Admin tokens, keys of machines and app tokens of people in one list: who holds it, and when it was last used."""
     cursor = ask.params.get("cursor", "")
-    people = await ask.api.get("/app-tokens", cursor=cursor, limit=_HELD)
-    rows = [_row("app", one, one["person"] or one["user_id"]) for one in people["items"]]
-    if not cursor:
-        machines = (await ask.api.get("/machine-keys"))["items"]
-        admins = (await ask.api.get("/tokens"))["items"]
-        rows = [
-            *(_row("admin", one, ", ".join(one["scopes"]) or "everything") for one in admins),
-            *(_row("machine", one, one["machine"]) for one in machines),
-            *rows,
-        ]
+    found = await ask.api.get("/held", cursor=cursor, limit=_HELD)
     return page(
         desk,
         ask,
         "held.html",
         title="Who holds what",
-        rows=rows,
-        next=people["next"] or "",
+        rows=list(map(_row, found["items"])),
+        next=found["next"] or "",
         is_first=not cursor,
         may=may(ask),
     )
 
 
-def _row(kind: str, one: Mapping[str, Any], holder: str) -> dict[str, Any]:
+def _row(one: Mapping[str, Any]) -> dict[str, Any]:
     where = {
         "admin": ("/tokens/", "revokeToken"),
         "machine": ("/machine-keys/", "revokeMachineKey"),
-        "app": (f"/users/{segment(one.get('user_id', ''))}/tokens/", "revokeUserToken"),
+        "app": (f"/users/{segment(one['user_id'] or '')}/tokens/", "revokeUserToken"),
     }
-    path, operation = where[kind]
-    return {
-        **{name: one[name] for name in ("id", "name", "created_at", "seen_at", "expires_at")},
-        "kind": kind,
-        "holder": holder,
-        "user_id": one.get("user_id", ""),
-        "operation": operation,
-        "revoke": f"{path}{segment(one['id'])}/revoke",
-    }
+    path, operation = where[one["kind"]]
+    return {**one, "operation": operation, "revoke": f"{path}{segment(one['id'])}/revoke"}
 
 
 def _asked(form: Mapping[str, str]) -> dict[str, Any]:

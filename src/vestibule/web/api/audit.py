@@ -23,7 +23,7 @@ from vestibule.store.base_events import AuditFilter
 from vestibule.web.api.cursor import Listing, Paging, listing, page_of
 from vestibule.web.api.office import ApiCall, At
 from vestibule.web.api.problem import errors
-from vestibule.web.api.shape import Filter, Id, Model, Time, example
+from vestibule.web.api.shape import Filter, Id, Model, QueryModel, Time, example
 from vestibule.web.api.value import answer, answers
 
 SILENCE_S: Final = 3.0
@@ -82,7 +82,7 @@ class Event(Model):
     detail: dict[str, Any]
 
 
-class Wanted(Model):
+class Wanted(QueryModel):
     """Which events are wanted; all that is given must hold."""
 
     action: Filter = ""

@@ -12,7 +12,7 @@ from vestibule.core.seal import KeyRing
 from vestibule.errors import Invalid
 from vestibule.protocol import base64url
 from vestibule.store.base import Page
-from vestibule.web.api.shape import Model
+from vestibule.web.api.shape import Model, QueryModel
 
 LIMIT_MAX: Final = 200
 _PURPOSE: Final = "admin cursor"
@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 Shown = TypeVar("Shown")
 
 
-class Paging(Model):
+class Paging(QueryModel):
     """The query of a list; a list's own has its filters beside."""
 
     limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = 50

@@ -15,7 +15,7 @@ from vestibule.protocol import address
 from vestibule.service.explain import subject_of
 from vestibule.web.api.office import At
 from vestibule.web.api.problem import errors
-from vestibule.web.api.shape import LINE, Filter, Model, example
+from vestibule.web.api.shape import LINE, Filter, Model, QueryModel, example
 
 router = APIRouter(prefix="/explain", tags=["explain"])
 
@@ -97,7 +97,7 @@ class Explanation(Model):
     """What would have to be otherwise for the request to be let in; empty where it is."""
 
 
-class Asked(Model):
+class Asked(QueryModel):
     """What is asked."""
 
     url: Annotated[str, Field(pattern=LINE, min_length=1, max_length=8192)]

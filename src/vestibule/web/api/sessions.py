@@ -21,7 +21,7 @@ from vestibule.web.api.cursor import Listing, Paging, listing, page_of
 from vestibule.web.api.etag import ETAG, IfMatch, etag_of, version_of
 from vestibule.web.api.office import At
 from vestibule.web.api.problem import errors
-from vestibule.web.api.shape import LINE, Filter, Id, Line, Model, Time, Whole, example, moment
+from vestibule.web.api.shape import LINE, Filter, Id, Line, Model, QueryModel, Time, Whole, example, moment
 
 PATH = "/api/v1/sessions"
 YEARS_S = 10 * 366 * 86400
@@ -146,7 +146,7 @@ class Asked(Paging):
     """Good for this, as `host` of a session has it: a host, or all hosts of a domain (`.example.com`)."""
 
 
-class Whose(Model):
+class Whose(QueryModel):
     """Whose sessions are meant."""
 
     user_id: Annotated[Filter, Field(min_length=1)]

@@ -7,7 +7,18 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import Path
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    StringConstraints,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from vestibule.web.api.docstring import field_docs
 
 #: a line of text: no controls, which logs and tables would trip over, no NUL, which a database refuses, nor what
 #: turns the direction of what stands beside it, or breaks the line (Unicode Standard Annex 9; Trojan Source)
@@ -62,7 +73,30 @@ Address = Annotated[str, StringConstraints(pattern=ADDRESS, max_length=254)]
 class Model(BaseModel):
     """The base of all: a member that nobody knows is refused, never passed over."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """The schema, with what stands below the fields as their descriptions."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, text in field_docs(cls).items():
+            if (field := cls.model_fields.get(name)) is not None:
+                properties[field.alias or name].setdefault("description", text)
+        return schema
+
+
+class QueryModel(Model):
+    """The base of what a query holds: its members are told of one by one, each with its description."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Fields with what stands below them."""
+        for name, text in field_docs(cls).items():
+            if (field := cls.model_fields.get(name)) is not None:
+                field.description = field.description or text
 
 
 def example(*values: dict[str, Any]) -> ConfigDict:

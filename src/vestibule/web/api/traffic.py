@@ -18,7 +18,7 @@ from vestibule.errors import NotFound, StoreError
 from vestibule.observe.traffic import Record
 from vestibule.web.api.office import ApiCall, At
 from vestibule.web.api.problem import errors
-from vestibule.web.api.shape import Filter, Model
+from vestibule.web.api.shape import Filter, QueryModel
 from vestibule.web.api.value import answer, answers
 
 router = APIRouter(tags=["traffic"])
@@ -38,7 +38,7 @@ _EVENTS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-class Wanted(Model):
+class Wanted(QueryModel):
     """Which requests are wanted; all that is given must hold."""
 
     kind: Filter = ""

@@ -79,6 +79,7 @@ OPERATIONS = {
     "listDirectoryTokens": "GET /api/v1/orgs/{slug}/directory/tokens",
     "revokeDirectoryToken": "DELETE /api/v1/orgs/{slug}/directory/tokens/{id}",
     "listUserAffiliations": "GET /api/v1/users/{id}/affiliations",
+    "listHeld": "GET /api/v1/held",
     "explain": "GET /api/v1/explain",
     "getOverview": "GET /api/v1/overview",
     "listHosts": "GET /api/v1/hosts",
