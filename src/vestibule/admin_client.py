@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlencode
 
 import msgspec
@@ -16,7 +16,6 @@ from vestibule.model import Secret
 
 Document: TypeAlias = dict[str, Any]
 """A provider as the API shows it: what its settings are depends on its type."""
-T = TypeVar("T")
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
