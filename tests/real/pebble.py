@@ -51,7 +51,7 @@ class Pebble:
         }
         (folder / "pebble.json").write_text(json.dumps({"pebble": text}))
         self._argv = ["pebble", "-config", str(folder / "pebble.json"), "-dnsserver", dns]
-        self._env = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "50", **env}
+        self._env = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "40", **env}
         self._log = folder / "log"
         self._tls = ssl.create_default_context()
         ca.configure_trust(self._tls)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import shutil
@@ -206,9 +207,8 @@ async def as_client_go(desk: Desk, config: dict[str, Any]) -> dict[str, str]:
 CLIENTS = [as_client_go, *([by_kubectl] if shutil.which("kubectl") else [])]
 
 
-@pytest.mark.parametrize("asks", CLIENTS)
-async def test_kubectl_has_its_token_of_the_plugin(desk: Desk, asks: Any):
-    for version in ("v1", "v1beta1"):
+async def test_kubectl_has_its_token_of_the_plugin(desk: Desk):
+    for asks, version in itertools.product(CLIENTS, ("v1", "v1beta1")):
         told = await asks(desk, kubeconfig(desk, version))
         assert told["user-email"] == "alice@example.com"
         assert "authorization" not in told

@@ -204,7 +204,7 @@ async def test_another_tool_is_refused_by_its_rule(house, mode):
     async with house.browser() as person:
         agent = Agent(house, person)
         refused, often, listed = await agent.run("/mcp", called, mode)
-    assert (refused.error.code, refused.error.data["code"]) == (-32050, "not_allowed")
+    assert (refused.error.code, refused.error.data["code"]) == (403, "not_allowed")
     assert often == "0"
     # Tools that somebody may not call are named to them all the same: it is the server that lists them.
     assert "drop_all" in listed
@@ -219,7 +219,7 @@ async def test_another_tool_is_refused_by_its_rule(house, mode):
         "params": {"name": "drop_all", "arguments": {}},
     }
     async with new_visitor() as program:
-        for name, status, code in (("add", 400, -32020), ("drop_all", 403, -32050)):
+        for name, status, code in (("add", 400, -32020), ("drop_all", 403, 403)):
             headers = {**bearer, "Mcp-Name": name}
             async with program.post(f"{house.origin}/mcp", json=call, headers=headers) as answer:
                 assert (answer.status, (await answer.json())["error"]["code"]) == (status, code)

@@ -28,8 +28,7 @@ _ID_MAX_CHARS: Final = 200
 """Of an id that is said again in a refusal."""
 UNREADABLE: Final = "bad_message"
 MISMATCH: Final = "header_mismatch"
-# Codes of JSON-RPC errors (section 5.1), MCP's own, and one of those that are left to implementations.
-_NOT_ALLOWED: Final = -32050
+# Codes of JSON-RPC errors (section 5.1), and MCP's own; for what neither has, that of HTTP, which is no one's there.
 _OF_CODE: Final = {UNREADABLE: -32600, MISMATCH: -32020}
 #: the members that say what a message is; Go's parser takes them in any case
 _OF_MESSAGE: Final = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
@@ -83,7 +82,7 @@ def messages_of(body: bytes, lines: Sequence[bytes]) -> tuple[Message, ...]:
 def refusal(code: str, status: int, problem: bytes, id_: bytes) -> bytes:
     """The body of an answer that a client of MCP reads: an error for its request, with the problem (JSON) in it."""
     told = msgspec.json.decode(problem)
-    number = _OF_CODE.get(code, _NOT_ALLOWED if status in (401, 403) else -32603)
+    number = _OF_CODE.get(code, status if status < 500 else -32603)
     text = told.get("detail") or told.get("title") or code
     error = {"code": number, "message": text, "data": msgspec.Raw(problem)}
     return msgspec.json.encode({"jsonrpc": "2.0", "id": msgspec.Raw(id_), "error": error})

@@ -17,7 +17,7 @@ from vestibule.protocol import acme as wire
 from vestibule.protocol import base64url
 from vestibule.protocol.acme import AcmeSyntaxError, Directory, Order, Problem, Renewal
 
-NONCE_TRIES: Final = 24
+NONCE_TRIES: Final = 16
 """How often a request is sent again because of its nonce; section 6.5 has clients do that."""
 _NONCES_KEPT: Final = 16
 _DIRECTORY_GOOD_S: Final = 3600.0

@@ -142,7 +142,7 @@ def test_headers_that_say_something_else_are_refused(body, lines) -> None:
 
 @pytest.mark.parametrize(
     ("code", "status", "number"),
-    [("not_allowed", 403, -32050), (MISMATCH, 400, -32020), ("internal_error", 500, -32603)],
+    [("not_allowed", 403, 403), (MISMATCH, 400, -32020), ("internal_error", 500, -32603)],
 )
 def test_a_refusal_is_an_error_of_the_request(code, status, number) -> None:
     told = json.loads(refusal(code, status, b'{"title":"No","detail":"Not you.","code":"x"}', b'"7"'))

@@ -88,7 +88,7 @@ def test_a_tool_is_for_whom_its_rule_lets_in(plane, name, who, status) -> None:
 def test_the_client_is_told_in_its_own_terms(plane) -> None:
     answer = post(plane, call("drop", "a-1"), b"Mcp-Method: tools/call", b"Mcp-Name: drop")
     told = json.loads(answer.body)
-    assert (told["jsonrpc"], told["id"], told["error"]["code"]) == ("2.0", "a-1", -32050)
+    assert (told["jsonrpc"], told["id"], told["error"]["code"]) == ("2.0", "a-1", 403)
     assert told["error"]["data"]["code"] == "not_allowed"
     assert answer.values(b"content-type") == [b"application/json"]
 
