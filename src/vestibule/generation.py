@@ -30,6 +30,7 @@ from vestibule.measuring import Measuring
 from vestibule.observe.log import Log
 from vestibule.opening import Kept, key_jobs, token_sources
 from vestibule.providers.base import Provider
+from vestibule.providers.saml import EXCHANGE, SamlConfig
 from vestibule.proxy.admin import Admin
 from vestibule.proxy.asgi import Application, Control
 from vestibule.proxy.calling import Calling
@@ -320,6 +321,8 @@ class Generation:
         with tries:  # first: who connects by TLS waits for it
             await showing.load()
         if shared.role.has_control:
+            if any(isinstance(config, SamlConfig) for config in self.compiled.clients.values()):
+                await asyncio.to_thread(importlib.import_module, EXCHANGE)
             module = await asyncio.to_thread(importlib.import_module, "vestibule.control")
             store, measuring = self._kept.store, shared.measuring
             parts = module.Parts(

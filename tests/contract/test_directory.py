@@ -139,6 +139,12 @@ async def test_an_entry_is_one_user_at_most_and_a_user_one_entry(directory):
     assert (ann.user_id, ann.name) == ("u1", "ann")
 
 
+async def test_who_is_switched_off_is_nobody_who_comes(directory):
+    assert await directory.save(replace(ANN, is_active=False), 1) == Saved()
+    assert not await directory.join("o1", "d1", "u1")
+    assert await directory.of_user("u1") == ()
+
+
 async def test_whose_groups_are_others_is_told_and_what_they_are(store, directory):
     await directory.join("o1", "d1", "u1")
     org = Affiliation(kind="org", org="acme", source="scim")

@@ -150,9 +150,7 @@ def members(remote: Remote, slug: str, limit: int) -> None:
 @orgs.command("put-member", context_settings=TAKES_ID)
 @click.argument("slug")
 @click.argument("user")
-@click.option(
-    "--role", "roles", multiple=True, help="A role, `admin` to run the organisation; can be repeated."
-)
+@click.option("--role", "roles", multiple=True, help="A role, for rules (`role:SLUG/ROLE`); can be repeated.")
 @click.option("--no-roles", is_flag=True, help="Take all roles away.")
 @asks_gateway
 def put_member(remote: Remote, *, slug: str, user: str, roles: tuple[str, ...], no_roles: bool) -> None:

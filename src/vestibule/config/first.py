@@ -17,7 +17,7 @@ from vestibule.core.certificate import is_local_name, is_public_name
 from vestibule.protocol.address import is_loopback, parse
 
 PORT: Final = 8000
-_NO_SECRET: Final = frozenset({"homeassistant", "indieauth"})
+_NO_SECRET: Final = frozenset({"homeassistant", "indieauth", "saml"})
 
 
 class Sign(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +139,8 @@ def _provider(sign: Sign) -> Block:
     required = [field.name for field in msgspec.structs.fields(cls) if field.required and field.name in known]
     if sign.kind == "oidc" and "issuer" not in required:
         required.append("issuer")
+    if sign.kind == "saml" and "metadata" not in sign.settings:
+        required.append("metadata_url")
     if "client_secret" not in required and "private_key" not in required and sign.kind not in _NO_SECRET:
         required.append("client_secret")
     attributes: dict[str, Value] = {}

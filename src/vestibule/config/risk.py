@@ -46,6 +46,7 @@ TELLS: Final[Mapping[str, tuple[str, ...]]] = {
     "alibaba": ("orgs",),
     "oidc": ("groups", "orgs"),
     "oauth2": ("groups", "orgs"),
+    "saml": ("groups",),
     **dict.fromkeys(
         (
             *("apple", "facebook", "homeassistant", "indieauth", "linkedin"),
@@ -157,6 +158,7 @@ def _warn_untold(door: Door, clients: Mapping[str, Client], one: Written, report
 
 def _tells(client: Client, rule: Rule) -> bool:
     claims: Mapping[str, str] = getattr(client.config, "claims", None) or {}
+    claims = claims or getattr(client.config, "names", {})
     if rule.kind == "claim":
         return any(rule.name == name or rule.name.startswith(f"{name}.") for name in claims)
     field = LISTED[rule.kind]
@@ -173,6 +175,8 @@ def _way(client: Client, rule: Rule) -> str:
     field = LISTED.get(rule.kind, "")
     if asked_for := _ASKED_FOR.get((client.kind, field), ""):
         return f"; it does with {asked_for}"
+    if client.kind == "saml":
+        return f'; attributes {{ {field or rule.name} = "…" }} in its block names where it stands, if it does'
     if "claims" not in type(client.config).__struct_fields__:  # type: ignore[attr-defined]  # all are structs
         return ""
     return f'; claims {{ {field or rule.name} = "…" }} in its block names where it stands, if it does'

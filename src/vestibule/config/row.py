@@ -42,6 +42,8 @@ _PARAMETERS: Final = "authorize_parameters"
 _WHERE: Final = frozenset(
     {"authorization_server", "domain", "environment", "issuer", "realm", "tenant", "user_pool"}
 )
+_METADATA: Final = ("metadata_url", "metadata", "issuer", "entity_id")
+"""By which a provider of SAML is known."""
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
@@ -134,6 +136,8 @@ def place_of(kind: str, config: ProviderConfig) -> tuple[str, ...]:
     """What tells two clients of one kind apart: the issuer, else where the provider is, and the client's ID there."""
     fields = msgspec.structs.asdict(config) if isinstance(config, msgspec.Struct) else {}
     client = str(fields.get("client_id", ""))
+    if kind == "saml":  # whoever writes metadata writes whose they are
+        return kind, *(str(fields.get(name, "")) for name in _METADATA)
     if issuer := fields.get("issuer"):
         return kind, client, str(issuer)
     where = (f"{name}={value}" for name, value in sorted(fields.items()) if _is_where(name) and value)
@@ -146,7 +150,7 @@ def word_of(kind: str, config: ProviderConfig) -> tuple[Any, ...]:
     Where that changes, nothing it has said before holds.
     """
     fields = msgspec.structs.asdict(config) if isinstance(config, msgspec.Struct) else {}
-    believed = ("email_domains", "assume_email_verified", "claims")
+    believed = ("email_domains", "assume_email_verified", "claims", "attributes", "preset", "name_id")
     return (*place_of(kind, config), *(fields.get(name) for name in believed))
 
 

@@ -7,7 +7,7 @@ gateway without SAML never has what reads XML in memory.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from vestibule.model import Secret, Tokens
 from vestibule.protocol import saml
@@ -18,6 +18,9 @@ from vestibule.providers.saml_setting import SamlSettings
 
 if TYPE_CHECKING:
     from vestibule.providers.saml_exchange import Exchange
+
+EXCHANGE: Final = "vestibule.providers.saml_exchange"
+"""What is imported, by whoever waits for it least, where somebody signs in so."""
 
 
 class SamlConfig(SamlSettings, frozen=True, kw_only=True, tag_field="type", tag="saml"):

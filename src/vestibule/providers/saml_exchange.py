@@ -29,7 +29,6 @@ from vestibule.protocol.saml_response import Assertion, Expected
 from vestibule.providers import saml_attribute
 from vestibule.providers.base import SAML, SAML_ANSWER, Answer, Ending, Finding, Form, SignedIn, Start, Told
 from vestibule.providers.kit import Document, Flow
-from vestibule.providers.saml_attribute import PRESETS
 from vestibule.providers.saml_setting import BINDINGS, NAME_IDS, SamlSettings
 
 Kind: TypeAlias = Literal["SAMLRequest", "SAMLResponse"]
@@ -50,7 +49,7 @@ class Exchange:
 
     def __init__(self, config: SamlSettings, signers: tuple[saml.Signer, ...]) -> None:
         self._config = config
-        self._names = {**PRESETS[config.preset], **config.attributes}
+        self._names = config.names
         self._signers = signers
         self._signer = signers[0] if signers else None
         self._read: tuple[bytes, IdentityProvider] | None = None

@@ -91,9 +91,13 @@ class SamlSettings(msgspec.Struct, frozen=True, kw_only=True):
         self._check_subject()
         self._check_keys()
 
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Which attribute says what: those of the preset, and what is written over them."""
+        return {**PRESETS[self.preset], **self.attributes}
+
     def _check_subject(self) -> None:
-        names = {**PRESETS[self.preset], **self.attributes}
-        if self.name_id == "transient" and not names.get("subject"):
+        if self.name_id == "transient" and not self.names.get("subject"):
             raise ValueError('name_id = "transient" is another each time: attributes { subject = "…" }')
 
     def _check_keys(self) -> None:

@@ -6,7 +6,7 @@ has to know whose it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
@@ -21,6 +21,7 @@ from vestibule.store.base_organisations import Organisations
 
 T = TypeVar("T")
 _ORG: Final = "organisation_id"
+_REALM: Final = "organisation_realm"
 Facts: TypeAlias = tuple[Organisation, tuple[str, ...]]
 """An organisation, and its verified domains."""
 NOWHERE: Final = "none.invalid"
@@ -61,6 +62,7 @@ def confine(provider: Provider, org: Organisation, domains: tuple[str, ...]) -> 
     if hasattr(provider, "recheck"):
         own["recheck"] = _rechecked(provider.recheck, org, of)
     own[_ORG] = org.id
+    own[_REALM] = Realm(org.slug, frozenset(domains))
 
 
 async def facts_of(store: Organisations | None, rows: Iterable[ProviderRow]) -> dict[str, Facts]:
@@ -89,6 +91,36 @@ def believed_within(config: ProviderConfig, domains: tuple[str, ...]) -> Provide
 def org_of(provider: object) -> str:
     """Id of the organisation whose provider it is; empty: the operator's."""
     return str(getattr(provider, _ORG, ""))
+
+
+class Realm(msgspec.Struct, frozen=True):
+    """Whom a provider of an organisation is for."""
+
+    slug: str
+    domains: frozenset[str]
+    """The organisation's verified ones."""
+
+
+def realm_of(provider: object) -> Realm | None:
+    """Whom it is for; None: for everybody."""
+    found: Realm | None = getattr(provider, _REALM, None)
+    return found
+
+
+def meant(realms: Mapping[str, Realm | None], hints: Mapping[str, str]) -> list[str]:
+    """Which of these providers are offered, by name: those for everybody, or those of the organisation that is meant.
+
+    Meant is that of the slug `org`, else that of the address `login_hint`. Threat: a list of customers, which whoever
+    asks for the page would have.
+    """
+    domain = hints.get("login_hint", "").rpartition("@")[2].strip().lower()
+    org = hints.get("org", "")
+    theirs = [
+        name
+        for name, realm in realms.items()
+        if realm is not None and (realm.slug == org if org else domain in realm.domains)
+    ]
+    return theirs or [name for name, realm in realms.items() if realm is None]
 
 
 def issuer_here(provider: object, issuer: str) -> str:

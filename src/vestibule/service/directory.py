@@ -143,18 +143,26 @@ class Directory:
         """Delete it; whose entry it was is out when it returns. Raises ScimError 404, 412."""
         entry = await self.get(org_id, kind, entry_id)
         _check_version(entry, version)
-        if entry.user_id:
-            # Out first: a delete that fails half-way is sent once more, and must find the entry to do it again.
-            off = {**entry.document, "active": False}
-            await self._store.save(
-                replace(entry, is_active=False, document=off, updated_at=now), entry.version
-            )
+        if kind is USERS:
+            # Off first: a delete that fails half-way is sent once more, and must find the entry to do it again; and
+            # nobody who comes just now is joined with it any more.
+            await self._switched_off(entry, now)
+            entry = await self.get(org_id, kind, entry_id)
             await self._put_out(entry, now)
         gone = await self._store.delete(org_id, entry.kind, entry_id)
         if gone is None:
             raise ScimError(404, f"there is no {kind.name} {entry_id}")
         await self._told(gone.touched)
         await self._noted("deleted", entry, now)
+
+    async def _switched_off(self, entry: Entry, now: float) -> None:
+        for _ in range(TRIES_MAX):
+            off = {**entry.document, "active": False}
+            after = replace(entry, is_active=False, document=off, updated_at=now)
+            if (await self._store.save(after, entry.version)).outcome == "saved":
+                return
+            entry = await self.get(entry.org_id, USERS, entry.id)
+        raise ScimError(503, "others change it all the time: try again")
 
     async def references(self, kind: Kind, entries: Iterable[Entry]) -> Mapping[str, tuple[Reference, ...]]:
         """The groups of people, or the members of groups, by the entries' ids."""

@@ -67,12 +67,14 @@ class Search:
         goes_by_age = rest is None and query.sort_by is None
         after, offset = _place(query, goes_by_age=goes_by_age)
         if goes_by_age:
-            total = await self._store.count(org_id, _name(kind), wanted)
             entries: tuple[Entry, ...] = ()
             if query.count:
                 entries = await self._store.entries(
                     org_id, _name(kind), wanted, after=after, offset=offset, limit=query.count + 1
                 )
+            total = len(entries)
+            if after is not None or offset or len(entries) > query.count or not query.count:
+                total = await self._store.count(org_id, _name(kind), wanted)
             return _page(query, total, entries, offset, is_kept=True)
         found = await self._scanned(org_id, kind, wanted, rest, query, base_url)
         return _page(

@@ -9,7 +9,9 @@ from vestibule.service.freshness import MAX_AGE
 
 REMEMBER: Final = "remember"
 """The person wants to be kept signed in."""
-HINTS: Final = frozenset({"login_hint", "prompt", "hd", "acr_values", "ui_locales", "me", REMEMBER, MAX_AGE})
+HINTS: Final = frozenset(
+    {"login_hint", "org", "prompt", "hd", "acr_values", "ui_locales", "me", REMEMBER, MAX_AGE}
+)
 """What may be passed on; each provider takes only those it knows."""
 _YES: Final = frozenset({"1", "yes", "true", "on"})
 _MAX_CHARS: Final = 320

@@ -26,6 +26,7 @@ from vestibule.providers.base import Answer, Form, Provider, RedirectLogin, Spea
 from vestibule.service import freshness, linking
 from vestibule.service.arrival import WANTED, Arrivals
 from vestibule.service.basic import Passwords
+from vestibule.service.confined import meant, realm_of
 from vestibule.service.cookies import Cookies, without_flow, without_session
 from vestibule.service.grants import Grants
 from vestibule.service.handoff import FLOW_TEXTS, Handoffs, leads_away, suffices
@@ -138,6 +139,7 @@ class SignIn:
             name: p.email_domains for name, p in providers.items() if isinstance(p, WithinDomains)
         }
         self._logins = {name: p for name, p in providers.items() if isinstance(p, RedirectLogin)}
+        self.realms = frozenset(name for name, p in self._logins.items() if realm_of(p) is not None)
         self._leaving.use(providers)
         self.logouts.use(providers)
         self._hosts = hosts
@@ -153,7 +155,8 @@ class SignIn:
         """The host's providers in their order; one choice: go straight to its url.
 
         A host that signs nobody in, only takes credentials (IO's inline blocks), offers its clients.
-        The hint `provider` (an ID or full name) leaves that one only, where the host has it.
+        The hint `provider` (an ID or full name) leaves that one only, where the host has it. Those of an organisation
+        are offered where it is meant alone (`service.confined.meant`).
         `within`: only what that host of the same domain has, too.
         """
         host = within or visit.host
@@ -163,7 +166,8 @@ class SignIn:
             offered = (host.clients[named],)
         ids = {full: client for client, full in visit.host.clients.items()}
         names = [name for name in offered if name in self._logins and name in ids]
-        chosen = [name for name in names if named in (name, ids[name])] or names
+        chosen = [name for name in names if named in (name, ids[name])]
+        chosen = chosen or meant({name: realm_of(self._logins[name]) for name in names}, hints or {})
         passed = passed_on(hints)
         rd = self.return_to(visit, rd)
         return tuple(

@@ -124,7 +124,7 @@ class Directory(Affiliations, Protocol):
         """The entries that are this user, of all directories."""
 
     async def join(self, org_id: str, entry_id: str, user_id: str) -> bool:
-        """The entry is this user; False when it is another, or the user is another of this directory. Durable."""
+        """The entry is this user; False when it is another or inactive, or they are another one there. Durable."""
 
     async def user_of(self, org_id: str, subject: str) -> str:
         """The user with an account of this subject at a provider of the organisation's own; empty: there is none."""

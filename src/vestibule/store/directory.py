@@ -169,6 +169,7 @@ class Directory:
             .where(
                 USERS.c.id == entry_id,
                 USERS.c.org_id == org_id,
+                USERS.c.is_active,
                 or_(USERS.c.user_id.is_(None), USERS.c.user_id == user_id),
             )
             .values(user_id=user_id)

@@ -126,7 +126,7 @@ class Directory:
         """Replace it, where it is nobody yet."""
         known = await self.get(org_id, "User", entry_id)
         others = [one for one in await self.of_user(user_id) if one.org_id == org_id and one.id != entry_id]
-        if known is None or others or known.user_id not in ("", user_id):
+        if known is None or not known.is_active or others or known.user_id not in ("", user_id):
             return False
         self._kept[entry_id] = replace(known, user_id=user_id)
         return True

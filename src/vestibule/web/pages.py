@@ -178,12 +178,14 @@ class Pages:
         keep: bool | None = None,
         fault: str = "",
         leads_to: str = "",
+        address: str | None = None,
         status: int = 200,
     ) -> Page:
         """The sign-in page: one button a choice, and the `form` of user name and password where there is one.
 
         `keep`: whether the box that keeps people signed in is ticked; None: there is none. `fault`: the name of a
-        text, what is wrong with what was filled in. `leads_to` as in `form`.
+        text, what is wrong with what was filled in. `leads_to` as in `form`. `address`: as it was filled in by who
+        looks for the provider of their organisation; None: nobody is asked for it.
         """
         look = self._look(scene)
         buttons = [
@@ -201,13 +203,14 @@ class Pages:
         return self.page(
             "signin.html",
             scene,
-            "signin" if buttons else "signin_form",
+            "signin" if buttons or address is not None else "signin_form",
             status=status,
             form_action=f"'self' {leads_to}".strip(),
             choices=buttons,
             fields=[*form],
             keep=keep,
             fault=fault,
+            address=address,
             action=SIGN_IN_PATH,
             hidden=[("rd", scene.rd)] if scene.rd else [],
             text=scene.branding.text,

@@ -24,7 +24,7 @@ from vestibule.web.onward import away
 from vestibule.web.page import Page, with_query
 
 #: parameters of ours; every other one is a hint, of which a provider takes those it knows
-_OWN = {"rd", "switch", "for", "state", "bind", REMEMBER}
+_OWN = {"rd", "switch", "for", "state", "bind", "find", REMEMBER}
 _LAST_S = 365 * 86400
 
 
@@ -136,16 +136,28 @@ async def _choose(
     has_form = desk.signin.form.file(ask.visit, within) is not None
     if has_form and "provider" not in ask.params:
         return answer(_page(desk, ask, choices))
-    if not choices and ask.visit.host.takes_more:
+    finds = _finds(desk, ask)
+    if not choices and ask.visit.host.takes_more and not finds:
         raise ClientError("nobody has added a provider yet", code="no_sign_in_yet", status=503)
-    if not choices:
+    if not choices and not finds:
         raise ClientError("this site has no sign-in", code="no_choices", status=404)
-    # 3. One provider, or one named in the hints: straight on.
-    if len(choices) == 1:
+    # 3. One provider, or one named in the hints: straight on. Not where there are others, of organisations, that nobody
+    # named; nor from the form, by which a browser goes to no other site.
+    if len(choices) == 1 and "find" not in ask.params and not (finds and _is_open(desk, ask, choices[0])):
         only = choices[0]
         return await _begin(desk, ask, only.client, only.url, hints)
     # 4. The person chooses.
     return answer(_page(desk, ask, choices, has_form=has_form))
+
+
+def _finds(desk: Desk, ask: Ask) -> bool:
+    """Whether there are providers of organisations, which are found by a work address."""
+    return not desk.signin.realms.isdisjoint(ask.visit.host.clients.values())
+
+
+def _is_open(desk: Desk, ask: Ask, choice: outcome.Choice) -> bool:
+    """Whether it is for everybody, and was not asked for."""
+    return ask.visit.host.clients[choice.client] not in desk.signin.realms and "provider" not in ask.params
 
 
 def _page(
@@ -172,6 +184,7 @@ def _page(
         form=password_fields(user) if has_form else (),
         fault=fault,
         leads_to=desk.signin.handoffs.origin_of(ask.visit, rd) if has_form else "",
+        address=ask.params.get("login_hint", "")[:320] if _finds(desk, ask) else None,
         status=status,
     )
 

@@ -13,6 +13,7 @@ _GOOGLE = Sign(kind="google", allow=("email:you@gmail.com",))
 _OF_A_KEY = frozenset({"apple", "logingov"})
 #: kinds of which more must be known than names and secrets
 _SETTINGS = {
+    "saml": {"metadata_url": "https://idp.example.com/metadata"},
     "alibaba": {"web_url": "https://a.login.aliyunidaas.com"},
     "adfs": {"issuer": "https://fs.example.com/adfs"},
     "apple": {"private_key_id": "0123456789", "team_id": "0123456789"},

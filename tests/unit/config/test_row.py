@@ -8,7 +8,17 @@ import msgspec
 import pytest
 
 from vestibule.config.client import class_of, fields_of, provider_kinds
-from vestibule.config.row import READ_ONLY, joined, moved, patched, place_of, read_row, section_of
+from vestibule.config.row import (
+    READ_ONLY,
+    Row,
+    joined,
+    moved,
+    patched,
+    place_of,
+    read_row,
+    section_of,
+    word_of,
+)
 from vestibule.errors import Invalid
 from vestibule.model import Secret
 from vestibule.protocol.address import Networks
@@ -484,3 +494,33 @@ def test_no_setting_of_any_kind_reads_a_file_or_leads_inside_from_a_row(kind: st
     }
     found = faults(document)
     assert {f"{section}.{name}" for name in named if name != "redirect_url"} <= set(found)
+
+
+def test_a_row_of_saml_keeps_its_key_apart_and_is_another_where_its_metadata_are() -> None:
+    document: dict[str, Any] = {
+        "id": "corp",
+        "provider_type": "saml",
+        "email_domains": ["example.com"],
+        "saml_config": {"metadata_url": "https://idp.example/metadata", "preset": "okta"},
+    }
+
+    def changed(**settings: str) -> Row:
+        return read_row({**document, "saml_config": {**document["saml_config"], **settings}})
+
+    row = changed()
+    assert (row.kind, row.secrets) == ("saml", {})
+    same, moved_on = (
+        read_row({**document, "title": "x"}),
+        changed(metadata_url="https://other.example/metadata"),
+    )
+    assert word_of("saml", row.config) == word_of("saml", same.config)
+    assert place_of("saml", row.config) != place_of("saml", moved_on.config)
+    assert word_of("saml", row.config) != word_of("saml", changed(preset="google").config)
+    text = {"preset": "okta", "metadata": "<one/>"}
+    pasted = [
+        read_row({**document, "saml_config": {**text, **other}}).config
+        for other in ({}, {"metadata": "<two/>"})
+    ]
+    assert place_of("saml", pasted[0]) != place_of("saml", pasted[1])
+    with pytest.raises(Invalid):
+        changed(metadata_url="https://127.0.0.1/metadata")

@@ -103,6 +103,7 @@ class FakeSignIn(SignIn):
     """Answers with fixed values and keeps what it was asked; `raising` makes the acting methods fail."""
 
     def __init__(self) -> None:
+        self.realms: frozenset[str] = frozenset()
         self.calls: list[tuple[Any, ...]] = []
         self.raising: Exception | None = None
         self.sign_out_location = ""

@@ -29,7 +29,7 @@ class Membership(Model):
     model_config = example({"roles": ["admin"]})
 
     roles: Annotated[list[Role], Field(max_length=20)] | None = None
-    """`admin`: runs the organisation; others are for rules and backends, as `role:SLUG/NAME`. null: as they are."""
+    """For rules, as `role:SLUG/NAME`. null: as they are."""
 
 
 class Member(Model):

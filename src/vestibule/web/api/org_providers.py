@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 from fastapi import APIRouter, Response
 
 from vestibule.core import event as names
@@ -15,7 +17,6 @@ from vestibule.web.api.identity_providers import (
     changed_by,
     met,
     shown,
-    unquote,
 )
 from vestibule.web.api.office import At
 from vestibule.web.api.problem import errors
