@@ -75,6 +75,8 @@ class Judged(msgspec.Struct, frozen=True, gc=False):
     """When that was, where it was looked at; else 0."""
     is_probe: bool = False
     """It is the doctor's, let through this once."""
+    besides: tuple[Policy, ...] = ()
+    """The route's own and of all tools that are called, which hold, too, where what is said of one decided."""
 
     @property
     def scopes(self) -> frozenset[str] | None:

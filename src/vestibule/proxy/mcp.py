@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from vestibule.core.app import RESOURCE_PATH, all_scopes
+from vestibule.core.app import RESOURCE_PATH, all_scopes, is_registered_id
 from vestibule.core.policy import Policy
 from vestibule.core.route import Host, site_of
 from vestibule.model import Deny
@@ -38,26 +38,39 @@ def scope_for(host: Host, policy: Policy) -> str:
     """The scopes that rules here ask for, as far as any app may have them; empty for none."""
     if not host.mcp:
         return ""
-    rules = (*policy.all, *(policy.allow or ()))
-    asked = {rule.value for rule in rules if rule.kind == "token"}
-    return " ".join(sorted(asked & all_scopes(host.apps, host.registered_scopes)))
+    return " ".join(sorted(_asked(policy) & all_scopes(host.apps, host.registered_scopes)))
 
 
 def insufficient(judged: Judged, decision: Deny, listener: Listener, path: bytes) -> list[bytes]:
     """The header of a 403 that another scope would help; none where it wouldn't.
 
-    Only who shows a token is told so: it has nothing to do with who is signed in by a browser.
+    It names all that the request needs, of the route and of the tools that it calls: who asks for just these gets in
+    (RFC 6750 section 3). Only who shows a token is told so: it has nothing to do with who is signed in by a browser.
     """
-    host, policy = judged.ask.view.host, judged.ask.route.policy
-    is_by_token = judged.session is not None and judged.ask.access is not None
-    if not host.mcp or not is_by_token or decision.status != 403 or "token" not in decision.kinds:
+    host, shown = judged.ask.view.host, judged.ask.access
+    if not host.mcp or judged.session is None or shown is None:
         return []
-    if not (scope := scope_for(host, policy)):
+    if decision.status != 403 or "token" not in decision.kinds:
+        return []
+    asked = _asked(judged.ask.route.policy).union(*map(_asked, judged.besides))
+    scopes = asked & _open_to(host, shown.access.app)
+    if scopes <= (judged.scopes or frozenset()):
         return []
     challenge = bearer_challenge(
         host.name.decode("ascii"),
         error=INSUFFICIENT,
-        scope=scope,
+        scope=" ".join(sorted(scopes)),
         resource_metadata=metadata_url(host, listener, path),
     )
     return [b"WWW-Authenticate: " + challenge.encode("ascii")]
+
+
+def _asked(policy: Policy) -> frozenset[str]:
+    """The scopes that its rules name."""
+    rules = (*policy.all, *(policy.allow or ()))
+    return frozenset(rule.value for rule in rules if rule.kind == "token")
+
+
+def _open_to(host: Host, app: str) -> frozenset[str]:
+    """Those that this app may ask for there."""
+    return frozenset(host.registered_scopes) if is_registered_id(app) else host.apps.get(app, frozenset())

@@ -90,15 +90,15 @@ def judged_calls(exchange: Exchange, judged: Judged, body: bytes, now: float) ->
     tools, who = ask.route.tools, judged.caller or judged.session
     messages = messages_of(body, exchange.head.lines)
     exchange.rpc = messages[0].id if len(messages) == 1 else NO_ID
-    for message in messages:
-        tool = tools.of(message.tool) if tools is not None and message.tool else None
-        if tool is None:
-            continue
+    found = (tools.of(one.tool) for one in messages if one.tool) if tools is not None else ()
+    called = [tool for tool in found if tool is not None]
+    for tool in called:
         policy = tool.policy
         asker = asker_of(who, policy, exchange.address, now, names_on(exchange), scopes=judged.scopes)
         decision = decide(policy, exchange.head.method, asker)
         if not isinstance(decision, Allow):
             route = replace(ask.route, policy=policy, place=tool.place)
-            return replace(judged, ask=replace(ask, route=route), decision=decision)
+            besides = (ask.route.policy, *(one.policy for one in called))
+            return replace(judged, ask=replace(ask, route=route), decision=decision, besides=besides)
     exchange.rpc = b""
     return None

@@ -63,12 +63,18 @@ def test_scopes_are_those_that_rules_ask_for_and_an_app_may_have(allow, every, s
     assert mcp.scope_for(HOST, policy) == scope
 
 
+AGENT = "registered-" + "a" * 43
+
+
 def judged(**more: Any) -> Any:
-    said = {"access": object(), "session": object(), "allow": (rule("token", "tools"),), **more}
-    policy = policy_of(allow=said["allow"], sign_in=frozenset({"google"}))
+    said = {"app": AGENT, "session": object(), "allow": (rule("token", "tools"),), "has": (), **more}
+    policy = policy_of(allow=said["allow"], all=said.get("every", ()), sign_in=frozenset({"google"}))
     view = SimpleNamespace(host=said.get("host", HOST))
-    ask = SimpleNamespace(view=view, route=SimpleNamespace(policy=policy), access=said["access"])
-    return SimpleNamespace(ask=ask, session=said["session"])
+    access = SimpleNamespace(access=SimpleNamespace(app=said["app"])) if said["app"] else None
+    ask = SimpleNamespace(view=view, route=SimpleNamespace(policy=policy), access=access)
+    return SimpleNamespace(
+        ask=ask, session=said["session"], scopes=frozenset(said["has"]), besides=said.get("besides", ())
+    )
 
 
 def test_who_shows_a_token_with_too_few_scopes_is_told_which() -> None:
@@ -79,17 +85,32 @@ def test_who_shows_a_token_with_too_few_scopes_is_told_which() -> None:
     )
 
 
+DEPLOYING = replace(HOST, registered_scopes=("tools", "deploy", "more"))
+TOOLS_ALONE = policy_of(allow=None, all=(rule("token", "tools"),), sign_in=frozenset({"google"}))
+
+
+@pytest.mark.parametrize("has", [(), ("tools",), ("deploy",), ("more",)])
+def test_of_a_tool_it_is_told_what_the_route_wants_besides(has) -> None:
+    """Whoever asks for just what is named has all that the call needs."""
+    deploy = (rule("token", "deploy"), rule("token", "nobodys"))
+    call = judged(host=DEPLOYING, allow=None, every=deploy, besides=(TOOLS_ALONE,), has=has)
+    [line] = mcp.insufficient(call, MISSING, PLAIN, b"/mcp")
+    assert b'scope="deploy tools"' in line
+
+
 @pytest.mark.parametrize(
     ("more", "decision"),
     [
-        ({"access": None}, MISSING),
+        ({"app": ""}, MISSING),
         ({"session": None}, MISSING),
         ({"host": replace(HOST, mcp=False)}, MISSING),
         ({"allow": (rule("token", "nobodys"),)}, MISSING),
+        ({"allow": (rule("token", "read"),)}, MISSING),
+        ({"has": ("tools",)}, MISSING),
         ({}, Deny(403, "not_allowed", "", ("group",))),
         ({}, Deny(405, "method_not_allowed", "", ("token",))),
     ],
-    ids=["browser", "nobody", "host", "scope", "rule", "method"],
+    ids=["browser", "nobody", "host", "scope", "another app's", "has it", "rule", "method"],
 )
 def test_nobody_else_is(more, decision) -> None:
     assert mcp.insufficient(judged(**more), decision, PLAIN, b"/mcp") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from tests.unit.proxy.forward.stand import CADDY, ENVOY, NGINX, Stand
 from tests.unit.proxy.plane import ANYONE, PUBLIC, Plane, host, request, route
+from tests.unit.proxy.test_accessing import app_session, bearer, token
 from vestibule.core.policy import policy_of
 from vestibule.core.route import Host
 from vestibule.core.rule import Rule, rule
@@ -139,6 +141,46 @@ def test_a_refusal_stands_in_the_log_with_its_rule(plane) -> None:
     [line] = [line for line in plane.log_lines if line["event"] == "refused"]
     assert (line["code"], line["place"]) == ("not_allowed", "v.hcl:drop")
     assert line["conditions"]
+
+
+def scoped(scope: str, *allow: Rule) -> Any:
+    return policy_of(allow=allow or None, all=(rule("token", scope),), sign_in=frozenset({"google"}))
+
+
+WITH_SCOPES = tools_of((Tool("write", scoped("write")), Tool("more", scoped("more")), tool("drop", ROOT)))
+MCP = replace(
+    host(b"phone.example", replace(route(), policy=scoped("read", *ANYONE), tools=WITH_SCOPES)),
+    mcp=True,
+    takes_access=True,
+    apps={"ios": frozenset({"read", "write", "more"})},
+)
+
+
+@pytest.mark.parametrize("names", [("write",), ("write", "more")])
+@pytest.mark.parametrize("has", [("read",), ("read", "more"), ("read", "write")])
+def test_who_asks_for_just_the_scopes_that_a_refusal_names_is_let_in(loop, names, has) -> None:
+    """Threat: a client that is told of a tool's alone, asks for these, and is refused by the route then."""
+    plane = Plane(loop, hosts=(MCP,))
+    session = app_session(plane)
+    plane.loop.wait(
+        plane.sessions.update(session.id, lambda one: replace(one, scopes=("read", "write", "more")))
+    )
+
+    def shown(body: bytes, scopes: tuple[str, ...]) -> Any:
+        line = bearer(token(session, scopes=scopes))
+        return plane.exchange(request(b"/mcp", JSON, line, host=b"phone.example", method=b"POST", body=body))
+
+    body = b"[" + b",".join(map(call, names)) + b"]"
+    refused = shown(body, has)
+    if set(names) <= set(has):
+        assert refused.status == 200
+        return
+    [challenge] = refused.values(b"www-authenticate")
+    named = re.search(rb'error="insufficient_scope", scope="([^"]*)"', challenge)
+    assert named
+    assert refused.status == 403
+    assert shown(body, tuple(named[1].decode().split())).status == 200
+    assert shown(call("drop"), has).values(b"www-authenticate") == []
 
 
 @pytest.mark.parametrize("way", [NGINX, CADDY, ENVOY], ids=lambda way: way.name)
