@@ -315,6 +315,44 @@ async def test_an_app_revokes_its_own_tokens_alone(node, other):
     await other.issuing.revoke(IOS, "nonsense", NOW)
 
 
+@pytest.mark.parametrize("times", [1, 3])
+async def test_an_app_that_lost_the_last_answer_ends_its_session_all_the_same(node, other, times):
+    """And of no other app; asked about, a refresh token that is past is none."""
+    issued = await node.take(await node.code(await node.browser()))
+    last = issued
+    for _ in range(times):
+        last = await other.refresh(last)
+    assert issued.refresh_token is not None
+    text = issued.refresh_token.reveal()
+    assert await node.issuing.introspected(IOS, text, NOW) == {"active": False}
+    await other.issuing.revoke(CLI, text, NOW)
+    assert await node.sessions.by_id(issued.session.id) is not None
+    await other.issuing.revoke(IOS, text, NOW)
+    assert await node.sessions.by_id(issued.session.id) is None
+    assert await refused(other.refresh(last)) == "invalid_grant"
+
+
+@pytest.mark.parametrize(
+    ("of", "is_told"), [("b.example.com", True), ("a.example.com", False), (HOST, False)], ids=str
+)
+async def test_who_is_told_of_a_token_goes_by_the_host_that_it_is_for(node, of, is_told):
+    """Though its session is good at all hosts that share it."""
+    browser = await node.browser()
+    bare = replace(node.hosts[0], domain=SHARED, realm=SHARED.realm)
+    node.hosts = tuple(replace(bare, name=name.encode()) for name in BOTH.hosts)
+    give = Give(BOTH, "b.example.com", ("read",))
+    issued = await node.take(await node.authorizing.give(node.visit(browser), REQUEST, give), app=BOTH)
+    assert issued.refresh_token is not None
+    assert issued.session.host == SHARED.realm
+    for token in (issued.access_token, issued.refresh_token):
+        text = token.reveal()
+        assert (await node.issuing.introspected(BOTH, text, NOW))["active"]
+        told = await node.issuing.introspected(replace(PARTNER, hosts=(of,)), text, NOW)
+        assert told["active"] is is_told
+        assert len(told) == 1 or is_told
+        assert not (await node.issuing.introspected(replace(CLI, hosts=()), text, NOW))["active"]
+
+
 async def test_a_blocked_person_has_no_apps(node, other):
     browser = await node.browser()
     issued = await node.take(await node.code(browser))

@@ -261,24 +261,49 @@ class Issuing:
         return self._access(app, name, session, scopes or tuple(known), now, until=until)
 
     async def revoke(self, app: App, text: str, now: float) -> None:
-        """End the session that a token is of, where it is this app's; nothing for what is no token (RFC 7009)."""
-        session = await self.session_of(text, now)
+        """End the session that a token is of, where it is this app's; nothing for what is no token (RFC 7009).
+
+        A refresh token that is past will do: it is what an app has whose last answer got lost.
+        """
+        session = await self.session_of(text, now, is_past_good=True)
         if session is not None and session.app == app.id:
             with because("revoked_by_app"):
                 await self._sessions.end(session.id)
 
-    async def session_of(self, text: str, now: float) -> Session | None:
-        """The living session that an access or refresh token of ours is of; None for any other text."""
+    async def session_of(self, text: str, now: float, *, is_past_good: bool = False) -> Session | None:
+        """The living session that an access or refresh token of ours is of; None for any other text.
+
+        `is_past_good`: a refresh token that was used before will do.
+        """
         shown = refresh.read(self._ring, text)
         if shown is not None:
             session = await self._sessions.by_id(shown.session_id)
-            is_good = session is not None and session.app == shown.app and session.rotation == shown.number
-            return session if is_good else None
+            if session is None or session.app != shown.app:
+                return None
+            return session if is_past_good or session.rotation == shown.number else None
         found = access.read(self._ring, text.encode("utf-8"), now)
         if isinstance(found, str) or not found.session_id:
             return None
         session = await self._sessions.by_id(found.session_id)
         return session if session is not None and session.app == found.owner else None
+
+    async def introspected(self, app: App, text: str, now: float) -> dict[str, Any]:
+        """What this app is told of a token: of its own, and of those for one of its hosts (RFC 7662 section 2.2).
+
+        What counts is the host that the token is for, which may be one of many where its session is good.
+        """
+        session = await self.session_of(text, now)
+        if session is None or (session.app != app.id and self._host_of(text, session, now) not in app.hosts):
+            return {"active": False}
+        return self.described(text, session, now)
+
+    def _host_of(self, text: str, session: Session, now: float) -> str:
+        """Name of the host that a token of this session is for; empty for what is none."""
+        again = refresh.read(self._ring, text)
+        if again is not None:
+            return again.host or session.host
+        found = access.read(self._ring, text.encode("utf-8"), now)
+        return "" if isinstance(found, str) else found.host
 
     def described(self, text: str, session: Session, now: float) -> dict[str, Any]:
         """What introspection says of a token (RFC 7662 section 2.2) whose session lives."""

@@ -120,9 +120,7 @@ async def _introspect(desk: Desk, ask: Ask, app: App, form: Mapping[str, str]) -
         return (
             {"active": False} if host is None else await desk.machines.described(machine, host, ask.visit.now)
         )
-    session = await issuing.session_of(text, ask.visit.now)
-    is_theirs = session is not None and (session.app == app.id or session.host in app.hosts)
-    return issuing.described(text, session, ask.visit.now) if session and is_theirs else {"active": False}
+    return await issuing.introspected(app, text, ask.visit.now)
 
 
 async def _by_code(desk: Desk, ask: Ask, app: App, form: Mapping[str, str]) -> Issued:
