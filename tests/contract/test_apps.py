@@ -14,6 +14,8 @@ import pytest
 from msgspec.structs import replace
 
 from tests.contract.test_steward import HOST, NOW, RING, Desk
+from vestibule.core import access
+from vestibule.core.access import Access
 from vestibule.core.app import App, Apps, Hash
 from vestibule.core.assertion import LIFE_S
 from vestibule.core.authorize import Give
@@ -486,12 +488,20 @@ async def narrowed(node: Node, issued: Issued, app: App = PARTNER, **more: Any) 
     return await node.authorizing.narrowed(app, text, **asked)
 
 
+def is_exchanged(issued: Issued) -> bool:
+    """What the token says of itself."""
+    found = access.read(RING, issued.access_token.reveal().encode(), NOW)
+    assert isinstance(found, Access)
+    return found.exchanged
+
+
 async def test_an_exchanged_token_says_less_is_over_no_later_and_ends_with_the_session(node, other):
     issued = await node.take(await node.code(await node.browser()))
     node.now = other.now = NOW + 60
     narrow = await narrowed(other, issued)
     assert (narrow.scopes, narrow.expires_in_s, narrow.refresh_token) == (("read",), IOS.access_s - 60, None)
     text = narrow.access_token.reveal()
+    assert [is_exchanged(one) for one in (narrow, issued)] == [True, False]
     assert node.issuing.described(text, issued.session, node.now)["client_id"] == "partner"
     assert await refused(narrowed(node, narrow, scopes=("write",))) == "invalid_scope"
     assert await other.issuing.session_of(text, node.now) is not None
@@ -552,6 +562,8 @@ async def test_an_assertion_is_exchanged_for_a_token_of_the_session_that_asked(n
     await node.issuing.revoke(PARTNER, token, node.now)
     assert await node.issuing.session_of(token, node.now) is not None, "the person's own session goes on"
     narrower = await narrowed(other, issued)
+    assert is_exchanged(issued)
+    assert is_exchanged(narrower)
     assert await other.issuing.session_of(narrower.access_token.reveal(), node.now) is not None
     await node.sessions.end(session.id)
     for one in (issued, narrower):

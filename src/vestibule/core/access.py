@@ -52,6 +52,8 @@ class Access(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """The session is a person's browser's, whose assertion was exchanged for this."""
     id: str = ""
     """Of a machine's: what it is revoked by; a session's ends with its session."""
+    exchanged: bool = False
+    """It was given for another token or an assertion, so that somebody could do less (RFC 8693)."""
 
     @property
     def owner(self) -> str:

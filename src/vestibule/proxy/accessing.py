@@ -21,8 +21,11 @@ _ELSEWHERE = "this access token is not for this host"
 _READ = frozenset((b"GET", b"HEAD"))
 _OWN = frozenset((b"/@/session", b"/@/account"))
 """The gateway's own paths that tell an app of the person it has signed in. None of them changes anything."""
-_OWN_REGISTERED = frozenset((b"/@/session",))
-"""And an app that registered itself: addresses, links and devices are not what somebody let it in for."""
+_OWN_LESS = frozenset((b"/@/session",))
+"""And an app that registered itself, or one with a token that was exchanged for another.
+
+Addresses, links and devices are not what somebody let these in for.
+"""
 
 
 class Shown(msgspec.Struct, frozen=True, gc=False):
@@ -102,12 +105,14 @@ def checked_age(shown: Shown, now: float) -> Shown:
     return shown
 
 
-def takes_none(head: RequestHead, app: str = "") -> bool:
+def takes_none(head: RequestHead, token: Access | None = None) -> bool:
     """True for a path of the gateway's own where a token says nothing: who shows one is nobody there.
 
-    `app`: whose it is, once that is known.
+    `token`: what it says, once that is known.
     Threat: an app that changes how the person signs in (links, devices, app tokens, deletion), or lets another in;
-    one that nobody knows and that reads the whole account.
+    one that nobody knows, or a service that saw a token or an assertion pass, and that reads the whole account.
     """
-    own = _OWN_REGISTERED if is_registered_id(app) else _OWN
+    own = _OWN
+    if token is not None and (token.exchanged or is_registered_id(token.app)):
+        own = _OWN_LESS
     return head.target.path not in own or head.method not in _READ

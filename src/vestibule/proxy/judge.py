@@ -243,7 +243,7 @@ class Judge:
             return
         now = self._now()
         shown = view.shown(token, now)
-        if is_ours and takes_none(head, shown.access.app):
+        if is_ours and takes_none(head, shown.access):
             self._decide(case, replace(ask, taken=taken), None, then, math.inf)
             return
         ask = Ask(view, ask.route, taken, ask.told, ask.kept, bears=True, access=shown)

@@ -230,7 +230,7 @@ class Issuing:
         if not set(scopes) <= set(known):
             raise OAuthError("invalid_scope", "no more than the subject_token has, and the app may have")
         name, kept = host.name.decode("ascii"), scopes or tuple(known)
-        return self._access(app, name, session, kept, now, until=shown.expires_at)
+        return self._access(app, name, session, kept, now, until=shown.expires_at, exchanged=True)
 
     async def for_session(
         self,
@@ -258,7 +258,8 @@ class Issuing:
         if not set(scopes) <= set(known):
             raise OAuthError("invalid_scope", "no more than who asked has, and the app may have")
         name = host.name.decode("ascii")
-        return self._access(app, name, session, scopes or tuple(known), now, until=until)
+        kept = scopes or tuple(known)
+        return self._access(app, name, session, kept, now, until=until, exchanged=True)
 
     async def revoke(self, app: App, text: str, now: float) -> None:
         """End the session that a token is of, where it is this app's; nothing for what is no token (RFC 7009).
@@ -337,7 +338,15 @@ class Issuing:
         return replace(issued, refresh_token=again)
 
     def _access(
-        self, app: App, host: str, session: Session, scopes: tuple[str, ...], now: float, *, until: float
+        self,
+        app: App,
+        host: str,
+        session: Session,
+        scopes: tuple[str, ...],
+        now: float,
+        *,
+        until: float,
+        exchanged: bool = False,
     ) -> Issued:
         expires_at = min(now + app.access_s, session.expires_at, until)
         sealed = access.seal(
@@ -351,6 +360,7 @@ class Issuing:
                 scopes=scopes,
                 issued_at=now,
                 expires_at=expires_at,
+                exchanged=exchanged,
             ),
             nonce=self._random(NONCE_BYTES),
         )

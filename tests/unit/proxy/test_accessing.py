@@ -355,6 +355,15 @@ def test_an_app_is_told_of_its_person(plane, path):
     assert plane.control.visits[-1].session.id == session.id
 
 
+def test_who_has_an_exchanged_one_is_told_who_it_is_and_nothing_of_the_account(plane):
+    """Threat: a service that saw one assertion reads addresses, links and devices."""
+    session = app_session(plane)
+    for path, shown in ((b"/@/session", session), (b"/@/account", None)):
+        assert get(plane, path, bearer(token(session, exchanged=True))).status == 200
+        found = plane.control.visits[-1].session
+        assert (found and found.id) == (shown and shown.id)
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
