@@ -20,6 +20,10 @@ import msgspec
 from vestibule.errors import ClientError
 
 BODY_LIMIT_BYTES: Final = 1024 * 1024
+BATCH_MAX: Final = 100
+"""Messages in one body: each is decided on while everybody else waits."""
+OBJECTS_MAX: Final = 20_000
+"""Objects in one body, whatever they are for: each is looked at for members that stand twice."""
 CALL: Final = "tools/call"
 METHOD_HEADER: Final = b"mcp-method"
 NAME_HEADER: Final = b"mcp-name"
@@ -67,13 +71,20 @@ def messages_of(body: bytes, lines: Sequence[bytes]) -> tuple[Message, ...]:
         )
     try:
         read = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_refuse_constant, parse_float=str
+            body.decode("utf-8"),
+            object_pairs_hook=_Objects().once,
+            parse_constant=_refuse_constant,
+            parse_float=str,
         )
     except (ValueError, RecursionError) as error:
         raise _unreadable("no JSON, or not of one meaning") from error
     batch = read if isinstance(read, list) else [read]
     if not batch:
         raise _unreadable("no message")
+    if len(batch) > BATCH_MAX:
+        raise ClientError(
+            "These are too many messages.", code="body_too_large", status=413, detail=f"{BATCH_MAX} at most"
+        )
     messages = tuple(_message(one) for one in batch)
     _check_headers(messages, lines)
     return messages
@@ -152,11 +163,23 @@ def _values(lines: Sequence[bytes], name: bytes) -> list[bytes]:
     return [value.strip(b" \t") for is_, _, value in found if is_.lower() == name]
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    read = dict(pairs)
-    if len(read) != len(pairs):
-        raise ValueError("a member stands twice")
-    return read
+class _Objects:
+    """Those of one body, as they are read. Threat: a small body of very many, which takes long."""
+
+    __slots__ = ("_count",)
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def once(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """The object. Raises ValueError for a member that stands twice, and for one too many."""
+        self._count += 1
+        if self._count > OBJECTS_MAX:
+            raise ValueError("too many objects")
+        read = dict(pairs)
+        if len(read) != len(pairs):
+            raise ValueError("a member stands twice")
+        return read
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -7,7 +7,15 @@ import json
 import pytest
 
 from vestibule.errors import ClientError
-from vestibule.protocol.mcp import MISMATCH, UNREADABLE, Message, messages_of, refusal
+from vestibule.protocol.mcp import (
+    BATCH_MAX,
+    MISMATCH,
+    OBJECTS_MAX,
+    UNREADABLE,
+    Message,
+    messages_of,
+    refusal,
+)
 
 JSON = b"Content-Type: application/json"
 CALL = b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"add","arguments":{"a":1.5}}}'
@@ -83,6 +91,23 @@ def test_what_could_be_read_as_something_else_is_refused(body) -> None:
     with pytest.raises(ClientError) as raised:
         messages_of(body, [JSON])
     assert (raised.value.code, raised.value.status) == (UNREADABLE, 400)
+
+
+def test_of_messages_there_are_a_hundred_at_most() -> None:
+    """Threat: a batch of thousands, each of which is decided on while nobody else is served."""
+    most = b"[" + b",".join([CALL] * BATCH_MAX) + b"]"
+    assert len(messages_of(most, [JSON])) == BATCH_MAX
+    with pytest.raises(ClientError) as raised:
+        messages_of(most[:-1] + b"," + CALL + b"]", [JSON])
+    assert (raised.value.code, raised.value.status) == ("body_too_large", 413)
+
+
+def test_of_objects_there_are_so_many_at_most() -> None:
+    said = b'{"method":"ping","params":{"of":[' + b",".join([b"{}"] * (OBJECTS_MAX - 2)) + b"]}}"
+    assert len(messages_of(said, [JSON])) == 1
+    with pytest.raises(ClientError) as raised:
+        messages_of(said.replace(b"[{}", b"[{},{}"), [JSON])
+    assert raised.value.code == UNREADABLE
 
 
 @pytest.mark.parametrize(
