@@ -220,6 +220,10 @@ class MachineTokens:
         found = access.read(self._ring, text.encode("utf-8"), now)
         return found if not isinstance(found, str) and found.machine else None
 
+    def is_over(self, text: str, now: float) -> bool:
+        """True for an access token that this gateway gave and that is good no more, whoever's it was."""
+        return access.read(self._ring, text.encode("utf-8"), now) == access.EXPIRED
+
     async def revoke(self, token: Access) -> None:
         """It is good nowhere any more, at once; durable on return. Spec: RFC 7009 section 2."""
         await self._ended.end(token)

@@ -87,12 +87,17 @@ async def _revoke_machines(
 ) -> dict[str, Any] | None:
     """A machine's own token, by whoever holds it: a machine needs no name, and who has its token could do more.
 
-    None for what is an app's.
+    None for what is an app's. Of one that is over there is nothing to end, and nobody needs to have a name for that:
+    200 (RFC 7009 section 2.2).
     """
     if shown.id and shown.id not in desk.machines.machines.by_name:
         return None
-    found = desk.machines.read(form.get("token", ""), ask.visit.now)
-    if found is None or found.machine not in desk.machines.machines.by_name:
+    text = form.get("token", "")
+    found = desk.machines.read(text, ask.visit.now)
+    if found is None:
+        is_over = desk.machines.is_over(text, ask.visit.now)
+        return {} if shown.id or is_over else None
+    if found.machine not in desk.machines.machines.by_name:
         return {} if shown.id else None
     if shown.id in {"", found.machine}:
         await desk.machines.revoke(found)

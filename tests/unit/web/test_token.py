@@ -6,8 +6,9 @@ import base64
 
 import pytest
 
-from tests.unit.web.asgi import Reply
+from tests.unit.web.asgi import RING, Reply
 from tests.unit.web.lobby import FORM, Lobby
+from vestibule.core.access import Access, seal
 from vestibule.core.app import DEVICE_CODE, App, hash_of
 from vestibule.model import Secret
 from vestibule.service.authorizing import REFUSED_MAX, WINDOW_S
@@ -70,6 +71,20 @@ async def test_what_goes_well_and_what_must_be_waited_for_are_not_in_vain(progra
         program.lobby.world.clock.move(5.0)
     await program.in_vain(1)
     assert (await program.post(**asked)).status == 429
+
+
+async def test_of_a_token_that_is_over_there_is_nothing_to_end_and_nobody_needs_a_name(
+    program: Program,
+) -> None:
+    """A job that cleans up late is not refused, nor counted; a text that nobody gave is still looked at by name."""
+    now = program.lobby.world.clock.now()
+    said = Access(host="app.example", app="deploy", machine="deploy", subject="1", expires_at=now)
+    over = seal(RING, said, nonce=b"n" * 12)
+    for _ in range(REFUSED_MAX + 1):
+        reply = await program.post("/@/revoke", token=over)
+        assert (reply.status, reply.json) == (200, {})
+    for text in (over[:-4] + "AAAA", "x"):
+        assert (await program.post("/@/revoke", token=text)).json["error"] == "invalid_client"
 
 
 async def test_a_wrong_secret_in_a_header_is_told_by_which_scheme_to_come(program: Program) -> None:
