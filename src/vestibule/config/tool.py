@@ -52,6 +52,28 @@ def check_tools(host: Host, report: Report) -> None:
                 (part.tool or tools)[0].block.place,
                 "what is called can be known of requests to servers alone: this backend is none",
             )
+    _check_other_ways(host, report)
+
+
+def _check_other_ways(host: Host, report: Report) -> None:
+    """Warn of a rule of a route that isn't looked at on another way to the same server.
+
+    Threat: `/MCP` for `/mcp`, which many servers take for the same, and another route or the host itself leads there.
+    """
+    ways: tuple[Host | Route, ...] = (host, *host.route)
+    for route in host.route:
+        for tool in route.tool:
+            others = (way for way in ways if way is not route and _servers(host, way) & _servers(host, route))
+            if any(tool.label not in {one.label for one in (*host.tool, *way.tool)} for way in others):
+                report.warn(
+                    tool.block.place,
+                    f"another route of `{host.label}` leads to the same server, where this does not hold for "
+                    f"`{tool.label}`: write it into the host, so that no other path goes round it",
+                )
+
+
+def _servers(host: Host, way: Host | Route) -> frozenset[str]:
+    return frozenset(str(server) for backend in way.backend or host.backend for server in backend.servers)
 
 
 def _check_names(part: Host | Route, report: Report) -> None:

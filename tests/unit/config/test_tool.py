@@ -103,3 +103,24 @@ def test_what_can_not_work_is_told(
     found = desk.faults(written)
     assert found
     assert all(fault in one for one in found), found
+
+
+@pytest.mark.parametrize(
+    ("route", "more", "is_warned"),
+    [
+        ("", "", True),
+        ("", tool("drop", NOBODY), False),
+        ("", tool("other", NOBODY), True),
+        ('backend = "y:1"', "", False),
+        ('backend = "y:1"', 'route "/more" {\nbackend = "y:1"\n}', True),
+        ('backend = "y:1"', 'route "/more" {\nbackend = "y:2"\n}', False),
+    ],
+    ids=["host", "host has it", "host has another", "own server", "another route", "another server"],
+)
+def test_a_rule_that_another_path_goes_round_is_warned_of(
+    desk: Desk, route: str, more: str, is_warned: bool
+) -> None:
+    written = text(f'route "/mcp" {{\n{route}\n{tool("drop", STAFF)}}}\n{more}')
+    warnings = [one for one in desk.warnings(written) if "`drop`" in one]
+    assert len(warnings) == is_warned
+    assert all("leads to the same server" in one for one in warnings)
