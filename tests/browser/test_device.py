@@ -47,7 +47,7 @@ async def begun(terminal: Terminal) -> tuple[asyncio.subprocess.Process, str]:
 
 async def ended(login: asyncio.subprocess.Process) -> tuple[int | None, str, str]:
     out, err = await asyncio.wait_for(login.communicate(), 60)
-    return login.returncode, out.decode(), err.decode()
+    return login.returncode, out.decode(), (err or b"").decode()
 
 
 async def test_a_code_that_is_typed_lets_the_program_in(terminal: Terminal, page: Page) -> None:
@@ -71,6 +71,24 @@ async def test_a_code_that_is_typed_lets_the_program_in(terminal: Terminal, page
     await page.get_by_role("button", name="Allow").click()
     await expect(page.get_by_role("heading")).to_contain_text("A terminal")
     assert await ended(login) == (0, f"Signed in at {terminal.origin}.\n", "or open " + link(terminal, code))
+
+
+async def test_somebody_at_a_terminal_types_what_it_shows_into_the_page(
+    terminal: Terminal, page: Page
+) -> None:
+    """The command in a pseudo-terminal, the page in Chromium, and then the command again."""
+    login, screen = await terminal.begin_on_screen("login", terminal.origin)
+    [(address, code)] = re.findall(r"Open (\S+) and type ([A-Z]{4}-[A-Z]{4})", await screen.line())
+    await page.goto(address)
+    await page.get_by_label("Code").fill(code)
+    await page.get_by_role("button", name="Continue").click()
+    await expect(page.get_by_role("heading", name="Let A terminal in?")).to_be_visible()
+    assert login.returncode is None
+    await page.get_by_role("button", name="Allow").click()
+    assert (await ended(login))[:2] == (0, f"Signed in at {terminal.origin}.\n")
+    screen.close()
+    whoami = await terminal.run("whoami")
+    assert (whoami[0], whoami[1].split()[0]) == (0, "alice@example.com")
 
 
 async def test_a_link_fills_the_code_in_and_gives_nothing(terminal: Terminal, page: Page) -> None:

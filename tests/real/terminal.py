@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -14,6 +15,22 @@ from typing import Any
 import aiohttp
 
 from tests.real.house import NAVIGATION
+
+
+class Screen:
+    """What somebody reads at a terminal."""
+
+    def __init__(self, lines: asyncio.StreamReader, transport: asyncio.ReadTransport) -> None:
+        self._lines = lines
+        self._transport = transport
+
+    async def line(self) -> str:
+        """The next one, without its end."""
+        return (await asyncio.wait_for(self._lines.readline(), 60)).decode().rstrip("\r\n")
+
+    def close(self) -> None:
+        """Nobody looks any more."""
+        self._transport.close()
 
 
 class Terminal:
@@ -31,7 +48,9 @@ class Terminal:
         kept = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "LANG"}}
         return {**kept, "HOME": str(self.home), "SSH_CONNECTION": "elsewhere", **self._env}
 
-    async def begin(self, *argv: str, stderr: int = subprocess.PIPE) -> asyncio.subprocess.Process:
+    async def begin(
+        self, *argv: str, stdin: int = subprocess.DEVNULL, stderr: int = subprocess.PIPE
+    ) -> asyncio.subprocess.Process:
         """A command, started."""
         return await asyncio.create_subprocess_exec(
             sys.executable,
@@ -39,10 +58,21 @@ class Terminal:
             "vestibule",
             *argv,
             env=self.env,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
         )
+
+    async def begin_on_screen(self, *argv: str) -> tuple[asyncio.subprocess.Process, Screen]:
+        """A command before which somebody sits: a pseudo-terminal is its input, and where it tells what goes on."""
+        ours, theirs = pty.openpty()
+        started = await self.begin(*argv, stdin=theirs, stderr=theirs)
+        os.close(theirs)
+        lines = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(ours, "rb", buffering=0)
+        )
+        return started, Screen(lines, transport)
 
     async def run(self, *argv: str, given: str = "") -> tuple[int, str, str]:
         """A command to its end: its status, what it said, and what went wrong."""

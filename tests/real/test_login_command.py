@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import pty
 import re
 import stat
 from collections.abc import AsyncIterator
@@ -101,18 +99,11 @@ async def test_a_command_line_signs_in_by_a_code_and_out_again(terminal, browser
 
 
 async def test_in_a_terminal_the_code_is_drawn_for_a_phone(terminal, browser):
-    ours, theirs = pty.openpty()
-    login = await terminal.begin("login", terminal.origin, stderr=theirs)
-    os.close(theirs)
-    screen = asyncio.StreamReader()
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(screen), os.fdopen(ours, "rb", buffering=0)
-    )
-    said = (await asyncio.wait_for(screen.readline(), 60)).decode()
-    [code] = re.findall(r"type ([A-Z]{4}-[A-Z]{4})", said)
+    login, screen = await terminal.begin_on_screen("login", terminal.origin)
+    [code] = re.findall(r"type ([A-Z]{4}-[A-Z]{4})", await screen.line())
     drawing: list[str] = []
     while len(drawing) < 3 or drawing[-1]:
-        line = (await asyncio.wait_for(screen.readline(), 60)).decode().rstrip("\r\n")
+        line = await screen.line()
         # Light on dark, whatever the terminal's own colours are.
         drawing.append(line.removeprefix("\x1b[97;40m").removesuffix("\x1b[0m"))
         assert len(drawing) < 60, drawing
@@ -127,7 +118,7 @@ async def test_in_a_terminal_the_code_is_drawn_for_a_phone(terminal, browser):
     await press(browser, terminal, "/@/device", key=key_in(text), answer="allow")
     out, _ = await asyncio.wait_for(login.communicate(), 60)
     assert (login.returncode, out.decode()) == (0, f"Signed in at {terminal.origin}.\n")
-    transport.close()
+    screen.close()
 
 
 async def test_a_browser_of_the_machine_comes_back_to_the_command(terminal, browser):
