@@ -390,9 +390,14 @@ class AdminClient(Watching, Organisations):
         """One thing that has happened. Raises VestibuleError `not_found`."""
         return self._one("GET", f"/audit/{segment(event_id)}", Happened)
 
-    def explain(self, url: str, *, who: str = "", method: str = "GET", address: str = "") -> Explanation:
-        """What a request by this user (id, address or login; empty: nobody) gets at an address, and why."""
-        asked = {"url": url, "as": who, "method": method, "address": address}
+    def explain(
+        self, url: str, *, who: str = "", method: str = "GET", address: str = "", tool: str = ""
+    ) -> Explanation:
+        """What a request by this user (id, address or login; empty: nobody) gets at an address, and why.
+
+        `tool`: of an MCP server, that it calls; empty: none.
+        """
+        asked = {"url": url, "as": who, "method": method, "address": address, "tool": tool}
         query = urlencode({name: value for name, value in asked.items() if value})
         return self._one("GET", f"/explain?{query}", Explanation)
 

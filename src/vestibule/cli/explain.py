@@ -81,6 +81,7 @@ def _facts(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--as", "who", metavar="USER", default="", help="Id, e-mail address or login of a user.")
 @click.option("--method", type=Method(), default="GET", show_default=True, help="Method of the request.")
 @click.option("--address", type=IpAddress(), default="", help="IP address that the request comes from.")
+@click.option("--tool", metavar="NAME", default="", help="The tool of an MCP server that the request calls.")
 @click.option(
     "--config",
     "files",
@@ -98,6 +99,7 @@ def explain(
     who: str,
     method: str,
     address: str,
+    tool: str,
     files: tuple[Path, ...],
     **facts: Any,
 ) -> None:
@@ -115,9 +117,9 @@ def explain(
         name = next(iter(said))
         raise click.UsageError(f"what is said of somebody ({name}) goes with --config; --as names a user")
     found = (
-        _by_files(files, url, method, address, said)
+        _by_files(files, (url, tool), method, address, said)
         if files
-        else remote.client.explain(url, who=who, method=method, address=address)
+        else remote.client.explain(url, who=who, method=method, address=address, tool=tool)
     )
     remote.show(found, lambda: _text(found))
     if found.status is not None:
@@ -128,8 +130,9 @@ def explain(
 
 
 def _by_files(
-    files: tuple[Path, ...], url: str, method: str, address: str, said: dict[str, Any]
+    files: tuple[Path, ...], asked: tuple[str, str], method: str, address: str, said: dict[str, Any]
 ) -> Explanation:
+    """What the files say; `asked`: the address, and the tool that is called there."""
     try:
         routes = compile_config(load(files, os.environ)).table
     except ConfigError as error:
@@ -137,7 +140,7 @@ def _by_files(
             click.echo(fault, err=True)
         sys.exit(1)
     try:
-        spot = inquiry.spot_of(routes, url)
+        spot = inquiry.spot_of(routes, *asked)
     except BadRequest as error:
         raise click.BadParameter(error.message, param_hint="URL") from None
     asker = _asker(spot.host, address, said)

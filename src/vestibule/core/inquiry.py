@@ -38,7 +38,7 @@ class Spot(msgspec.Struct, frozen=True, kw_only=True):
     is_own: bool
     """The path is the gateway's own: no rule holds there."""
     within: Spot | None = None
-    """Where it leads in the serving that is the route's backend, whose rules come next."""
+    """The same for the tool that is called, or in the serving that is the route's backend: whose rules come next."""
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,8 +68,11 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
         return self.status is None
 
 
-def spot_of(table: RouteTable, address: str) -> Spot:
-    """Where an address leads: a URL, or host and path. Raises BadRequest, NotFound for an unknown host."""
+def spot_of(table: RouteTable, address: str, tool: str = "") -> Spot:
+    """Where an address leads: a URL, or host and path. Raises BadRequest, NotFound for an unknown host.
+
+    `tool`: of an MCP server there, that is called; its rules come next, where there are any on it. Empty: none.
+    """
     found = _URL_RE.fullmatch(address.strip())
     if found is None or (found["scheme"] or "https").lower() not in {"http", "https"}:
         raise BadRequest(f"{address} is no address of a web page: https://app.example.com/path")
@@ -78,7 +81,12 @@ def spot_of(table: RouteTable, address: str) -> Spot:
     target = url.canonical((rest if rest.startswith("/") else f"/{rest}").encode("ascii"))
     if not has_one_meaning(host, target):
         raise BadRequest("the address can be read in two ways", code="bad_target")
-    return _spot(table, host, target.path)
+    spot = _spot(table, host, target.path)
+    called = spot.route.tools.of(tool) if tool and spot.route.tools is not None and not spot.is_own else None
+    if called is None:
+        return spot
+    rules = replace(spot, route=replace(spot.route, policy=called.policy, place=called.place))
+    return replace(spot, within=rules)
 
 
 def _spot(table: RouteTable, host: Host, path: bytes) -> Spot:
@@ -116,7 +124,7 @@ def _host(table: RouteTable, authority: str) -> Host:
 def findings(spot: Spot, method: bytes, asker: Asker) -> Findings:
     """What a request with this method gets there, as the judge of requests has it, in its order.
 
-    What the rules of a serving refuse that the host let in is theirs, with the conditions of both.
+    What the rules of a tool or a serving refuse that the host let in is theirs, with the conditions of both.
     """
     found = _found(spot, method, asker)
     if spot.within is None or not found.is_let_in:

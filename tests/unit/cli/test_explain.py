@@ -160,3 +160,24 @@ def test_somebody_unknown_is_told_in_a_line(api: ApiDesk, monkeypatch: pytest.Mo
     result = Shell(api, monkeypatch).run("explain", "app.example.com", "--as", "eve@example.com")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.endswith("explain: nobody here is eve@example.com: name an id, an address or a login of a user\n")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "who", "answer"),
+    [
+        ("", "eve", "let in"),
+        ("read", "eve", "let in"),
+        ("drop_all", "eve", "403 not_allowed"),
+        ("drop_all", "ops", "let in"),
+        ("drop_all", "bob", "403 denied"),
+    ],
+)
+def test_a_tool_of_an_mcp_server_has_rules_of_its_own(tmp_path: Path, name: str, who: str, answer: str):
+    file = tmp_path / "app.hcl"
+    tool = 'tool "drop_*" {\n access {\n allow = ["email:ops@example.com"]\n }\n }\n'
+    more = f'public_url = "https://app.example.com"\n mcp = true\n register_apps = true\n {tool} app_tokens = true'
+    file.write_text(TEXT.replace("app_tokens = true", more), "utf-8")
+    result = run(file, "https://app.example.com/mcp", "--email", f"{who}@example.com", "--tool", name)
+    assert f" {answer}\n" in result.stdout
+    assert result.exit_code == (answer != "let in"), result.output
+    assert ("email:ops@example.com" in result.stdout) == (name == "drop_all" and who != "bob")

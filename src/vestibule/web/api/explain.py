@@ -107,6 +107,8 @@ class Asked(QueryModel):
     method: Annotated[str, Field(pattern=rf"^{inquiry.METHOD_RE.pattern}$")] = "GET"
     address: Filter = ""
     """The IP address the request comes from; empty: unknown."""
+    tool: Filter = ""
+    """The tool of an MCP server that it calls; empty: none."""
 
 
 @router.get("", operation_id="explain", responses=errors(404, 409))
@@ -116,7 +118,7 @@ async def explain(at: At, asked: Annotated[Asked, Query()]) -> Explanation:
     Of a person, rules see what their newest session has; without one, what their providers said last.
     """
     try:
-        spot = inquiry.spot_of(at.office.registry.offer.table, asked.url)
+        spot = inquiry.spot_of(at.office.registry.offer.table, asked.url, asked.tool)
     except BadRequest as error:
         raise Invalid((("?url", error.message),)) from None
     subject = await subject_of(
