@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
+from urllib.parse import quote
 
 import msgspec
 
@@ -159,11 +160,13 @@ class Exchange:
         return claim.subject_of({"sub": name_id.value})
 
     def _issuer(self, entity_id: str) -> str:
-        """Whom accounts belong to: the provider, by its entity ID; of a row of the database, that row.
+        """Whom accounts belong to: this client's provider; where the operator wrote its entity ID, whoever has that.
 
-        Threat: a row whose metadata claim to be those of another provider, and whose accounts would be that one's.
+        Threat: metadata that claim to be those of another provider, and whose accounts would be that one's.
         """
-        return entity_id if self._config.is_trusted else f"saml:{self._config.name}:{entity_id}"
+        if self._config.is_trusted and self._config.issuer:
+            return entity_id
+        return f"saml:{quote(self._config.name, safe='/')}:{entity_id}"
 
     # -- logout -----------------------------------------------------------------------------------
 

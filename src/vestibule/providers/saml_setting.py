@@ -18,6 +18,8 @@ NAME_IDS: Final[Mapping[str, str]] = {
     "transient": saml.TRANSIENT,
     "unspecified": saml.UNSPECIFIED,
 }
+_OURS: Final = ("org:", "saml:")
+"""What begins issuers that are made here (`core.organisation.issuer_in`)."""
 BINDINGS: Final[Mapping[str, str]] = {"redirect": saml.REDIRECT, "post": saml.POST}
 
 
@@ -33,7 +35,8 @@ class SamlSettings(msgspec.Struct, frozen=True, kw_only=True):
     metadata_url: str = ""
     """Where the provider publishes its metadata: fetched every hour, so that its certificates may roll over."""
     issuer: str = ""
-    """The provider's entity ID, where its metadata speak of several; else it is theirs."""
+    """The provider's entity ID, where its metadata speak of several. Once it is written, accounts are that provider's
+    for every block that writes the same; without it they are this block's alone, whatever the metadata say."""
     entity_id: str = ""
     """Our own entity ID, as registered there. Without it `https://HOST/@ID/metadata`."""
     preset: str = ""
@@ -83,6 +86,10 @@ class SamlSettings(msgspec.Struct, frozen=True, kw_only=True):
         if bool(self.metadata) == bool(self.metadata_url):
             raise ValueError('metadata_url = "https://…" or metadata = "${file("idp.xml")}": one of the two')
         check_url("metadata_url", self.metadata_url)
+        if self.issuer.startswith(_OURS):
+            raise ValueError(
+                f"issuer begins with {' or '.join(_OURS)}, as accounts do that are known by other names"
+            )
         for name, known in {"preset": PRESETS, "name_id": NAME_IDS, "binding": {"": "", **BINDINGS}}.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is one of {', '.join(filter(None, known))}")

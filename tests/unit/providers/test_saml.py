@@ -89,7 +89,7 @@ def test_it_signs_people_in_and_names_no_token_that_an_api_would_take() -> None:
     found = finished(client)
     assert found.identity == Identity(
         client="corp",
-        issuer=idp.IDP,
+        issuer=f"saml:corp:{idp.IDP}",
         subject="alice",
         email="alice@corp.example",
         groups=("staff", "ops"),
@@ -184,10 +184,34 @@ def test_a_transient_name_is_nobody_whatever_was_asked_for() -> None:
     assert refusal(config(name_id="unspecified").open(), answer(xml)) == "saml_name_id"
 
 
-def test_the_accounts_of_a_row_are_its_own_whatever_its_metadata_say() -> None:
-    mine, theirs = config(is_trusted=False).open(), config().open()
-    assert person(mine).issuer == f"saml:corp:{idp.IDP}"
-    assert person(theirs).issuer == idp.IDP
+def test_accounts_are_the_clients_own_whatever_its_metadata_say_unless_the_operator_wrote_whose() -> None:
+    for mine in (config(), config(is_trusted=False), config(is_trusted=False, issuer=idp.IDP)):
+        assert person(mine.open()).issuer == f"saml:corp:{idp.IDP}"
+    assert person(config(issuer=idp.IDP).open()).issuer == idp.IDP
+    inside = replace(config(), name="app.example:8443/corp").open()
+    assert person(inside).issuer == f"saml:app.example%3A8443/corp:{idp.IDP}"
+
+
+def test_a_provider_that_publishes_the_name_of_another_has_people_of_its_own() -> None:
+    """The customer's own metadata, calling themselves the other provider, with the customer's own key."""
+    key = idp.signer("evil")
+    xml = idp.response(by=key, change={idp.REQUEST: REQUEST})
+    theirs = person(config(issuer=idp.IDP).open())
+    customer = replace(config(metadata_url="https://idp.customer.example/metadata"), name="customer").open()
+    found, _ = play(customer.finish(answer(xml)), idp.metadata(key))
+    assert found.identity is not None
+    assert found.identity.subject == theirs.subject
+    assert found.identity.issuer == f"saml:customer:{idp.IDP}" != theirs.issuer
+    pinned = config(metadata_url=URL, issuer="https://customer.example/saml").open()
+    with pytest.raises(ProviderInvalid) as caught:
+        play(pinned.finish(answer(xml)), idp.metadata(key))
+    assert caught.value.code == "saml_metadata_entity"
+
+
+@pytest.mark.parametrize("issuer", ["org:o1:https://idp.example", "saml:corp:https://idp.example"])
+def test_no_issuer_is_written_as_those_are_that_are_made_here(issuer: str) -> None:
+    with pytest.raises(ValueError, match="issuer begins with"):
+        config(issuer=issuer)
 
 
 def test_names_come_in_parts_and_further_claims_are_kept() -> None:
@@ -304,8 +328,8 @@ def heard(client: Saml, told: Told) -> Ending:
 def test_a_logout_ends_what_it_names_and_is_answered_signed() -> None:
     ending = heard(config(**pair(OURS)).open(), told_of(sids=("s-1", "s-2")))
     assert [(one.issuer, one.sid, one.subject) for one in ending.ended] == [
-        (idp.IDP, "s-1", "alice"),
-        (idp.IDP, "s-2", "alice"),
+        (f"saml:corp:{idp.IDP}", "s-1", "alice"),
+        (f"saml:corp:{idp.IDP}", "s-2", "alice"),
     ]
     assert len({one.jti for one in ending.ended}) == 2
     assert isinstance(ending.reply, str)
