@@ -188,13 +188,18 @@ class Directory:
             _check(saved.outcome)
             after = replace(after, version=before.version + 1)
             if kind is USERS:
-                after = await self._settled(before, after, now)
+                after = await self._settled(before, await self._as_joined(after), now)
             elif before.name != after.name:
                 await self._told(await self._users_in(after))
             await self._told(saved.touched)
             await self._noted(_what(before, after), after, now)
             return after
         raise ScimError(503, "others change it all the time: try again")
+
+    async def _as_joined(self, entry: Entry) -> Entry:
+        """The entry with whose it is now: who came between reading and saving it is joined without another version."""
+        found = await self._store.get(entry.org_id, entry.kind, entry.id)
+        return entry if found is None else replace(entry, user_id=found.user_id)
 
     async def _settled(self, before: Entry, after: Entry, now: float) -> Entry:
         """Do to the person what their entry says now."""
@@ -227,16 +232,20 @@ class Directory:
         if known is None:
             known = await self._meant(org_id, identity)
             if known is not None and known.is_active:
-                if not await self._store.join(org_id, known.id, user.id):
-                    return
-                await self._let_in(replace(known, user_id=user.id), now)
+                if await self._store.join(org_id, known.id, user.id):
+                    await self._let_in(replace(known, user_id=user.id), now)
+                else:
+                    known = await self._meant(org_id, identity)  # it may have been switched off meanwhile
         if known is not None and not known.is_active:
             raise UserDisabled(
                 "This account has been switched off.", detail=f"entry {known.id} of the directory is inactive"
             )
 
     async def _meant(self, org_id: str, identity: Identity) -> Entry | None:
-        """The entry that is meant by this identity and that is nobody yet; None: there is none, or more than one."""
+        """The entry that is meant by this identity, where it is nobody yet or is switched off; None: not exactly one.
+
+        Threat: who is switched off comes by another provider of the organisation, as somebody who wasn't here before.
+        """
         rule = await self._store.rule(org_id)
         if rule == "user_name":
             sought = [Wanted(name=name) for name in dict.fromkeys((identity.login, identity.email)) if name]
@@ -247,7 +256,8 @@ class Directory:
         for wanted in sought:
             found = await self._store.entries(org_id, "User", wanted, limit=2)
             if found:
-                return found[0] if len(found) == 1 and not found[0].user_id else None
+                is_one = len(found) == 1 and not (found[0].user_id and found[0].is_active)
+                return found[0] if is_one else None
         return None
 
     async def _found(self, entry: Entry, now: float) -> Entry:

@@ -35,16 +35,17 @@ async def carried_out(body: Any, one: One) -> Told:
     made: dict[str, str] = {}
     answers: list[dict[str, Any]] = []
     faults = 0
-    left = list(waiting)
+    left = {number: (other, other.needs()) for number, other in enumerate(waiting)}
     while left and not (stop and faults >= stop):
-        known = {other.bulk_id for other in left if other.bulk_id}
-        ready = next((other for other in left if not other.needs() & (known - made.keys())), None)
-        if ready is None:
+        known = {other.bulk_id for other, _ in left.values() if other.bulk_id} - made.keys()
+        number = next((number for number, (_, needs) in left.items() if not needs & known), None)
+        if number is None:
             answers += [
-                _failed(other, ScimError(409, "the operations wait for each other")) for other in left
+                _failed(other, ScimError(409, "the operations wait for each other"))
+                for other, _ in left.values()
             ]
             break
-        left.remove(ready)
+        ready, _ = left.pop(number)
         answer = await _done(ready, made, one)
         faults += int(answer["status"]) >= 400
         answers.append(answer)

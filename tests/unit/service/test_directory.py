@@ -12,6 +12,7 @@ from vestibule.core.session import hash_of
 from vestibule.errors import UserDisabled
 from vestibule.model import Identity, Session, User
 from vestibule.protocol.scim_error import ScimError
+from vestibule.protocol.scim_filter import read_filter
 from vestibule.protocol.scim_patch import PATCH, operations
 from vestibule.protocol.scim_schema import GROUPS, USERS
 from vestibule.service.directory import MARGIN_S, Directory
@@ -226,3 +227,63 @@ async def test_an_inactive_one_who_never_came_is_not_let_in(desk):
         await desk.arrive("00u1")
     [entry] = (await desk.search.find("o1", USERS, Query(count=9), BASE)).entries
     assert entry.user_id == ""
+
+
+@pytest.mark.parametrize("how", ["patch", "replace"])
+async def test_who_comes_while_they_are_switched_off_is_out(desk, monkeypatch, how):
+    entry = await desk.user(externalId="00u1")
+    came: list[User] = []
+    save = desk.store.directory.save
+
+    async def saved(*args: Any) -> Any:
+        if not came:
+            came.append(await desk.arrive("00u1"))
+            await desk.session(came[0])
+        return await save(*args)
+
+    monkeypatch.setattr(desk.store.directory, "save", saved)
+    if how == "patch":
+        await desk.patch(entry, OFF)
+    else:
+        off = {"userName": "ann", "externalId": "00u1", "active": False}
+        await desk.directory.replace("o1", USERS, entry.id, off, NOW)
+    [user] = came
+    assert await desk.sessions.of_user(user.id) == ()
+    assert await desk.store.organisations.member("o1", user.id) is None
+
+
+async def test_who_was_active_a_moment_ago_is_not_let_in(desk, monkeypatch):
+    entry = await desk.user(externalId="00u1")
+    join = desk.store.directory.join
+
+    async def joined(*args: Any) -> bool:
+        monkeypatch.undo()
+        await desk.patch(entry, OFF)
+        return bool(await join(*args))
+
+    monkeypatch.setattr(desk.store.directory, "join", joined)
+    with pytest.raises(UserDisabled):
+        await desk.arrive("00u1")
+
+
+async def test_who_is_switched_off_is_so_by_every_provider_of_the_organisation(desk):
+    entry = await desk.user(externalId="00u1")
+    await desk.arrive("00u1")
+    await desk.patch(entry, OFF)
+    other = Identity(client="o1.b", issuer=issuer_in("o1", "https://other.example"), subject="00u1")
+    user = await desk.people.admit(other, desk.now)
+    assert user is not None
+    with pytest.raises(UserDisabled):
+        await desk.directory.arrived("o1", user, other, desk.now)
+    elsewhere = Identity(client="o2.b", issuer=issuer_in("o2", "https://other.example"), subject="00u1")
+    user = await desk.people.admit(elsewhere, desk.now)
+    assert user is not None
+    await desk.directory.arrived("o2", user, elsewhere, desk.now)
+
+
+async def test_a_filter_that_would_keep_everybody_waiting_is_refused(desk):
+    await desk.user()
+    text = " or ".join(f'title co "{number}"' for number in range(51))
+    with pytest.raises(ScimError) as caught:
+        await desk.search.find("o1", USERS, Query(count=9, filter=read_filter(text)), BASE)
+    assert (caught.value.status, caught.value.scim_type) == (400, "tooMany")
