@@ -308,13 +308,10 @@ class People(Protocol):
         """Keep name, login and address of both as last told by a provider, and when."""
 
     async def save(self, user: User) -> bool:
-        """Replace all but `id`, `created_at` and `seen_at`; False when there is no such user."""
+        """Replace all but `id`, `created_at` and `seen_at`, the two of `cut_off` where they go on; False for nobody."""
 
     async def cut_off(self, user_id: str, *, valid_from: float = 0.0, sessions_from: float = 0.0) -> bool:
-        """Have both be no earlier than this, and leave all else as it is; False when there is no such user.
-
-        Durable on return. Threat: whom an operator blocks in the same moment at another node is let in again by it.
-        """
+        """Have both be no earlier than this, all else as it is; False when there is no such user. Durable on return."""
 
     async def accounts_of(self, user_id: str) -> tuple[Account, ...]:
         """A user's accounts, the oldest first."""
