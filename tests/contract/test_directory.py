@@ -202,3 +202,16 @@ async def test_an_organisation_has_two_tokens_at_most_each_good_until_it_ends_or
     assert await directory.tokens("o1") == (late,)
     with pytest.raises(StoreError):
         await directory.create_token(replace(late, id="t4"), H3)
+
+
+@pytest.mark.parametrize("odd", ["a\0", "a\ud800"], ids=ascii)
+async def test_what_nothing_can_have_is_nowhere_and_says_nothing_of_the_store(directory, odd):
+    """Threat: one directory's questions, which a database can't even be asked, make it away for everybody."""
+    for _ in range(3):
+        for wanted in (Wanted(name=odd), Wanted(external_id=odd), Wanted(id=odd), Wanted(has=odd)):
+            assert await directory.entries("o1", "User", wanted, limit=9) == ()
+            assert await directory.count("o1", "User", wanted) == 0
+        assert await directory.get("o1", "User", odd) is None
+        assert await directory.user_of("o1", odd) == ""
+        assert await directory.entries("o1", "User", ALL, offset=10**30, limit=9) == ()
+    assert await directory.entries("o1", "User", ALL, limit=9) == (ANN, BOB)

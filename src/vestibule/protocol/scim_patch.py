@@ -31,7 +31,7 @@ from vestibule.protocol.scim_schema import Attribute, Kind
 PATCH: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 OPERATIONS_MAX: Final = 1000
 COMPARISONS_MAX: Final = 100_000
-"""Of values with the filters of all paths of one PATCH."""
+"""Of values with the filters of all paths of one PATCH; each of a list that is changed is looked at once at least."""
 _SKIPPED: Final = frozenset(("id", "meta", "schemas"))
 """What a value without a path may repeat of the resource: Okta sends the group's `id`."""
 
@@ -110,11 +110,11 @@ def patched(document: dict[str, Any], changes: tuple[Operation, ...], kind: Kind
             if one.path.place.name.lower() == "members" and placed(one.path.place, kind):
                 members.append(_members(one, kind))
                 continue
-            if one.path.chosen is not None:
-                place = Place(one.path.place.name, urn=one.path.place.urn)
-                compared += terms_in(one.path.chosen) * len(values_at(made, place, kind))
+            place = Place(one.path.place.name, urn=one.path.place.urn)
+            terms = 1 if one.path.chosen is None else terms_in(one.path.chosen)
+            compared += terms * len(values_at(made, place, kind))
             if compared > COMPARISONS_MAX:
-                raise ScimError(400, "its filters compare more than can be done at once", "tooMany")
+                raise ScimError(400, "it compares more values than can be done at once", "tooMany")
             _apply(made, one, one.path, kind)
     return Patched(accepted(made, kind), tuple(members))
 

@@ -33,6 +33,7 @@ from vestibule.store.base_directory import Directory, Entry, Wanted
 
 _AT_ONCE: Final = 500
 _OFFSET_MAX: Final = 1 << 31
+_MOMENT_MAX: Final = 1 << 53
 TERMS_MAX: Final = 50
 """Of a filter that every entry is held against."""
 _TURN_S: Final = 0.01
@@ -207,7 +208,7 @@ def _place(query: Query, *, goes_by_age: bool) -> tuple[tuple[float, str] | None
     match read:
         case [int(offset)] if not goes_by_age and 0 <= offset < _OFFSET_MAX:
             return None, offset
-        case [float() | int() as at, str(entry_id)] if goes_by_age:
+        case [float() | int() as at, str(entry_id)] if goes_by_age and 0 <= at < _MOMENT_MAX:
             return (float(at), entry_id), 0
     raise wrong
 

@@ -133,8 +133,8 @@ class Directory:
     async def count(self, org_id: str, kind: Kind, wanted: Wanted) -> int:
         """Count them, patiently."""
         query = _wanted(select(func.count()).select_from(_table(kind)), org_id, kind, wanted)
-        [(count,)] = await self._engine.rows_patiently(query)
-        return int(count)
+        rows = await self._engine.rows_patiently(query)
+        return int(rows[0][0]) if rows else 0  # none: it is asked for what nothing can have
 
     async def references(self, kind: Kind, entry_ids: Iterable[str]) -> Mapping[str, tuple[Reference, ...]]:
         """Join, some hundred at a time."""

@@ -327,3 +327,21 @@ def test_filters_of_one_change_compare_so_much_and_no_more():
         person({"op": "replace", "path": "emails", "value": emails}, *changes)
     assert caught.value.scim_type == "tooMany"
     assert len(person({"op": "replace", "path": "emails", "value": emails}, changes[0])["emails"]) == 1000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"op": "add", "path": "emails", "value": [{"value": "1"}]},
+        {"op": "remove", "path": "emails", "value": [{"value": "x"}]},
+        {"op": "replace", "path": "emails.type", "value": "work"},
+    ],
+    ids=str,
+)
+def test_a_long_list_is_looked_through_so_often_and_no_more(change):
+    """Threat: a thousand changes of a thousand values, from a body of some kilobytes."""
+    full = {"op": "replace", "path": "emails", "value": [{"value": str(number)} for number in range(1000)]}
+    with pytest.raises(ScimError) as caught:
+        person(full, *[change] * 999)
+    assert caught.value.scim_type == "tooMany"
+    assert len(person(full, *[change] * 99)["emails"]) == 1000

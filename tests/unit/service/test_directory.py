@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from vestibule.core.organisation import Affiliation, Member, Organisation, issue
 from vestibule.core.session import hash_of
 from vestibule.errors import UserDisabled
 from vestibule.model import Identity, Session, User
+from vestibule.protocol import base64url
 from vestibule.protocol.scim_error import ScimError
 from vestibule.protocol.scim_filter import read_filter
 from vestibule.protocol.scim_patch import PATCH, operations
@@ -287,3 +289,13 @@ async def test_a_filter_that_would_keep_everybody_waiting_is_refused(desk):
     with pytest.raises(ScimError) as caught:
         await desk.search.find("o1", USERS, Query(count=9, filter=read_filter(text)), BASE)
     assert (caught.value.status, caught.value.scim_type) == (400, "tooMany")
+
+
+@pytest.mark.parametrize(
+    "place", [[10**400, "x"], [-1, "x"], [1e300, "x"], [1 << 31]], ids=["huge", "negative", "late", "far"]
+)
+async def test_a_cursor_that_leads_nowhere_is_none_of_ours(desk, place):
+    cursor = base64url.encode(json.dumps(place).encode())
+    with pytest.raises(ScimError) as caught:
+        await desk.search.find("o1", USERS, Query(count=9, cursor=cursor), BASE)
+    assert (caught.value.status, caught.value.scim_type) == (400, "invalidCursor")
