@@ -79,6 +79,7 @@ class Exchange:
             force_authn=config.force_authn or is_fresh or not {"login", "select_account"}.isdisjoint(prompts),
             is_passive="none" in prompts,
             authn_contexts=config.authn_context,
+            login_hint=start.hints.get("login_hint", "") if config.login_hint else "",
         )
         xml = saml_request.authn_request(request)
         signer = self._signer if config.sign_requests else None
@@ -140,7 +141,11 @@ class Exchange:
             email_domains=self._config.email_domains,
         )
         return msgspec.structs.replace(
-            identity, sid=_sid(found.session_index), signed_in_at=min(found.authn_instant, now)
+            identity,
+            sid=_sid(found.session_index),
+            signed_in_at=min(found.authn_instant, now),
+            # As late as its answer was taken, so that nobody is let in by it with no time left.
+            until=found.session_until + saml.SKEW_S if found.session_until else 0.0,
         )
 
     def _subject(self, document: Mapping[str, object], name_id: saml.NameId | None) -> str:

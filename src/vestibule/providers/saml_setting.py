@@ -72,6 +72,9 @@ class SamlSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Believe assertions only that are signed themselves; a signature of the answer around it is not enough."""
     force_authn: bool = False
     """Have people show their credentials at every sign-in (`ForceAuthn`)."""
+    login_hint: bool = False
+    """Tell the provider who wants to sign in, where a link or the form for the work e-mail said so: as the subject of
+    the request (Entra, Keycloak and Okta then fill in their form). Some refuse requests that have one."""
     authn_context: tuple[str, ...] = ()
     """How people must have signed in there, by URIs of authentication contexts; one of them is enough. Asked for, and
     looked for in the answer."""

@@ -96,6 +96,7 @@ def test_it_signs_people_in_and_names_no_token_that_an_api_would_take() -> None:
         unknown=tuple(name for name in claim.LISTS if name != "groups"),
         sid="s-1",
         signed_in_at=idp.NOW - 30,
+        until=idp.NOW + 36000 + saml.SKEW_S,
     )
     assert found.tokens is not None
     assert found.tokens.token_type == SAML
@@ -157,6 +158,20 @@ def test_credentials_are_asked_for_anew_where_that_is_wanted(
     assert (b'ForceAuthn="true"' in saml_binding.redirected(urlsplit(url).query).xml) is is_forced
 
 
+@pytest.mark.parametrize(
+    ("fields", "is_told"), [({}, False), ({"login_hint": True}, True), ({"login_hint": False}, False)]
+)
+def test_who_wants_to_sign_in_is_told_where_that_is_written(fields: dict[str, Any], is_told: bool) -> None:
+    hinted = start(hints={"login_hint": "alice@corp.example"})
+    url, _ = play(config(**fields).open().start(hinted))
+    assert isinstance(url, str)
+    xml = saml_binding.redirected(urlsplit(url).query).xml
+    assert (b"<saml:Subject><saml:NameID>alice@corp.example</saml:NameID>" in xml) is is_told
+    unhinted, _ = play(config(**fields).open().start(start()))
+    assert isinstance(unhinted, str)
+    assert b"Subject" not in saml_binding.redirected(urlsplit(unhinted).query).xml
+
+
 # -- who somebody is --------------------------------------------------------------------------
 
 
@@ -171,6 +186,19 @@ def test_a_person_is_the_attribute_that_names_the_subject() -> None:
     assert person(client).subject == "alice@corp.example"
     without = config(attributes={**NAMES, "subject": "employeeNumber"}).open()
     assert refusal(without, answer()) == "provider_invalid"
+
+
+def test_a_provider_that_does_not_say_when_its_session_ends_bounds_none() -> None:
+    ends = f' SessionNotOnOrAfter="{idp.at(idp.NOW + 36000)}"'
+    xml = idp.response(change={idp.REQUEST: REQUEST, ends: ""})
+    assert person(config().open(), answer(xml)).until == 0.0
+
+
+def test_a_session_that_is_over_there_by_a_clock_that_is_ahead_still_has_time_here() -> None:
+    ends = f'SessionNotOnOrAfter="{idp.at(idp.NOW + 36000)}"'
+    late = f'SessionNotOnOrAfter="{idp.at(idp.NOW - 60)}"'
+    xml = idp.response(change={idp.REQUEST: REQUEST, ends: late})
+    assert idp.NOW < person(config().open(), answer(xml)).until <= idp.NOW + saml.SKEW_S
 
 
 @pytest.mark.parametrize(("asked", "told"), [("persistent", saml.EMAIL), ("email", saml.PERSISTENT)])
