@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.helpers import saml_idp as idp
-from tests.unit.providers.player import play
+from tests.unit.providers.player import answered, play
 from vestibule.core import claim
 from vestibule.errors import ProviderInvalid
 from vestibule.model import Identity, Secret, Tokens
@@ -30,7 +30,7 @@ from vestibule.providers.base import (
     Told,
     WithinDomains,
 )
-from vestibule.providers.kit import Document
+from vestibule.providers.kit import Ask, Document, Work
 from vestibule.providers.saml import Saml, SamlConfig
 from vestibule.providers.saml_attribute import PRESETS
 
@@ -459,3 +459,56 @@ def test_it_can_be_tried_out_without_a_person() -> None:
     assert [one.what for one in found if one.ok] == ["metadata", "keys", "sign-in"]
     found, _ = play(config(metadata_url=URL).open().probe(idp.ACS, idp.NOW), b"<html/>")
     assert [(one.what, one.ok) for one in found] == [("metadata", False)]
+
+
+# -- long documents ---------------------------------------------------------------------------
+
+
+def worked(ask: Ask) -> Any:
+    """What the driver would send: a work is done, and metadata are had."""
+    return ask.run() if isinstance(ask, Work) else idp.metadata(THEIRS)
+
+
+def of_many_groups() -> Answer:
+    groups = [f"group-{number}" for number in range(1000)]
+    return answer(idp.response(change={idp.REQUEST: REQUEST}, attributes={"groups": groups}))
+
+
+def test_what_is_long_is_read_beside_the_loop_and_what_is_short_at_once() -> None:
+    found, asked = answered(config().open().finish(of_many_groups()), worked)
+    assert found.identity is not None
+    assert len(found.identity.groups) == 1000
+    assert [type(ask) for ask in asked] == [Work]
+    assert "group" not in repr(asked)
+    assert play(config().open().finish(answer()))[1] == []
+
+
+def done_of(came: Answer) -> Any:
+    """What the work comes to where the provider's keys are known."""
+    [work] = answered(config().open().finish(came), worked)[1]
+    assert isinstance(work, Work)
+    return work.run()
+
+
+def test_what_is_refused_there_is_looked_at_once_more_with_new_keys() -> None:
+    client = config(metadata_url=URL).open()
+    old, came = idp.metadata(idp.signer("other")), of_many_groups()
+    refused = saml.refused("saml_signature")
+    found, asked = play(client.finish(came), old, refused, idp.metadata(THEIRS), done_of(came))
+    assert found.identity is not None
+    assert found.identity.subject == "alice"
+    assert [type(ask) for ask in asked] == [Document, Work, Document, Work]
+    [_, first, _, second] = asked
+    assert isinstance(first, Work)
+    assert isinstance(second, Work)
+    with pytest.raises(ProviderInvalid) as caught:
+        first.run()
+    assert caught.value.code == "saml_signature"
+    assert second.run() == done_of(came)
+
+
+def test_long_metadata_are_read_beside_the_loop_once() -> None:
+    long = idp.metadata(*(idp.signer("idp"),) * 40)
+    client = config(metadata=long.decode()).open()
+    assert [type(ask) for ask in answered(client.start(start()), worked)[1]] == [Work]
+    assert answered(client.start(start()), worked)[1] == []
