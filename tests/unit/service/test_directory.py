@@ -40,7 +40,12 @@ class Desk:
         self.people = People(self.store.people, self.store.invitations, self.sessions, changes)
         self.events: list[Event] = []
         self.directory = Directory(
-            self.store.directory, self.store.organisations, self.people, changes, self._tell
+            self.store.directory,
+            self.store.organisations,
+            self.people,
+            changes,
+            self._tell,
+            now=lambda: self.now,
         )
         self.search = Search(self.store.directory)
 
@@ -299,3 +304,41 @@ async def test_a_cursor_that_leads_nowhere_is_none_of_ours(desk, place):
     with pytest.raises(ScimError) as caught:
         await desk.search.find("o1", USERS, Query(count=9, cursor=cursor), BASE)
     assert (caught.value.status, caught.value.scim_type) == (400, "invalidCursor")
+
+
+@pytest.mark.parametrize("how", ["patch", "delete"])
+async def test_whoever_came_after_the_request_began_is_out_with_the_rest(desk, monkeypatch, how):
+    """A request of many takes minutes: who signs in meanwhile, by what is still active, has no session yet."""
+    user = await desk.arrive("00u1")
+    entry = await desk.user(externalId="00u1")
+    save = desk.store.directory.save
+
+    async def slowly(*args: Any) -> Any:
+        desk.now += 60
+        return await save(*args)
+
+    monkeypatch.setattr(desk.store.directory, "save", slowly)
+    if how == "patch":
+        await desk.patch(entry, OFF)
+    else:
+        await desk.directory.delete("o1", USERS, entry.id, desk.now)
+    assert not (await desk.people.user(user.id)).lets_live(NOW + 59)
+
+
+@pytest.mark.parametrize("rule", ["subject", "external_id"])
+async def test_who_is_here_and_is_provisioned_as_switched_off_is_out(desk, rule):
+    await desk.store.directory.set_rule("o1", rule)
+    user, other = await desk.arrive("00u1"), await desk.arrive("00u2")
+    known = await desk.user(userName="bob", externalId="00u2")
+    await desk.session(user)
+    await desk.session(other)
+    await desk.store.organisations.join(Member(org_id="o1", user_id=user.id, created_at=NOW))
+    entry = await desk.user(externalId="00u1", active=False)
+    assert await desk.people.sessions_of(user.id) == ()
+    assert await desk.store.organisations.member("o1", user.id) is None
+    with pytest.raises(UserDisabled):
+        await desk.arrive("00u1")
+    assert (await desk.patch(entry, ON)).user_id == user.id
+    await desk.user(userName="another", externalId="00u2", active=False)
+    assert await desk.people.sessions_of(other.id), "who is another entry, which is active, stays"
+    assert (await desk.directory.get("o1", USERS, known.id)).user_id == other.id
