@@ -15,6 +15,7 @@ from vestibule.admin_link import TIMEOUT_S, Link
 from vestibule.protocol.scim_patch import PATCH
 
 SLUG = "acme"
+PROVIDER = f"{SLUG}.op"
 
 
 class Directory:
@@ -51,12 +52,12 @@ class Directory:
 async def connected(
     house: House, openid: Callable[..., OpenId], *, origins: Iterable[str] = (), **options: Any
 ) -> AsyncIterator[Directory]:
-    """The organisation, made at this gateway; its people come by `/@acme/signin` of all `origins`.
+    """The organisation, made at this gateway; its people come by `/@acme.op/signin` of all `origins`.
 
     `options` are its provider's.
     """
     places = tuple(origins) or (house.origin,)
-    provider = openid(client(SLUG, *(f"{origin}/@{SLUG}/callback" for origin in places)), **options)
+    provider = openid(client(SLUG, *(f"{origin}/@{PROVIDER}/callback" for origin in places)), **options)
     admin = Link(f"unix:{house.gateway.directory / 'state' / 'admin.sock'}", timeout_s=TIMEOUT_S)
     settings = {
         "client_id": SLUG,
@@ -66,7 +67,7 @@ async def connected(
     }
     admin.call("POST", "/orgs", {"slug": SLUG, "name": "Acme"})
     document = {
-        "id": SLUG,
+        "id": PROVIDER,
         "provider_type": "oidc",
         "email_domains": ["example.com"],
         "openid_config": settings,
@@ -80,7 +81,7 @@ async def connected(
 
 async def signed_in(browser: Browser, person: str) -> int:
     """Where a sign-in by the organisation's provider ends."""
-    page = await browser.get(f"/@{SLUG}/signin?login_hint={person}&rd=/", follow=True)
+    page = await browser.get(f"/@{PROVIDER}/signin?login_hint={person}&rd=/", follow=True)
     return page.status
 
 

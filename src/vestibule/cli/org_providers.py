@@ -49,7 +49,7 @@ def show(remote: Remote, slug: str, provider_id: str) -> None:
 
 
 @providers.command(
-    help=f"Add one; its id is the SLUG, or begins with it and a dot. - reads standard input.\n\n\b\n{_EXAMPLE}",
+    help=f"Add one; its id begins with the SLUG and a dot. - reads standard input.\n\n\b\n{_EXAMPLE}",
     context_settings=TAKES_ID,
 )
 @click.argument("slug")
