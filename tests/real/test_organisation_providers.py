@@ -78,6 +78,11 @@ async def test_the_same_account_at_the_same_issuer_is_two_people(house, admin):
         # Whatever else they were made a member of: who comes by a provider of one is of that one.
         admin.call("PUT", f"/orgs/acme/members/{others['user']['id']}", {"roles": ["admin"]})
         assert (await other.get("/acme/")).status == 403
+        # Who is taken out is out at the next request, also with the session by the organisation's own provider.
+        admin.call("DELETE", f"/orgs/acme/members/{theirs['user']['id']}")
+        assert [(await own.get(path)).status for path in ("/acme/", "/mail/")] == [403, 200]
+        assert (await own.get("/@acme.op/signin?login_hint=alice&rd=/", follow=True)).status == 200
+        assert (await own.get("/acme/")).status == 200
 
 
 async def test_the_page_lists_none_and_finds_them_by_link_and_address(house, admin):
