@@ -40,6 +40,8 @@ TRIES_MAX: Final = 8
 MARGIN_S: Final = 2.0
 """What begins so soon after somebody was switched off ends with the rest: a sign-in that was under way, on a node whose
 clock is ahead."""
+DOCUMENT_MAX_BYTES: Final = 1 << 16
+"""Of an entry as it is kept, a group's members not counted."""
 _MANY: Final = 200
 """More people than these are not told of one by one."""
 _GROUPS: Final = "groups"
@@ -389,8 +391,13 @@ def _whole(
 
 
 def _named(entry: Entry) -> Entry:
-    """The entry with what it is found by taken from its document."""
+    """The entry with what it is found by taken from its document. Raises ScimError `invalidValue`.
+
+    Threat: a thousand entries, each as long as a request may be, in one page or one look around.
+    """
     document = entry.document
+    if len(msgspec.json.encode(document)) > DOCUMENT_MAX_BYTES:
+        raise ScimError(400, f"a resource holds {DOCUMENT_MAX_BYTES} bytes at most", "invalidValue")
     return replace(
         entry,
         name=document["userName" if entry.kind == "User" else "displayName"],

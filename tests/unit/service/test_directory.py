@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from vestibule.core.event import Event
 from vestibule.core.organisation import Affiliation, Member, Organisation, issuer_in
@@ -14,7 +16,7 @@ from vestibule.errors import UserDisabled
 from vestibule.model import Identity, Session, User
 from vestibule.protocol import base64url
 from vestibule.protocol.scim_error import ScimError
-from vestibule.protocol.scim_filter import read_filter
+from vestibule.protocol.scim_filter import read_filter, read_place
 from vestibule.protocol.scim_patch import PATCH, operations
 from vestibule.protocol.scim_schema import GROUPS, USERS
 from vestibule.service.directory import MARGIN_S, Directory
@@ -342,3 +344,63 @@ async def test_who_is_here_and_is_provisioned_as_switched_off_is_out(desk, rule)
     await desk.user(userName="another", externalId="00u2", active=False)
     assert await desk.people.sessions_of(other.id), "who is another entry, which is active, stays"
     assert (await desk.directory.get("o1", USERS, known.id)).user_id == other.id
+
+
+async def test_an_organisation_looks_through_all_its_people_once_at_a_time(desk, monkeypatch):
+    await desk.user(title="x")
+    await desk.directory.create("o2", USERS, {"userName": "bob", "title": "x"}, NOW)
+    entries = desk.store.directory.entries
+    going: list[str] = []
+    most: dict[str, int] = {}
+    both = asyncio.Event()
+
+    async def watched(org_id: str, *args: Any, **more: Any) -> Any:
+        if more.get("limit", 0) < 100:
+            return await entries(org_id, *args, **more)  # the page, which may be read meanwhile
+        going.append(org_id)
+        most[org_id] = max(most.get(org_id, 0), going.count(org_id))
+        if {"o1", "o2"} <= set(going):
+            both.set()
+        await both.wait()
+        for _ in range(9):
+            await asyncio.sleep(0)
+        going.remove(org_id)
+        return await entries(org_id, *args, **more)
+
+    monkeypatch.setattr(desk.store.directory, "entries", watched)
+    query = Query(count=9, filter=read_filter('title eq "x"'))
+    asked = [desk.search.find(org_id, USERS, query, BASE) for org_id in ("o1", "o1", "o1", "o2")]
+    assert [found.total for found in await asyncio.gather(*asked)] == [1, 1, 1, 1]
+    assert most == {"o1": 1, "o2": 1}
+
+
+async def test_pages_of_what_is_looked_for_lead_to_the_last_of_it_whoever_goes_meanwhile(desk, monkeypatch):
+    for number in range(5):
+        await desk.user(userName=f"u{number}", title="x")
+    query = Query(count=2, filter=read_filter('title eq "x"'), sort_by=read_place("userName"), cursor="")
+    scanned = desk.search._scanned
+
+    async def overtaken(*args: Any) -> Any:
+        ids = await scanned(*args)
+        monkeypatch.undo()
+        await desk.directory.delete("o1", USERS, ids[1], NOW)
+        return ids
+
+    monkeypatch.setattr(desk.search, "_scanned", overtaken)
+    seen, total = [], 0
+    for _ in range(9):
+        found = await desk.search.find("o1", USERS, query, BASE)
+        seen += [entry.name for entry in found.entries]
+        total = total or found.total
+        if not found.next_cursor:
+            break
+        query = structs.replace(query, cursor=found.next_cursor)
+    assert (seen[0], seen[-1], total) == ("u0", "u4", 5)
+
+
+async def test_nothing_is_kept_that_is_longer_than_a_person_is(desk):
+    emails = [{"value": f"{number} " + "x" * 1000} for number in range(70)]
+    with pytest.raises(ScimError) as caught:
+        await desk.user(emails=emails)
+    assert (caught.value.status, caught.value.scim_type) == (400, "invalidValue")
+    assert (await desk.search.find("o1", USERS, Query(count=9), BASE)).total == 0
