@@ -23,6 +23,8 @@ OWN: Final = "@"
 _ISSUER: Final = "org"
 ADMIN: Final = "admin"
 """The role whose holders run their organisation."""
+ORGS_PATH: Final = "/api/v1/orgs"
+"""Below it they do, by its slug."""
 
 _WITHIN: Final = frozenset({"groups", "roles"})
 """The lists by which an organisation's own provider may say anything."""

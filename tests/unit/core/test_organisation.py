@@ -13,6 +13,7 @@ from vestibule.core.organisation import (
     counting,
     identity_of,
     is_providers_id,
+    is_run_by,
     issuer_in,
     slug_of,
     told_subject,
@@ -144,3 +145,19 @@ def test_who_has_come_by_one_organisation_is_of_that_one_whatever_else_they_are_
 def test_what_an_organisations_provider_can_not_be_called(name):
     assert not is_providers_id("acme", name)
     assert is_providers_id("acme", "acme.okta")
+
+
+@pytest.mark.parametrize(
+    ("own", "runs"),
+    [
+        ({"orgs": ("acme",), "roles": ("acme/admin",)}, True),
+        ({"orgs": ("acme", "beta"), "roles": ("acme/admin",)}, True),
+        ({"orgs": ("acme",), "roles": ("beta/admin",)}, False),
+        ({"orgs": ("acme",), "roles": ("admin", "acme/admins", "acme/x/admin", "acme/")}, False),
+        ({"orgs": ("acme",), "groups": ("acme/admin",)}, False),
+        ({"orgs": ("beta",), "roles": ("acme/admin",)}, False),
+        ({"orgs": ("acme",), "roles": ("acme/admin",), "client": "acme"}, False),
+    ],
+)
+def test_who_runs_an_organisation_has_its_role_by_the_gateways_own_word(own, runs):
+    assert is_run_by("acme", Identity(**{"client": OWN, "issuer": "", "subject": "", **own})) is runs
