@@ -14,7 +14,7 @@ from yarl import URL
 
 from tests.house.source import ROOT
 from tests.process import Process, needed
-from tests.real.realm_saml import new_pair
+from tests.real.realm_saml import Form, Page, Person, form_in, new_pair
 
 UNPACKED: Final = ROOT / "build" / "debian"
 PEOPLE: Final = {
@@ -139,6 +139,27 @@ class SimpleSaml:
 
     def _environment(self) -> Mapping[str, str]:
         return {"SIMPLESAMLPHP_CONFIG_DIR": str(self.folder)}
+
+
+class Somebody(Person):
+    """One of its people, with a browser of their own."""
+
+    async def sign_in(self, login: str = "alice", path: str = "/@corp/signin?rd=/") -> Page:
+        """Through its own form, unless it knows them already; where the person ends."""
+        return await self.filled(await self.get(path), login)
+
+    async def filled(self, page: Page, login: str = "alice") -> Page:
+        """The form of its page, sent; the page itself where it has none."""
+        if 'name="password"' not in page.text:
+            return page
+        here = str(page.url.with_query(None))
+        return await self.post(Form(here, form_in(page.text).fields), username=login, password=login)
+
+
+def told(page: Page) -> dict[str, str]:
+    """The header fields that the app got, by lower-case name."""
+    assert page.status == 200, page.text
+    return {name.lower(): value for name, value in json.loads(page.text)["headers"]}
 
 
 _NOBODY: Final = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ import pytest
 
 from tests.ports import Ports
 from tests.real.gateway import Gateway
-from tests.real.realm_saml import Form, Page, Pair, Person, form_in, new_pair
-from tests.real.simplesaml import SimpleSaml
+from tests.real.realm_saml import Pair, Person, new_pair
+from tests.real.simplesaml import SimpleSaml, Somebody, told
 from tests.real.visitor import new_visitor
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
@@ -53,21 +52,6 @@ host "app.localhost" {
   }
 }
 """
-
-
-class Somebody(Person):
-    """One of its people, with a browser of their own."""
-
-    async def sign_in(self, login: str = "alice", path: str = "/@corp/signin?rd=/") -> Page:
-        """Through its own form, unless it knows them already; where the person ends."""
-        return await self.filled(await self.get(path), login)
-
-    async def filled(self, page: Page, login: str = "alice") -> Page:
-        """The form of its page, sent; the page itself where it has none."""
-        if 'name="password"' not in page.text:
-            return page
-        here = str(page.url.with_query(None))
-        return await self.post(Form(here, form_in(page.text).fields), username=login, password=login)
 
 
 class Stage:
@@ -116,12 +100,6 @@ async def begin(
             return stage
 
         yield start
-
-
-def told(page: Page) -> dict[str, str]:
-    """The header fields that the app got, by lower-case name."""
-    assert page.status == 200, page.text
-    return {name.lower(): value for name, value in json.loads(page.text)["headers"]}
 
 
 def inner(pair: Pair) -> str:
