@@ -310,3 +310,10 @@ def test_directories_and_organisations_are_asked_about_where_an_app_leaves_them_
     desk: Desk, lines: tuple[str, ...], paths: set[bytes]
 ) -> None:
     assert compiled(desk, GOOGLE, mcp_host(*lines)).table.hosts[b"a.example.com"].own_paths == paths
+
+
+def test_an_auth_host_takes_both_and_no_host_that_it_signs_people_in_for_does(desk: Desk) -> None:
+    auth = host("auth.example.com").replace('"localhost:1"', '"internal:account"')
+    hosts = compiled(desk, GOOGLE, DOMAIN, auth, host("a.example.com")).table.hosts
+    assert hosts[b"auth.example.com"].own_paths == {b"/scim/v2", b"/api/v1/orgs"}
+    assert hosts[b"a.example.com"].own_paths == set()
