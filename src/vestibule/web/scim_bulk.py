@@ -69,10 +69,10 @@ async def _done(operation: BulkOperation, made: dict[str, str], one: One) -> dic
     answer = _named(operation, told.status)
     if told.location:
         answer["location"] = told.location
-    if told.body is not None:
-        answer["version"] = told.body.get("meta", {}).get("version", "")
-        if operation.bulk_id and operation.method == "POST":
-            made[operation.bulk_id] = told.body["id"]
+    if version := told.headers.get("etag", ""):
+        answer["version"] = version
+    if told.body is not None and operation.bulk_id and operation.method == "POST":
+        made[operation.bulk_id] = told.body["id"]
     return answer
 
 
