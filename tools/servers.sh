@@ -6,7 +6,7 @@ set -eu
 unpacked=$PWD/build/debian
 starters=$PWD/build/servers
 PATH=$PATH:/usr/sbin:$starters
-[ $# -gt 0 ] || set -- git nginx caddy haproxy varnish chromium postgresql redis-server faketime prometheus pebble bind9 nghttp2-client slowhttptest libnss3-tools libnginx-mod-stream
+[ $# -gt 0 ] || set -- git nginx caddy haproxy varnish chromium postgresql redis-server faketime prometheus pebble bind9 nghttp2-client slowhttptest libnss3-tools libnginx-mod-stream php-cli php-xml simplesamlphp
 
 starter() { # starter NAME PROGRAM: a command that finds the unpacked libraries and fonts
     libraries=$(find "$unpacked/usr/lib" "$unpacked/lib" -name '*.so*' -printf '%h\n' 2>/dev/null | sort -u | tr '\n' ':')
@@ -24,6 +24,9 @@ is_here() { # is_here PACKAGE: Debian keeps PostgreSQL's own programs off the PA
         nghttp2-client) command -v h2load ;;
         libnss3-tools) command -v certutil ;;
         libnginx-mod-stream) ls /usr/lib/nginx/modules/ngx_stream_module.so || ls "$unpacked/usr/lib/nginx/modules/ngx_stream_module.so" ;;
+        php-cli) command -v php ;;
+        php-xml) ls /usr/lib/php/*/dom.so || ls "$unpacked"/usr/lib/php/*/dom.so ;;
+        simplesamlphp) ls /usr/share/simplesamlphp/www || ls "$unpacked/usr/share/simplesamlphp/www" ;;
         prometheus) command -v promtool || ls "$unpacked/usr/bin/promtool" ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1
@@ -47,7 +50,12 @@ for command in "$@"; do # each is named as its Debian package
             bind9) starter named /usr/sbin/named ;;
             varnish) starter varnishd /usr/sbin/varnishd ;;
             faketime) starter faketime /usr/bin/faketime ;;
-            libnginx-mod-stream) ;;
+            php-cli)
+                for program in "$unpacked"/usr/bin/php[0-9]*; do # named by its version
+                    starter php "${program#"$unpacked"}"
+                done
+                ;;
+            libnginx-mod-stream | php-xml | simplesamlphp) ;; # modules and scripts, which tests load from where they are
             prometheus) ;; # its programs need nothing of what is unpacked: tests call them where they are
             redis-server) starter redis-server /usr/bin/redis-server ;;
             *) starter "$command" "/usr/sbin/$command" ;;

@@ -443,3 +443,20 @@ class OrgGroup(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     created_at: datetime
+
+
+class OrgDirectory(msgspec.Struct, frozen=True, kw_only=True):
+    """How an organisation's directory is understood."""
+
+    join_by: str
+
+
+class DirectoryToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A token of an organisation's directory; `token` is there when it was just made."""
+
+    id: str
+    name: str
+    created_at: datetime
+    expires_at: datetime | None
+    seen_at: datetime | None
+    token: str | None = None

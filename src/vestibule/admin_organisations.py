@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from vestibule.admin_link import Link, segment
-from vestibule.admin_model import Org, OrgDomain, OrgGroup, OrgMember
+from vestibule.admin_model import DirectoryToken, Org, OrgDirectory, OrgDomain, OrgGroup, OrgMember
 
 PAGE = 200
 T = TypeVar("T")
@@ -104,6 +104,55 @@ class Organisations:
         """Take somebody out of a group."""
         self._call("DELETE", f"{_org(slug)}/groups/{segment(group_id)}/members/{segment(user_id)}")
 
+    # -- their directories --------------------------------------------------------------------
+
+    def org_directory(self, slug: str) -> OrgDirectory:
+        """How its directory is understood."""
+        return self._one("GET", f"{_org(slug)}/directory", OrgDirectory)
+
+    def set_org_directory(self, slug: str, join_by: str) -> OrgDirectory:
+        """The same, after people are joined by this: `subject`, `external_id` or `user_name`."""
+        return self._one("PUT", f"{_org(slug)}/directory", OrgDirectory, {"join_by": join_by})
+
+    def directory_tokens(self, slug: str) -> Iterator[DirectoryToken]:
+        """Its directory's tokens, without themselves, the oldest first."""
+        return self._list(f"{_org(slug)}/directory/tokens", {}, DirectoryToken)
+
+    def create_directory_token(self, slug: str, name: str = "", life_s: int | None = None) -> DirectoryToken:
+        """A new token, with itself. `life_s` None: until it is revoked. Refused (`too_many_tokens`) beside two."""
+        given: dict[str, Any] = {"name": name}
+        if life_s is not None:
+            given["expires_in"] = life_s
+        return self._one("POST", f"{_org(slug)}/directory/tokens", DirectoryToken, given)
+
+    def revoke_directory_token(self, slug: str, token_id: str) -> None:
+        """End a token."""
+        self._call("DELETE", f"{_org(slug)}/directory/tokens/{segment(token_id)}")
+
+    # -- their identity providers -------------------------------------------------------------
+
+    def org_providers(self, slug: str) -> Iterator[dict[str, Any]]:
+        """Its own identity providers."""
+        return self._list(_providers(slug), {}, dict[str, Any])
+
+    def org_provider(self, slug: str, provider_id: str) -> dict[str, Any]:
+        """The provider."""
+        return self._one("GET", _providers(slug, provider_id), dict[str, Any])
+
+    def create_org_provider(self, slug: str, document: Any) -> dict[str, Any]:
+        """A new provider, which speaks of this organisation alone."""
+        return self._one("POST", _providers(slug), dict[str, Any], document)
+
+    def update_org_provider(
+        self, slug: str, provider_id: str, patch: Any, *, version: int | None = None
+    ) -> dict[str, Any]:
+        """The provider after this JSON Merge Patch. `version`: the one it must have."""
+        return self._one("PATCH", _providers(slug, provider_id), dict[str, Any], patch, version)
+
+    def delete_org_provider(self, slug: str, provider_id: str) -> None:
+        """Delete the provider."""
+        self._call("DELETE", _providers(slug, provider_id))
+
     # -- calls --------------------------------------------------------------------------------
 
     def _list(self, path: str, filters: Mapping[str, str | bool | None], of: Any) -> Iterator[Any]:
@@ -129,6 +178,11 @@ class Organisations:
 
 def _org(slug: str) -> str:
     return f"/orgs/{segment(slug)}"
+
+
+def _providers(slug: str, provider_id: str = "") -> str:
+    path = f"{_org(slug)}/identity-providers"
+    return f"{path}/{segment(provider_id)}" if provider_id else path
 
 
 def _text(value: object) -> str:

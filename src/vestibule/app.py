@@ -183,6 +183,7 @@ class App:
         app = cls(compiled, await opened(compiled, log, role), log, role, name)
         with contextlib.suppress(StoreError):  # then the jobs go on trying; who is to be signed for waits
             await app.generation.assertions.begin()
+            await app.generation.who.affiliated.begin()
         app.keeper.begin(compiled.certificates, compiled.local_authority)
         plan = app._places.plan(app.generation)
         try:
@@ -273,6 +274,7 @@ class App:
         try:
             plan = self._places.plan(generation)
             await generation.assertions.begin()
+            await generation.who.affiliated.begin()
             await generation.load(must_know=True)
             shown = await asyncio.to_thread(
                 self.keeper.prepare, compiled.certificates, compiled.local_authority

@@ -56,6 +56,7 @@ from vestibule.store import base
 from vestibule.web.admin import app as admin
 from vestibule.web.admin.door import Door
 from vestibule.web.api import app as api
+from vestibule.web.api import org_door
 from vestibule.web.api.office import Office, Upgrade, nothing_ordered
 from vestibule.web.app import build
 from vestibule.web.pages import Pages
@@ -150,7 +151,8 @@ class ControlPlane:
         admin_api = api.build(office)
         door = Door(admin_api, office.tokens, basis.ring)
         self.admin: Application = admin.build(admin_api, door, log=basis.log)
-        self.application: Application = admin.Beside(Beside(own, self._provisioning()), self.admin)
+        managing = org_door.Beside(Beside(own, self._provisioning()), admin_api, office)
+        self.application: Application = admin.Beside(managing, self.admin)
         back_office.on_offer = self._use
 
     def begin(self) -> None:

@@ -41,7 +41,7 @@ class Identifying:
 
     def _build_sessions(self, compiled: Compiled, kept: Kept, driver: Late, log: Log) -> None:
         store, changes, grace_s = kept.store, kept.changes, compiled.lifetimes.grace_s
-        self.affiliated = Affiliated(driver.affiliations_of, driver.has_organisations, changes)
+        self.affiliated = Affiliated(driver.affiliations_of, store.presence.organisations, changes)
         self.sessions = Sessions(
             store.sessions,
             changes,

@@ -71,6 +71,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     signed_in_at: float = 0.0
     """When the person signed in there, as far as the provider was asked and proved it; else when they came back; 0:
     nobody knows."""
+    until: float = 0.0
+    """When the provider's own session is over, where it said so with this sign-in; 0: it didn't."""
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,10 +41,6 @@ class Late:
             return not await back_office.ended_tokens.is_ended(name, now)
         return await back_office.machine_keys.is_live(name, now)
 
-    async def has_organisations(self) -> bool:
-        """Whether there is one at all. Raises StoreError."""
-        return await (await asyncio.shield(self._back_office)).records.organisations.any()
-
     async def affiliations_of(self, user_id: str) -> tuple[Affiliation, ...]:
         """What this user is affiliated with. Raises StoreError."""
         return await all_of((await asyncio.shield(self._back_office)).affiliations, user_id)

@@ -94,6 +94,8 @@ async def test_entries_are_listed_by_age_by_page_and_by_what_they_are_looked_for
     for wanted in (Wanted(name="ANN@ACME.EXAMPLE"), Wanted(external_id="00u1"), Wanted(id="d1")):
         assert await directory.entries("o1", "User", wanted, limit=9) == (ANN,)
         assert await directory.count("o1", "User", wanted) == 1
+    assert await directory.entries("o1", "User", Wanted(ids=("d2", "d9", "d1", "d3")), limit=9) == (ANN, BOB)
+    assert await directory.entries("o1", "User", Wanted(ids=()), limit=9) == ()
     assert await directory.entries("o1", "User", Wanted(name="bob", external_id="00u1"), limit=9) == ()
 
 
@@ -137,6 +139,28 @@ async def test_an_entry_is_one_user_at_most_and_a_user_one_entry(directory):
     await directory.save(replace(ANN, user_id="", name="ann"), 1)
     [ann] = await directory.of_user("u1")
     assert (ann.user_id, ann.name) == ("u1", "ann")
+
+
+@pytest.mark.parametrize("count", [2, 15, 16])
+async def test_a_subject_is_looked_for_at_all_of_the_organisations_providers_and_at_no_others(
+    store, directory, count
+):
+    async def came(issuer: str, subject: str) -> None:
+        user = User(id=f"{issuer} {subject}", created_at=NOW)
+        account = Account(issuer=issuer, subject=subject, user_id=user.id, client="c")
+        assert await store.people.register(user, account)
+
+    for org_id in ("o1", "o2"):
+        for number in range(count):
+            await came(issuer_in(org_id, f"https://{number}.example"), f"{org_id} {number}")
+    await came("https://own.example", "own")
+    for number in range(count):
+        found = await directory.user_of("o1", f"o1 {number}")
+        assert found == f"{issuer_in('o1', f'https://{number}.example')} o1 {number}"
+        assert await directory.user_of("o1", f"o2 {number}") == ""
+    assert await directory.user_of("o1", "own") == ""
+    await came(issuer_in("o1", "https://another.example"), "o1 0")
+    assert await directory.user_of("o1", "o1 0") == ""  # of two nobody knows which
 
 
 async def test_who_is_switched_off_is_nobody_who_comes(directory):
@@ -202,3 +226,23 @@ async def test_an_organisation_has_two_tokens_at_most_each_good_until_it_ends_or
     assert await directory.tokens("o1") == (late,)
     with pytest.raises(StoreError):
         await directory.create_token(replace(late, id="t4"), H3)
+
+
+@pytest.mark.parametrize("odd", ["a\0", "a\ud800"], ids=ascii)
+async def test_what_nothing_can_have_is_nowhere_and_says_nothing_of_the_store(directory, odd):
+    """Threat: one directory's questions, which a database can't even be asked, make it away for everybody."""
+    for _ in range(3):
+        several = (
+            Wanted(name=odd),
+            Wanted(external_id=odd),
+            Wanted(id=odd),
+            Wanted(ids=(odd,)),
+            Wanted(has=odd),
+        )
+        for wanted in several:
+            assert await directory.entries("o1", "User", wanted, limit=9) == ()
+            assert await directory.count("o1", "User", wanted) == 0
+        assert await directory.get("o1", "User", odd) is None
+        assert await directory.user_of("o1", odd) == ""
+        assert await directory.entries("o1", "User", ALL, offset=10**30, limit=9) == ()
+    assert await directory.entries("o1", "User", ALL, limit=9) == (ANN, BOB)

@@ -29,6 +29,7 @@ async def orgs(store):
             user, Account(issuer="https://idp", subject=name, user_id=name, client="idp")
         )
     assert not await store.organisations.any()
+    assert not await store.presence.organisations()
     assert await store.organisations.create(ACME)
     assert await store.organisations.create(BETA)
     return store.organisations
@@ -42,6 +43,14 @@ async def test_one_is_found_by_id_and_slug_and_no_two_have_one_slug(orgs):
     assert await orgs.list(ALL) == (ACME, BETA)
     assert await orgs.list(Page((NOW, "o1"), 1)) == (BETA,)
     assert await orgs.list(Page(None, 1)) == (ACME,)
+
+
+async def test_whoever_reads_sessions_knows_whether_there_are_any(orgs, store):
+    assert await store.presence.organisations()
+    await orgs.delete("o1")
+    assert await store.presence.organisations()
+    await orgs.delete("o2")
+    assert not await store.presence.organisations()
 
 
 async def test_who_was_slower_changes_nothing(orgs):

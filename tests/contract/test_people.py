@@ -46,6 +46,19 @@ async def registered(store, user_id: str, created_at: float = NOW, **fields) -> 
     return user
 
 
+async def test_whoever_is_cut_off_stays_blocked_and_all_else_is_as_it_was(store):
+    user = await registered(store, "u1", disabled=True, name="Zoë", valid_from=NOW, sessions_from=NOW + 5)
+    assert await store.people.cut_off("u1", valid_from=NOW + 3)
+    assert await store.people.user("u1") == replace(user, valid_from=NOW + 3)
+    assert await store.people.cut_off("u1", valid_from=NOW + 1, sessions_from=NOW + 9)
+    assert await store.people.user("u1") == replace(user, valid_from=NOW + 3, sessions_from=NOW + 9)
+    assert not await store.people.cut_off("nobody", valid_from=NOW)
+    assert await store.people.save(replace(user, name="Zoe"))  # by who read them before
+    assert await store.people.user("u1") == replace(
+        user, name="Zoe", valid_from=NOW + 3, sessions_from=NOW + 9
+    )
+
+
 async def test_users_are_counted(store):
     assert await store.people.tally() == 0
     await registered(store, "u1")

@@ -142,9 +142,8 @@ class Page:
 class Person:
     """Somebody with a browser of their own, whose scripts send forms on."""
 
-    def __init__(self, base: str, realm: Realm, visitor: aiohttp.ClientSession) -> None:
+    def __init__(self, base: str, visitor: aiohttp.ClientSession) -> None:
         self.base = base
-        self.realm = realm
         self.visitor = visitor
         self.sent: list[Form] = []
         """The messages that went by form."""
@@ -188,4 +187,4 @@ class Person:
 async def new_person(people: contextlib.AsyncExitStack, base: str, realm: Realm) -> Person:
     """Somebody with a new browser."""
     visitor = await people.enter_async_context(new_visitor(secure=realm.server.url, is_exact=True))
-    return Person(base, realm, visitor)
+    return Person(base, visitor)

@@ -42,7 +42,7 @@ async def house(ports, api, openid, gateway) -> House:
 def admin(house: House, openid) -> Link:
     """Both organisations; the domain of all addresses is the first one's."""
     names = ("acme", "beta")
-    provider = openid(*(client(name, f"{house.origin}/@{name}/callback") for name in names))
+    provider = openid(*(client(name, f"{house.origin}/@{name}.op/callback") for name in names))
     link = Link(f"unix:{house.gateway.directory / 'state' / 'admin.sock'}", timeout_s=TIMEOUT_S)
     for name in names:
         settings: dict[str, Any] = {
@@ -53,7 +53,7 @@ def admin(house: House, openid) -> Link:
         }
         link.call("POST", "/orgs", {"slug": name, "name": name.title()})
         document = {
-            "id": name,
+            "id": f"{name}.op",
             "provider_type": "oidc",
             "email_domains": ["example.com"],
             "openid_config": settings,
@@ -66,8 +66,8 @@ def admin(house: House, openid) -> Link:
 
 async def test_the_same_account_at_the_same_issuer_is_two_people(house, admin):
     async with house.browser() as own, house.browser() as other:
-        assert (await own.get("/@acme/signin?login_hint=alice&rd=/", follow=True)).status == 200
-        assert (await other.get("/@beta/signin?login_hint=alice&rd=/", follow=True)).status == 200
+        assert (await own.get("/@acme.op/signin?login_hint=alice&rd=/", follow=True)).status == 200
+        assert (await other.get("/@beta.op/signin?login_hint=alice&rd=/", follow=True)).status == 200
         theirs, others = await own.who(), await other.who()
         assert theirs is not None
         assert others is not None
@@ -78,6 +78,11 @@ async def test_the_same_account_at_the_same_issuer_is_two_people(house, admin):
         # Whatever else they were made a member of: who comes by a provider of one is of that one.
         admin.call("PUT", f"/orgs/acme/members/{others['user']['id']}", {"roles": ["admin"]})
         assert (await other.get("/acme/")).status == 403
+        # Who is taken out is out at the next request, also with the session by the organisation's own provider.
+        admin.call("DELETE", f"/orgs/acme/members/{theirs['user']['id']}")
+        assert [(await own.get(path)).status for path in ("/acme/", "/mail/")] == [403, 200]
+        assert (await own.get("/@acme.op/signin?login_hint=alice&rd=/", follow=True)).status == 200
+        assert (await own.get("/acme/")).status == 200
 
 
 async def test_the_page_lists_none_and_finds_them_by_link_and_address(house, admin):
@@ -86,13 +91,13 @@ async def test_the_page_lists_none_and_finds_them_by_link_and_address(house, adm
         page = await browser.get("/@/signin")
         assert page.status == 200
         assert "/@op/signin" in page.text
-        assert "/@acme/" not in page.text
-        assert "/@beta/" not in page.text
+        assert "/@acme." not in page.text
+        assert "/@beta." not in page.text
         assert 'name="login_hint"' in page.text
         found = await browser.get("/@/signin?find=1&login_hint=ann%40example.com")
-        assert (found.status, "/@acme/signin" in found.text, "/@beta/" in found.text) == (200, True, False)
+        assert (found.status, "/@acme.op/signin" in found.text, "/@beta." in found.text) == (200, True, False)
         unknown = await browser.get("/@/signin?find=1&login_hint=ann%40nobody.example")
-        assert (unknown.status, "/@acme/" in unknown.text) == (200, False)
+        assert (unknown.status, "/@acme." in unknown.text) == (200, False)
         led = await browser.get("/@/signin?org=beta&rd=/")
         assert led.status in (302, 303)
         assert led.location.query["client_id"] == "beta"

@@ -202,7 +202,7 @@ async def test_who_signs_out_of_one_service_is_led_through_the_others(begin: Beg
     alice = await stage.person()
     await alice.sign_in()
     await alice.get(f"{stage.plain}/@kc/signin")
-    other = Person(stage.plain, stage.realm, alice.visitor)
+    other = Person(stage.plain, alice.visitor)
     assert await other.who() is not None
     page = await alice.get("/@/signout")
     assert (page.status, page.url.path) == (200, "/@/signedout"), page.text
@@ -213,7 +213,7 @@ async def test_who_signs_out_of_one_service_is_led_through_the_others(begin: Beg
 async def test_a_session_that_an_admin_ends_is_over_here(begin: Begin) -> None:
     stage = await begin(new_pair(), by_browser=False)
     alice, bob = await stage.person(), await stage.person()
-    plain = Person(stage.plain, stage.realm, alice.visitor)
+    plain = Person(stage.plain, alice.visitor)
     await plain.sign_in()
     await bob.sign_in("bob")
     assert await plain.who() is not None

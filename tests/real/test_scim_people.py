@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any
 
-import aiohttp
-import msgspec
 import pytest
 from yarl import URL
 
+from tests.real.directory import Directory, connected, let_in, signed_in
 from tests.real.house import CONFIGURATION, Browser, House, build, until
-from tests.real.openid import client
-from vestibule.admin_link import TIMEOUT_S, Link
-from vestibule.protocol.scim_patch import PATCH
 from vestibule.protocol.scim_schema import GROUP, USER
 
 pytestmark = pytest.mark.real
@@ -32,29 +28,6 @@ ROUTES = """  scim    = true
   route "/open/" {"""
 
 
-class Directory:
-    """The directory of the organisation acme, whose people come by a provider of its own."""
-
-    def __init__(self, house: House, program: aiohttp.ClientSession, token: str) -> None:
-        self.house, self.program, self.token = house, program, token
-
-    async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        sent = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/scim+json"}
-        url = f"{self.house.origin}/scim/v2{path}"
-        async with self.program.request(method, url, json=body, headers=sent) as answer:
-            text = await answer.read()
-            return answer.status, msgspec.json.decode(text) if text else None
-
-    async def create(self, path: str, body: dict[str, Any]) -> str:
-        status, told = await self.ask("POST", path, body)
-        assert status == 201, told
-        return str(told["id"])
-
-    async def patch(self, where: str, /, **change: Any) -> None:
-        status, told = await self.ask("PATCH", where, {"schemas": [PATCH], "Operations": [change]})
-        assert status == 200, told
-
-
 @pytest.fixture(params=[1, 2])
 async def house(request, ports, api, openid, gateway) -> House:
     text = CONFIGURATION.replace('  route "/open/" {', ROUTES)
@@ -70,40 +43,9 @@ async def house(request, ports, api, openid, gateway) -> House:
 
 
 @pytest.fixture
-async def directory(house: House, openid) -> Any:
-    provider = openid(client("acme", f"{house.origin}/@acme/callback"))
-    admin = Link(f"unix:{house.gateway.directory / 'state' / 'admin.sock'}", timeout_s=TIMEOUT_S)
-    settings = {
-        "client_id": "acme",
-        "client_secret": "acme-secret",
-        "issuer_url": provider.issuer,
-        "scopes": ["openid", "email", "profile"],
-    }
-    admin.call("POST", "/orgs", {"slug": "acme", "name": "Acme"})
-    document = {
-        "id": "acme",
-        "provider_type": "oidc",
-        "email_domains": ["example.com"],
-        "openid_config": settings,
-    }
-    admin.call("POST", "/orgs/acme/identity-providers", document)
-    token = msgspec.json.decode(admin.call("POST", "/orgs/acme/directory/tokens", {}))["token"]
-    async with house.browser() as browser:
-        yield Directory(house, browser.session, token)
-
-
-async def signed_in(browser: Browser, person: str) -> int:
-    """Where a sign-in by the organisation's provider ends."""
-    page = await browser.get(f"/@acme/signin?login_hint={person}&rd=/", follow=True)
-    return page.status
-
-
-async def let_in(browser: Browser, person: str) -> int:
-    """200 once they are signed in: other workers know a new provider within a second."""
-    if await browser.who() is None:
-        await signed_in(browser, person)
-        return 0
-    return 200
+async def directory(house: House, openid) -> AsyncIterator[Directory]:
+    async with connected(house, openid) as directory:
+        yield directory
 
 
 async def statuses(browser: Browser) -> list[int]:

@@ -1,10 +1,12 @@
-"""`vestibule orgs`: organisations, their domains, members and groups."""
+"""`vestibule orgs`: organisations, their domains, members, groups, providers and directories."""
 
 from __future__ import annotations
 
 import click
 
 from vestibule.admin_model import OrgDomain, OrgGroup, OrgMember
+from vestibule.cli.org_directory import directory
+from vestibule.cli.org_providers import providers
 from vestibule.cli.remote import TAKES_ID, Remote, asks_gateway, confirm, day
 from vestibule.cli.table import Column, fields
 from vestibule.cli.users import id_of
@@ -40,6 +42,10 @@ def orgs() -> None:
 
     SLUG is what rules call one: `org:SLUG`, `group:SLUG/NAME`. USER is an id or an e-mail address.
     """
+
+
+orgs.add_command(directory)
+orgs.add_command(providers)
 
 
 @orgs.command("list")

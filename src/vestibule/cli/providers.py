@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import IO
 
 import click
 import msgspec
@@ -15,7 +15,8 @@ from vestibule.cli.remote import Remote, asks_gateway, confirm, read_json, to_js
 from vestibule.cli.table import Column, plain, table
 
 
-def _state(one: Document) -> str:
+def state_of(one: Document) -> str:
+    """Whether it is faulty, enabled or disabled."""
     if one["faults"]:
         return "faulty"
     return "enabled" if one["enabled"] else "disabled"
@@ -29,10 +30,10 @@ def _about(one: Document) -> str:
     return "; ".join(faults) or str(one["title"])
 
 
-_COLUMNS = (
+COLUMNS = (
     Column("ID", lambda one: one["id"]),
     Column("TYPE", lambda one: one["provider_type"]),
-    Column("STATE", _state),
+    Column("STATE", state_of),
     Column("FROM", lambda one: one["source"]),
     Column("TITLE", _about, may_shrink=True),
 )
@@ -75,7 +76,7 @@ def providers() -> None:
 @asks_gateway
 def list_providers(remote: Remote) -> None:
     """List all, the disabled and the faulty ones too."""
-    remote.show_list(remote.client.providers(), _COLUMNS, 0, "No identity providers.")
+    remote.show_list(remote.client.providers(), COLUMNS, 0, "No identity providers.")
 
 
 @providers.command()
@@ -101,7 +102,7 @@ def show(remote: Remote, provider_id: str) -> None:
 def create(remote: Remote, file: IO[bytes]) -> None:
     """Add one."""
     made = remote.client.create_provider(read_json(file))
-    remote.done(f"{made['id']} is {_state(made)}. {_to_register(made)}", made)
+    remote.done(f"{made['id']} is {state_of(made)}. {to_register(made)}", made)
 
 
 @providers.command()
@@ -117,7 +118,7 @@ def update(remote: Remote, *, provider_id: str, file: IO[bytes], replace: bool) 
     document = read_json(file)
     act = remote.client.replace_provider if replace else remote.client.update_provider
     changed = act(provider_id, document)
-    remote.done(f"{changed['id']} is changed, and {_state(changed)}.", changed)
+    remote.done(f"{changed['id']} is changed, and {state_of(changed)}.", changed)
 
 
 @providers.command()
@@ -126,7 +127,7 @@ def update(remote: Remote, *, provider_id: str, file: IO[bytes], replace: bool) 
 def enable(remote: Remote, provider_id: str) -> None:
     """Offer one to people."""
     changed = remote.client.enable_provider(provider_id)
-    remote.done(f"{changed['id']} is {_state(changed)}.", changed)
+    remote.done(f"{changed['id']} is {state_of(changed)}.", changed)
 
 
 @providers.command()
@@ -135,7 +136,7 @@ def enable(remote: Remote, provider_id: str) -> None:
 def disable(remote: Remote, provider_id: str) -> None:
     """Offer one no more; nobody gets in by it."""
     changed = remote.client.disable_provider(provider_id)
-    remote.done(f"{changed['id']} is {_state(changed)}.", changed)
+    remote.done(f"{changed['id']} is {state_of(changed)}.", changed)
 
 
 @providers.command()
@@ -171,7 +172,8 @@ def _findings(found: Tested) -> str:
     return "\n".join(lines)
 
 
-def _to_register(one: dict[str, Any]) -> str:
+def to_register(one: Document) -> str:
+    """What is to do next: the addresses that the provider must know."""
     urls = ", ".join(one["redirect_urls"])
     return (
         f"Register this redirect URL with it: {urls}"

@@ -78,6 +78,7 @@ def check(config: schema.Config, report: Report) -> Checked:
     check_apps(config, scopes, domains, report, native=_native(clients))
     check_machines(config, scopes, domains, report)
     check_redirect_urls(clients, scopes, report)
+    _check_issuers(clients.values(), report)
     check_compat(config, scopes, clients, domains, report)
     check_lifetimes(config, scopes, domains, report)
     sources = Sources(_sources(config, report))
@@ -176,6 +177,30 @@ def _clients(config: schema.Config, report: Report) -> dict[str, Client]:
             else:
                 found.setdefault(client.name, client)
     return found
+
+
+def _check_issuers(clients: Iterable[Client], report: Report) -> None:
+    """Threat: a provider by SAML that is written down by the name of another, whose people it would then be."""
+    named: dict[str, list[Client]] = {}
+    for client in clients:
+        for field in ("issuer", "web_url"):
+            if name := getattr(client.config, field, ""):
+                named.setdefault(str(name).rstrip("/"), []).append(client)
+    for name, sharing in named.items():
+        for client in sharing:
+            others = [one for one in sharing if _speaks_by(one) != _speaks_by(client)]
+            if client.kind == "saml" and others:
+                other = others[0].node.block
+                report.fault(
+                    client.node.at("issuer"),
+                    f'{name} is the issuer of {other.type} "{others[0].id}" ({other.place.short}) too: whoever either '
+                    "of them vouches for would be one person",
+                )
+
+
+def _speaks_by(client: Client) -> tuple[str, ...]:
+    """Where what it says comes from, as far as that tells clients of one issuer apart."""
+    return (client.kind, *(str(getattr(client.config, name, "")) for name in ("metadata_url", "metadata")))
 
 
 def _sources(config: schema.Config, report: Report) -> dict[str, Client]:

@@ -36,6 +36,7 @@ from vestibule.core.certificate import Wanted
 from vestibule.core.lifetimes import Lifetimes
 from vestibule.core.listener import ListenAddress
 from vestibule.core.machine import Machines
+from vestibule.core.organisation import ORGS_PATH
 from vestibule.core.passage import names_set, preflight_policy
 from vestibule.core.policy import Policy
 from vestibule.core.postgres import Postgres
@@ -263,9 +264,15 @@ def _host(scope: Scope, loaded: Loaded, *, has_tokens: bool) -> Host:
 
 
 def _own_paths(node: schema.Host, backend: Backend) -> frozenset[bytes]:
-    """Where directories provision people: where the operator says, else where no app is that could do it itself."""
-    takes = backend.internal == "account" if node.scim is None else node.scim
-    return frozenset((PATH.encode(),)) if takes else frozenset()
+    """Where directories provision people, and who runs an organisation manages it.
+
+    That is where the operator says, else where no app is that could have the paths itself.
+    """
+    has_none = backend.internal == "account"
+    wanted = {PATH: node.scim, ORGS_PATH: node.organisations}
+    return frozenset(
+        path.encode() for path, takes in wanted.items() if (has_none if takes is None else takes)
+    )
 
 
 def _machines(host: str, config: schema.Config) -> dict[str, frozenset[str]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from vestibule.core.organisation import told_subject
 from vestibule.core.route import Host
 from vestibule.core.template import Person
 from vestibule.model import Caller, Identity, Session
@@ -19,7 +20,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """The person here; empty for a caller who is nobody's account."""
     issuer: str = ""
     subject: str = ""
-    """The account at `issuer` that was come with first."""
+    """The account at `issuer` that was come with first, as apps are told of it (`told_subject`)."""
     kind: str = ""
     """Of the provider that vouches for it: `github`, `oidc`."""
     login: str = ""
@@ -70,7 +71,7 @@ def known_of(who: Session | Caller | None, host: Host) -> Known:
     return Known(
         user_id=who.user_id,
         issuer=first.issuer,
-        subject=first.subject,
+        subject=told_subject(first),
         kind=host.kinds.get(first.client, ""),
         login=_first(identities, "login"),
         name=_first(identities, "name"),

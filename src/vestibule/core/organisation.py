@@ -23,6 +23,11 @@ OWN: Final = "@"
 _ISSUER: Final = "org"
 ADMIN: Final = "admin"
 """The role whose holders run their organisation."""
+ORGS_PATH: Final = "/api/v1/orgs"
+"""Below it they do, by its slug."""
+
+_WITHIN: Final = frozenset({"groups", "roles"})
+"""The lists by which an organisation's own provider may say anything."""
 
 Source: TypeAlias = Literal["gateway", "provider", "scim"]
 """Who says so: an operator or administrator here, the organisation's identity provider, or its directory."""
@@ -112,25 +117,35 @@ def identity_of(affiliations: Iterable[Affiliation]) -> Identity | None:
     )
 
 
+def is_run_by(slug: str, own: Identity) -> bool:
+    """Whether somebody of whom the gateway itself says this (`identity_of`) runs the organisation."""
+    return own.client == OWN and slug in own.orgs and f"{slug}/{ADMIN}" in own.roles
+
+
 def confined(identity: Identity, org: Organisation, domains: Iterable[str]) -> Identity:
     """What an organisation's own provider says of somebody, as far as it may: of that organisation alone.
 
-    Accounts are of the organisation (`issuer` begins with its id), lists of names begin with its slug, the address
-    counts only within `domains`, which are the organisation's verified ones, and claims by other names don't count.
-    Threat: an organisation whose provider vouches for another's people, by its issuer, addresses, groups or claims.
+    Accounts are of the organisation (`issuer` begins with its id), groups and roles begin with its slug, the address
+    counts only within `domains`, which are the organisation's verified ones, and the login is that address, or begins
+    with the slug as well. What has the form `OWNER/NAME` at code hosts, and claims by other names, don't count. Whether
+    somebody is a member is the gateway's own to say, so that it holds no longer than they are.
+    Threat: an organisation whose provider vouches for another's people, by its issuer, addresses, logins, groups or
+    claims; a team `core` of `acme` that would be the team `acme/core` at GitHub.
     """
     _, sign, at = identity.email.rpartition("@")
+    email = identity.email if sign and at.lower() in frozenset(domains) else ""
     return msgspec.structs.replace(
         identity,
         issuer=issuer_in(org.id, identity.issuer),
-        email=identity.email if sign and at.lower() in frozenset(domains) else "",
-        orgs=(org.slug,),
+        login=email or "".join(_within(org, filter(None, (identity.login,)))),
+        email=email,
+        orgs=(),
         groups=_within(org, identity.groups),
-        teams=_within(org, identity.teams),
-        projects=_within(org, identity.projects),
-        repos=_within(org, identity.repos),
+        teams=(),
+        projects=(),
+        repos=(),
         roles=_within(org, identity.roles),
-        unknown=tuple(name for name in identity.unknown if name != "orgs"),
+        unknown=tuple(name for name in identity.unknown if name in _WITHIN),
         claims={},
     )
 
@@ -146,6 +161,32 @@ def org_of(issuer: str) -> str:
     return rest.partition(":")[0] if head == _ISSUER else ""
 
 
+def slug_of(identity: Identity) -> str:
+    """Slug of the organisation by whose provider they have come; empty: by the operator's.
+
+    The IDs of an organisation's providers begin with it (`is_providers_id`).
+    """
+    return identity.client.partition(".")[0] if org_of(identity.issuer) else ""
+
+
+def is_providers_id(slug: str, name: str) -> bool:
+    """Whether a provider of this organisation may be called so: `SLUG.` and more.
+
+    Threat: a provider called as the organisation itself, by which `group:acme/ops` would mean its group `ops`.
+    """
+    head, dot, rest = name.partition(".")
+    return bool(head == slug and dot and rest)
+
+
+def told_subject(identity: Identity) -> str:
+    """How apps are told of the account's subject: of an organisation's provider, with the slug in front.
+
+    Threat: subjects, too, are whatever a provider says: also those of another's people.
+    """
+    slug = slug_of(identity)
+    return f"{slug}/{identity.subject}" if slug else identity.subject
+
+
 def may_be_one(issuers: Iterable[str]) -> bool:
     """Whether accounts at these may be one person's: of one organisation's provider all, or of none's.
 
@@ -159,7 +200,7 @@ def counting(affiliations: Iterable[Affiliation], identities: Iterable[Identity]
 
     Who comes by an organisation's provider is of that organisation alone, whatever else they are a member of.
     """
-    slugs = {slug for one in identities if org_of(one.issuer) for slug in one.orgs or ("",)}
+    slugs = {slug_of(one) for one in identities if org_of(one.issuer)}
     return tuple(one for one in affiliations if not slugs or slugs == {one.org})
 
 

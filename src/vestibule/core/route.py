@@ -18,6 +18,7 @@ from vestibule.core.credential import NOTHING, Accepted
 from vestibule.core.domain import Domain, is_within
 from vestibule.core.flow import split_redirect
 from vestibule.core.lifetimes import UNBOUNDED, Span, shortest
+from vestibule.core.organisation import ORGS_PATH
 from vestibule.core.passage import Passage
 from vestibule.core.policy import Policy, joined
 from vestibule.core.tls import Demand
@@ -40,7 +41,7 @@ SIGN_OUT_PATH = "/@/signout"
 SIGNED_OUT_PATH = "/@/signedout"
 ACCOUNT_PATH = "/@/account"
 REGISTER_PATH = f"{ACCOUNT_PATH}/register"
-_SCIM = f"{PATH}/".encode()
+_BELOW = (f"{PATH}/".encode(), f"{ORGS_PATH}/".encode())
 
 ADMIN = "admin"
 """The built-in application that the admin pages are."""
@@ -193,7 +194,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     callbacks: Mapping[bytes, tuple[str, ...]] = {}
     """Paths outside `/@…` that are the redirect URL of clients, and the IDs of those."""
     own_paths: frozenset[bytes] = frozenset()
-    """Paths outside `/@…` that are the gateway's own by standards: metadata of the authorization server, and SCIM."""
+    """Paths outside `/@…` that are its own: metadata of the authorization server, SCIM, the API of organisations."""
     compat: tuple[str, ...] = ()
     """Products whose paths are answered here, too (`core.compat`)."""
     base_url: str = ""
@@ -272,7 +273,7 @@ def is_own(path: bytes, host: Host) -> bool:
             path in host.callbacks
             or path in host.own_paths
             or (host.mcp and is_metadata(path))
-            or (path[: len(_SCIM)] == _SCIM and _SCIM[:-1] in host.own_paths)
+            or (path.startswith(_BELOW) and any(path.startswith(own + b"/") for own in host.own_paths))
             or (bool(host.compat) and _is_products(path, host))
         )
     end = path.find(b"/", 2)

@@ -11,6 +11,7 @@ parent as the parent is now, and without the parent it is nothing.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -56,22 +57,23 @@ def begun(
     is_remembered: bool = False,
     made_by: str = "",
 ) -> Session:
-    """The session as it begins, within `span`.
+    """The session as it begins, within `span` and the providers' own sessions.
 
     `is_remembered`: they asked to be kept signed in, which counts where people are asked. `made_by`: the service that
     made it.
     """
     is_remembered = is_remembered and span.may_keep
     absolute_s, idle_s = span.life(is_kept=is_remembered)
+    came = tuple(identities)
     return Session(
         id=session_id,
         host=host,
         created_at=now,
         seen_at=now,
-        expires_at=now + absolute_s,
+        expires_at=min(now + absolute_s, _end_there(came)),
         idle_s=idle_s,
         user_id=user_id,
-        identities=tuple(identities),
+        identities=came,
         clients=tuple(clients),
         device=device,
         signed_in_at=now if user_id else 0.0,
@@ -84,15 +86,22 @@ def begun(
 def lived(session: Session, span: Span, now: float, *, is_remembered: bool = False) -> Session:
     """A session that is there already after a sign-in under these bounds: never longer, unless they asked to be kept.
 
-    `is_remembered`: they asked just now; that they once did holds until the session ends.
+    `is_remembered`: they asked just now; that they once did holds until the session ends. No session lives longer than
+    the provider's that it came by.
     """
+    end = _end_there(session.identities)
     if is_remembered and span.may_keep:
         absolute_s, idle_s = span.life(is_kept=True)
-        return replace(session, is_remembered=True, expires_at=now + absolute_s, idle_s=idle_s)
+        return replace(session, is_remembered=True, expires_at=min(now + absolute_s, end), idle_s=idle_s)
     absolute_s, idle_s = span.life(is_kept=session.is_remembered)
     return replace(
-        session, expires_at=min(session.expires_at, now + absolute_s), idle_s=min(session.idle_s, idle_s)
+        session, expires_at=min(session.expires_at, now + absolute_s, end), idle_s=min(session.idle_s, idle_s)
     )
+
+
+def _end_there(identities: Iterable[Identity]) -> float:
+    """When the first of the providers' own sessions is over; infinite where none said."""
+    return min((one.until for one in identities if one.until), default=math.inf)
 
 
 def handed_on(
@@ -120,7 +129,8 @@ def joined_to(session: Session, parent: Session, span: Span, now: float) -> Sess
     One that was its child before begins its time anew, as if it had ended and been handed on: `span` bounds it.
     """
     absolute_s, idle_s = span.life(is_kept=parent.is_remembered)
-    expires_at = min(now + absolute_s, parent.expires_at)
+    own = tuple(known for known in session.identities if not is_top(known.client))
+    expires_at = min(now + absolute_s, parent.expires_at, _end_there(own))
     return replace(
         session,
         user_id=parent.user_id,
@@ -128,7 +138,7 @@ def joined_to(session: Session, parent: Session, span: Span, now: float) -> Sess
         expires_at=expires_at if session.parent_id else min(session.expires_at, expires_at),
         idle_s=min(parent.idle_s, idle_s),
         is_remembered=parent.is_remembered,
-        identities=tuple(known for known in session.identities if not is_top(known.client)),
+        identities=own,
         clients=tuple(name for name in session.clients if not is_top(name)),
     )
 

@@ -84,8 +84,11 @@ CODES: Final[Mapping[str, str]] = {
     "saml_metadata_expired": "the metadata were valid until a time that is over",
     "saml_metadata_keys": "the metadata hold no certificate that signatures may be checked with",
     "saml_metadata_url": "the metadata hold no address to sign in at, or one that is none for browsers",
+    "saml_unsolicited": "nobody here asked for it, and its RelayState is not listed",
+    "answer_replayed": "it came before",
 }
-"""Each refusal → what is wrong, for log and console; the person sees one calm page."""
+"""Each refusal → what is wrong, for log and console; the person sees one calm page. Whoever keeps what has come says the
+last two."""
 
 
 class NameId(msgspec.Struct, frozen=True):

@@ -154,6 +154,17 @@ def listed(term: Filter | None) -> tuple[str, ...] | None:
             return None
 
 
+def terms_in(term: Filter) -> int:
+    """How many comparisons it is, for each value that is held against it."""
+    match term:
+        case All(terms) | Some(terms):
+            return sum(map(terms_in, terms))
+        case Not(inner) | Within(_, inner):
+            return terms_in(inner)
+        case _:
+            return 1
+
+
 def holds(term: Filter, resource: dict[str, Any], kind: Kind) -> bool:
     """True where the filter is met by a resource that has canonical names. Raises ScimError `invalidFilter`."""
     return _holds(term, resource, None, kind)

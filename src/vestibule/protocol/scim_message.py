@@ -6,7 +6,7 @@ Spec: RFC 7644 sections 3.4 and 3.7, RFC 7643 section 5, RFC 9865.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -24,7 +24,10 @@ PAGE_MAX: Final = 1000
 OPERATIONS_MAX: Final = 1000
 PAYLOAD_MAX_BYTES: Final = 1 << 20
 _INTEGER: Final = re.compile(r"-?[0-9]{1,9}")
+_NUMBER_MAX: Final = 10**9
 _TAG: Final = re.compile(r'(?:W/)?"([0-9]{1,15})"')
+DEPTH_MAX: Final = 32
+"""Of one operation's data: a PATCH of a person's manager is seven deep."""
 _BULK_ID: Final = "bulkId:"
 
 
@@ -51,8 +54,8 @@ class BulkOperation(msgspec.Struct, frozen=True, kw_only=True):
     data: Any = None
 
     def needs(self) -> frozenset[str]:
-        """The `bulkId`s of others that must have been made before."""
-        return frozenset(_named_in(self.data)) | frozenset(_named_in(self.path.split("/")))
+        """The `bulkId`s of others that must have been made before. Raises ScimError for data nested too deep."""
+        return _named_in([self.data, self.path.split("/")])
 
     def resolved(self, made: Mapping[str, str]) -> BulkOperation:
         """The same with ids in place of `bulkId:…`."""
@@ -94,7 +97,7 @@ def _number(given: Mapping[str, Any], name: str, otherwise: int, *, is_by_cursor
     value = given.get(name, otherwise)
     if isinstance(value, str) and _INTEGER.fullmatch(value):
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= _NUMBER_MAX:
         raise ScimError(400, f"{name} is a number", "invalidCount" if is_by_cursor else "invalidValue")
     return value
 
@@ -168,12 +171,21 @@ def _refuse(detail: str) -> NoReturn:
     raise ScimError(400, detail, "invalidSyntax")
 
 
-def _named_in(data: Any) -> Iterable[str]:
-    if isinstance(data, str) and data.startswith(_BULK_ID):
-        yield data.removeprefix(_BULK_ID)
-    elif isinstance(data, dict | list):
-        for one in data.values() if isinstance(data, dict) else data:
-            yield from _named_in(one)
+def _named_in(data: Any) -> frozenset[str]:
+    """Level by level, so that none is too deep for us to look at. Raises ScimError `invalidSyntax`."""
+    found: set[str] = set()
+    level = [data]
+    for _ in range(DEPTH_MAX):
+        found.update(
+            one.removeprefix(_BULK_ID) for one in level if isinstance(one, str) and one.startswith(_BULK_ID)
+        )
+        inner = (
+            one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)
+        )
+        level = [one for several in inner for one in several]
+        if not level:
+            return frozenset(found)
+    _refuse("the data are nested too deep")
 
 
 def _resolved(data: Any, made: Mapping[str, str]) -> Any:

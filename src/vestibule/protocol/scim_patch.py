@@ -22,12 +22,16 @@ from vestibule.protocol.scim_filter import (
     listed,
     placed,
     read_path,
+    terms_in,
+    values_at,
 )
-from vestibule.protocol.scim_resource import accepted, valued
+from vestibule.protocol.scim_resource import VALUES_MAX, accepted, mark, valued
 from vestibule.protocol.scim_schema import Attribute, Kind
 
 PATCH: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 OPERATIONS_MAX: Final = 1000
+COMPARISONS_MAX: Final = 100_000
+"""Of values with the filters of all paths of one PATCH; each of a list that is changed is looked at once at least."""
 _SKIPPED: Final = frozenset(("id", "meta", "schemas"))
 """What a value without a path may repeat of the resource: Okta sends the group's `id`."""
 
@@ -94,17 +98,24 @@ def _operation(body: Any) -> Operation:
 def patched(document: dict[str, Any], changes: tuple[Operation, ...], kind: Kind) -> Patched:
     """The resource with these changes, all of them or none; a group's members are told apart from it.
 
-    Raises: ScimError `invalidPath`, `mutability`, `noTarget`, `invalidValue`. The document given stays as it is.
+    Raises: ScimError `invalidPath`, `mutability`, `noTarget`, `invalidValue`, `tooMany`. The document given stays as it
+    is. Threat: filters of a thousand terms, a thousand of them, each held against a thousand values.
     """
     made = copy.deepcopy(document)
     members: list[Members] = []
+    compared = 0
     for change in changes:
         for one in _spread(change, kind):
             assert one.path is not None, "values without a path are spread over paths"
             if one.path.place.name.lower() == "members" and placed(one.path.place, kind):
                 members.append(_members(one, kind))
-            else:
-                _apply(made, one, one.path, kind)
+                continue
+            place = Place(one.path.place.name, urn=one.path.place.urn)
+            terms = 1 if one.path.chosen is None else terms_in(one.path.chosen)
+            compared += terms * len(values_at(made, place, kind))
+            if compared > COMPARISONS_MAX:
+                raise ScimError(400, "it compares more values than can be done at once", "tooMany")
+            _apply(made, one, one.path, kind)
     return Patched(accepted(made, kind), tuple(members))
 
 
@@ -202,8 +213,8 @@ def _apply(made: dict[str, Any], change: Operation, path: Path, kind: Kind) -> N
 
 def _apply_whole(about: dict[str, Any], change: Operation, attribute: Attribute) -> None:
     if change.op == "remove" and change.value is not None and attribute.is_multi:
-        gone = valued(change.value, attribute) or []
-        _keep(about, attribute, [one for one in about.get(attribute.name, []) if one not in gone])
+        gone = set(map(mark, valued(change.value, attribute) or []))
+        _keep(about, attribute, [one for one in about.get(attribute.name, []) if mark(one) not in gone])
         return
     if change.op == "remove":
         if attribute.is_required:
@@ -217,7 +228,10 @@ def _apply_whole(about: dict[str, Any], change: Operation, attribute: Attribute)
         return
     if attribute.is_multi and change.op == "add":
         known = about.get(attribute.name, [])
-        _keep(about, attribute, _one_primary([*known, *(one for one in value if one not in known)], value))
+        there = set(map(mark, known))
+        _keep(
+            about, attribute, _one_primary([*known, *(one for one in value if mark(one) not in there)], value)
+        )
     elif attribute.is_complex and not attribute.is_multi:
         # Sub-attributes that aren't named stay, whether it is added or replaced: RFC 7644 section 3.5.2.3.
         about[attribute.name] = {**about.get(attribute.name, {}), **value}
@@ -247,7 +261,8 @@ def _apply_chosen(
     met = [one for one in known if holds_of(path.chosen, one, attribute)]
     if change.op == "remove":
         if sub is None:
-            _keep(about, attribute, [one for one in known if one not in met])
+            gone = set(map(mark, met))
+            _keep(about, attribute, [one for one in known if mark(one) not in gone])
             return
         for one in met:
             _set(one, change, sub)
@@ -303,8 +318,13 @@ def _one_primary(values: list[Any], newest: list[Any]) -> list[Any]:
 
 
 def _keep(about: dict[str, Any], attribute: Attribute, values: list[Any]) -> None:
-    """Set the list, without elements of which nothing is left."""
+    """Set the list, without elements of which nothing is left. Raises ScimError `tooMany`.
+
+    Threat: a list that each of a thousand operations makes longer, and looks through.
+    """
     left = [one for one in values if one]
+    if len(left) > VALUES_MAX:
+        raise ScimError(400, f"{attribute.name} has more than {VALUES_MAX} values", "tooMany")
     if left:
         about[attribute.name] = left
     else:

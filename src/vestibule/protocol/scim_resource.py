@@ -79,17 +79,15 @@ def _several(values: list[Any], attribute: Attribute) -> list[Any]:
     if len(values) > VALUES_MAX and attribute.name != "members":
         raise ScimError(400, f"{attribute.name} has more than {VALUES_MAX} values", "tooMany")
     kept: list[Any] = []
-    seen: set[str] = set()
+    seen: set[Any] = set()
     for value in values:
         fit = _one(value, attribute)
-        if attribute.name == "members":
-            if fit is None or "value" not in fit:
-                raise ScimError(400, "a member has a value", "invalidValue")
-            if fit["value"] in seen:
-                continue
-            seen.add(fit["value"])
-        elif fit is None or fit in kept:
+        if attribute.name == "members" and (fit is None or "value" not in fit):
+            raise ScimError(400, "a member has a value", "invalidValue")
+        sign = fit["value"] if attribute.name == "members" else mark(fit)
+        if fit is None or sign in seen:
             continue
+        seen.add(sign)
         kept.append(fit)
     if sum(isinstance(one, dict) and one.get("primary") is True for one in kept) > 1:
         raise ScimError(400, f"of {attribute.name}, one at most is primary", "invalidValue")
@@ -117,6 +115,11 @@ def _one(value: Any, attribute: Attribute) -> Any:
         except (binascii.Error, ValueError):
             raise _unfit(attribute) from None
     return value
+
+
+def mark(value: Any) -> Any:
+    """What equal values of a list have in common, hashable: they are texts, or flat."""
+    return frozenset(value.items()) if isinstance(value, dict) else value
 
 
 def truth(value: Any, attribute: Attribute) -> bool:

@@ -4,13 +4,14 @@ A flow is a generator: it yields an `Ask`, is sent the answer, and returns its r
 (`service.flow`) owns sockets, time-outs, caches and the address guard; the flow owns none.
 The driver raises `ProviderUnavailable` into the flow when nothing could be fetched.
 
-Every ask has a `via`: who gave its URL. Empty: the operator wrote it; a URL: the operator wrote that one, and it
-led to this one (an issuer); `OUTSIDE`: a person's input or a database row gave it. `fetch` says what each may reach.
+Every ask that fetches has a `via`: who gave its URL. Empty: the operator wrote it; a URL: the operator wrote that one,
+and it led to this one (an issuer); `OUTSIDE`: a person's input or a database row gave it. `fetch` says what each may
+reach.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -26,12 +27,14 @@ __all__ = (
     "Discovery",
     "Document",
     "Driver",
+    "Fetched",
     "Flow",
     "Get",
     "Keys",
     "PostForm",
     "Reply",
     "Send",
+    "Work",
 )
 
 T = TypeVar("T")
@@ -119,6 +122,19 @@ class Document(msgspec.Struct, frozen=True):
     via: str = ""
 
 
+class Work(msgspec.Struct, frozen=True):
+    """Have this done beside the event loop: it takes longer than others may wait for their turn.
+
+    Answered by what it returns; a ProviderError of it is raised into the flow. Nothing is fetched.
+    """
+
+    run: Callable[[], Any]
+
+    def __repr__(self) -> str:
+        """Without what it works on: what a provider said of somebody."""
+        return "Work(***)"
+
+
 class Reply(msgspec.Struct, frozen=True):
     """An HTTP answer, whole: status, headers (lower-case names), body."""
 
@@ -142,7 +158,8 @@ class Reply(msgspec.Struct, frozen=True):
             raise ProviderInvalid("the provider's answer is not JSON", detail=detail, code=exc.code) from None
 
 
-Ask: TypeAlias = Get | PostForm | Send | Discovery | Document | Keys
+Fetched: TypeAlias = Get | PostForm | Send | Discovery | Document | Keys
+Ask: TypeAlias = Fetched | Work
 Flow: TypeAlias = Generator[Ask, Any, T]
 
 

@@ -5,8 +5,10 @@ Everything that reads XML comes with this module (`protocol.saml_*`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, Literal, TypeAlias, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -28,10 +30,13 @@ from vestibule.protocol.saml_metadata import IdentityProvider
 from vestibule.protocol.saml_response import Assertion, Expected
 from vestibule.providers import saml_attribute
 from vestibule.providers.base import SAML, SAML_ANSWER, Answer, Ending, Finding, Form, SignedIn, Start, Told
-from vestibule.providers.kit import Document, Flow
+from vestibule.providers.kit import Document, Flow, Work
 from vestibule.providers.saml_setting import BINDINGS, NAME_IDS, SamlSettings
 
+T = TypeVar("T")
 Kind: TypeAlias = Literal["SAMLRequest", "SAMLResponse"]
+LONG_BYTES: Final = 16 * 1024
+"""What is larger is read beside the event loop: of a person in thousands of groups it takes 50 ms."""
 _FRESH_MAX_S: Final = 86400 * 365
 
 
@@ -78,6 +83,7 @@ class Exchange:
             force_authn=config.force_authn or is_fresh or not {"login", "select_account"}.isdisjoint(prompts),
             is_passive="none" in prompts,
             authn_contexts=config.authn_context,
+            login_hint=start.hints.get("login_hint", "") if config.login_hint else "",
         )
         xml = saml_request.authn_request(request)
         signer = self._signer if config.sign_requests else None
@@ -88,12 +94,12 @@ class Exchange:
         xml = saml_binding.posted(answer.params.get(SAML_ANSWER, ""))
         provider = yield from self._provider(answer.now)
         try:
-            found = saml_response.checked(xml, self._expected(provider, answer))
+            found = yield from self._checked(xml, provider, answer)
         except ProviderInvalid as exc:
             if exc.code not in saml.OF_OLD_KEYS or not self._config.metadata_url:
                 raise
             provider = yield from self._provider(answer.now, anew=True)
-            found = saml_response.checked(xml, self._expected(provider, answer))
+            found = yield from self._checked(xml, provider, answer)
         held = _Held(
             entity_id=self._entity_id(answer.redirect_uri),
             name_id=found.name_id or saml.NameId(""),
@@ -106,6 +112,11 @@ class Exchange:
             mark=found.mark,
             until=found.until,
         )
+
+    def _checked(self, xml: bytes, provider: IdentityProvider, answer: Answer) -> Flow[Assertion]:
+        """What the answer says, all of it checked. Raises ProviderRefused, ProviderInvalid."""
+        expected = self._expected(provider, answer)
+        return (yield from _read_of(xml, partial(saml_response.checked, xml, expected)))
 
     def _expected(self, provider: IdentityProvider, answer: Answer) -> Expected:
         config, after = self._config, 0.0
@@ -139,7 +150,11 @@ class Exchange:
             email_domains=self._config.email_domains,
         )
         return msgspec.structs.replace(
-            identity, sid=_sid(found.session_index), signed_in_at=min(found.authn_instant, now)
+            identity,
+            sid=_sid(found.session_index),
+            signed_in_at=min(found.authn_instant, now),
+            # As late as its answer was taken, so that nobody is let in by it with no time left.
+            until=found.session_until + saml.SKEW_S if found.session_until else 0.0,
         )
 
     def _subject(self, document: Mapping[str, object], name_id: saml.NameId | None) -> str:
@@ -159,11 +174,13 @@ class Exchange:
         return claim.subject_of({"sub": name_id.value})
 
     def _issuer(self, entity_id: str) -> str:
-        """Whom accounts belong to: the provider, by its entity ID; of a row of the database, that row.
+        """Whom accounts belong to: this client's provider; where the operator wrote its entity ID, whoever has that.
 
-        Threat: a row whose metadata claim to be those of another provider, and whose accounts would be that one's.
+        Threat: metadata that claim to be those of another provider, and whose accounts would be that one's.
         """
-        return entity_id if self._config.is_trusted else f"saml:{self._config.name}:{entity_id}"
+        if self._config.is_trusted and self._config.issuer:
+            return entity_id
+        return f"saml:{quote(self._config.name, safe='/')}:{entity_id}"
 
     # -- logout -----------------------------------------------------------------------------------
 
@@ -318,9 +335,10 @@ class Exchange:
             until = self._read[1].valid_until
             if not until or now < until:
                 return self._read[1]
-        found = saml_metadata.identity_provider(
-            raw, entity_id=config.issuer, now=now, plain=config.is_trusted
+        read = partial(
+            saml_metadata.identity_provider, raw, entity_id=config.issuer, now=now, plain=config.is_trusted
         )
+        found = yield from _read_of(raw, read)
         self._read = (raw, found)
         return found
 
@@ -331,6 +349,14 @@ class Exchange:
             if url := provider.sign_in_url(binding):
                 return binding, url
         raise saml.refused("saml_metadata_url", f"it takes no requests by {wanted or 'redirect or post'}")
+
+
+def _read_of(raw: bytes, read: Callable[[], T]) -> Flow[T]:
+    """What the reading comes to; of long documents beside the event loop."""
+    if len(raw) <= LONG_BYTES:
+        return read()
+    found: T = yield Work(read)
+    return found
 
 
 def _told(told: Told) -> tuple[bytes | saml_binding.Redirected, str, str]:

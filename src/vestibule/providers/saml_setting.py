@@ -18,6 +18,8 @@ NAME_IDS: Final[Mapping[str, str]] = {
     "transient": saml.TRANSIENT,
     "unspecified": saml.UNSPECIFIED,
 }
+_OURS: Final = ("org:", "saml:")
+"""What begins issuers that are made here (`core.organisation.issuer_in`)."""
 BINDINGS: Final[Mapping[str, str]] = {"redirect": saml.REDIRECT, "post": saml.POST}
 
 
@@ -33,7 +35,8 @@ class SamlSettings(msgspec.Struct, frozen=True, kw_only=True):
     metadata_url: str = ""
     """Where the provider publishes its metadata: fetched every hour, so that its certificates may roll over."""
     issuer: str = ""
-    """The provider's entity ID, where its metadata speak of several; else it is theirs."""
+    """The provider's entity ID, where its metadata speak of several. Once it is written, accounts are that provider's
+    for every block that writes the same; without it they are this block's alone, whatever the metadata say."""
     entity_id: str = ""
     """Our own entity ID, as registered there. Without it `https://HOST/@ID/metadata`."""
     preset: str = ""
@@ -69,6 +72,9 @@ class SamlSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Believe assertions only that are signed themselves; a signature of the answer around it is not enough."""
     force_authn: bool = False
     """Have people show their credentials at every sign-in (`ForceAuthn`)."""
+    login_hint: bool = False
+    """Tell the provider who wants to sign in, where a link or the form for the work e-mail said so: as the subject of
+    the request (Entra, Keycloak and Okta then fill in their form). Some refuse requests that have one."""
     authn_context: tuple[str, ...] = ()
     """How people must have signed in there, by URIs of authentication contexts; one of them is enough. Asked for, and
     looked for in the answer."""
@@ -83,6 +89,10 @@ class SamlSettings(msgspec.Struct, frozen=True, kw_only=True):
         if bool(self.metadata) == bool(self.metadata_url):
             raise ValueError('metadata_url = "https://…" or metadata = "${file("idp.xml")}": one of the two')
         check_url("metadata_url", self.metadata_url)
+        if self.issuer.startswith(_OURS):
+            raise ValueError(
+                f"issuer begins with {' or '.join(_OURS)}, as accounts do that are known by other names"
+            )
         for name, known in {"preset": PRESETS, "name_id": NAME_IDS, "binding": {"": "", **BINDINGS}}.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is one of {', '.join(filter(None, known))}")

@@ -45,17 +45,26 @@ class Affiliated:
         """When it was read that there are none; None: there are, or nobody has asked."""
         changes.subscribe(ORGANISATION, self._changed)
 
+    async def begin(self) -> None:
+        """Know whether there are any, so that the first who comes doesn't wait for it. Raises StoreError."""
+        await self._are_any()
+
     async def identity_of(self, user_id: str, identities: Sequence[Identity] = ()) -> Identity | None:
         """What is said of this user, who has come with these identities; None: nothing. Raises StoreError."""
         if not user_id or (self._none_mono is not None and self._unchanged.holds(self._none_mono)):
             return None
-        count, mono = self._unchanged.count, self._mono()
-        if not await self._ask():
-            if count == self._unchanged.count:
-                self._none_mono = mono
+        if not await self._are_any():
             return None
-        self._none_mono = None
         return identity_of(counting(await self._find(user_id), identities))
+
+    async def _are_any(self) -> bool:
+        count, mono = self._unchanged.count, self._mono()
+        found = await self._ask()
+        if found:
+            self._none_mono = None
+        elif count == self._unchanged.count:
+            self._none_mono = mono
+        return found
 
     def _changed(self, key: str) -> None:
         if key == base.EVERYTHING:

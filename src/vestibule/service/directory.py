@@ -21,6 +21,7 @@ from vestibule.core.organisation import Member
 from vestibule.core.session import ID_BYTES
 from vestibule.errors import NotFound, UserDisabled
 from vestibule.model import Identity, User
+from vestibule.observe import clock
 from vestibule.protocol import base64url
 from vestibule.protocol.scim_error import ScimError
 from vestibule.protocol.scim_patch import Members, Operation, patched
@@ -39,6 +40,8 @@ TRIES_MAX: Final = 8
 MARGIN_S: Final = 2.0
 """What begins so soon after somebody was switched off ends with the rest: a sign-in that was under way, on a node whose
 clock is ahead."""
+DOCUMENT_MAX_BYTES: Final = 1 << 16
+"""Of an entry as it is kept, a group's members not counted."""
 _MANY: Final = 200
 """More people than these are not told of one by one."""
 _GROUPS: Final = "groups"
@@ -64,7 +67,9 @@ class Directory:
         tell: Callable[[Event], Awaitable[object]],
         *,
         random: Callable[[int], bytes] = secrets.token_bytes,
+        now: Callable[[], float] = clock.now,
     ) -> None:
+        self._now = now
         self._store = store
         self._organisations = organisations
         self._people = people
@@ -75,7 +80,7 @@ class Directory:
     # -- resources ----------------------------------------------------------------------------
 
     async def create(self, org_id: str, kind: Kind, body: Any, now: float) -> Entry:
-        """The new entry; durable on return. Raises ScimError 409 `uniqueness`."""
+        """The new entry; durable on return, and who is switched off by it out. Raises ScimError 409 `uniqueness`."""
         document, members = _whole(accepted(body, kind), kind)
         entry = _named(
             Entry(
@@ -91,7 +96,7 @@ class Directory:
         saved = await self._store.insert(entry, (Members(add=members),) if members else ())
         _check(saved.outcome)
         if kind is USERS:
-            entry = await self._found(entry, now)
+            entry = await self._settled(entry, entry, now)
         await self._told(saved.touched)
         await self._noted("created", entry, now)
         return entry
@@ -148,7 +153,7 @@ class Directory:
             # nobody who comes just now is joined with it any more.
             await self._switched_off(entry, now)
             entry = await self.get(org_id, kind, entry_id)
-            await self._put_out(entry, now)
+            await self._put_out(entry.user_id, org_id, now)
         gone = await self._store.delete(org_id, entry.kind, entry_id)
         if gone is None:
             raise ScimError(404, f"there is no {kind.name} {entry_id}")
@@ -188,7 +193,7 @@ class Directory:
             _check(saved.outcome)
             after = replace(after, version=before.version + 1)
             if kind is USERS:
-                after = await self._settled(before, after, now)
+                after = await self._settled(before, await self._as_joined(after), now)
             elif before.name != after.name:
                 await self._told(await self._users_in(after))
             await self._told(saved.touched)
@@ -196,10 +201,15 @@ class Directory:
             return after
         raise ScimError(503, "others change it all the time: try again")
 
+    async def _as_joined(self, entry: Entry) -> Entry:
+        """The entry with whose it is now: who came between reading and saving it is joined without another version."""
+        found = await self._store.get(entry.org_id, entry.kind, entry.id)
+        return entry if found is None else replace(entry, user_id=found.user_id)
+
     async def _settled(self, before: Entry, after: Entry, now: float) -> Entry:
         """Do to the person what their entry says now."""
         if not after.is_active:
-            await self._put_out(after, now)
+            await self._put_out(after.user_id or await self._unknown(after), after.org_id, now)
             return after
         after = await self._found(after, now)
         if after.user_id and not before.is_active:
@@ -227,16 +237,20 @@ class Directory:
         if known is None:
             known = await self._meant(org_id, identity)
             if known is not None and known.is_active:
-                if not await self._store.join(org_id, known.id, user.id):
-                    return
-                await self._let_in(replace(known, user_id=user.id), now)
+                if await self._store.join(org_id, known.id, user.id):
+                    await self._let_in(replace(known, user_id=user.id), now)
+                else:
+                    known = await self._meant(org_id, identity)  # it may have been switched off meanwhile
         if known is not None and not known.is_active:
             raise UserDisabled(
                 "This account has been switched off.", detail=f"entry {known.id} of the directory is inactive"
             )
 
     async def _meant(self, org_id: str, identity: Identity) -> Entry | None:
-        """The entry that is meant by this identity and that is nobody yet; None: there is none, or more than one."""
+        """The entry that is meant by this identity, where it is nobody yet or is switched off; None: not exactly one.
+
+        Threat: who is switched off comes by another provider of the organisation, as somebody who wasn't here before.
+        """
         rule = await self._store.rule(org_id)
         if rule == "user_name":
             sought = [Wanted(name=name) for name in dict.fromkeys((identity.login, identity.email)) if name]
@@ -247,24 +261,36 @@ class Directory:
         for wanted in sought:
             found = await self._store.entries(org_id, "User", wanted, limit=2)
             if found:
-                return found[0] if len(found) == 1 and not found[0].user_id else None
+                is_one = len(found) == 1 and not (found[0].user_id and found[0].is_active)
+                return found[0] if is_one else None
         return None
 
     async def _found(self, entry: Entry, now: float) -> Entry:
         """The entry, joined with the user who came before it was provisioned."""
         if entry.user_id or not entry.is_active:
             return entry
-        rule = await self._store.rule(entry.org_id)
-        if rule == "user_name":
-            return entry  # by what they are called they are found when they come
-        user_id = await self._store.user_of(entry.org_id, entry.external_id) if entry.external_id else ""
-        if not user_id and rule == "subject":
-            user_id = await self._store.user_of(entry.org_id, entry.name)
+        user_id = await self._came(entry)
         if not user_id or not await self._store.join(entry.org_id, entry.id, user_id):
             return entry
         entry = replace(entry, user_id=user_id)
         await self._let_in(entry, now)
         return entry
+
+    async def _came(self, entry: Entry) -> str:
+        """The user who came before the entry was provisioned; empty: nobody did."""
+        rule = await self._store.rule(entry.org_id)
+        if rule == "user_name":
+            return ""  # by what they are called they are found when they come
+        user_id = await self._store.user_of(entry.org_id, entry.external_id) if entry.external_id else ""
+        if not user_id and rule == "subject":
+            user_id = await self._store.user_of(entry.org_id, entry.name)
+        return user_id
+
+    async def _unknown(self, entry: Entry) -> str:
+        """The same where they are no other entry: who was here, and is provisioned as switched off."""
+        user_id = await self._came(entry)
+        theirs = await self._store.of_user(user_id) if user_id else ()
+        return "" if any(one.org_id == entry.org_id for one in theirs) else user_id
 
     async def _let_in(self, entry: Entry, now: float) -> None:
         """They are a member, in the groups that the directory says."""
@@ -273,15 +299,19 @@ class Directory:
         )
         await self._told((entry.user_id,))
 
-    async def _put_out(self, entry: Entry, now: float) -> None:
-        """They are no member, in no group, and whatever they hold has ended."""
-        if not entry.user_id:
+    async def _put_out(self, user_id: str, org_id: str, now: float) -> None:
+        """They are no member, in no group, and whatever they hold has ended; empty: nobody.
+
+        It ends by the clock of this moment: a request of many may have begun long ago, and who has been let in since,
+        by an entry that was still active, has no session yet.
+        """
+        if not user_id:
             return
-        await self._organisations.leave(entry.org_id, entry.user_id)
-        await self._told((entry.user_id,))
+        await self._organisations.leave(org_id, user_id)
+        await self._told((user_id,))
         with because("deprovisioned"):
             try:
-                await self._people.cut_off(entry.user_id, now + MARGIN_S)
+                await self._people.cut_off(user_id, max(now, self._now()) + MARGIN_S)
             except NotFound:
                 return
         await self._changes.settle()
@@ -361,8 +391,13 @@ def _whole(
 
 
 def _named(entry: Entry) -> Entry:
-    """The entry with what it is found by taken from its document."""
+    """The entry with what it is found by taken from its document. Raises ScimError `invalidValue`.
+
+    Threat: a thousand entries, each as long as a request may be, in one page or one look around.
+    """
     document = entry.document
+    if len(msgspec.json.encode(document)) > DOCUMENT_MAX_BYTES:
+        raise ScimError(400, f"a resource holds {DOCUMENT_MAX_BYTES} bytes at most", "invalidValue")
     return replace(
         entry,
         name=document["userName" if entry.kind == "User" else "displayName"],

@@ -1,14 +1,16 @@
 """Entries of a directory that are asked for by filter, in an order, page by page (RFC 7644 section 3.4.2, RFC 9865).
 
 What an index can answer (a name, an external id, an id, a membership) is asked of the store; the rest of a filter, and
-an order that is not by age, looks at every entry, some hundred at a time.
+an order that is not by age, looks at every entry, some hundred at a time, and for each organisation once at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -23,6 +25,7 @@ from vestibule.protocol.scim_filter import (
     equalities,
     holds,
     placed,
+    terms_in,
     values_at,
 )
 from vestibule.protocol.scim_schema import GROUPS, USERS, Kind
@@ -31,6 +34,11 @@ from vestibule.store.base_directory import Directory, Entry, Wanted
 
 _AT_ONCE: Final = 500
 _OFFSET_MAX: Final = 1 << 31
+_MOMENT_MAX: Final = 1 << 53
+TERMS_MAX: Final = 50
+"""Of a filter that every entry is held against."""
+_TURN_S: Final = 0.01
+"""How long entries are looked at before others have their turn."""
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +68,7 @@ class Search:
 
     def __init__(self, store: Directory) -> None:
         self._store = store
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def find(self, org_id: str, kind: Kind, query: Query, base_url: str) -> Found:
         """The page, and how many there are in all. Raises ScimError `invalidFilter`, `invalidCursor`, `invalidPath`."""
@@ -75,27 +84,48 @@ class Search:
             total = len(entries)
             if after is not None or offset or len(entries) > query.count or not query.count:
                 total = await self._store.count(org_id, _name(kind), wanted)
-            return _page(query, total, entries, offset, is_kept=True)
-        found = await self._scanned(org_id, kind, wanted, rest, query, base_url)
-        return _page(
-            query, len(found), tuple(found[offset : offset + query.count + 1]), offset, is_kept=False
-        )
+            place = entries[query.count - 1] if len(entries) > query.count > 0 else None
+            following = [] if place is None else [place.created_at, place.id]
+            return _page(query, total, entries[: query.count], following)
+        turn = self._turns.setdefault(org_id, asyncio.Lock())
+        async with turn:
+            found = await self._scanned(org_id, kind, wanted, rest, query, base_url)
+        end = offset + query.count
+        entries = await self._read(org_id, kind, found[offset:end])
+        return _page(query, len(found), entries, [end] if query.count and len(found) > end else [])
+
+    async def _read(self, org_id: str, kind: Kind, ids: list[str]) -> tuple[Entry, ...]:
+        """These entries, in this order; who was deleted meanwhile is left out."""
+        if not ids:
+            return ()
+        several = await self._store.entries(org_id, _name(kind), Wanted(ids=tuple(ids)), limit=len(ids))
+        known = {entry.id: entry for entry in several}
+        return tuple(known[one] for one in ids if one in known)
 
     async def _scanned(  # noqa: PLR0917 - at one place
         self, org_id: str, kind: Kind, wanted: Wanted, rest: Filter | None, query: Query, base_url: str
-    ) -> list[Entry]:
-        """All that meet the filter, in the order that is asked for."""
+    ) -> list[str]:
+        """The ids of all that meet the filter, in the order that is asked for. Raises ScimError `tooMany`.
+
+        Threat: a directory whose questions keep everybody waiting, or fill the memory with all its people.
+        """
         place = query.sort_by
+        if rest is not None and terms_in(rest) > TERMS_MAX:
+            raise ScimError(400, f"a filter has {TERMS_MAX} comparisons at most", "tooMany")
         if place is not None and placed(place, kind) is None:
             raise ScimError(400, f"{place.name} is no attribute to sort by", "invalidPath")
-        found: list[tuple[Any, Entry]] = []
+        found: list[tuple[Any, str]] = []
         looks_around = rest is not None or place is not None
+        began_mono = time.monotonic()
         async for entry, resource in self._all(org_id, kind, wanted, base_url, looks_around=looks_around):
+            if time.monotonic() - began_mono > _TURN_S:
+                await asyncio.sleep(0)
+                began_mono = time.monotonic()
             if rest is None or holds(rest, resource, kind):
-                found.append((_key(resource, place, kind), entry))
+                found.append((_key(resource, place, kind), entry.id))
         if place is not None:
             found.sort(key=lambda one: one[0], reverse=query.is_descending)
-        return [entry for _, entry in found]
+        return [entry_id for _, entry_id in found]
 
     async def _all(
         self, org_id: str, kind: Kind, wanted: Wanted, base_url: str, *, looks_around: bool
@@ -111,7 +141,6 @@ class Search:
             if len(entries) < _AT_ONCE:
                 return
             after = entries[-1].created_at, entries[-1].id
-            await asyncio.sleep(0)  # others have their turn
 
 
 def _asked(term: Filter | None, kind: Kind) -> tuple[Wanted, Filter | None]:
@@ -131,7 +160,13 @@ def _asked(term: Filter | None, kind: Kind) -> tuple[Wanted, Filter | None]:
         else:
             rest.append(one)
     left = None if not rest else rest[0] if len(rest) == 1 else All(tuple(rest))
-    return Wanted(**asked), left
+    wanted = Wanted(
+        id=asked.get("id"),
+        name=asked.get("name"),
+        external_id=asked.get("external_id"),
+        has=asked.get("has"),
+    )
+    return wanted, left
 
 
 def _indexed(term: Filter, kind: Kind) -> str:
@@ -193,19 +228,17 @@ def _place(query: Query, *, goes_by_age: bool) -> tuple[tuple[float, str] | None
     match read:
         case [int(offset)] if not goes_by_age and 0 <= offset < _OFFSET_MAX:
             return None, offset
-        case [float() | int() as at, str(entry_id)] if goes_by_age:
+        case [float() | int() as at, str(entry_id)] if goes_by_age and 0 <= at < _MOMENT_MAX:
             return (float(at), entry_id), 0
     raise wrong
 
 
-def _page(query: Query, total: int, entries: tuple[Entry, ...], offset: int, *, is_kept: bool) -> Found:
-    """The page without the one after it, which says that there is one."""
-    shown = entries[: query.count]
-    following = ""
-    if query.cursor is not None and len(entries) > len(shown) and shown:
-        place = [shown[-1].created_at, shown[-1].id] if is_kept else [offset + len(shown)]
-        following = base64url.encode(msgspec.json.encode(place))
-    return Found(total=total, entries=shown, next_cursor=following)
+def _page(query: Query, total: int, entries: tuple[Entry, ...], following: list[Any]) -> Found:
+    """The page, with the place where the next one begins; empty: there is none."""
+    cursor = ""
+    if query.cursor is not None and following:
+        cursor = base64url.encode(msgspec.json.encode(following))
+    return Found(total=total, entries=entries, next_cursor=cursor)
 
 
 def _name(kind: Kind) -> Any:

@@ -5,8 +5,10 @@ What can't be had is raised into the flow, which may go on without it; what the 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar, assert_never
 from urllib.parse import urlencode
 
@@ -15,11 +17,26 @@ from vestibule.fetch import Answer, ConnectionFailed, Fetcher
 from vestibule.observe.meter import OTHER, Meter
 from vestibule.observe.metrics import PROVIDER_REQUESTS, PROVIDER_SECONDS
 from vestibule.protocol.oauth2 import client_basic
-from vestibule.providers.kit import OUTSIDE, Ask, Discovery, Document, Flow, Get, Keys, PostForm, Reply, Send
+from vestibule.providers.kit import (
+    OUTSIDE,
+    Ask,
+    Discovery,
+    Document,
+    Fetched,
+    Flow,
+    Get,
+    Keys,
+    PostForm,
+    Reply,
+    Send,
+    Work,
+)
 from vestibule.service.keys import KeySets, check_works
 from vestibule.service.sightings import Sightings
 
 T = TypeVar("T")
+THREADS: Final = 2
+"""Of their own: who sends what takes long keeps nobody waiting who looks up a name or checks a password."""
 _OUTCOMES: Final[Mapping[type[ProviderError], str]] = {
     ProviderRefused: "refused",
     ProviderInvalid: "invalid",
@@ -35,6 +52,7 @@ class Driver:
         self._fetcher = fetcher
         self._keys = keys
         self._meter = meter or Meter()
+        self._threads = ThreadPoolExecutor(THREADS, "flow")
         self.sightings = Sightings()
         """How it went, of late, for each client that was named."""
 
@@ -49,13 +67,12 @@ class Driver:
         try:
             ask = next(flow)
             while True:
-                has_asked = True
-                via = ask.via if trusted else OUTSIDE
-                self.sightings.asks(about, ask, via)
+                is_work = isinstance(ask, Work)
+                has_asked = has_asked or not is_work
                 try:
-                    answer = await self._counted(about, ask, via)
+                    answer = await self._had(about, ask, trusted=trusted)
                 except ProviderError as exc:
-                    unmet = exc
+                    unmet = unmet if is_work else exc
                     ask = flow.throw(exc)
                 else:
                     ask = flow.send(answer)
@@ -73,7 +90,15 @@ class Driver:
         finally:
             flow.close()
 
-    async def _counted(self, about: str, ask: Ask, via: str) -> Any:
+    async def _had(self, about: str, ask: Ask, *, trusted: bool) -> Any:
+        """What was asked for, or what a work came to."""
+        if isinstance(ask, Work):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, ask.run)
+        via = ask.via if trusted else OUTSIDE
+        self.sightings.asks(about, ask, via)
+        return await self._counted(about, ask, via)
+
+    async def _counted(self, about: str, ask: Fetched, via: str) -> Any:
         """As `_answer`; what was only looked up here, and what was asked for, both well, are told apart."""
         provider, began_mono, outcome = about or OTHER, time.monotonic(), "timeout"
         try:
@@ -88,7 +113,7 @@ class Driver:
                 self._meter.observe(PROVIDER_SECONDS, (provider,), time.monotonic() - began_mono)
         return answer
 
-    async def _answer(self, ask: Ask, via: str) -> Any:
+    async def _answer(self, ask: Fetched, via: str) -> Any:
         match ask:
             case Get():
                 return _reply(await self._get(ask, via))

@@ -33,6 +33,8 @@ UNKNOWN_KID_EVERY_S: Final = 30.0
 DOCUMENT_MAX_BYTES: Final = 512 * 1024
 OUTSIDE_MAX: Final = 1000
 """Documents kept of URLs that the operator's configuration had no part in: anybody can think of more."""
+OUTSIDE_MAX_BYTES: Final = 32 * 1024 * 1024
+"""What those may take together that are kept as they came: metadata of SAML."""
 
 
 class Get(Protocol):
@@ -53,6 +55,10 @@ class _Document:
         self.failed_mono = float("-inf")
         self.forced_mono = float("-inf")
         self.pending: asyncio.Task[Any] | None = None
+
+
+def _size_bytes(document: _Document) -> int:
+    return len(document.value) if isinstance(document.value, bytes) else 0
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -135,10 +141,20 @@ class Documents:
     def _document(self, url: str, via: str) -> _Document:
         if via != OUTSIDE:
             return self._documents.setdefault((url, via), _Document())
+        is_new = url not in self._outside
         document = self._outside[url] = self._outside.pop(url, _Document())
-        if len(self._outside) > OUTSIDE_MAX:
-            del self._outside[next(iter(self._outside))]
+        if is_new:
+            self._make_room()
         return document
+
+    def _make_room(self) -> None:
+        """Drop what was asked for longest ago, until the rest is few and small enough.
+
+        Threat: who may write a provider names one large document after another.
+        """
+        taken = sum(map(_size_bytes, self._outside.values()))
+        while len(self._outside) > OUTSIDE_MAX or (taken > OUTSIDE_MAX_BYTES and len(self._outside) > 1):
+            taken -= _size_bytes(self._outside.pop(next(iter(self._outside))))
 
     async def _fetched(self, document: _Document, url: str, via: str) -> Any:
         """The result of the one fetch under way; it goes on when whoever waits for it leaves."""

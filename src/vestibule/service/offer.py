@@ -11,6 +11,7 @@ from vestibule.core.claim import kept_names
 from vestibule.core.route import Host, RouteTable, joined_by
 from vestibule.core.session import is_top
 from vestibule.providers.base import Provider, ProviderConfig, RedirectLogin
+from vestibule.service.confined import org_of
 
 Faults = tuple[tuple[str, str], ...]
 """All that is wrong, each (path, message)."""
@@ -30,7 +31,9 @@ def with_more(
     fixed: Offer, more: Mapping[str, tuple[Provider, ProviderConfig]], *, absent: Iterable[str]
 ) -> Offer:
     """The offer of files and environment with these clients of the database; `absent`: those switched off."""
-    claims = [getattr(config, "claims", None) or {} for _, config in more.values()]
+    # What an organisation's provider says by other names is not kept, so no host has a header for it.
+    own = (config for provider, config in more.values() if not org_of(provider))
+    claims = [getattr(config, "claims", None) or {} for config in own]
     table = joined_by(
         fixed.table,
         {name: redirect_url_of(provider) for name, (provider, _) in more.items()},

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from vestibule.core.organisation import Organisation
+from vestibule.core.organisation import Organisation, is_providers_id
 from vestibule.errors import Conflict, Invalid, NotFound
 from vestibule.observe import clock
 from vestibule.service.offer import Listed
@@ -44,9 +44,8 @@ class OrgProviders:
 
     async def create(self, org: Organisation, document: Mapping[str, Any]) -> Listed:
         """A new one, in force on return. Raises Invalid, Conflict (`taken`, `duplicate`, `too_many`)."""
-        row_id = document.get("id")
-        if not isinstance(row_id, str) or (row_id != org.slug and not row_id.startswith(f"{org.slug}.")):
-            raise Invalid((("id", f'is "{org.slug}", or begins with "{org.slug}."'),))
+        if not is_providers_id(org.slug, str(document.get("id"))):
+            raise Invalid((("id", f'begins with "{org.slug}."'),))
         if len(await self._kept(org.id)) >= AT_MOST:
             raise Conflict(f"An organisation has {AT_MOST} identity providers at most.", code="too_many")
         return await self._registry.create(document, org.id)
@@ -62,6 +61,11 @@ class OrgProviders:
         """Delete it; its sessions are over. Raises NotFound, Conflict `changed`."""
         await self._check(org, provider_id)
         await self._registry.delete(provider_id, version=version)
+
+    async def is_called(self, name: str) -> bool:
+        """Whether some provider, or whatever else rules name before a `/`, is called so, in any case."""
+        known = (*self._registry.names(), *(row.id for row in await self._rows.all()))
+        return name.casefold() in {one.casefold() for one in known}
 
     async def delete_of(self, org_id: str) -> None:
         """Delete all of an organisation's; their sessions are over."""

@@ -47,6 +47,9 @@ _TOKEN_BYTES: Final = 24
 class Providers(Protocol):
     """The identity providers of organisations (`service.registry`)."""
 
+    async def is_called(self, name: str) -> bool:
+        """Whether some provider, or whatever else rules name before a `/`, is called so, in any case."""
+
     async def delete_of(self, org_id: str) -> None:
         """Delete all of an organisation's; their sessions are over."""
 
@@ -86,12 +89,17 @@ class Organisations:
         self._providers = providers
 
     async def create(self, slug: str, name: str, now: float) -> Organisation:
-        """A new organisation. Raises Invalid, Conflict `taken`."""
+        """A new organisation. Raises Invalid, Conflict `taken`.
+
+        Threat: one called as a provider is, so that `group:acme/ops` means what that provider calls `ops`.
+        """
         faults = [("name", message) for message in _name_faults(name)]
         if not SLUG.fullmatch(slug):
             faults.append(("slug", "is made of a-z, 0-9 and - inside, at most 40 characters"))
         if faults:
             raise Invalid(tuple(faults))
+        if self._providers is not None and await self._providers.is_called(slug):
+            raise Conflict(f"{slug} is what rules call a provider here.", code="taken")
         org = Organisation(id=self._id(), slug=slug, name=name, created_at=now, updated_at=now)
         if not await self._store.create(org):
             raise Conflict(f"There is an organisation {slug} already.", code="taken")

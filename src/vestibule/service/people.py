@@ -314,8 +314,10 @@ class People:
         """
         known, begun = await self._give_up(user_id, now)
         async with self._turn:
-            user = await self.user(user_id)
-            await self._save(replace(user, valid_from=max(user.valid_from, now)))
+            was_there = await self._store.cut_off(user_id, valid_from=now)
+        if not was_there:
+            raise NotFound(f"There is no user {user_id}.")
+        self._changes.publish(USER, user_id)
         await self._sessions.end_of(user_id, known)
         await heard(begun)
 
@@ -340,9 +342,8 @@ class People:
         known, begun = await self._give_up(user_id, now)
         # Also those this store of sessions doesn't have: another cluster's, one that a failed-over Redis brings back.
         async with self._turn:
-            user = await self._store.user(user_id)
-            if user is not None:
-                await self._save(replace(user, sessions_from=now))
+            if await self._store.cut_off(user_id, sessions_from=now):
+                self._changes.publish(USER, user_id)
         ended = await self._sessions.end_of(user_id, known)
         await heard(begun)
         return len(ended)

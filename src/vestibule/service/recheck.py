@@ -315,7 +315,7 @@ def _as_came(identity: Identity, session: Session) -> Identity:
         for old in session.identities
         if old.client == identity.client and is_same_person(old, identity)
     )
-    return replace(identity, sid="", signed_in_at=max(same, default=0.0))
+    return replace(identity, sid="", signed_in_at=max(same, default=0.0), until=0.0)
 
 
 def _told(session: Session, *, found: list[Identity], check_at: float) -> Session:
@@ -324,7 +324,7 @@ def _told(session: Session, *, found: list[Identity], check_at: float) -> Sessio
         next(
             (
                 # The name may be one that the person chose; that they are asked about is no sign-in.
-                replace(new, name=old.name or new.name, signed_in_at=old.signed_in_at)
+                replace(new, name=old.name or new.name, signed_in_at=old.signed_in_at, until=old.until)
                 for new in found
                 if new.client == old.client and is_same_person(new, old)
             ),

@@ -27,8 +27,9 @@ from vestibule.protocol.url import host_in
 from vestibule.providers.base import Finding, Provider, ProviderConfig, RedirectLogin
 from vestibule.providers.kit import Driver
 from vestibule.service import provider_secrets
-from vestibule.service.confined import Facts, believed_within, confine, facts_of
+from vestibule.service.confined import Facts, confine, facts_of
 from vestibule.service.offer import Faults, Listed, Offer, places_of, redirect_url_of, with_more
+from vestibule.service.ownership import check_whose, theirs
 from vestibule.service.trial import tried
 from vestibule.store import base
 from vestibule.store.base import ProviderRow
@@ -130,11 +131,14 @@ class Registry:
         self._facts = facts
         good: dict[str, _Good] = {}
         faults: dict[str, Faults] = {}
-        places = {place_of(provider.kind, self._configs[name]) for name, provider in self._providers.items()}
+        places = {
+            ("", *place_of(provider.kind, self._configs[name])) for name, provider in self._providers.items()
+        }
         for kept in rows:
             try:
                 found = self._opened(kept, facts.get(kept.org_id))
-                place = place_of(found.row.kind, found.row.config)
+                # Of two organisations they are two, with other accounts each: neither keeps the other from its own.
+                place = kept.org_id, *place_of(found.row.kind, found.row.config)
                 if place in places:
                     raise Invalid((("", "is another of the same type, client ID and issuer"),))  # noqa: TRY301
                 if kept.id in self._reserved():
@@ -165,12 +169,10 @@ class Registry:
         row = self._read(self._whole(kept))
         if not kept.org_id:
             return _Good(kept, row, row.config.open())
-        if facts is None:
-            raise Invalid((("", "its organisation is gone"),))
-        org, domains = facts
-        row = msgspec.structs.replace(row, config=believed_within(row.config, domains))
+        row = theirs(row, facts)
+        assert facts is not None
         provider = row.config.open()
-        confine(provider, org, domains)
+        confine(provider, *facts)
         return _Good(kept, row, provider, facts)
 
     def _read(self, document: Mapping[str, Any]) -> Row:
@@ -189,6 +191,12 @@ class Registry:
         """IDs that the configuration has: at top level, or as a client inside a host that takes more."""
         inside = (name for host in self._table.hosts.values() if host.takes_more for name in host.clients)
         return frozenset((*self._providers, *inside))
+
+    def names(self) -> frozenset[str]:
+        """What rules may name before a `/`, of the configuration: IDs of clients at any host, and issuers."""
+        hosts = self._table.hosts.values()
+        found = (*self._providers, *(name for host in hosts for name in (*host.clients, *host.issuers)))
+        return frozenset(name.rpartition("/")[2].rpartition(":")[2] for name in found)
 
     # -- to look at ---------------------------------------------------------------------------
 
@@ -225,7 +233,8 @@ class Registry:
         Raises Invalid, Conflict (`taken`, `duplicate`).
         """
         row = self._read(document)
-        await self._check_free(row)
+        await check_whose(row, org_id, self._organisations)
+        await self._check_free(row, org_id)
         now = self._now()
         kept = self._to_keep(row, created_at=now, updated_at=now, org_id=org_id)
         if not await self._rows.insert(kept):
@@ -295,7 +304,8 @@ class Registry:
             if version is not None and kept.version != version:
                 break
             row = self._read(self._changed(kept, change, written))
-            await self._check_free(row, but=provider_id)
+            await check_whose(row, kept.org_id, self._organisations)
+            await self._check_free(row, kept.org_id, but=provider_id)
             new = self._to_keep(row, created_at=kept.created_at, updated_at=self._now(), org_id=kept.org_id)
             if await self._rows.update(new, kept.version):
                 await self.reload()
@@ -364,21 +374,21 @@ class Registry:
             )
         raise NotFound(f"There is no identity provider {provider_id[:64]!r}.")
 
-    async def _check_free(self, row: Row, but: str = "") -> None:
-        """Raise Conflict where the ID is taken, or another provider is the same client."""
+    async def _check_free(self, row: Row, org_id: str, but: str = "") -> None:
+        """Raise Conflict where the ID is taken, or one that is as much whose is the same client."""
         rows = [kept for kept in await self._rows.all() if kept.id != but]
         if row.id in self._reserved() or any(kept.id == row.id for kept in rows):
             raise _taken(row.id)
         place = place_of(row.kind, row.config)
         for name, provider in self._providers.items():
-            if place_of(provider.kind, self._configs[name]) == place:
+            if not org_id and place_of(provider.kind, self._configs[name]) == place:
                 raise _duplicate(name)
         for kept in rows:
             try:
                 other = self._opened(kept, self._facts.get(kept.org_id)).row
             except Invalid:
                 continue
-            if place_of(other.kind, other.config) == place:
+            if kept.org_id == org_id and place_of(other.kind, other.config) == place:
                 raise _duplicate(kept.id)
             self._check_shared(row, (other,))
         self._check_shared(row, ())

@@ -220,6 +220,13 @@ class Revocations(Protocol):
         """Delete at most `limit` that need not be remembered any more; how many went."""
 
 
+class Presence(Protocol):
+    """What there is any of, in SQL: who knows that there is none need ask for no more."""
+
+    async def organisations(self) -> bool:
+        """Whether there is an organisation; cheap."""
+
+
 class Store(Protocol):
     """What the data plane keeps, in one place."""
 
@@ -250,6 +257,10 @@ class Store(Protocol):
     @property
     def tries(self) -> Tries:
         """How often it went wrong."""
+
+    @property
+    def presence(self) -> Presence:
+        """What there is any of."""
 
     async def close(self) -> None:
         """Finish what is under way, then let go of it."""
@@ -297,7 +308,10 @@ class People(Protocol):
         """Keep name, login and address of both as last told by a provider, and when."""
 
     async def save(self, user: User) -> bool:
-        """Replace all but `id`, `created_at` and `seen_at`; False when there is no such user."""
+        """Replace all but `id`, `created_at` and `seen_at`, the two of `cut_off` where they go on; False for nobody."""
+
+    async def cut_off(self, user_id: str, *, valid_from: float = 0.0, sessions_from: float = 0.0) -> bool:
+        """Have both be no earlier than this, all else as it is; False when there is no such user. Durable on return."""
 
     async def accounts_of(self, user_id: str) -> tuple[Account, ...]:
         """A user's accounts, the oldest first."""

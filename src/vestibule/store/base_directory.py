@@ -49,6 +49,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Which entries; what is None is not looked at."""
 
     id: str | None = None
+    ids: tuple[str, ...] | None = None
+    """Any of these, a page of them at most."""
     name: str | None = None
     """In any case."""
     external_id: str | None = None

@@ -37,6 +37,8 @@ from vestibule.store.tables_organisations import ORGANISATIONS
 
 _AT_ONCE: Final = 1000
 """Ids in one statement."""
+_ISSUERS_MAX: Final = 16
+"""Of one organisation that are looked for one by one; where there are more, all its accounts are looked through."""
 _TOKEN: Final = select(*(TOKENS.c[name] for name in DirectoryToken.__struct_fields__))
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -133,8 +135,8 @@ class Directory:
     async def count(self, org_id: str, kind: Kind, wanted: Wanted) -> int:
         """Count them, patiently."""
         query = _wanted(select(func.count()).select_from(_table(kind)), org_id, kind, wanted)
-        [(count,)] = await self._engine.rows_patiently(query)
-        return int(count)
+        rows = await self._engine.rows_patiently(query)
+        return int(rows[0][0]) if rows else 0  # none: it is asked for what nothing can have
 
     async def references(self, kind: Kind, entry_ids: Iterable[str]) -> Mapping[str, tuple[Reference, ...]]:
         """Join, some hundred at a time."""
@@ -180,20 +182,32 @@ class Directory:
             return False
 
     async def user_of(self, org_id: str, subject: str) -> str:
-        """Ask by the index of accounts: all issuers of the organisation's begin alike."""
+        """Ask by the index of accounts, for each issuer of the organisation's: all of them begin alike.
+
+        They are few, and its people may be many: each that is provisioned is asked about.
+        """
         begin = issuer_in(org_id, "")
-        query = (
-            select(IDENTITIES.c.user_id)
-            .where(
-                IDENTITIES.c.issuer >= begin,
-                IDENTITIES.c.issuer.startswith(begin, autoescape=True),
-                IDENTITIES.c.subject == subject,
-            )
-            .distinct()
-            .limit(2)
-        )
-        rows = await self._engine.rows(query)
+        issuers = await self._issuers(begin)
+        is_theirs = and_(IDENTITIES.c.issuer >= begin, IDENTITIES.c.issuer.startswith(begin, autoescape=True))
+        if len(issuers) <= _ISSUERS_MAX:
+            is_theirs = IDENTITIES.c.issuer.in_(issuers)
+        if not issuers:
+            return ""
+        query = select(IDENTITIES.c.user_id).where(is_theirs, IDENTITIES.c.subject == subject)
+        rows = await self._engine.rows(query.distinct().limit(2))
         return str(rows[0][0]) if len(rows) == 1 else ""
+
+    async def _issuers(self, begin: str) -> list[str]:
+        """The issuers that begin so, of each one row read; where they are more than `_ISSUERS_MAX`, one more."""
+        found: list[str] = []
+        while len(found) <= _ISSUERS_MAX:
+            after = IDENTITIES.c.issuer > (found[-1] if found else begin)
+            query = select(IDENTITIES.c.issuer).where(after).order_by(IDENTITIES.c.issuer).limit(1)
+            row = await self._engine.row(query)
+            if row is None or not row[0].startswith(begin):
+                break
+            found.append(row[0])
+        return found
 
     async def rule(self, org_id: str) -> JoinBy:
         """Ask by the primary key."""
@@ -323,6 +337,8 @@ def _wanted(query: Select[Any], org_id: str, kind: Kind, wanted: Wanted) -> Sele
     query = query.where(table.c.org_id == org_id)
     if wanted.id is not None:
         query = query.where(table.c.id == wanted.id)
+    if wanted.ids is not None:
+        query = query.where(table.c.id.in_(wanted.ids))
     if wanted.name is not None:
         query = query.where(table.c.folded == wanted.name.casefold())
     if wanted.external_id is not None:

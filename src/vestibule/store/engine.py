@@ -37,8 +37,8 @@ LOOK_UP_S: Final = 1.0
 More than the budget of sessions, since the first connection is made by a lot of Python."""
 _AWAY_CLASSES: Final = frozenset(("08", "57", "58"))
 """Classes of SQLSTATE by which a server says that it, and not the statement, has a fault."""
-_NOT_A_CHARACTER: Final = "22021"
-"""SQLSTATE character_not_in_repertoire."""
+_NO_VALUE: Final = "22"
+"""Class of SQLSTATE data exception: PostgreSQL, or its driver by itself, can't store what it is asked for."""
 # What fails is told as a StoreError; SQLAlchemy's own tracebacks don't belong between the log's lines.
 logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
 
@@ -101,9 +101,11 @@ class Engine:
                 found: Sequence[Row[Any]] = (await connection.execute(query)).all()
                 return found
         except DBAPIError as exc:
-            if getattr(exc.orig, "sqlstate", "") == _NOT_A_CHARACTER:
-                return ()  # a text with NUL in it: PostgreSQL can't store it, so nothing has it
+            if (getattr(exc.orig, "sqlstate", None) or "").startswith(_NO_VALUE):
+                return ()  # a text with NUL or half a character in it, a number beyond 64 bits: nothing has it
             raise store_error(exc) from exc
+        except (UnicodeEncodeError, OverflowError):
+            return ()  # the same of SQLite's driver
         except (SQLAlchemyError, OSError) as exc:
             raise store_error(exc) from exc
 

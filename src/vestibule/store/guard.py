@@ -49,7 +49,7 @@ loop, is no fault of the store and isn't counted; but no more than `_EXCUSED` of
 _LAG_S: Final = 0.02
 _EXCUSED: Final = 10
 
-_QUICK: Final = frozenset(("by_handle", "by_id", "get", "of", "parked", "count", "living"))
+_QUICK: Final = frozenset(("by_handle", "by_id", "get", "of", "parked", "count", "living", "organisations"))
 _LONG: Final = frozenset(("sweep", "touch", "delete_by", "tally"))
 _TOLD: Final = "The store can't be reached just now."
 
@@ -214,6 +214,7 @@ class Guarded:
     signing_keys: base.SigningKeys
     tries: base.Tries
     revocations: base.Revocations
+    presence: base.Presence
 
     def __init__(
         self,
@@ -246,6 +247,7 @@ PARTS: Final[dict[str, type]] = {
     "signing_keys": base.SigningKeys,
     "tries": base.Tries,
     "revocations": base.Revocations,
+    "presence": base.Presence,
 }
 """The parts of a store, by name."""
 

@@ -17,7 +17,7 @@ from vestibule.core.record import Record, Vault
 from vestibule.core.seal import SECRET_BYTES, Key, KeyRing
 from vestibule.errors import StoreError
 from vestibule.model import Session
-from vestibule.store import memory_acme, memory_directory, memory_organisations
+from vestibule.store import memory_acme, memory_directory, memory_organisations, presence
 from vestibule.store.base import Held, Page, SealedGrant, SigningKeyRow
 from vestibule.store.memory_events import Audit, DeadLetters, Devices, Outbox
 from vestibule.store.memory_records import (
@@ -410,6 +410,7 @@ class Store:
         self.acme_proofs = memory_acme.Proofs()
         self.certificates = memory_acme.Certificates()
         self.revocations = InMemory(self.people)
+        self.presence = presence.InMemory(self.organisations)
 
     async def close(self) -> None:
         """Nothing is open."""

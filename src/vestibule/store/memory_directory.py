@@ -220,6 +220,7 @@ class Directory:
             for entry in map(self._seen, self._kept.values())
             if (entry.org_id, entry.kind) == (org_id, kind)
             and wanted.id in (None, entry.id)
+            and (wanted.ids is None or entry.id in wanted.ids)
             and (wanted.name is None or wanted.name.casefold() == entry.folded)
             and wanted.external_id in (None, entry.external_id)
             and (

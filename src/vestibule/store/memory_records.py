@@ -158,6 +158,18 @@ class People:
         if known is None:
             return False
         self.kept[user.id] = replace(user, created_at=known.created_at, seen_at=known.seen_at)
+        return await self.cut_off(user.id, valid_from=known.valid_from, sessions_from=known.sessions_from)
+
+    async def cut_off(self, user_id: str, *, valid_from: float = 0.0, sessions_from: float = 0.0) -> bool:
+        """Replace both where they are earlier."""
+        known = self.kept.get(user_id)
+        if known is None:
+            return False
+        self.kept[user_id] = replace(
+            known,
+            valid_from=max(known.valid_from, valid_from),
+            sessions_from=max(known.sessions_from, sessions_from),
+        )
         return True
 
     async def accounts_of(self, user_id: str) -> tuple[Account, ...]:

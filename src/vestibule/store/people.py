@@ -139,7 +139,13 @@ class People:
 
     async def save(self, user: User) -> bool:
         """Update by the primary key."""
-        statement = update(USERS).where(USERS.c.id == user.id).values(**_kept(user))
+        kept = {**_kept(user), **_since(user.valid_from, user.sessions_from)}
+        statement = update(USERS).where(USERS.c.id == user.id).values(**kept)
+        return await self._engine.change(statement) == 1
+
+    async def cut_off(self, user_id: str, *, valid_from: float = 0.0, sessions_from: float = 0.0) -> bool:
+        """Update both by the primary key, in one statement that reads them itself."""
+        statement = update(USERS).where(USERS.c.id == user_id).values(**_since(valid_from, sessions_from))
         return await self._engine.change(statement) == 1
 
     async def accounts_of(self, user_id: str) -> tuple[Account, ...]:
@@ -267,6 +273,12 @@ def _about(issuer: str, subject: str) -> tuple[Any, Any]:
 def held(user_id: str) -> Select[Any]:
     """Locks the user's row to the end of the transaction; SQLite has locked the file."""
     return select(USERS.c.id).where(USERS.c.id == user_id).with_for_update()
+
+
+def _since(valid_from: float, sessions_from: float) -> dict[str, Any]:
+    """Both columns, which only ever go on: who read the row before somebody was cut off lets nobody back in."""
+    wanted = ((USERS.c.valid_from, valid_from), (USERS.c.sessions_from, sessions_from))
+    return {column.name: case((column < moment, moment), else_=column) for column, moment in wanted}
 
 
 def _kept(user: User) -> dict[str, Any]:

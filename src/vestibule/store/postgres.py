@@ -15,6 +15,7 @@ import msgspec
 from vestibule.core.postgres import Postgres
 from vestibule.core.record import Record, Vault
 from vestibule.model import Session
+from vestibule.store import presence
 from vestibule.store.base import Held, Page, SealedGrant, SigningKeyRow
 from vestibule.store.migrations import remote
 from vestibule.store.revocations import InServer
@@ -418,6 +419,7 @@ class Store:
         self.signing_keys = SigningKeys(server)
         self.tries = Tries(server)
         self.revocations = InServer(server)
+        self.presence = presence.InServer(server)
 
     async def close(self) -> None:
         """Let what is under way end, then let go of the connections."""

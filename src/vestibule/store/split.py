@@ -210,6 +210,7 @@ class Store:
         self.parking = elsewhere.parking
         self.tries = elsewhere.tries
         self.signing_keys = database.signing_keys
+        self.presence = database.presence
 
     async def close(self) -> None:
         """Let go of both."""

@@ -17,7 +17,7 @@ import msgspec
 
 from vestibule.core.record import Record, Vault
 from vestibule.model import Session
-from vestibule.store import migrations
+from vestibule.store import migrations, presence
 from vestibule.store.base import Held, Page, SealedGrant, SigningKeyRow
 from vestibule.store.database import Database, Row
 from vestibule.store.revocations import InFile
@@ -453,6 +453,7 @@ class Store:
         self.signing_keys = SigningKeys(database)
         self.tries = Tries(database)
         self.revocations = InFile(database)
+        self.presence = presence.InFile(database)
 
     async def close(self) -> None:
         """Finish the writes that wait, then let go of the file."""

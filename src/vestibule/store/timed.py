@@ -16,7 +16,17 @@ from vestibule.observe.metrics import STORE_FAILURES, STORE_SECONDS
 T = TypeVar("T")
 S = TypeVar("S")
 
-PARTS = ("sessions", "grants", "marks", "leases", "parking", "signing_keys", "tries", "revocations")
+PARTS = (
+    "sessions",
+    "grants",
+    "marks",
+    "leases",
+    "parking",
+    "signing_keys",
+    "tries",
+    "revocations",
+    "presence",
+)
 """What stores are made of; one has those that it needs."""
 
 

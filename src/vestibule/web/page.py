@@ -28,6 +28,7 @@ _STATIC_HEADERS = (
     ("x-content-type-options", "nosniff"),
     ("cross-origin-resource-policy", "same-origin"),
 )
+SIGN_IN_CHALLENGE = 'Vestibule realm="sign-in"'
 _JSON_CSP = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
@@ -57,7 +58,7 @@ class Page(msgspec.Struct, frozen=True):
         """A 401 with the challenge it owes, as anything else is; the scheme is ours, so that no browser asks."""
         if self.status != 401:
             return self
-        return self.with_headers(("www-authenticate", 'Vestibule realm="sign-in"'))
+        return self.with_headers(("www-authenticate", SIGN_IN_CHALLENGE))
 
     def header_lines(self) -> list[bytes]:
         """The headers as `name: value` lines without their ends."""

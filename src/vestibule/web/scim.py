@@ -28,7 +28,7 @@ from vestibule.protocol.scim_message import (
     tags_in,
     version_in,
 )
-from vestibule.protocol.scim_patch import operations
+from vestibule.protocol.scim_patch import Operation, operations
 from vestibule.protocol.scim_resource import places, shown
 from vestibule.protocol.scim_schema import (
     GROUPS,
@@ -199,6 +199,10 @@ class Scim:
             entry = await directory.patch(
                 call.org_id, kind, entry_id, changes, call.now, version=_version(call)
             )
+            if kind is GROUPS and _is_of_members(changes) and not _selects(call):
+                # A group of thousands is changed one by one, and nobody reads them all each time.
+                location = f"{call.base_url}{kind.path}/{entry.id}"
+                return Told(status=204, location=location, headers={"etag": etag(entry)})
             return await self._shown(call, kind, entry)
 
         async def delete(call: Call) -> Told:
@@ -353,6 +357,16 @@ def _whole(body: Any) -> Any:
     if body is None:
         raise ScimError(400, "a body is needed", "invalidSyntax")
     return body
+
+
+def _is_of_members(changes: tuple[Operation, ...]) -> bool:
+    """Whether nothing else of a group is changed."""
+    return all(one.path is not None and one.path.place.name.lower() == "members" for one in changes)
+
+
+def _selects(call: Call) -> bool:
+    """Whether it says what it wants to be shown. Spec: RFC 7644 section 3.5.2: then it is 200, else it may be 204."""
+    return any(name.lower() in ("attributes", "excludedattributes") for name in call.parameters)
 
 
 def _search_of(body: Any) -> Asked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -35,17 +36,19 @@ async def carried_out(body: Any, one: One) -> Told:
     made: dict[str, str] = {}
     answers: list[dict[str, Any]] = []
     faults = 0
-    left = list(waiting)
+    left = {number: (other, other.needs()) for number, other in enumerate(waiting)}
     while left and not (stop and faults >= stop):
-        known = {other.bulk_id for other in left if other.bulk_id}
-        ready = next((other for other in left if not other.needs() & (known - made.keys())), None)
-        if ready is None:
+        known = {other.bulk_id for other, _ in left.values() if other.bulk_id} - made.keys()
+        number = next((number for number, (_, needs) in left.items() if not needs & known), None)
+        if number is None:
             answers += [
-                _failed(other, ScimError(409, "the operations wait for each other")) for other in left
+                _failed(other, ScimError(409, "the operations wait for each other"))
+                for other, _ in left.values()
             ]
             break
-        left.remove(ready)
+        ready, _ = left.pop(number)
         answer = await _done(ready, made, one)
+        await asyncio.sleep(0)  # others have their turn
         faults += int(answer["status"]) >= 400
         answers.append(answer)
     return Told(body={"schemas": [BULK_RESPONSE], "Operations": answers})
@@ -66,10 +69,10 @@ async def _done(operation: BulkOperation, made: dict[str, str], one: One) -> dic
     answer = _named(operation, told.status)
     if told.location:
         answer["location"] = told.location
-    if told.body is not None:
-        answer["version"] = told.body.get("meta", {}).get("version", "")
-        if operation.bulk_id and operation.method == "POST":
-            made[operation.bulk_id] = told.body["id"]
+    if version := told.headers.get("etag", ""):
+        answer["version"] = version
+    if told.body is not None and operation.bulk_id and operation.method == "POST":
+        made[operation.bulk_id] = told.body["id"]
     return answer
 
 

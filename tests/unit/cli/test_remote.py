@@ -98,7 +98,16 @@ def leaves() -> list[tuple[str, click.Command]]:
     for name in ("users", "sessions", "invitations", "orgs", "providers", "tokens", "webhooks"):
         group = main.get_command(click.Context(main), name)
         assert isinstance(group, click.Group)
-        found += [(f"{name} {command}", group.commands[command]) for command in group.commands]
+        found += _below(name, group)
+    return found
+
+
+def _below(name: str, group: click.Group) -> list[tuple[str, click.Command]]:
+    """Those of a group, and of the groups in it."""
+    found = []
+    for own, command in group.commands.items():
+        whole = f"{name} {own}"
+        found += _below(whole, command) if isinstance(command, click.Group) else [(whole, command)]
     return found
 
 

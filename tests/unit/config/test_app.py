@@ -294,3 +294,26 @@ def test_what_can_not_be_meant_is_a_fault(desk: Desk, lines: tuple[str, ...], sa
 def test_apps_register_only_where_somebody_signs_in(desk: Desk) -> None:
     found = faults(desk, PUBLIC.replace("  access", "  register_apps = true\n  access"))
     assert any("nobody signs in on this host" in fault for fault in found)
+
+
+@pytest.mark.parametrize(
+    ("lines", "paths"),
+    [
+        ((), set()),
+        (("scim = true",), {b"/scim/v2"}),
+        (("organisations = true",), {b"/api/v1/orgs"}),
+        (("organisations = true", "scim = true"), {b"/scim/v2", b"/api/v1/orgs"}),
+        (("organisations = false",), set()),
+    ],
+)
+def test_directories_and_organisations_are_asked_about_where_an_app_leaves_them_the_paths(
+    desk: Desk, lines: tuple[str, ...], paths: set[bytes]
+) -> None:
+    assert compiled(desk, GOOGLE, mcp_host(*lines)).table.hosts[b"a.example.com"].own_paths == paths
+
+
+def test_an_auth_host_takes_both_and_no_host_that_it_signs_people_in_for_does(desk: Desk) -> None:
+    auth = host("auth.example.com").replace('"localhost:1"', '"internal:account"')
+    hosts = compiled(desk, GOOGLE, DOMAIN, auth, host("a.example.com")).table.hosts
+    assert hosts[b"auth.example.com"].own_paths == {b"/scim/v2", b"/api/v1/orgs"}
+    assert hosts[b"a.example.com"].own_paths == set()

@@ -496,3 +496,36 @@ def test_app_tokens_are_made_by_people_who_sign_in(desk: Desk) -> None:
     inside = 'backend = "localhost:3000"\napp_tokens = true\naccess { allow = ["public"] }'
     (fault,) = desk.faults(host_of("a.example", inside))
     assert "nobody signs in on this host who could make one: add sign_in" in fault
+
+
+# -- providers that are written down by one name ----------------------------------------------
+
+
+def saml(name: str, metadata_url: str, issuer: str) -> str:
+    attributes = f'type = "saml"\nmetadata_url = "{metadata_url}"\nissuer = "{issuer}"'
+    return f'provider "{name}" {{\n{attributes}\n}}\n'
+
+
+@pytest.mark.parametrize(
+    ("other", "issuer"),
+    [
+        (GOOGLE, "https://accounts.google.com"),
+        (client("github"), "https://github.com/"),
+        (
+            saml("customer", "https://idp.customer.example/metadata", "https://idp.example/saml"),
+            "https://idp.example/saml",
+        ),
+    ],
+)
+def test_a_saml_provider_is_not_written_down_by_the_issuer_of_another(
+    desk: Desk, other: str, issuer: str
+) -> None:
+    text = other + saml("corp", "https://idp.example/metadata", issuer)
+    found = [fault for fault in desk.faults(text) if "is the issuer of" in fault]
+    assert found
+    assert "whoever either of them vouches for would be one person" in found[0]
+
+
+def test_blocks_of_one_saml_provider_write_one_issuer(desk: Desk) -> None:
+    place = ("https://idp.example/metadata", "https://idp.example/saml")
+    assert not [fault for fault in desk.faults(saml("a", *place) + saml("b", *place)) if "issuer" in fault]

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from tests.unit.core.test_known import HOST, identity, session
 from vestibule.core.inject import FAMILIES, OWN, Proofs, lines_of, names, told
+from vestibule.core.organisation import Organisation, confined
 from vestibule.core.passage import Heading, Passage
 from vestibule.core.policy import policy_of
 from vestibule.core.route import Backend, Host, Route, Telling
@@ -48,6 +49,32 @@ def by_family(family: str, *identities: Identity, at: Host = HOST) -> dict[str, 
     return {
         name: value for name, value in sent(session(*identities), family, at=at).items() if name not in own
     }
+
+
+def from_organisation(slug: str, **said) -> Identity:
+    """Somebody whom this organisation's own provider calls as it likes."""
+    org = Organisation(id=slug.upper(), slug=slug, name=slug, created_at=0.0, updated_at=0.0)
+    known = Identity(client=f"{slug}.idp", issuer="https://issuer", subject="1", login="root", **said)
+    return confined(known, org, ())
+
+
+@pytest.mark.parametrize("kind", ["gitlab", "oidc", "entra"])
+@pytest.mark.parametrize("email", ["", "root@app.example"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_whom_two_organisations_call_alike_are_two_to_every_backend(family, kind, email):
+    """And neither is whom the operator's own provider calls so."""
+    kinds = {**HOST.kinds, "acme.idp": kind, "beta.idp": kind, "google": kind}
+    at = replace(HOST, kinds=kinds, sign_in=(*HOST.sign_in, "acme.idp", "beta.idp"))
+    ours = identity(login="root", email=email)
+    people = [from_organisation("acme", email=email), from_organisation("beta", email=email), ours]
+    told_of = [
+        {value for name, value in told(session(one), replace(at, families=(family,)), route(family)) if value}
+        for one in people
+    ]
+    everybodys = {"u1", "true"}
+    for number, known in enumerate(told_of):
+        for other in told_of[number + 1 :]:
+            assert known & other <= everybodys
 
 
 # -- our own ----------------------------------------------------------------------------------

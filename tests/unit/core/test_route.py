@@ -384,3 +384,27 @@ def test_a_host_of_mcp_tells_where_tokens_come_from_and_no_other_does(path, is_t
     named = Host(name=b"a.example", title="", clients={}, mcp=True, own_paths=own)
     assert is_own(path, named) is is_theirs
     assert not is_own(path, Host(name=b"a.example", title="", clients={}))
+
+
+@pytest.mark.parametrize(
+    ("path", "is_ours"),
+    [
+        (b"/api/v1/orgs", True),
+        (b"/api/v1/orgs/acme", True),
+        (b"/api/v1/orgs/acme/members", True),
+        (b"/api/v1/orgsx", False),
+        (b"/api/v1/users", False),
+        (b"/api/v1/openapi.json", False),
+        (b"/api/v1", False),
+        (b"/x/api/v1/orgs/acme", False),
+        (b"/scim/v2/Users", False),
+    ],
+)
+def test_of_the_api_a_host_has_organisations_alone_and_no_other_host_has_them(path, is_ours) -> None:
+    own = frozenset({b"/api/v1/orgs"})
+    assert is_own(path, Host(name=b"a.example", title="", clients={}, own_paths=own)) is is_ours
+    scim = frozenset({b"/scim/v2"})
+    assert is_own(path, Host(name=b"a.example", title="", clients={}, own_paths=scim)) is (
+        path[:5] == b"/scim"
+    )
+    assert not is_own(path, Host(name=b"a.example", title="", clients={}))

@@ -236,3 +236,52 @@ def test_one_that_is_handed_on_once_more_begins_its_time_anew():
     joined = rules.joined_to(child, parent, span, NOW + 500)
     assert joined.expires_at == NOW + 520
     assert rules.joined_to(joined, parent, span, NOW + 890).expires_at == parent.expires_at
+
+
+# -- the provider's own session ---------------------------------------------------------------
+
+
+def of(until: float, client: str = "a") -> Identity:
+    """Zoë, as a provider says whose own session ends then."""
+    return replace(ZOE, client=client, until=until)
+
+
+@pytest.mark.parametrize("is_remembered", [False, True])
+@pytest.mark.parametrize(
+    ("untils", "ends_s"),
+    [((0.0,), None), ((NOW + 50,), 50.0), ((NOW + 5000,), None), ((0.0, NOW + 70, NOW + 50), 50.0)],
+)
+def test_no_session_is_longer_than_the_providers_that_it_came_by(untils, ends_s, is_remembered):
+    session = rules.begun(
+        session_id="s1",
+        host="h",
+        user_id="u1",
+        identities=(of(until, f"c{number}") for number, until in enumerate(untils)),
+        clients=(),
+        device=Device(),
+        span=KEPT,
+        now=NOW,
+        is_remembered=is_remembered,
+    )
+    assert len(session.identities) == len(untils)
+    assert session.expires_at - NOW == (ends_s or (900.0 if is_remembered else 100.0))
+
+
+def test_a_sign_in_elsewhere_or_a_wish_to_be_kept_makes_it_no_longer():
+    """Threat: who is let go there, and stays here by signing in at another provider, or by a tick in a box."""
+    session = replace(SESSION, identities=(of(NOW + 50),))
+    for asked in (False, True):
+        assert rules.lived(session, KEPT, NOW + 10, is_remembered=asked).expires_at == NOW + 50
+    widened = replace(session, identities=(*session.identities, of(0.0, "b"), of(NOW + 40, "c")))
+    for asked in (False, True):
+        assert rules.lived(widened, KEPT, NOW + 10, is_remembered=asked).expires_at == NOW + 40
+
+
+def test_who_signs_in_there_anew_and_is_kept_has_the_new_end():
+    session = replace(SESSION, expires_at=NOW + 50, identities=(of(NOW + 500),))
+    assert rules.lived(session, KEPT, NOW, is_remembered=True).expires_at == NOW + 500
+
+
+def test_a_hosts_own_session_that_joins_keeps_the_end_of_its_own():
+    own = replace(handed(), identities=(ZOE, replace(BOB, until=NOW + 20)))
+    assert rules.joined_to(own, PARENT, UNBOUNDED, NOW).expires_at == NOW + 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -81,6 +82,12 @@ def test_an_id_is_a_name_the_same_for_the_same_seed():
     assert first == saml.message_id(b"nonce") != saml.message_id(b"other")
     assert first.startswith("_")
     assert len(first) == 65
+
+
+def test_each_refusal_stands_in_the_docs_in_the_same_words():
+    text = (Path(__file__).parents[3] / "docs" / "saml.md").read_text("utf-8")
+    table = text.partition("| code | why |\n|---|---|\n")[2].partition("\n\n")[0]
+    assert table.splitlines() == [f"| `{code}` | {why} |" for code, why in saml.CODES.items()]
 
 
 def test_each_refusal_has_a_line_of_its_own():

@@ -50,6 +50,8 @@ def test_what_is_asked_for_is_read_from_a_query_and_from_a_body():
         ({"count": True}, "invalidValue"),
         ({"count": "1.5", "cursor": ""}, "invalidCount"),
         ({"startIndex": "9" * 20}, "invalidValue"),
+        ({"startIndex": 10**30}, "invalidValue"),
+        ({"count": -(10**30), "cursor": ""}, "invalidCount"),
         ({"sortOrder": "up"}, "invalidValue"),
         ({"sortBy": "a b"}, "invalidPath"),
         ({"filter": "x"}, "invalidFilter"),
@@ -112,6 +114,21 @@ def test_operations_are_read_and_name_each_other():
     [one], _ = bulk(of({"method": "DELETE", "path": "/Users/bulkId:u"}))
     assert one.needs() == {"u"}
     assert one.resolved({"u": "d1"}).path == "/Users/d1"
+
+
+@pytest.mark.parametrize("nested", [lambda inner: [inner], lambda inner: {"a": inner}])
+def test_data_are_looked_through_as_deep_as_any_resource_is_and_no_deeper(nested):
+    data = "bulkId:u"
+    for _ in range(20):
+        data = nested(data)
+    [one], _ = bulk(of({"method": "POST", "path": "/Users", "bulkId": "g", "data": data}))
+    assert one.needs() == {"u"}
+    for _ in range(5000):
+        data = nested(data)
+    [one], _ = bulk(of({"method": "POST", "path": "/Users", "bulkId": "g", "data": data}))
+    with pytest.raises(ScimError) as told:
+        one.needs()
+    assert (told.value.status, told.value.scim_type) == (400, "invalidSyntax")
 
 
 @pytest.mark.parametrize(

@@ -307,3 +307,41 @@ def test_a_group_is_renamed_beside_its_members():
     made = patched({"displayName": "Devs"}, operations(of(change)), GROUPS)
     assert made.document == {"displayName": "Devs 2"}
     assert made.members == ()
+
+
+def test_a_list_is_refused_once_it_is_too_long_and_not_at_the_end():
+    several = [
+        {"op": "add", "path": "emails", "value": [{"value": f"{step} {number}"} for number in range(1000)]}
+        for step in range(3)
+    ]
+    with pytest.raises(ScimError) as caught:
+        person(*several, {"op": "add", "path": "nothing", "value": "is reached"})
+    assert caught.value.scim_type == "tooMany"
+
+
+def test_filters_of_one_change_compare_so_much_and_no_more():
+    emails = [{"value": str(number)} for number in range(1000)]
+    path = "emails[" + " or ".join(f'value eq "x{number}"' for number in range(60)) + "]"
+    changes = [{"op": "remove", "path": path}] * 2
+    with pytest.raises(ScimError) as caught:
+        person({"op": "replace", "path": "emails", "value": emails}, *changes)
+    assert caught.value.scim_type == "tooMany"
+    assert len(person({"op": "replace", "path": "emails", "value": emails}, changes[0])["emails"]) == 1000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"op": "add", "path": "emails", "value": [{"value": "1"}]},
+        {"op": "remove", "path": "emails", "value": [{"value": "x"}]},
+        {"op": "replace", "path": "emails.type", "value": "work"},
+    ],
+    ids=str,
+)
+def test_a_long_list_is_looked_through_so_often_and_no_more(change):
+    """Threat: a thousand changes of a thousand values, from a body of some kilobytes."""
+    full = {"op": "replace", "path": "emails", "value": [{"value": str(number)} for number in range(1000)]}
+    with pytest.raises(ScimError) as caught:
+        person(full, *[change] * 999)
+    assert caught.value.scim_type == "tooMany"
+    assert len(person(full, *[change] * 99)["emails"]) == 1000

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.helpers import saml_idp as idp
-from tests.unit.providers.player import play
+from tests.unit.providers.player import answered, play
 from vestibule.core import claim
 from vestibule.errors import ProviderInvalid
 from vestibule.model import Identity, Secret, Tokens
@@ -30,7 +30,7 @@ from vestibule.providers.base import (
     Told,
     WithinDomains,
 )
-from vestibule.providers.kit import Document
+from vestibule.providers.kit import Ask, Document, Work
 from vestibule.providers.saml import Saml, SamlConfig
 from vestibule.providers.saml_attribute import PRESETS
 
@@ -89,13 +89,14 @@ def test_it_signs_people_in_and_names_no_token_that_an_api_would_take() -> None:
     found = finished(client)
     assert found.identity == Identity(
         client="corp",
-        issuer=idp.IDP,
+        issuer=f"saml:corp:{idp.IDP}",
         subject="alice",
         email="alice@corp.example",
         groups=("staff", "ops"),
         unknown=tuple(name for name in claim.LISTS if name != "groups"),
         sid="s-1",
         signed_in_at=idp.NOW - 30,
+        until=idp.NOW + 36000 + saml.SKEW_S,
     )
     assert found.tokens is not None
     assert found.tokens.token_type == SAML
@@ -157,6 +158,20 @@ def test_credentials_are_asked_for_anew_where_that_is_wanted(
     assert (b'ForceAuthn="true"' in saml_binding.redirected(urlsplit(url).query).xml) is is_forced
 
 
+@pytest.mark.parametrize(
+    ("fields", "is_told"), [({}, False), ({"login_hint": True}, True), ({"login_hint": False}, False)]
+)
+def test_who_wants_to_sign_in_is_told_where_that_is_written(fields: dict[str, Any], is_told: bool) -> None:
+    hinted = start(hints={"login_hint": "alice@corp.example"})
+    url, _ = play(config(**fields).open().start(hinted))
+    assert isinstance(url, str)
+    xml = saml_binding.redirected(urlsplit(url).query).xml
+    assert (b"<saml:Subject><saml:NameID>alice@corp.example</saml:NameID>" in xml) is is_told
+    unhinted, _ = play(config(**fields).open().start(start()))
+    assert isinstance(unhinted, str)
+    assert b"Subject" not in saml_binding.redirected(urlsplit(unhinted).query).xml
+
+
 # -- who somebody is --------------------------------------------------------------------------
 
 
@@ -173,6 +188,19 @@ def test_a_person_is_the_attribute_that_names_the_subject() -> None:
     assert refusal(without, answer()) == "provider_invalid"
 
 
+def test_a_provider_that_does_not_say_when_its_session_ends_bounds_none() -> None:
+    ends = f' SessionNotOnOrAfter="{idp.at(idp.NOW + 36000)}"'
+    xml = idp.response(change={idp.REQUEST: REQUEST, ends: ""})
+    assert person(config().open(), answer(xml)).until == 0.0
+
+
+def test_a_session_that_is_over_there_by_a_clock_that_is_ahead_still_has_time_here() -> None:
+    ends = f'SessionNotOnOrAfter="{idp.at(idp.NOW + 36000)}"'
+    late = f'SessionNotOnOrAfter="{idp.at(idp.NOW - 60)}"'
+    xml = idp.response(change={idp.REQUEST: REQUEST, ends: late})
+    assert idp.NOW < person(config().open(), answer(xml)).until <= idp.NOW + saml.SKEW_S
+
+
 @pytest.mark.parametrize(("asked", "told"), [("persistent", saml.EMAIL), ("email", saml.PERSISTENT)])
 def test_a_name_of_another_kind_is_nobody(asked: str, told: str) -> None:
     xml = idp.response(change={idp.REQUEST: REQUEST, saml.PERSISTENT: told})
@@ -184,10 +212,34 @@ def test_a_transient_name_is_nobody_whatever_was_asked_for() -> None:
     assert refusal(config(name_id="unspecified").open(), answer(xml)) == "saml_name_id"
 
 
-def test_the_accounts_of_a_row_are_its_own_whatever_its_metadata_say() -> None:
-    mine, theirs = config(is_trusted=False).open(), config().open()
-    assert person(mine).issuer == f"saml:corp:{idp.IDP}"
-    assert person(theirs).issuer == idp.IDP
+def test_accounts_are_the_clients_own_whatever_its_metadata_say_unless_the_operator_wrote_whose() -> None:
+    for mine in (config(), config(is_trusted=False), config(is_trusted=False, issuer=idp.IDP)):
+        assert person(mine.open()).issuer == f"saml:corp:{idp.IDP}"
+    assert person(config(issuer=idp.IDP).open()).issuer == idp.IDP
+    inside = replace(config(), name="app.example:8443/corp").open()
+    assert person(inside).issuer == f"saml:app.example%3A8443/corp:{idp.IDP}"
+
+
+def test_a_provider_that_publishes_the_name_of_another_has_people_of_its_own() -> None:
+    """The customer's own metadata, calling themselves the other provider, with the customer's own key."""
+    key = idp.signer("evil")
+    xml = idp.response(by=key, change={idp.REQUEST: REQUEST})
+    theirs = person(config(issuer=idp.IDP).open())
+    customer = replace(config(metadata_url="https://idp.customer.example/metadata"), name="customer").open()
+    found, _ = play(customer.finish(answer(xml)), idp.metadata(key))
+    assert found.identity is not None
+    assert found.identity.subject == theirs.subject
+    assert found.identity.issuer == f"saml:customer:{idp.IDP}" != theirs.issuer
+    pinned = config(metadata_url=URL, issuer="https://customer.example/saml").open()
+    with pytest.raises(ProviderInvalid) as caught:
+        play(pinned.finish(answer(xml)), idp.metadata(key))
+    assert caught.value.code == "saml_metadata_entity"
+
+
+@pytest.mark.parametrize("issuer", ["org:o1:https://idp.example", "saml:corp:https://idp.example"])
+def test_no_issuer_is_written_as_those_are_that_are_made_here(issuer: str) -> None:
+    with pytest.raises(ValueError, match="issuer begins with"):
+        config(issuer=issuer)
 
 
 def test_names_come_in_parts_and_further_claims_are_kept() -> None:
@@ -304,8 +356,8 @@ def heard(client: Saml, told: Told) -> Ending:
 def test_a_logout_ends_what_it_names_and_is_answered_signed() -> None:
     ending = heard(config(**pair(OURS)).open(), told_of(sids=("s-1", "s-2")))
     assert [(one.issuer, one.sid, one.subject) for one in ending.ended] == [
-        (idp.IDP, "s-1", "alice"),
-        (idp.IDP, "s-2", "alice"),
+        (f"saml:corp:{idp.IDP}", "s-1", "alice"),
+        (f"saml:corp:{idp.IDP}", "s-2", "alice"),
     ]
     assert len({one.jti for one in ending.ended}) == 2
     assert isinstance(ending.reply, str)
@@ -407,3 +459,56 @@ def test_it_can_be_tried_out_without_a_person() -> None:
     assert [one.what for one in found if one.ok] == ["metadata", "keys", "sign-in"]
     found, _ = play(config(metadata_url=URL).open().probe(idp.ACS, idp.NOW), b"<html/>")
     assert [(one.what, one.ok) for one in found] == [("metadata", False)]
+
+
+# -- long documents ---------------------------------------------------------------------------
+
+
+def worked(ask: Ask) -> Any:
+    """What the driver would send: a work is done, and metadata are had."""
+    return ask.run() if isinstance(ask, Work) else idp.metadata(THEIRS)
+
+
+def of_many_groups() -> Answer:
+    groups = [f"group-{number}" for number in range(1000)]
+    return answer(idp.response(change={idp.REQUEST: REQUEST}, attributes={"groups": groups}))
+
+
+def test_what_is_long_is_read_beside_the_loop_and_what_is_short_at_once() -> None:
+    found, asked = answered(config().open().finish(of_many_groups()), worked)
+    assert found.identity is not None
+    assert len(found.identity.groups) == 1000
+    assert [type(ask) for ask in asked] == [Work]
+    assert "group" not in repr(asked)
+    assert play(config().open().finish(answer()))[1] == []
+
+
+def done_of(came: Answer) -> Any:
+    """What the work comes to where the provider's keys are known."""
+    [work] = answered(config().open().finish(came), worked)[1]
+    assert isinstance(work, Work)
+    return work.run()
+
+
+def test_what_is_refused_there_is_looked_at_once_more_with_new_keys() -> None:
+    client = config(metadata_url=URL).open()
+    old, came = idp.metadata(idp.signer("other")), of_many_groups()
+    refused = saml.refused("saml_signature")
+    found, asked = play(client.finish(came), old, refused, idp.metadata(THEIRS), done_of(came))
+    assert found.identity is not None
+    assert found.identity.subject == "alice"
+    assert [type(ask) for ask in asked] == [Document, Work, Document, Work]
+    [_, first, _, second] = asked
+    assert isinstance(first, Work)
+    assert isinstance(second, Work)
+    with pytest.raises(ProviderInvalid) as caught:
+        first.run()
+    assert caught.value.code == "saml_signature"
+    assert second.run() == done_of(came)
+
+
+def test_long_metadata_are_read_beside_the_loop_once() -> None:
+    long = idp.metadata(*(idp.signer("idp"),) * 40)
+    client = config(metadata=long.decode()).open()
+    assert [type(ask) for ask in answered(client.start(start()), worked)[1]] == [Work]
+    assert answered(client.start(start()), worked)[1] == []

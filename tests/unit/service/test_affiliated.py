@@ -80,6 +80,34 @@ async def test_a_process_asks_once_whether_there_are_any(world):
     assert world.asked == ["any", "any", "u1"]
 
 
+async def test_who_has_asked_when_it_began_asks_for_no_request(world):
+    world.are_any = False
+    await world.affiliated.begin()
+    assert await world.affiliated.identity_of("u1") is None
+    assert world.asked == ["any"]
+    world.are_any = True
+    world.of["u1"] = (OPS,)
+    world.changes.publish(ORGANISATION, "o1")
+    assert await world.affiliated.identity_of("u1") is not None
+
+
+async def test_who_could_not_ask_when_it_began_asks_again(world):
+    world.is_away = True
+    with pytest.raises(StoreError):
+        await world.affiliated.begin()
+    with pytest.raises(StoreError):
+        await world.affiliated.identity_of("u1")
+    world.is_away = False
+    world.of["u1"] = (OPS,)
+    assert await world.affiliated.identity_of("u1") is not None
+
+
+async def test_where_there_are_any_beginning_keeps_nothing_back(world):
+    await world.affiliated.begin()
+    world.of["u1"] = (OPS,)
+    assert await world.affiliated.identity_of("u1") is not None
+
+
 async def test_what_may_have_gone_untold_is_asked_for_anew(world):
     world.are_any = False
     await world.affiliated.identity_of("u1")

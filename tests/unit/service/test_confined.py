@@ -25,7 +25,12 @@ SAID = Identity(
     claims={"x": "y"},
 )
 HERE = msgspec.structs.replace(
-    SAID, issuer="org:o1:https://idp", groups=("acme/admins",), orgs=("acme",), claims={}
+    SAID,
+    issuer="org:o1:https://idp",
+    login="ann@acme.example",
+    groups=("acme/admins",),
+    orgs=(),
+    claims={},
 )
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from vestibule.core.event import Event
 from vestibule.core.organisation import Affiliation, Member, Organisation, issuer_in
 from vestibule.core.session import hash_of
 from vestibule.errors import UserDisabled
 from vestibule.model import Identity, Session, User
+from vestibule.protocol import base64url
 from vestibule.protocol.scim_error import ScimError
+from vestibule.protocol.scim_filter import read_filter, read_place
 from vestibule.protocol.scim_patch import PATCH, operations
 from vestibule.protocol.scim_schema import GROUPS, USERS
 from vestibule.service.directory import MARGIN_S, Directory
@@ -37,7 +42,12 @@ class Desk:
         self.people = People(self.store.people, self.store.invitations, self.sessions, changes)
         self.events: list[Event] = []
         self.directory = Directory(
-            self.store.directory, self.store.organisations, self.people, changes, self._tell
+            self.store.directory,
+            self.store.organisations,
+            self.people,
+            changes,
+            self._tell,
+            now=lambda: self.now,
         )
         self.search = Search(self.store.directory)
 
@@ -226,3 +236,171 @@ async def test_an_inactive_one_who_never_came_is_not_let_in(desk):
         await desk.arrive("00u1")
     [entry] = (await desk.search.find("o1", USERS, Query(count=9), BASE)).entries
     assert entry.user_id == ""
+
+
+@pytest.mark.parametrize("how", ["patch", "replace"])
+async def test_who_comes_while_they_are_switched_off_is_out(desk, monkeypatch, how):
+    entry = await desk.user(externalId="00u1")
+    came: list[User] = []
+    save = desk.store.directory.save
+
+    async def saved(*args: Any) -> Any:
+        if not came:
+            came.append(await desk.arrive("00u1"))
+            await desk.session(came[0])
+        return await save(*args)
+
+    monkeypatch.setattr(desk.store.directory, "save", saved)
+    if how == "patch":
+        await desk.patch(entry, OFF)
+    else:
+        off = {"userName": "ann", "externalId": "00u1", "active": False}
+        await desk.directory.replace("o1", USERS, entry.id, off, NOW)
+    [user] = came
+    assert await desk.sessions.of_user(user.id) == ()
+    assert await desk.store.organisations.member("o1", user.id) is None
+
+
+async def test_who_was_active_a_moment_ago_is_not_let_in(desk, monkeypatch):
+    entry = await desk.user(externalId="00u1")
+    join = desk.store.directory.join
+
+    async def joined(*args: Any) -> bool:
+        monkeypatch.undo()
+        await desk.patch(entry, OFF)
+        return bool(await join(*args))
+
+    monkeypatch.setattr(desk.store.directory, "join", joined)
+    with pytest.raises(UserDisabled):
+        await desk.arrive("00u1")
+
+
+async def test_who_is_switched_off_is_so_by_every_provider_of_the_organisation(desk):
+    entry = await desk.user(externalId="00u1")
+    await desk.arrive("00u1")
+    await desk.patch(entry, OFF)
+    other = Identity(client="o1.b", issuer=issuer_in("o1", "https://other.example"), subject="00u1")
+    user = await desk.people.admit(other, desk.now)
+    assert user is not None
+    with pytest.raises(UserDisabled):
+        await desk.directory.arrived("o1", user, other, desk.now)
+    elsewhere = Identity(client="o2.b", issuer=issuer_in("o2", "https://other.example"), subject="00u1")
+    user = await desk.people.admit(elsewhere, desk.now)
+    assert user is not None
+    await desk.directory.arrived("o2", user, elsewhere, desk.now)
+
+
+async def test_a_filter_that_would_keep_everybody_waiting_is_refused(desk):
+    await desk.user()
+    text = " or ".join(f'title co "{number}"' for number in range(51))
+    with pytest.raises(ScimError) as caught:
+        await desk.search.find("o1", USERS, Query(count=9, filter=read_filter(text)), BASE)
+    assert (caught.value.status, caught.value.scim_type) == (400, "tooMany")
+
+
+@pytest.mark.parametrize(
+    "place", [[10**400, "x"], [-1, "x"], [1e300, "x"], [1 << 31]], ids=["huge", "negative", "late", "far"]
+)
+async def test_a_cursor_that_leads_nowhere_is_none_of_ours(desk, place):
+    cursor = base64url.encode(json.dumps(place).encode())
+    with pytest.raises(ScimError) as caught:
+        await desk.search.find("o1", USERS, Query(count=9, cursor=cursor), BASE)
+    assert (caught.value.status, caught.value.scim_type) == (400, "invalidCursor")
+
+
+@pytest.mark.parametrize("how", ["patch", "delete"])
+async def test_whoever_came_after_the_request_began_is_out_with_the_rest(desk, monkeypatch, how):
+    """A request of many takes minutes: who signs in meanwhile, by what is still active, has no session yet."""
+    user = await desk.arrive("00u1")
+    entry = await desk.user(externalId="00u1")
+    save = desk.store.directory.save
+
+    async def slowly(*args: Any) -> Any:
+        desk.now += 60
+        return await save(*args)
+
+    monkeypatch.setattr(desk.store.directory, "save", slowly)
+    if how == "patch":
+        await desk.patch(entry, OFF)
+    else:
+        await desk.directory.delete("o1", USERS, entry.id, desk.now)
+    assert not (await desk.people.user(user.id)).lets_live(NOW + 59)
+
+
+@pytest.mark.parametrize("rule", ["subject", "external_id"])
+async def test_who_is_here_and_is_provisioned_as_switched_off_is_out(desk, rule):
+    await desk.store.directory.set_rule("o1", rule)
+    user, other = await desk.arrive("00u1"), await desk.arrive("00u2")
+    known = await desk.user(userName="bob", externalId="00u2")
+    await desk.session(user)
+    await desk.session(other)
+    await desk.store.organisations.join(Member(org_id="o1", user_id=user.id, created_at=NOW))
+    entry = await desk.user(externalId="00u1", active=False)
+    assert await desk.people.sessions_of(user.id) == ()
+    assert await desk.store.organisations.member("o1", user.id) is None
+    with pytest.raises(UserDisabled):
+        await desk.arrive("00u1")
+    assert (await desk.patch(entry, ON)).user_id == user.id
+    await desk.user(userName="another", externalId="00u2", active=False)
+    assert await desk.people.sessions_of(other.id), "who is another entry, which is active, stays"
+    assert (await desk.directory.get("o1", USERS, known.id)).user_id == other.id
+
+
+async def test_an_organisation_looks_through_all_its_people_once_at_a_time(desk, monkeypatch):
+    await desk.user(title="x")
+    await desk.directory.create("o2", USERS, {"userName": "bob", "title": "x"}, NOW)
+    entries = desk.store.directory.entries
+    going: list[str] = []
+    most: dict[str, int] = {}
+    both = asyncio.Event()
+
+    async def watched(org_id: str, *args: Any, **more: Any) -> Any:
+        if more.get("limit", 0) < 100:
+            return await entries(org_id, *args, **more)  # the page, which may be read meanwhile
+        going.append(org_id)
+        most[org_id] = max(most.get(org_id, 0), going.count(org_id))
+        if {"o1", "o2"} <= set(going):
+            both.set()
+        await both.wait()
+        for _ in range(9):
+            await asyncio.sleep(0)
+        going.remove(org_id)
+        return await entries(org_id, *args, **more)
+
+    monkeypatch.setattr(desk.store.directory, "entries", watched)
+    query = Query(count=9, filter=read_filter('title eq "x"'))
+    asked = [desk.search.find(org_id, USERS, query, BASE) for org_id in ("o1", "o1", "o1", "o2")]
+    assert [found.total for found in await asyncio.gather(*asked)] == [1, 1, 1, 1]
+    assert most == {"o1": 1, "o2": 1}
+
+
+async def test_pages_of_what_is_looked_for_lead_to_the_last_of_it_whoever_goes_meanwhile(desk, monkeypatch):
+    for number in range(5):
+        await desk.user(userName=f"u{number}", title="x")
+    query = Query(count=2, filter=read_filter('title eq "x"'), sort_by=read_place("userName"), cursor="")
+    scanned = desk.search._scanned
+
+    async def overtaken(*args: Any) -> Any:
+        ids = await scanned(*args)
+        monkeypatch.undo()
+        await desk.directory.delete("o1", USERS, ids[1], NOW)
+        return ids
+
+    monkeypatch.setattr(desk.search, "_scanned", overtaken)
+    seen, total = [], 0
+    for _ in range(9):
+        found = await desk.search.find("o1", USERS, query, BASE)
+        seen += [entry.name for entry in found.entries]
+        total = total or found.total
+        if not found.next_cursor:
+            break
+        query = structs.replace(query, cursor=found.next_cursor)
+    assert (seen[0], seen[-1], total) == ("u0", "u4", 5)
+
+
+async def test_nothing_is_kept_that_is_longer_than_a_person_is(desk):
+    emails = [{"value": f"{number} " + "x" * 1000} for number in range(70)]
+    with pytest.raises(ScimError) as caught:
+        await desk.user(emails=emails)
+    assert (caught.value.status, caught.value.scim_type) == (400, "invalidValue")
+    assert (await desk.search.find("o1", USERS, Query(count=9), BASE)).total == 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ import pytest
 from vestibule.errors import ProviderInvalid, ProviderUnavailable
 from vestibule.fetch import Answer, ConnectionFailed
 from vestibule.model import Secret
-from vestibule.providers.kit import OUTSIDE, Ask, Discovery, Flow, Get, Keys, PostForm, Reply, Send
+from vestibule.providers.kit import OUTSIDE, Ask, Discovery, Flow, Get, Keys, PostForm, Reply, Send, Work
 from vestibule.service.flow import Driver
 
 URL = "https://op.example/x"
@@ -279,3 +282,48 @@ async def test_a_flow_that_went_on_without_an_answer_says_that_it_had_none() -> 
     assert await one.run(flow(), about="op") == "without"
     seen = one.sightings.of("op")
     assert (seen.ok_at, seen.error) == (0, "it can't be reached")
+
+
+# -- work -------------------------------------------------------------------------------------
+
+
+async def test_a_work_is_done_while_the_loop_goes_on() -> None:
+    may_end = threading.Event()
+
+    def work() -> str:
+        assert may_end.wait(60), "the loop stood still meanwhile"
+        return threading.current_thread().name
+
+    running = asyncio.ensure_future(driver(Wire()).run(ask(Work(work))))
+    await asyncio.sleep(0)
+    may_end.set()
+    assert (await running).startswith("flow")
+
+
+async def test_what_a_work_refuses_is_raised_into_the_flow_and_says_nothing_of_what_was_fetched() -> None:
+    def refuse() -> None:
+        raise ProviderInvalid("no", code="saml_signature")
+
+    def flow() -> Flow[str]:
+        yield Discovery("https://op.example")
+        with pytest.raises(ProviderInvalid, match="no"):
+            yield Work(refuse)
+        return "went on"
+
+    one = driver(Wire())
+    assert await one.run(flow(), about="op") == "went on"
+    assert one.sightings.of("op").ok_at > 0
+    assert not one.sightings.of("op").error
+    with pytest.raises(ProviderInvalid, match="no"):
+        await one.run(ask(Work(refuse)), about="op")
+    assert one.sightings.of("op").error == "no"
+
+
+async def test_a_flow_that_had_only_work_done_says_nothing_of_a_provider() -> None:
+    one = driver(Wire())
+    assert await one.run(ask(Work(lambda: 7)), about="op", trusted=False) == 7
+    assert one.sightings.of("op").ok_at == 0
+
+
+def test_a_work_shows_nothing_of_what_it_works_on() -> None:
+    assert "canary" not in repr(Work(partial(str, "canary")))

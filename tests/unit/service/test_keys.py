@@ -14,7 +14,14 @@ from vestibule.fetch import Answer
 from vestibule.protocol.address import OUTSIDE
 from vestibule.protocol.key_set import KEYS_MAX
 from vestibule.protocol.oidc import discovery_url
-from vestibule.service.keys import DOCUMENT_MAX_BYTES, FRESH_S, OUTSIDE_MAX, STALE_S, KeySets
+from vestibule.service.keys import (
+    DOCUMENT_MAX_BYTES,
+    FRESH_S,
+    OUTSIDE_MAX,
+    OUTSIDE_MAX_BYTES,
+    STALE_S,
+    KeySets,
+)
 
 ISSUER = "https://op.example"
 JWKS = f"{ISSUER}/jwks"
@@ -287,6 +294,21 @@ async def test_urls_that_anybody_can_think_of_are_kept_up_to_a_number(provider: 
     assert len(provider.asked) == OUTSIDE_MAX + 3
     await provider.keys.keys(JWKS)
     assert len(provider.asked) == OUTSIDE_MAX + 3
+
+
+async def test_large_documents_of_outsiders_are_kept_up_to_a_sum(provider: Provider) -> None:
+    size = DOCUMENT_MAX_BYTES
+    urls = [f"https://person{number}.example/metadata" for number in range(OUTSIDE_MAX_BYTES // size + 2)]
+    for url in urls:
+        provider.documents[url] = b"x" * size
+        await provider.keys.document(url, via=OUTSIDE)
+    asked = len(provider.asked)
+    assert await provider.keys.document(urls[-1], via=OUTSIDE) == b"x" * size
+    assert len(provider.asked) == asked
+    await provider.keys.document(urls[0], via=OUTSIDE)
+    assert len(provider.asked) == asked + 1
+    kept = [url for url in urls if provider.keys.look_at_document(url, via=OUTSIDE).value is not None]
+    assert len(kept) * size <= OUTSIDE_MAX_BYTES + size
 
 
 async def test_how_it_stands_with_a_document_is_told_without_asking(provider: Provider) -> None:

@@ -400,6 +400,36 @@ async def test_what_can_not_be_shown_is_not_kept(people, change):
     assert await people.user(user.id) == user
 
 
+@pytest.mark.parametrize("ends", ["cut_off", "end_sessions"])
+async def test_whom_another_node_blocks_in_the_same_moment_stays_blocked(people, store, monkeypatch, ends):
+    user = await admit(people)
+    read = store.people.user
+    blocked: list[User] = []
+
+    async def overtaken(user_id: str) -> User:
+        known = await read(user_id)
+        if not blocked:
+            blocked.append(replace(known, disabled=True, valid_from=NOW + 1))
+            await store.people.save(blocked[0])
+        return known
+
+    monkeypatch.setattr(store.people, "user", overtaken)
+    if ends == "cut_off":
+        await people.cut_off(user.id, NOW + 3)
+    else:
+        await people.end_sessions(user.id, NOW + 3)
+    await people.user(user.id)  # where it didn't look at them, they are blocked now
+    kept = await read(user.id)
+    assert kept.disabled
+    assert max(kept.valid_from, kept.sessions_from) == NOW + 3
+    assert kept.valid_from >= NOW + 1
+
+
+async def test_nobody_is_cut_off_who_is_not_there(people):
+    with pytest.raises(NotFound):
+        await people.cut_off("nobody", NOW)
+
+
 async def test_signing_out_everywhere_leaves_the_user(people, sessions):
     user = await admit(people)
     await session_of(sessions, user)

@@ -296,6 +296,16 @@ async def test_a_look_does_not_bring_the_next_one_forward(world):
     assert not world.rechecks.is_due(await world.still(session))
 
 
+async def test_that_somebody_is_still_welcome_makes_the_providers_session_no_longer(world):
+    session = await world.sign_in()
+    ends = world.clock.now() + 5 * HOUR_S
+    mine = replace(session.identities[0], until=ends)
+    session = await world.sessions.update(session.id, lambda s: replace(s, identities=(mine,)))
+    world.clock.move(HOUR_S)
+    found = await world.rechecks.checked(session)
+    assert found.identities == (replace(world.op.answer, until=ends),)
+
+
 async def test_a_sign_in_meanwhile_is_not_overwritten(world):
     session = await world.sign_in()
     world.clock.move(HOUR_S)
@@ -518,7 +528,7 @@ async def test_a_sign_in_elsewhere_makes_it_no_fresher(world, mark):
     world.rechecks.tell(ledger := Ledger())
     session = await made(world, mark)
     other = replace(ALICE, subject="another", signed_in_at=9e9)
-    ledger.known = (replace(ALICE, signed_in_at=9e9, sid="elsewhere"), other)
+    ledger.known = (replace(ALICE, signed_in_at=9e9, sid="elsewhere", until=9e9), other)
     world.clock.move(HOUR_S)
     session = await world.rechecks.checked(session)
     assert session.identities == (ALICE, replace(other, signed_in_at=0.0))

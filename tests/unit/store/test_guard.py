@@ -340,6 +340,7 @@ class Hanging:
         ("parking", "parked", BUDGET_S),
         ("tries", "count", BUDGET_S),
         ("revocations", "living", BUDGET_S),
+        ("presence", "organisations", BUDGET_S),
         ("sessions", "delete", PATIENT_S),
         ("revocations", "revoke", PATIENT_S),
         ("sessions", "sweep", LONG_S),

@@ -29,6 +29,7 @@ class Speaker(Op):
         self.kind = "saml"
         self.relay_states: tuple[str, ...] = ()
         self.by_form = False
+        self.lasts_s = 0.0
         self.told: list[Told] = []
         self.left: list[str] = []
         self.ending = Ending()
@@ -44,7 +45,13 @@ class Speaker(Op):
         who, _, sid = said.partition("@")
         return SignedIn(
             identity=Identity(
-                client=self.name, issuer=IDP, subject=who, name=who, sid=sid, signed_in_at=answer.now
+                client=self.name,
+                issuer=IDP,
+                subject=who,
+                name=who,
+                sid=sid,
+                signed_in_at=answer.now,
+                until=answer.now + self.lasts_s if self.lasts_s else 0.0,
             ),
             tokens=Tokens(access_token=Secret(said), token_type=SAML),
             mark=mark.encode(),
@@ -110,6 +117,18 @@ async def test_an_answer_by_form_is_parked_and_taken_by_the_browser_that_began(h
     session = await browser.session()
     assert (session.identities[0].subject, session.identities[0].sid) == ("alice", "s-1")
     assert [set(answer.params) for answer in hall.op.finished] == [{"state", SAML_ANSWER}]
+
+
+async def test_who_is_in_by_a_session_there_is_out_when_that_is_over(hall: Hall) -> None:
+    usual = (await (await hall.signed_in("alice@s-0#0")).session()).expires_at
+    hall.op.lasts_s = 120.0
+    browser = await hall.signed_in()
+    session = await browser.session()
+    assert session.expires_at == session.created_at + 120.0 < usual
+    hall.world.clock.move(119)
+    assert await browser.has_session()
+    hall.world.clock.move(2)
+    assert not await browser.has_session()
 
 
 async def test_an_answer_counts_once_however_many_sign_ins_it_is_shown_to(hall: Hall) -> None:

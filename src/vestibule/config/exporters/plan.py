@@ -13,6 +13,7 @@ from vestibule.config.compile import Compiled
 from vestibule.core.compat import ASK, PRODUCTS
 from vestibule.core.inject import FAMILIES, names
 from vestibule.core.listener import ListenAddress
+from vestibule.core.organisation import ORGS_PATH
 from vestibule.core.passage import Passage
 from vestibule.core.route import (
     POMERIUM_KEYS_PATH,
@@ -232,10 +233,10 @@ def _site(host: Host, faults: list[str]) -> Site:
 
 def _own_prefixes(host: Host) -> tuple[str, ...]:
     """`/@/` and that of each client; all that begins with `/@` where clients come while the gateway runs."""
-    scim = (f"{PATH}/",) if PATH.encode() in host.own_paths else ()
+    below = tuple(f"{path}/" for path in (PATH, ORGS_PATH) if path.encode() in host.own_paths)
     if host.takes_more:
-        return ("/@", *scim)
-    return ("/@/", *(f"/@{client}/" for client in host.clients), *scim)
+        return ("/@", *below)
+    return ("/@/", *(f"/@{client}/" for client in host.clients), *below)
 
 
 def _own_paths(host: Host) -> tuple[str, ...]:

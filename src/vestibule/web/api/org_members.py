@@ -104,7 +104,10 @@ async def get_member(at: At, slug: Slug, id: Id) -> Member:  # noqa: A002 - the 
 
 @router.delete("/members/{id}", operation_id="removeOrgMember", status_code=204, responses=errors(404))
 async def remove_member(at: At, slug: Slug, id: Id) -> Response:  # noqa: A002 - the name in the path
-    """Take somebody out of the organisation and its groups. It holds at their next request."""
+    """Take somebody out of the organisation and its groups. It holds at their next request.
+
+    Who signs in again by its own provider is a member again, and who is active in its directory stays one.
+    """
     org = await at.office.organisations.get(slug)
     await at.office.organisations.drop_member(org, id)
     await at.changed(names.ORG_MEMBER_REMOVED, target=f"org {slug}", user_id=id)

@@ -32,7 +32,7 @@ router = APIRouter(prefix="/orgs/{slug}/identity-providers", tags=["organisation
     responses={**errors(400, 404, 409, 413, 415), 201: {"headers": ETAG}},
 )
 async def create(at: At, slug: Slug, written: Written, response: Response) -> IdentityProvider:
-    """Add a provider of the organisation; its `id` is the slug, or begins with it and a dot."""
+    """Add a provider of the organisation; its `id` begins with the slug and a dot."""
     org = await at.office.organisations.get(slug)
     made = await at.office.org_providers.create(org, written)
     await changed_by(at, names.PROVIDER_CREATED, None, made, written)

@@ -19,7 +19,17 @@ from vestibule.web.api.cursor import Listing, Paging, listing, page_of
 from vestibule.web.api.etag import ETAG, IfMatch, etag_of, version_of
 from vestibule.web.api.office import At
 from vestibule.web.api.problem import errors
-from vestibule.web.api.shape import DOMAIN, DomainName, Line, Model, Slug, example, moment, moment_or_none
+from vestibule.web.api.shape import (
+    DOMAIN,
+    SLUG,
+    DomainName,
+    Line,
+    Model,
+    Slug,
+    example,
+    moment,
+    moment_or_none,
+)
 
 router = APIRouter(prefix="/orgs", tags=["organisations"])
 
@@ -39,7 +49,7 @@ class NewOrg(Model):
 
     model_config = example({"slug": "acme", "name": "Acme Ltd"})
 
-    slug: Annotated[str, StringConstraints(max_length=100)]
+    slug: Annotated[str, StringConstraints(pattern=SLUG)]
     """What rules, headers and paths call it: a-z, 0-9 and `-` inside, at most 40 characters. It can't be changed."""
     name: Name
     """For people."""

@@ -12,6 +12,7 @@ import msgspec
 
 from tests.unit.web.api.shown import shown_by
 from tests.unit.web.asgi import Reply
+from vestibule.config.compile import Compiled
 from vestibule.core.lifetimes import USUAL
 from vestibule.core.machine import Machine, Machines
 from vestibule.core.policy import policy_of
@@ -38,6 +39,7 @@ from vestibule.service.organisations import Organisations
 from vestibule.service.people import People
 from vestibule.service.recheck import Rechecks
 from vestibule.service.registry import Registry
+from vestibule.service.reload import Reloading
 from vestibule.service.sessions import Sessions
 from vestibule.service.steward import Steward
 from vestibule.service.trail import Trail
@@ -123,6 +125,7 @@ class ApiDesk:
         )
         self.organisations.tell(self.org_providers)
         self.people.tell_arrivals(self.organisations.arrived)
+        shown = shown_by(self, RING)
         self.app = build(
             Office(
                 people=self.people,
@@ -147,14 +150,17 @@ class ApiDesk:
                 levels=LogLevels(log.levels, changes, later=lambda told: told()),
                 closing=self.closing,
                 upgrade=self.upgrade,
-                reloading=None,  # type: ignore[arg-type]  # nothing is reloaded at this desk
+                reloading=Reloading(shown["in_force"], self._applied, self.events, self.metrics),
                 log=log,
-                **shown_by(self, RING),
+                **shown,
             )
         )
 
     async def upgrade(self) -> tuple[str, ...]:
         return self.upgrade_faults
+
+    async def _applied(self, _compiled: Compiled) -> None:
+        """Nothing at this desk goes by a configuration."""
 
     async def _texts(self, name: str) -> tuple[str, ...]:
         """What the DNS says at this name."""
