@@ -156,8 +156,8 @@ class Host(Passing, kw_only=True):
     """True: directories of organisations provision people and groups here, at `/scim/v2`; an app behind it gets none of
     these requests. Without it: at auth hosts, and other hosts of `internal:account`."""
     organisations: bool | None = None
-    """True: who has the role `admin` in an organisation manages it here, at `/api/v1/orgs/SLUG/…`; an app behind it gets
-    none of these requests. Without it: at auth hosts, and other hosts of `internal:account`."""
+    """True: who has the role `admin` in an organisation manages it here, at `/api/v1/orgs/SLUG/…`; an app behind it
+    gets none of these requests. Without it: at auth hosts, and other hosts of `internal:account`."""
     htpasswd: FilePath = FilePath("")
     """File of people with passwords, as `htpasswd -B` writes it (bcrypt, argon2, SHA-512-crypt; apr1 and {SHA} are
     read, and warned of). They sign in by a form on the sign-in page, and programs show user name and password with

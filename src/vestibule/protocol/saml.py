@@ -87,8 +87,8 @@ CODES: Final[Mapping[str, str]] = {
     "saml_unsolicited": "nobody here asked for it, and its RelayState is not listed",
     "answer_replayed": "it came before",
 }
-"""Each refusal → what is wrong, for log and console; the person sees one calm page. Whoever keeps what has come says the
-last two."""
+"""Each refusal → what is wrong, for log and console; the person sees one calm page. Whoever keeps what has come says
+the last two."""
 
 
 class NameId(msgspec.Struct, frozen=True):
