@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import ssl
 from collections.abc import Awaitable, Callable
@@ -41,6 +42,7 @@ class Api:
         self.seen: list[Seen] = []
         self.answer: Answer = answer or _echo
         self._tls = tls
+        self._transports: set[asyncio.Transport] = set()
         application = web.Application(client_max_size=1 << 40)
         application.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
@@ -51,9 +53,15 @@ class Api:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        # A TLS connection ends when its peer has said so, too; the loop would be closed before that.
+        for transport in self._transports:
+            transport.abort()
         await self._runner.cleanup()
+        await asyncio.sleep(0.1)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if self._tls is not None and request.transport is not None:
+            self._transports.add(request.transport)
         body = await request.read()
         headers = tuple(
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers
